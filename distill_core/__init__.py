@@ -1,0 +1,15 @@
+"""Knowledge distillation, as a lecture: read the files in this order, each needs only those before it."""
+
+READING_ORDER = (
+    "losses",  # the mathematics
+    "places",  # where data, caches and runs are kept
+    "datasets",  # small image sets as tensors
+    "models",  # teachers and students
+    "teachers",  # the trained teachers that come with the lab
+    "objectives",  # the methods: which losses, with which weights
+    "experiment",  # every choice of a run, as one value
+    "analysis",  # accuracy with its interval, agreement, calibration
+    "trainer",  # the training loop, for one student and its baseline
+    "cohort",  # the same, many students as one batched tensor
+    "presets",  # experiments of the literature
+)

@@ -1,0 +1,271 @@
+"""The command line: what the pages do, scriptable. `python -m distill_core COMMAND --help` tells the flags."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import itertools
+import json as json_format
+import os
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Annotated
+
+import tyro
+
+from distill_core import analysis, datasets, places, teachers
+from distill_core.experiment import Experiment
+from distill_core.presets import PRESETS, measure
+from distill_core.trainer import pick_device, prepare
+from distill_core.trainer import train as train_race
+
+TheExperiment = Annotated[Experiment, tyro.conf.arg(name="")]
+
+
+def train(experiment: TheExperiment, *, device: str = "auto", json: bool = False) -> None:
+    """One race: a student with its teacher, and its baseline without.
+
+    Args:
+        device: auto, cpu or cuda.
+        json: print one JSON object a line instead of a table.
+    """
+    _tell(prepare(experiment, device=device))
+    for told in train_race(experiment, device=device):
+        if json:
+            _print_json(told)
+        elif told["event"] == "result":
+            _print_result(told)
+        elif told["test_accuracy"] is not None and told["member"] == "student":
+            _status(f"epoch {told['epoch']:g} of {experiment.epochs}: student {told['test_accuracy']:.2%}")
+
+
+def _print_result(result: dict) -> None:
+    _status("")
+    print(f"{'':10}{'test accuracy':>15}{'95 % interval':>22}{'errors':>9}{'agreement':>11}{'ECE':>9}{'parameters':>12}")
+    for role in ("teacher", "baseline", "student"):
+        s = result[role]
+        between = f"{s['low']:.2%} to {s['high']:.2%}"
+        print(
+            f"{role:10}{s['test_accuracy']:>15.2%}{between:>22}{s['test_errors']:>9}{s['agreement']:>11.2%}{s['ece']:>9.3f}"
+            f"{s['parameters']:>12,}"
+        )
+    print(f"run {result['key']}, {result['seconds']:.1f} s")
+
+
+def preset(
+    name: Annotated[str, tyro.conf.Positional] = "", *, list: bool = False, seeds: int = 10, device: str = "auto", json: bool = False
+) -> None:
+    """An experiment of the literature: what its source says, what was expected, what came.
+
+    Args:
+        name: which one.
+        list: name them all.
+        seeds: over how many seeds.
+        device: auto, cpu or cuda.
+        json: print one JSON object a line.
+    """
+    if list or not name:
+        for key, entry in PRESETS.items():
+            fields = {"name": key, "title": entry.title, "source": entry.source, "expected": asdict(entry.measured)}
+            _print_json(fields) if json else print(f"{key:18}{entry.title}: {entry.measured.difference:+.2f} points ({entry.source})")
+        return
+    if name not in PRESETS:
+        raise ValueError(f"preset '{name}' is not known; choose one of: {', '.join(PRESETS)}")
+    if not 1 <= seeds <= 100:
+        raise ValueError(f"seeds {seeds} cannot be run; give a number from 1 to 100")
+    _tell(prepare(PRESETS[name].experiment, device=device))
+    for told in measure(PRESETS[name], seeds=seeds, device=device):
+        if told["event"] == "claim" and json:
+            _print_json({**told, "preset": name})
+        elif told["event"] == "claim":
+            _status("")
+            expected, came = told["expected"], told["came"]
+            print(f"{told['source']}: {told['claim']}")
+            print(f"expected: {expected['difference']:+.2f} points ({expected['low']:+.2f} to {expected['high']:+.2f})")
+            print(f"came:     {came['difference']:+.2f} points ({came['low']:+.2f} to {came['high']:+.2f}), over {seeds} seeds")
+        elif told["test_accuracy"] is not None:
+            _status(f"epoch {told['epoch']:g} of {PRESETS[name].experiment.epochs}")
+
+
+def list_teachers(*, make: str = "", json: bool = False) -> None:
+    """The shipped teachers: data set, parameters, test accuracy, how made.
+
+    Args:
+        make: make one again, as mnist/cnn-32, or all; it replaces the shipped file.
+        json: print one JSON object a line.
+    """
+    if make:
+        _make_teachers(make)
+    for card in teachers.shipped():
+        low, high = analysis.accuracy_interval(card.test_images - card.test_errors, card.test_images)
+        if json:
+            _print_json({**asdict(card), "test_accuracy": card.test_accuracy, "low": low, "high": high})
+        else:
+            print(
+                f"{card.title:16} {card.name:12} {card.parameters:>10,} parameters   {card.test_accuracy:.2%} "
+                f"({low:.2%} to {high:.2%}), {card.test_errors} errors of {card.test_images:,}\n    {teachers.describe(card)}"
+            )
+
+
+def _make_teachers(which: str) -> None:
+    known = [f"{dataset}/{name}" for dataset in ("digits", "mnist") for name in teachers.TEACHERS]
+    if which != "all" and which not in known:
+        raise ValueError(f"teacher '{which}' is not one of the lab's; choose one of: all, {', '.join(known)}")
+    for entry in known if which == "all" else [which]:
+        dataset, name = entry.split("/")
+        _tell(datasets.fetch(dataset))
+        _tell(teachers.ship_teacher(datasets.load(dataset), name))
+
+
+def doctor(*, port: int = 8501, json: bool = False) -> None:
+    """Is this machine ready: data, teachers, device, port, and the seconds that a preset takes here.
+
+    Args:
+        port: the port that the lab would use.
+        json: print one JSON object.
+    """
+    found = {
+        "python": sys.version.split()[0],
+        "device": str(pick_device("auto")),
+        "cores": os.cpu_count(),
+        "home": str(places.home()),
+        "home_writable": _problem(_try_writing) or True,
+        "free_disk_gb": round(shutil.disk_usage(_existing(places.home())).free / 1e9, 1),
+        "datasets": {name: _dataset_state(name) for name in datasets.DATASETS},
+        "teachers": {f"{card.dataset}/{card.name}": _problem(_check_teacher, card) or "ready" for card in teachers.shipped()},
+        "port": port,
+        "port_free": _port_is_free(port),
+        "browser": next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None),
+        "first_race_seconds": _time_of(lambda: sum(1 for _ in measure(PRESETS["first-race"]))),
+    }
+    found["ready"] = found["home_writable"] is True and all(state == "ready" for state in found["teachers"].values())
+    if json:
+        _print_json(found)
+        return
+    for name, value in found.items():
+        if isinstance(value, dict):
+            print(f"{name}:")
+            for key, state in value.items():
+                print(f"    {key:20} {state}")
+        else:
+            print(f"{name.replace('_', ' '):20} {_words(value)}")
+
+
+def _words(value: object) -> object:
+    return {True: "yes", False: "no", None: "none found"}.get(value, value) if isinstance(value, bool | None) else value
+
+
+def _dataset_state(name: str) -> str:
+    if not datasets.DATASETS[name].is_here():
+        return "not on this machine yet; the first run with it downloads it" if datasets.DATASETS[name].kind else "not on this machine"
+    return _problem(datasets.load, name) or "ready"
+
+
+def _problem(check: Callable, *arguments: object) -> str:
+    """The sentence with which a check refuses; empty when all is well."""
+    try:
+        check(*arguments)
+    except (ValueError, OSError) as error:
+        return str(error)
+    return ""
+
+
+def _check_teacher(card: teachers.Card) -> None:
+    if card.dataset == "digits" or datasets.DATASETS[card.dataset].is_here():
+        teachers.load_teacher(datasets.load(card.dataset), card.name)
+
+
+def _try_writing() -> None:
+    places.home().mkdir(parents=True, exist_ok=True)
+    probe = places.home() / ".doctor"
+    probe.write_bytes(b"1")
+    probe.unlink()
+
+
+def _existing(folder: os.PathLike) -> os.PathLike:
+    return folder if folder.exists() else _existing(folder.parent)
+
+
+def _port_is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def _time_of(work: Callable) -> float:
+    started = time.perf_counter()
+    work()
+    return round(time.perf_counter() - started, 2)
+
+
+# --- printing -------------------------------------------------------------------------------------------------------
+
+
+def _print_json(told: dict) -> None:
+    print(json_format.dumps(told), flush=True)
+
+
+def _status(text: str) -> None:
+    """A line that the next one replaces; only where somebody watches."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def _tell(progress: Iterator[tuple[str, float]]) -> None:
+    for what, fraction in progress:
+        _status(f"{what}: {fraction:.0%}")
+    _status("")
+
+
+COMMANDS = {"train": train, "preset": preset, "teachers": list_teachers, "doctor": doctor}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 when it was done, 2 and one line on standard error when it cannot be done."""
+    try:
+        _parse(arguments)()
+    except (ValueError, OSError) as error:
+        print(f"distill_core: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("distill_core: stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parse(arguments: list[str] | None) -> Callable[[], None]:
+    """The command with its arguments, not yet run. What cannot be parsed is a `ValueError` of one sentence."""
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.extras.subcommand_cli_from_dict(
+                {name: _later(command) for name, command in COMMANDS.items()},
+                prog="python -m distill_core",
+                description="Distill Lab: experiments on knowledge distillation.",
+                args=arguments,
+                config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+            )
+    except SystemExit as ended:
+        if not ended.code:  # --help was asked for
+            raise
+        lines = [line.strip("│ ") for line in complaint.getvalue().splitlines() if line.startswith("│")]
+        said = itertools.takewhile(lambda line: "───" not in line, lines)
+        raise ValueError(f"{' '.join(said) or 'the command is not complete'}; see python -m distill_core --help") from ended
+
+
+def _later(command: Callable) -> Callable:
+    """The command as a function that parses like it, and gives what is left to do."""
+
+    @functools.wraps(command)
+    def parsed(*arguments: object, **options: object) -> Callable[[], None]:
+        return functools.partial(command, *arguments, **options)
+
+    return parsed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,288 @@
+"""A cohort: many students trained at once, as one batched tensor.
+
+Members that have the same shape differ only in numbers: their weights, alpha, temperature and seed. So their weights
+are stacked along a first dimension and every step is taken by all of them together. Each member gets the numbers that
+it would have had alone, up to rounding.
+
+K members belong to S seeds, M to each. The members of one seed have the same batch of images in every step: their
+stems are one wide product.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
+
+from distill_core.experiment import Experiment
+from distill_core.objectives import METHODS
+from distill_core.trainer import (
+    Material,
+    Record,
+    initial_student,
+    learning_rate,
+    make_optimizer,
+    material,
+    milestones,
+    order_of_images,
+    record,
+    result,
+    steps_per_epoch,
+)
+
+MEMBERS = ("student", "baseline")
+
+
+def train_cohort(experiments: Sequence[Experiment], *, device: str = "auto", dtype: torch.dtype = torch.float32) -> Iterator[Record]:
+    """Train all experiments and their baselines; yields the records of `trainer.train`, each with its `experiment`'s place.
+
+    Experiments of one shape train together, others one cohort after another.
+    """
+    for places in cohorts(experiments):
+        cohort = Cohort([experiments[place] for place in places], device=device, dtype=dtype)
+        for records in cohort.steps():
+            yield from ({**told, "experiment": places[told["experiment"]]} for told in records)
+
+
+def cohorts(experiments: Sequence[Experiment]) -> list[list[int]]:
+    """Which experiments can be one tensor: the places of those that differ in nothing but alpha, temperature and seed."""
+    alike: dict[Experiment, list[int]] = defaultdict(list)
+    for place, experiment in enumerate(experiments):
+        alike[replace(experiment, alpha=0.0, temperature=1.0, seed=0)].append(place)
+    split = []
+    for places in alike.values():
+        choices_of_seed: dict[int, list[int]] = defaultdict(list)
+        for place in places:
+            choices_of_seed[experiments[place].seed].append(place)
+        of_size: dict[int, list[int]] = defaultdict(list)
+        for group in choices_of_seed.values():
+            of_size[len({experiments[p].key for p in group} | {experiments[p].baseline.key for p in group})].extend(group)
+        split += [sorted(group) for group in of_size.values()]
+    return split
+
+
+class Cohort:
+    """Experiments of one shape and their baselines, in training. Follow `steps()`; after an epoch, `state()` can be kept."""
+
+    def __init__(self, experiments: Sequence[Experiment], *, device: str = "auto", dtype: torch.dtype = torch.float32) -> None:
+        self.experiments = tuple(experiments)
+        self.first = self.experiments[0]
+        self.seeds = sorted({e.seed for e in self.experiments})
+        self.given = {e.seed: material(e, device=device, dtype=dtype) for e in self.experiments}
+        self.members = self._members()
+        self.place = {member.key: k for k, member in enumerate(self.members)}
+        self.epoch, self.step = 0, 0
+        self.seconds = 0.0  # of training, over all its stretches
+        self.verdicts: list[Tensor] = []  # (2, N_test) after each epoch: student and baseline of the first experiment
+        self._stack(dtype)
+
+    def _members(self) -> list[Experiment]:
+        """Every student, and every baseline once, seed by seed."""
+        members = {e.key: e for experiment in self.experiments for e in (experiment, experiment.baseline)}
+        by_seed = {seed: [e for e in members.values() if e.seed == seed] for seed in self.seeds}
+        if len({len(group) for group in by_seed.values()}) != 1:
+            raise ValueError("the experiments of a cohort need as many members for each seed; divide them with cohorts()")
+        return [e for seed in self.seeds for e in by_seed[seed]]
+
+    def _stack(self, dtype: torch.dtype) -> None:
+        """Stacked weights (K, ...), and what differs from member to member."""
+        device = self._any.device
+        networks = [initial_student(e, self._any.dataset).to(device, dtype) for e in self.members]
+        self.weights, _ = stack_module_state(networks)
+        self.network = networks[0]
+        self.optimizer = make_optimizer(self.first, self.weights.values())
+        self.choices = {
+            name: torch.tensor([getattr(e, name) for e in self.members], device=device, dtype=dtype) for name in ("alpha", "temperature")
+        }
+        self.labels = torch.stack([self.given[seed].labels for seed in self.seeds])  # (S, N)
+        self.teacher_logits = torch.stack([self.given[seed].teacher_logits for seed in self.seeds])  # (S, N, C)
+        self.sums: dict[str, Tensor] = {}  # (K,) each
+        self.examples = 0
+
+    @property
+    def _any(self) -> Material:
+        """What all seeds share: data set, device, teacher."""
+        return self.given[self.seeds[0]]
+
+    @property
+    def at_epoch_end(self) -> bool:
+        """Whether every image was seen equally often: only then can the state be kept."""
+        return self.step == self.epoch * steps_per_epoch(self.first, len(self._any.indices))
+
+    # --- training ---------------------------------------------------------------------------------------------------
+
+    def steps(self) -> Iterator[list[Record]]:
+        """Train to the end; yields after each step what there is to tell, mostly nothing."""
+        images = len(self._any.indices)
+        steps, marks = steps_per_epoch(self.first, images), milestones(self.first, images)
+        self._started = time.perf_counter() - self.seconds
+        if self.step == 0:
+            yield self._report(0.0, marks[0])
+        for epoch in range(self.epoch, self.first.epochs):
+            order = torch.stack([order_of_images(self.first_of(seed), self.given[seed].indices, epoch) for seed in self.seeds])  # (S, n)
+            for batch in order.split(self.first.batch_size, dim=1):
+                self.learn(batch, learning_rate=learning_rate(self.first, self.step, steps * self.first.epochs))
+                self.step += 1
+                self.epoch = self.step // steps
+                yield self._report(self.step / steps, marks[self.step]) if self.step in marks else []
+        yield self._results()
+
+    def first_of(self, seed: int) -> Experiment:
+        """Any experiment of a seed: they share everything that the seed sets."""
+        return next(e for e in self.experiments if e.seed == seed)
+
+    def learn(self, batch: Tensor, *, learning_rate: float) -> None:
+        """One step of all members on `batch` `(S, B)`, example indices seed by seed."""
+        seed = torch.arange(len(batch), device=batch.device).unsqueeze(1)
+        logits = self.forward(self._any.pixels(batch))  # (K, B, C)
+        labels, teacher_logits = self._to_members(self.labels[seed, batch]), self._to_members(self.teacher_logits[seed, batch])
+        totals, terms = vmap(self._objective)(logits, teacher_logits, labels, self.choices)  # (K,) each
+        self.optimizer.param_groups[0]["lr"] = learning_rate
+        self.optimizer.zero_grad()
+        totals.sum().backward()  # no weight is shared, so each member's gradient is its own
+        self.optimizer.step()
+        for name, term in terms.items():
+            self.sums[name] = self.sums.get(name, 0.0) + term.detach() * batch.shape[1]
+        self.examples += batch.shape[1]
+
+    def _objective(
+        self, logits: Tensor, teacher_logits: Tensor, labels: Tensor, choices: dict[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        return METHODS[self.first.method](logits, teacher_logits, labels, **choices)
+
+    def _to_members(self, values: Tensor) -> Tensor:
+        """What belongs to a seed, `(S, ...)`, given to each of its members: `(K, ...)`."""
+        return values.repeat_interleave(len(self.members) // len(values), dim=0)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits `(K, B, C)` of all members; `images` `(S, B, D, H, W)`, where S may be 1 for images that all share."""
+        hidden = wide_stem(self.network.stem, self.weights["stem.weight"], self.weights["stem.bias"], images)
+        rest = {name: value for name, value in self.weights.items() if not name.startswith("stem.")}
+        return vmap(self._after_stem)(rest, hidden)
+
+    def _after_stem(self, weights: dict[str, Tensor], hidden: Tensor) -> Tensor:
+        return functional_call(_AfterStem(self.network), {f"network.{name}": value for name, value in weights.items()}, hidden)
+
+    # --- telling ----------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def test(self) -> Tensor:
+        """Logits `(K, N_test, C)` of all members on the test images."""
+        dataset = self._any.dataset
+        size = max(100, 40_000 // len(self.members))  # keeps what lies between the layers small enough for the cache
+        return torch.cat(
+            [self.forward(dataset.pixels(images).to(self._any.dtype).unsqueeze(0)) for images in dataset.test_images.split(size)], dim=1
+        )
+
+    def _report(self, epoch: float, mark: str) -> list[Record]:
+        """A record for student and baseline of every experiment."""
+        measured: dict[str, list[float]] = {name: (total / self.examples).tolist() for name, total in self.sums.items()}
+        self.sums, self.examples = {}, 0
+        if mark == "test":
+            verdicts = self.test().argmax(dim=-1)  # (K, N_test)
+            teacher = self._any.teacher_test_logits.argmax(dim=-1)
+            measured["test_accuracy"] = (verdicts == self._any.dataset.test_labels).double().mean(dim=1).tolist()
+            measured["agreement"] = (verdicts == teacher).double().mean(dim=1).tolist()
+            if epoch == int(epoch):
+                self.verdicts.append(verdicts[list(self._pair(self.first))].to(torch.uint8).cpu())
+        self.seconds = time.perf_counter() - self._started
+        return [
+            {
+                **record(
+                    member, step=self.step, epoch=epoch, seconds=self.seconds, **{name: values[k] for name, values in measured.items()}
+                ),
+                "experiment": i,
+            }
+            for i, experiment in enumerate(self.experiments)
+            for member, k in zip(MEMBERS, self._pair(experiment), strict=True)
+        ]
+
+    def _results(self) -> list[Record]:
+        logits = self.test()
+        self.seconds = time.perf_counter() - self._started
+        found = []
+        for i, experiment in enumerate(self.experiments):
+            pair = {member: logits[k] for member, k in zip(MEMBERS, self._pair(experiment), strict=True)}
+            found.append({**result(experiment, self.given[experiment.seed], seconds=self.seconds, **pair), "experiment": i})
+        return found
+
+    def _pair(self, experiment: Experiment) -> tuple[int, int]:
+        """Where an experiment's student and baseline are among the members."""
+        return self.place[experiment.key], self.place[experiment.baseline.key]
+
+    # --- keeping ----------------------------------------------------------------------------------------------------
+
+    def state(self) -> bytes:
+        """All that is needed to go on later with the same numbers; after a finished epoch."""
+        if not self.at_epoch_end:
+            raise ValueError(f"step {self.step} is in the middle of an epoch; the state can be kept at its end")
+        tensors = {f"weights.{name}": value.detach() for name, value in self.weights.items()}
+        for name, weight in self.weights.items():
+            tensors |= {
+                f"optimizer.{field}.{name}": value
+                for field, value in self.optimizer.state.get(weight, {}).items()
+                if torch.is_tensor(value)
+            }
+        tensors["progress"] = torch.tensor([self.epoch, self.step, self.seconds], dtype=torch.float64)
+        if self.verdicts:
+            tensors["verdicts"] = torch.stack(self.verdicts)
+        return save({name: value.cpu().contiguous() for name, value in tensors.items()})
+
+    def restore(self, state: bytes) -> None:
+        """Go on from what `state()` kept."""
+        tensors = load(state)
+        epoch, step, self.seconds = tensors["progress"].tolist()
+        self.epoch, self.step = int(epoch), int(step)
+        self.verdicts = list(tensors.get("verdicts", torch.empty(0)))
+        for name, weight in self.weights.items():
+            weight.data.copy_(tensors[f"weights.{name}"])
+            for key, value in tensors.items():
+                if key.startswith("optimizer.") and key.split(".", 2)[2] == name:
+                    self.optimizer.state[weight][key.split(".", 2)[1]] = value.to(weight.device).clone()
+
+    def artefacts(self) -> dict[str, bytes]:
+        """Of the first experiment: the trained weights, and every verdict on the test images after each epoch."""
+        dataset, teacher = self._any.dataset, self._any.teacher_test_logits
+        weights = {
+            f"{member}.{name}": value.detach()[k].cpu().contiguous()
+            for member, k in zip(MEMBERS, self._pair(self.first), strict=True)
+            for name, value in self.weights.items()
+        }
+        verdicts = {
+            "by_epoch": torch.stack(self.verdicts),  # (epochs + 1, 2, N_test)
+            "teacher": teacher.argmax(dim=-1).to(torch.uint8).cpu(),
+            "labels": dataset.test_labels.to(torch.uint8).cpu(),
+        }
+        return {"weights.safetensors": save(weights), "verdicts.safetensors": save(verdicts)}
+
+
+class _AfterStem(nn.Module):
+    """`Network.after_stem` as a module, so that `functional_call` can give it one member's weights."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.network.after_stem(hidden)
+
+
+def wide_stem(stem: nn.Module, weight: Tensor, bias: Tensor, images: Tensor) -> Tensor:
+    """The first layer of K members as one wide product for each of S seeds: images `(S, B, D, H, W)` to `(K, B, ...)`.
+
+    Members of one seed look at the same images, so their stems stand side by side like one layer with more units.
+    """
+    seeds, batch = images.shape[:2]
+    if isinstance(stem, nn.Linear):
+        wide = weight.reshape(seeds, -1, weight.shape[-1])  # (S, M * units, pixels)
+        hidden = torch.baddbmm(bias.reshape(seeds, 1, -1), images.flatten(2), wide.transpose(1, 2))  # (S, B, M * units)
+        return hidden.view(seeds, batch, -1, weight.shape[1]).transpose(1, 2).reshape(-1, batch, weight.shape[1])
+    side_by_side = images.transpose(0, 1).flatten(1, 2)  # (B, S * D, H, W)
+    maps = nn.functional.conv2d(side_by_side, weight.flatten(0, 1), bias.flatten(), padding=stem.padding, groups=seeds)
+    return maps.unflatten(1, weight.shape[:2]).transpose(0, 1)  # (B, K, channels, H, W) -> (K, B, channels, H, W)

@@ -1,0 +1,149 @@
+"""An Experiment is a value: every choice that can change the result of a run, and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+
+from distill_core.datasets import DATASETS
+from distill_core.models import check_model
+from distill_core.objectives import METHODS
+from distill_core.teachers import check_teacher
+
+OPTIMIZERS = ("adam", "sgd")
+SCHEDULES = ("one-cycle", "constant")
+EDITION = 1  # raised when the same choices come to give other numbers, so that no old result answers for them
+
+# The most of each number that the lab takes, wherever it comes from: a page, a link or a hand-made message.
+MOST = {"images": 1_000_000, "epochs": 500, "batch_size": 8192, "learning_rate": 10.0, "temperature": 1000.0, "seed": 2**31 - 1}
+
+LEAST_TEMPERATURE = 0.001  # below, logits over temperature leave the range of float32
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One race: a student with a teacher, and its baseline without. The defaults are a good run."""
+
+    dataset: str = "digits"
+    """The images: a key of DATASETS, or the path of a zip with one folder of pictures a class."""
+    images: int = 0
+    """How many training images the student sees (the transfer set), drawn by the seed; 0 means all."""
+    hide_classes: tuple[int, ...] = ()
+    """Classes of which the student sees no image."""
+    label_noise: float = 0.0
+    """The fraction of training labels that are replaced by a wrong one."""
+    teacher: str = "mlp-1200x2"
+    """The trained teacher: a key of TEACHERS."""
+    student: str = "mlp-30x2"
+    """The student's family and size."""
+    method: str = "soft-targets"
+    """What the student learns from: a key of METHODS."""
+    temperature: float = 4.0
+    """T, by which both logits are divided in the soft loss."""
+    alpha: float = 0.1
+    """The weight of the hard loss; the soft loss has 1 - alpha."""
+    epochs: int = 40
+    """How often each image is seen."""
+    batch_size: int = 32
+    """Images in one step."""
+    learning_rate: float = 0.01
+    """At its highest, where the schedule changes it."""
+    optimizer: str = "adam"
+    """adam, or sgd (with momentum 0.9)."""
+    schedule: str = "one-cycle"
+    """one-cycle (rises over the first third, then falls to nothing) or constant."""
+    seed: int = 0
+    """Sets the initial weights, the choice of images and their order; student and baseline share all three."""
+
+    def __post_init__(self) -> None:
+        """Refuse, in one sentence, what cannot be run."""
+        if not isinstance(self.hide_classes, list | tuple | set | frozenset):
+            raise ValueError(f"hide_classes {self.hide_classes!r} is not a list; give class numbers, such as [3, 7]")
+        for hidden in self.hide_classes:
+            if type(hidden) is not int:
+                raise ValueError(f"hide_classes {hidden!r} is not a class; give whole numbers from 0, such as [3, 7]")
+        object.__setattr__(self, "hide_classes", tuple(sorted(set(self.hide_classes))))
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.type == "float" and type(value) in (int, float) and not abs(value) > 1e300:
+                object.__setattr__(self, field.name, float(value) + 0.0)  # -0.0 becomes 0.0, which has one key
+            elif field.type in ("int", "float", "str") and type(value).__name__ != field.type:
+                raise ValueError(f"{field.name} {value!r} is not {_KINDS[field.type]}; give one, such as {field.default!r}")
+        source = DATASETS.get(self.dataset)
+        if source is None and not self.dataset.endswith(".zip"):
+            raise ValueError(
+                f"dataset '{self.dataset}' is not known; choose one of: {', '.join(DATASETS)}, or the path of a .zip of pictures"
+            )
+        check_teacher(self.teacher)
+        check_model(self.student)
+        _check_choice("method", self.method, METHODS)
+        _check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        _check_choice("schedule", self.schedule, SCHEDULES)
+        _check_range("temperature", self.temperature, LEAST_TEMPERATURE, MOST["temperature"])
+        _check_range("alpha", self.alpha, 0, 1)
+        _check_range("label_noise", self.label_noise, 0, 1)
+        _check_range("learning_rate", self.learning_rate, 0, MOST["learning_rate"], above=True)
+        _check_range("epochs", self.epochs, 1, MOST["epochs"])
+        _check_range("batch_size", self.batch_size, 1, MOST["batch_size"])
+        _check_range("seed", self.seed, 0, MOST["seed"])
+        _check_range("images", self.images, 0, source.train if source else MOST["images"])
+        classes = len(source.class_names) if source else 100
+        for hidden in self.hide_classes:
+            if not 0 <= hidden < classes:
+                raise ValueError(f"hide_classes {hidden!r} is not a class; choose from 0 to {classes - 1}")
+        if len(self.hide_classes) >= classes:
+            raise ValueError(f"hide_classes hides all {classes} classes; leave at least one")
+
+    def to_json(self) -> str:
+        """All fields, in their order; `from_json` gives the same Experiment back."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Experiment:
+        """The Experiment that `to_json` wrote. Fields that are left out take their defaults; unknown ones are refused."""
+        try:
+            fields = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f'this is not an experiment as JSON ({error}); give an object such as {{"temperature": 4}}') from error
+        return cls.from_fields(fields)
+
+    @classmethod
+    def from_fields(cls, fields: dict) -> Experiment:
+        """The same from a dictionary."""
+        known = [field.name for field in dataclasses.fields(cls)]
+        if not isinstance(fields, dict):
+            raise ValueError(f"an experiment is an object of fields, not {type(fields).__name__}; its fields are: {', '.join(known)}")
+        for name in fields:
+            if name not in known:
+                raise ValueError(f"field '{name}' is not known; choose from: {', '.join(known)}")
+        hidden = fields.get("hide_classes", ())
+        if not isinstance(hidden, list | tuple):
+            raise ValueError(f"hide_classes {hidden!r} is not a list; give class numbers, such as [3, 7]")
+        return cls(**{**fields, "hide_classes": tuple(hidden)})
+
+    @property
+    def key(self) -> str:
+        """A hash of the content: the same choices have the same key, on every machine."""
+        content = json.dumps([EDITION, dataclasses.asdict(self)], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    @property
+    def baseline(self) -> Experiment:
+        """The same student without a teacher: same initial weights, same images in the same order, labels only."""
+        return dataclasses.replace(self, method="soft-targets", alpha=1.0, temperature=1.0)
+
+
+_KINDS = {"int": "a whole number", "float": "a number", "str": "a name"}
+
+
+def _check_choice(field: str, value: str, choices) -> None:  # noqa: ANN001
+    if value not in choices:
+        raise ValueError(f"{field} '{value}' is not known; choose one of: {', '.join(choices)}")
+
+
+def _check_range(field: str, value: float, least: float, most: float, *, above: bool = False) -> None:
+    if not least <= value <= most or (above and value == least):  # NaN is in no range
+        bounds = f"above {least} and at most {most:g}" if above else f"from {least:,} to {most:,}"
+        raise ValueError(f"{field} {value} cannot be run; give a number {bounds}")

@@ -1,0 +1,1 @@
+"""Plain numbers in, a plotly Figure out: no torch, no database."""

@@ -1,0 +1,114 @@
+"""Teachers and students: small networks, named by family and size.
+
+Each is a *stem* (the one layer that sees pixels), *blocks*, and a *head* that gives logits. The stem stands apart
+because students that share their images can share its work: see `cohort.py`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+
+class Network(nn.Module):
+    """Images `(N, D, H, W)` to logits `(N, C)`; with `features=True` also what each block gives, first block first."""
+
+    def __init__(self, stem: nn.Linear | nn.Conv2d, blocks: list[nn.Module], head: nn.Module) -> None:
+        super().__init__()
+        self.stem = stem
+        self.blocks = nn.ModuleList(blocks)
+        self.head = head
+
+    def forward(self, images: Tensor, *, features: bool = False) -> Tensor | tuple[Tensor, list[Tensor]]:
+        if isinstance(self.stem, nn.Linear):
+            images = images.flatten(1)  # (N, D * H * W)
+        return self.after_stem(self.stem(images), features=features)
+
+    def after_stem(self, hidden: Tensor, *, features: bool = False) -> Tensor | tuple[Tensor, list[Tensor]]:
+        """The rest of the network, from what the stem gave."""
+        outputs = []
+        for block in self.blocks:
+            hidden = block(hidden)
+            outputs.append(hidden)
+        logits = self.head(hidden)
+        return (logits, outputs) if features else logits
+
+
+def linear(image_shape: tuple[int, int, int], classes: int) -> Network:
+    """One weight a pixel and class: the smallest student there is."""
+    return Network(nn.Linear(math.prod(image_shape), classes), [], nn.Identity())
+
+
+def mlp(image_shape: tuple[int, int, int], classes: int, width: int, depth: int, *, dropout: float = 0.0) -> Network:
+    """`depth` hidden layers of `width` units, as in Hinton, Vinyals and Dean 2015, section 3."""
+    blocks = [nn.Sequential(nn.ReLU(), *_dropout(dropout))]
+    blocks += [nn.Sequential(nn.Linear(width, width), nn.ReLU(), *_dropout(dropout)) for _ in range(depth - 1)]
+    return Network(nn.Linear(math.prod(image_shape), width), blocks, nn.Linear(width, classes))
+
+
+def cnn(image_shape: tuple[int, int, int], classes: int, channels: int, *, dropout: float = 0.0) -> Network:
+    """Three convolutions of 3 x 3 with `channels`, twice and four times as many; each halves height and width."""
+    depth, height, width = image_shape
+    stem = nn.Conv2d(depth, channels, 3, padding=1)
+    blocks = [
+        nn.Sequential(nn.ReLU(), nn.MaxPool2d(2)),
+        nn.Sequential(nn.Conv2d(channels, 2 * channels, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        nn.Sequential(nn.Conv2d(2 * channels, 4 * channels, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+    ]
+    head = nn.Sequential(nn.Flatten(-3), *_dropout(dropout), nn.Linear(4 * channels * (height // 8) * (width // 8), classes))
+    return Network(stem, blocks, head)
+
+
+def _dropout(share: float) -> list[nn.Module]:
+    """No layer at all without dropout: a layer that draws random numbers stops a cohort from being batched."""
+    return [nn.Dropout(share)] if share else []
+
+
+FAMILIES: dict[str, tuple[re.Pattern, Callable[..., Network], str]] = {
+    "linear": (re.compile(r"linear"), linear, "linear"),
+    "mlp": (re.compile(r"mlp-(\d+)x(\d+)"), mlp, "mlp-WxD (D hidden layers of W units, as mlp-30x2)"),
+    "cnn": (re.compile(r"cnn-(\d+)"), cnn, "cnn-C (C channels in the first layer, as cnn-8)"),
+}
+MODELS = ("linear", "mlp-30x2", "mlp-128x2", "mlp-300x1", "mlp-800x2", "mlp-1200x2", "cnn-4", "cnn-8", "cnn-16", "cnn-32")
+LARGEST = {"mlp": (2048, 6), "cnn": (64,)}  # width and depth, channels: more would hold a class's queue for hours
+
+
+def check_model(name: str, *, role: str = "student") -> str:
+    """The name itself if a model is called so; otherwise `ValueError` with the names that would do."""
+    for family, (pattern, _, _) in FAMILIES.items():
+        if match := pattern.fullmatch(name):
+            sizes = [int(size) for size in match.groups()]
+            if any(not 1 <= size <= most for size, most in zip(sizes, LARGEST.get(family, ()), strict=True)):
+                most = "x".join(map(str, LARGEST[family]))
+                raise ValueError(
+                    f"{role} '{name}' has a size that cannot be trained here; choose from {family}-1{'x1' * (len(sizes) - 1)} to {family}-{most}"
+                )
+            return name
+    raise ValueError(f"{role} '{name}' is not known; choose one of: {', '.join(text for _, _, text in FAMILIES.values())}")
+
+
+def build(name: str, *, image_shape: tuple[int, int, int], classes: int, seed: int, **options: float) -> Network:
+    """The network called `name` with initial weights drawn by `seed` (PyTorch's own initialisation), in float32 on the CPU."""
+    check_model(name)
+    if min(image_shape[1:]) < 8 and name.startswith("cnn"):
+        raise ValueError(f"student '{name}' needs images of at least 8 x 8 pixels; choose an mlp for {image_shape[1]} x {image_shape[2]}")
+    pattern, family, _ = next(entry for entry in FAMILIES.values() if entry[0].fullmatch(name))
+    sizes = [int(size) for size in pattern.fullmatch(name).groups()]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return family(image_shape, classes, *sizes, **options)
+
+
+def parameters(network: nn.Module) -> int:
+    """How many numbers the network learns."""
+    return sum(p.numel() for p in network.parameters())
+
+
+def count_parameters(name: str, *, image_shape: tuple[int, int, int], classes: int) -> int:
+    """The same, from the name alone, without making the weights."""
+    with torch.device("meta"):
+        return parameters(build(name, image_shape=image_shape, classes=classes, seed=0))

@@ -1,0 +1,294 @@
+"""The trained teachers: how each was made, how good it is, and its logits by example index.
+
+Those in `weights/` come with the lab. For any other set of images a teacher is made on this machine, once, by the same
+recipes, and kept in `DISTILL_HOME`.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import Generator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import filelock
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, load_file, save
+from torch import Tensor, nn
+
+from distill_core import models, places
+from distill_core.datasets import Dataset, keep, seeded
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a teacher is made: Adam with a one-cycle learning rate, on all training images unless `images` says fewer."""
+
+    model: str
+    about: str
+    epochs: int
+    epochs_digits: int  # the digits are 40 times fewer than MNIST's
+    batch_size: int = 256
+    learning_rate: float = 1e-3  # at its highest
+    dropout: float = 0.0  # share of units left out in each hidden layer
+    jitter: int = 0  # each image is moved by up to this many pixels, both ways
+    smoothing: float = 0.0  # label smoothing
+    seed: int = 0
+
+
+TEACHERS = {
+    "mlp-1200x2": Recipe(
+        "mlp-1200x2", "Hinton's: two hidden layers of 1200 units, dropout, jitter of 2 pixels",
+        epochs=60, epochs_digits=120, dropout=0.5, jitter=2,
+    ),
+    "cnn-32": Recipe(
+        "cnn-32", "three convolutions of 32, 64 and 128 channels, dropout, jitter of 2 pixels",
+        epochs=16, epochs_digits=120, learning_rate=2e-3, dropout=0.3, jitter=2,
+    ),
+}  # fmt: skip
+
+
+def check_teacher(name: str) -> str:
+    """The name itself if a teacher is called so; otherwise `ValueError` with the names that would do."""
+    if name not in TEACHERS:
+        raise ValueError(f"teacher '{name}' is not known; choose one of: {', '.join(TEACHERS)}")
+    return name
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known of a trained teacher: on what it was trained, how, how good it is, and the hash of its file."""
+
+    name: str
+    dataset: str
+    title: str
+    data_fingerprint: str
+    recipe: dict
+    parameters: int
+    test_images: int
+    test_errors: int
+    seconds: float
+    made_with: str
+    sha256: str
+
+    @property
+    def test_accuracy(self) -> float:
+        """The fraction of test images that it names correctly."""
+        return 1 - self.test_errors / self.test_images
+
+
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """A trained network, never trained further, and its card."""
+
+    network: nn.Module
+    card: Card
+
+
+# --- shipped and home-made ------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def shipped() -> tuple[Card, ...]:
+    """The cards of the teachers that come with the lab."""
+    return tuple(Card(**card) for card in json.loads((WEIGHTS / "cards.json").read_text()))
+
+
+def _files(dataset: Dataset, name: str) -> tuple[Path, Card | None]:
+    """Where the teacher's weights are (or will be), and its card if it was made."""
+    for card in shipped():
+        if (card.name, card.data_fingerprint) == (name, dataset.fingerprint):
+            return WEIGHTS / f"{card.dataset}-{name}.safetensors", card
+    path = places.home() / "teachers" / f"{dataset.fingerprint}-{name}.safetensors"
+    card_path = path.with_suffix(".json")
+    return path, Card(**json.loads(card_path.read_text())) if card_path.exists() else None
+
+
+def load_teacher(dataset: Dataset, name: str, *, device: torch.device | str = "cpu") -> Teacher:
+    """The trained teacher `name` of this data set. Raises `ValueError` if its file is missing, cut or altered."""
+    path, card = _files(dataset, check_teacher(name))
+    remedy = "restore it from the repository" if path.parent == WEIGHTS else "delete it and it is made again"
+    if card is None:
+        raise ValueError(f"there is no teacher '{name}' for {dataset.title} yet; the next run with it makes one")
+    try:
+        blob = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"the teacher '{name}' of {dataset.title} is missing at {path}; {remedy}") from error
+    if hashlib.sha256(blob).hexdigest() != card.sha256:
+        raise ValueError(f"the teacher '{name}' of {dataset.title} in {path} is cut or altered; {remedy}")
+    recipe = TEACHERS[name]
+    network = models.build(recipe.model, image_shape=dataset.image_shape, classes=dataset.classes, seed=recipe.seed)
+    network.load_state_dict({key: value.float() for key, value in load(blob).items()})
+    return Teacher(network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last), card)
+
+
+def prepare_teacher(dataset: Dataset, name: str, *, device: torch.device | str = "cpu") -> Generator[tuple[str, float], None, None]:
+    """Make the teacher if neither the lab nor this machine has it; yields what is done and which fraction of it."""
+    check_teacher(name)
+    if _files(dataset, name)[1] is not None:
+        return
+    folder = places.home() / "teachers"
+    folder.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(folder / f"{dataset.fingerprint}-{name}.lock"):
+        if _files(dataset, name)[1] is None:
+            yield from make_teacher(dataset, name, folder=folder, stem=f"{dataset.fingerprint}-{name}", device=device)
+
+
+def make_teacher(
+    dataset: Dataset, name: str, *, folder: Path, stem: str, device: torch.device | str = "cpu"
+) -> Generator[tuple[str, float], None, Card]:
+    """Train the teacher, write `stem.safetensors` in half precision and its card beside it; returns the card.
+
+    The card's figures are measured on the weights as they were written, not as they were trained.
+    """
+    recipe, started = TEACHERS[name], time.perf_counter()
+    if dataset.name not in ("mnist", "fashion-mnist"):
+        epochs = recipe.epochs_digits if len(dataset.train_labels) < 10_000 else max(8, recipe.epochs // 2)
+        recipe = replace(recipe, epochs=epochs)
+    if len(dataset.train_labels) < 10_000:
+        recipe = replace(recipe, batch_size=64, jitter=min(recipe.jitter, 1))
+    dataset = dataset.to(device)
+    shape, classes = dataset.image_shape, dataset.classes
+    network = models.build(recipe.model, image_shape=shape, classes=classes, seed=recipe.seed, dropout=recipe.dropout)
+    network.to(device, memory_format=torch.channels_last)
+    for epoch in _fit(network, dataset, recipe):
+        yield f"training the teacher {name} on {dataset.title}", epoch / recipe.epochs
+    # Without its dropout layers the network has other names for the same weights, in the same order.
+    plain = models.build(recipe.model, image_shape=shape, classes=classes, seed=recipe.seed).to(device)
+    halves = [value.half() for value in network.state_dict().values()]
+    weights = dict(zip(plain.state_dict(), halves, strict=True))
+    plain.load_state_dict({key: value.float() for key, value in weights.items()})
+    test_logits = logits(plain.eval(), dataset, dataset.test_images)
+    blob = save({key: value.cpu().contiguous() for key, value in weights.items()})
+    card = Card(
+        name=name,
+        dataset=dataset.name,
+        title=dataset.title,
+        data_fingerprint=dataset.fingerprint,
+        recipe=asdict(recipe),
+        parameters=models.parameters(plain),
+        test_images=len(dataset.test_labels),
+        test_errors=int((test_logits.argmax(dim=1) != dataset.test_labels).sum()),
+        seconds=round(time.perf_counter() - started, 1),
+        made_with=f"torch {torch.__version__}, {torch.get_num_threads()} threads, {torch.device(device).type}",
+        sha256=hashlib.sha256(blob).hexdigest(),
+    )
+    _write(folder / f"{stem}.safetensors", blob)
+    _write(folder / f"{stem}.json", json.dumps(asdict(card), indent=1).encode())  # last: a card says that the weights are whole
+    return card
+
+
+def ship_teacher(dataset: Dataset, name: str) -> Generator[tuple[str, float], None, Card]:
+    """Make one of the lab's own teachers again: what is in `weights/` came from this."""
+    stem = f"{dataset.name}-{name}"
+    card = yield from make_teacher(dataset, name, folder=WEIGHTS, stem=stem)
+    (WEIGHTS / f"{stem}.json").unlink()
+    file = WEIGHTS / "cards.json"
+    cards = json.loads(file.read_text()) if file.exists() else []
+    cards = [c for c in cards if (c["name"], c["dataset"]) != (card.name, card.dataset)] + [asdict(card)]
+    file.write_text(json.dumps(sorted(cards, key=lambda c: (c["dataset"], c["name"])), indent=1) + "\n")
+    shipped.cache_clear()
+    return card
+
+
+def _write(path: Path, blob: bytes) -> None:
+    """All of it or nothing."""
+    temporary = path.with_suffix(f".{os.getpid()}")
+    temporary.write_bytes(blob)
+    temporary.replace(path)
+
+
+# --- training a teacher ---------------------------------------------------------------------------------------------
+
+
+def _fit(network: nn.Module, dataset: Dataset, recipe: Recipe) -> Generator[int, None, None]:
+    """Train in place; yields the number of finished epochs. The order of images and each jitter come from the seed."""
+    images, labels = dataset.train_images, dataset.train_labels
+    steps = math.ceil(len(labels) / recipe.batch_size)
+    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.01, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, total_steps=recipe.epochs * steps)
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)  # dropout draws from the global generator
+        network.train()
+        for epoch in range(recipe.epochs):
+            generator = seeded(recipe.seed, "teacher", epoch)
+            order = torch.randperm(len(labels), generator=generator).to(labels.device)
+            for batch in order.split(recipe.batch_size):
+                pixels = dataset.pixels(jitter(images[batch], recipe.jitter, generator))
+                student_logits = network(pixels.contiguous(memory_format=torch.channels_last))
+                loss = nn.functional.cross_entropy(student_logits, labels[batch], label_smoothing=recipe.smoothing)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+            yield epoch + 1
+        network.eval()
+
+
+def jitter(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
+    """Each image `(N, D, H, W)` moved by up to `most` pixels in both directions, black where nothing is left."""
+    if most == 0:
+        return images
+    n, _, height, width = images.shape
+    padded = nn.functional.pad(images, (most,) * 4)
+    down, right = torch.randint(0, 2 * most + 1, (2, n, 1), generator=generator).to(images.device)
+    rows = (down + torch.arange(height, device=images.device)).view(n, height, 1)
+    columns = (right + torch.arange(width, device=images.device)).view(n, 1, width)
+    example = torch.arange(n, device=images.device).view(n, 1, 1)
+    return padded[example, :, rows, columns].permute(0, 3, 1, 2)  # (N, H, W, D) -> (N, D, H, W)
+
+
+# --- logits by example index ----------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def logits(network: nn.Module, dataset: Dataset, images: Tensor, *, batch_size: int = 1000) -> Tensor:
+    """The network's logits `(N, C)` for uint8 images `(N, D, H, W)`."""
+    dtype = next(network.parameters()).dtype
+    batches = [network(dataset.pixels(batch).to(dtype, memory_format=torch.channels_last)) for batch in images.split(batch_size)]
+    return torch.cat(batches) if batches else torch.empty(0, dataset.classes, device=images.device)
+
+
+def teacher_logits(teacher: Teacher, dataset: Dataset, *, part: str, indices: Tensor) -> Tensor:
+    """The teacher's logits `(N, C)` for a part, `"train"` or `"test"`, by example index; NaN where none was ever asked for.
+
+    What was computed once is kept by example index under a fingerprint of data and weights, so soft targets can never
+    belong to other images; of the `indices` asked for, only those still missing are computed.
+    """
+    images = getattr(dataset, f"{part}_images")
+    path = places.cache("logits") / f"{dataset.fingerprint}-{teacher.card.sha256[:16]}-{part}.safetensors"
+    kept = _read_kept(path, (len(images), dataset.classes))
+    wanted = indices.cpu()
+    missing = wanted[kept[wanted, 0].isnan()].unique()
+    if len(missing):
+        kept[missing] = logits(teacher.network, dataset, images[missing.to(images.device)]).cpu()
+        keep({"logits": kept}, path)
+    return kept.to(images.device)
+
+
+def _read_kept(path: Path, shape: tuple[int, int]) -> Tensor:
+    try:
+        kept = load_file(path)["logits"]
+        if kept.shape == shape:
+            return kept
+    except (OSError, SafetensorError, KeyError):  # not there yet, or cut: compute again
+        pass
+    return torch.full(shape, torch.nan)
+
+
+def describe(card: Card) -> str:
+    """In words, how a teacher was made."""
+    recipe = card.recipe
+    parts = [
+        recipe["about"],
+        f"{recipe['epochs']} epochs of Adam, one-cycle up to {recipe['learning_rate']:g}, batches of {recipe['batch_size']}",
+    ]
+    return f"{', '.join(parts)}, seed {recipe['seed']}; {card.seconds:.0f} s with {card.made_with}; scored in half precision as shipped"

@@ -1,0 +1,1 @@
+"""Widgets that pages share. Only pages and these files know Streamlit."""

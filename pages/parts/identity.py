@@ -1,0 +1,33 @@
+"""Who may stop a run: a random token that the learner's browser keeps, and that never stands in a link."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import streamlit as st
+
+_FORM = re.compile(r"[0-9a-f]{32}")
+
+_identity = st.components.v2.component(
+    "identity",
+    css="div:has(> [class*=stBidiComponent] .identity), .stElementContainer:has(.identity) {\nposition: absolute; }",  # takes no room
+    html='<span class="identity" hidden>\n</span>',
+    js=(Path(__file__).parent / "identity.js").read_text(),
+    isolate_styles=False,
+)
+
+
+def owner_token(key: str = "identity") -> str | None:
+    """The browser's own 128-bit token in 32 hexadecimal digits; None until the browser has told it (the first run)."""
+    known = valid_token((st.session_state.get(key) or {}).get("token"))
+    return valid_token(_identity(data={"known": known}, key=key, on_token_change=_nothing).token)
+
+
+def valid_token(token: object) -> str | None:
+    """The token if it has the form of one; whatever else a browser may send counts as none."""
+    return token if isinstance(token, str) and _FORM.fullmatch(token) else None
+
+
+def _nothing() -> None:
+    """Streamlit gives a component's state an attribute only where it has a callback."""

@@ -1,0 +1,121 @@
+// A chart is mounted once and then only told of new figures: Plotly.react changes what differs, so that zoom, legend
+// and the picture itself stay between ticks. `data`: {key, figure (JSON text), height, revision, plotly, dark, sorry}.
+
+let plotly; // one copy of the library for all charts of the browser page
+
+function loadPlotly(name) {
+  if (window.Plotly) return Promise.resolve(window.Plotly);
+  plotly ??= new Promise((resolve, reject) => {
+    // Beside Streamlit's own scripts, wherever a proxy has put them.
+    const own = document.querySelector("script[type=module][src*='static/js/']")?.src ?? document.baseURI;
+    const script = document.createElement("script");
+    script.src = new URL(own.includes("/static/js/") ? `../../app/static/${name}` : `app/static/${name}`, own);
+    script.onload = () => resolve(window.Plotly);
+    script.onerror = () => { plotly = undefined; script.remove(); reject(new Error("not found")); };
+    document.head.append(script);
+  });
+  return plotly;
+}
+
+class LiveChart {
+  constructor(root) {
+    this.root = root;
+    this.paper = root.querySelector(".paper");
+    this.sorry = root.querySelector(".sorry");
+    this.painted = 0;
+    root.dataset.mounts = Number(root.dataset.mounts ?? 0) + 1;
+    this.resizing = new ResizeObserver(() => this.resize());
+  }
+
+  show(data) {
+    this.next = data; // when figures come faster than they can be painted, the newest wins
+    this.painting ??= this.paint().finally(() => { this.painting = undefined; });
+  }
+
+  async paint() {
+    while (this.next) {
+      const data = this.next;
+      this.next = undefined;
+      this.root.style.height = `${data.height}px`;
+      let Plotly;
+      try {
+        Plotly = await loadPlotly(data.plotly);
+      } catch {
+        this.sorry.textContent = data.sorry;
+        continue;
+      }
+      this.sorry.textContent = "";
+      const figure = dress(JSON.parse(inks(data, this.root)), data, this.root);
+      await Plotly.react(this.paper, figure.data, figure.layout, settings(Plotly));
+      this.resizing.observe(this.root);
+      this.painted += 1;
+      this.root.dataset.painted = this.painted;
+      if (this.painted % 1000 === 0) performance.clearMarks("chart-painted");
+      performance.mark("chart-painted", { detail: { key: data.key, painted: this.painted } });
+    }
+  }
+
+  resize() {
+    const { clientWidth, clientHeight } = this.root;
+    const size = this.paper._fullLayout;
+    if (clientWidth && size && (clientWidth !== size.width || clientHeight !== size.height)) window.Plotly.Plots.resize(this.paper);
+  }
+
+  close() {
+    this.resizing.disconnect();
+    window.Plotly?.purge(this.paper);
+  }
+}
+
+const isDark = (element) => getComputedStyle(element).colorScheme.startsWith("dark");
+
+// The figure's own colours are for a light page; each has its counterpart for a dark one.
+function inks(data, root) {
+  if (!isDark(root)) return data.figure;
+  return Object.entries(data.dark).reduce((text, [light, dark]) => text.replaceAll(`"${light}"`, `"${dark}"`), data.figure);
+}
+
+// What the page's theme decides: colours of text and grid, no paper of its own.
+function dress(figure, data, root) {
+  const theme = getComputedStyle(root);
+  const ink = theme.getPropertyValue("--st-text-color").trim() || "#444444";
+  const page = theme.getPropertyValue("--st-background-color").trim() || "#ffffff";
+  const grid = isDark(root) ? "#3c4048" : "#d9dce1";
+  const layout = figure.layout;
+  Object.assign(layout, { autosize: true, height: data.height, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)" });
+  delete layout.width;
+  layout.uirevision = `revision ${data.revision}`; // must not be empty, or Plotly forgets zoom and legend
+  layout.font = { size: 16, family: theme.getPropertyValue("--st-font").trim() || "sans-serif", ...layout.font, color: ink };
+  layout.hoverlabel = { bgcolor: page, bordercolor: ink, ...layout.hoverlabel };
+  layout.modebar = { bgcolor: "rgba(0,0,0,0)", color: ink, activecolor: ink, ...layout.modebar };
+  if (matchMedia("(pointer: coarse)").matches) layout.dragmode = false; // a finger scrolls the page
+  for (const name of Object.keys(layout).filter((name) => /^[xy]axis\d*$/.test(name))) {
+    layout[name] = { gridcolor: grid, zerolinecolor: grid, linecolor: grid, ...layout[name] };
+  }
+  return figure;
+}
+
+function settings(Plotly) {
+  return {
+    displaylogo: false,
+    displayModeBar: "hover",
+    responsive: false, // the ResizeObserver also sees columns and tabs
+    modeBarButtons: [["zoomOut2d", "resetScale2d", {
+      name: "picture",
+      title: "Download as PNG",
+      icon: Plotly.Icons.camera,
+      click: (paper) => Plotly.downloadImage( // on the page's colour: light text on nothing cannot be read elsewhere
+        { data: paper.data, layout: { ...paper.layout, paper_bgcolor: getComputedStyle(paper).getPropertyValue("--st-background-color").trim() } },
+        { format: "png", scale: 2, width: paper.clientWidth, height: paper.clientHeight, filename: "distill-lab" },
+      ),
+    }]],
+  };
+}
+
+export default function ({ data, parentElement }) {
+  const root = parentElement.querySelector(".live-chart");
+  root.chart ??= new LiveChart(root);
+  root.chart.show(data);
+  // Streamlit also cleans up after a tick that the next one overtook: only a chart that left the page is closed.
+  return () => setTimeout(() => { if (!root.isConnected) root.chart.close(); });
+}

@@ -1,0 +1,64 @@
+"""A chart that stays: mounted once, then only told of new figures (`st.plotly_chart` draws a new element at each tick)."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+from pathlib import Path
+
+import plotly
+import plotly.graph_objects as go
+import streamlit as st
+from plotly.io.json import to_json_plotly
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from distill_core.figures.palette import DARK
+
+HERE = Path(__file__).parent
+PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+PLOTLY_NAME = f"plotly-{plotly.__version__}.min.js"  # a new version has a new name, so that no browser keeps the old
+SORRY = (
+    f"The chart cannot be drawn: the browser did not get app/static/{PLOTLY_NAME}; "
+    "let the app write to the folder 'static' beside app.py, and start it again."
+)
+
+_chart = st.components.v2.component(
+    "live_chart",
+    html='<div class="live-chart">\n<p class="sorry" role="status"></p><div class="paper"></div></div>',
+    css=(HERE / "live_chart.css").read_text(),
+    js=(HERE / "live_chart.js").read_text(),
+    isolate_styles=False,  # Plotly's style sheet is the document's
+)
+
+
+def live_chart(figure: dict | go.Figure, *, key: str, height: int = 360, revision: str = "") -> None:
+    """Show `figure`, or the next one in the same place. A learner's zoom and legend choices stay until `revision` changes.
+
+    Draw lines in the light colours of `figures.palette`: on a dark page each is replaced by its dark counterpart.
+    """
+    place_plotly(_static_folder())
+    text = to_json_plotly(figure.to_dict() if isinstance(figure, go.Figure) else figure)  # NaN becomes null
+    data = {"key": key, "figure": text, "height": height, "revision": revision, "plotly": PLOTLY_NAME, "dark": DARK, "sorry": SORRY}
+    _chart(data=data, key=key, height="content")
+
+
+@functools.cache
+def place_plotly(folder: Path) -> None:
+    """Copy plotly.min.js to where the server serves it from; where that cannot be, the chart says so in the browser."""
+    target = folder / PLOTLY_NAME
+    try:
+        if target.exists() and target.stat().st_size == PLOTLY.stat().st_size:
+            return
+        folder.mkdir(exist_ok=True)
+        temporary = target.with_suffix(f".{os.getpid()}")
+        shutil.copyfile(PLOTLY, temporary)
+        temporary.replace(target)  # at once, so that no browser gets half of it
+    except OSError:
+        pass
+
+
+def _static_folder() -> Path:
+    """Streamlit serves the folder `static` beside the script that was started."""
+    context = get_script_run_ctx(suppress_warning=True)
+    return (Path(context.main_script_path).parent if context else HERE.parents[1]) / "static"

@@ -1,0 +1,96 @@
+"""One image and its soft targets: bars that follow T while it is dragged, computed in the browser."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from distill_core.figures.palette import role
+
+HERE = Path(__file__).parent
+LOWEST, HIGHEST = 0.5, 30.0  # T on the slider
+
+_soft_targets = st.components.v2.component(
+    "soft_targets",
+    html="""
+    <div class="soft-targets">
+      <canvas class="picture" role="img" width="1" height="1"></canvas>
+      <div class="right">
+        <label class="control">
+          <span class="shown"></span>
+          <input type="range" min="0" max="1" step="any" aria-label="temperature T">
+        </label>
+        <div class="rows"></div>
+      </div>
+    </div>""",
+    css=(HERE / "soft_targets.css").read_text(),
+    js=(HERE / "soft_targets.js").read_text(),
+)
+
+
+@dataclass(frozen=True)
+class SoftTargets:
+    """What the learner chose: T as it stood when the slider was last let go."""
+
+    temperature: float
+
+
+def soft_targets(
+    *,
+    pixels: Sequence | np.ndarray,
+    image_shape: tuple[int, int, int],
+    logits: dict[str, Sequence[float]],
+    class_names: Sequence[str],
+    label: int,
+    temperature: float,
+    key: str,
+    moving: bool = False,
+) -> SoftTargets:
+    """Show one image beside softmax(z / T) of one member, or of two as mirrored bars, with a slider for T.
+
+    `pixels`: D x H x W numbers from 0 to 255. `logits`: by member, such as `{"teacher": [...], "student": [...]}`.
+    With `moving`, T sweeps from 1 to 12 and back until the learner touches it (and rests where motion is not wanted).
+    Only letting the slider go asks the server; a new `temperature` from the page puts the slider there.
+    """
+    if not 1 <= len(logits) <= 2:
+        raise ValueError(f"soft targets of {len(logits)} members cannot be shown; give one or two")
+    looks = {name: role(name, number) for number, name in enumerate(logits)}
+    data = {
+        "image": {"pixels": _base64(pixels, image_shape), "shape": list(image_shape)},
+        "members": [
+            {"name": name, "logits": [float(z) for z in values], "light": looks[name].light, "dark": looks[name].dark}
+            for name, values in logits.items()
+        ],
+        "classes": list(class_names),
+        "label": int(label),
+        "temperature": float(temperature),
+        "low": LOWEST,
+        "high": HIGHEST,
+        "moving": moving,
+    }
+    told = _soft_targets(data=data, key=key, on_temperature_change=_nothing).temperature
+    return SoftTargets(_told_temperature(told, given=temperature))
+
+
+def _base64(pixels: Sequence | np.ndarray, image_shape: tuple[int, int, int]) -> str:
+    return base64.b64encode(np.asarray(pixels, dtype=np.uint8).reshape(image_shape).tobytes()).decode()
+
+
+def _told_temperature(told: object, *, given: float) -> float:
+    """T as the browser told it, if it is one and was chosen since the page gave `given`; a browser may send anything."""
+    if not isinstance(told, dict) or told.get("given") != given:
+        return float(given)
+    value = told.get("value")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return float(given)
+    return min(max(float(value), LOWEST), HIGHEST)
+
+
+def _nothing() -> None:
+    """Streamlit gives a component's state an attribute only where it has a callback."""

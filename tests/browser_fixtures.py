@@ -1,0 +1,105 @@
+"""Fixtures for tests that look at pages: a Chromium, and a Streamlit server of its own."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Error, sync_playwright
+
+ROOT = Path(__file__).parents[1]
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+
+def chromium_path():
+    """A browser that is installed, or None for Playwright's own."""
+    return next(filter(None, map(shutil.which, NAMES)), None)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    with sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
+        except Error as error:
+            pytest.fail(
+                f"no Chromium could be started ({str(error).splitlines()[0]}); install one: apt-get install chromium, "
+                "or .venv/bin/python -m playwright install --with-deps chromium",
+                pytrace=False,
+            )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def new_page(browser):
+    """Opens pages, each in a context of its own (another person's browser) unless one is given."""
+    contexts = []
+
+    def open_page(address, *, context=None, **options):
+        if context is None:
+            context = browser.new_context(**{"viewport": {"width": 1280, "height": 720}, **options})
+            contexts.append(context)
+        page = context.new_page()
+        page.goto(address)
+        page.locator("[data-testid='stApp'][data-test-connection-state='CONNECTED']").wait_for(state="attached", timeout=30_000)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def serve(tmp_path_factory):
+    """Serves a Streamlit script (its text, or the path of one) with the repository's settings; gives its address."""
+    servers = []
+
+    def start(script, **environment):
+        if not isinstance(script, Path):
+            folder = tmp_path_factory.mktemp("app")
+            shutil.copytree(ROOT / ".streamlit", folder / ".streamlit")
+            (folder / "app.py").write_text(script)
+            script = folder / "app.py"
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless", "true", "--server.port", str(port)]
+        log = tmp_path_factory.mktemp("log") / "server.txt"
+        with log.open("w") as output:
+            server = subprocess.Popen(
+                command,
+                cwd=script.parent,
+                env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        servers.append(server)
+        address = f"http://127.0.0.1:{port}"
+        until = time.monotonic() + 60
+        while time.monotonic() < until and server.poll() is None:
+            try:
+                urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).close()
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.1)
+            else:
+                return address
+        return pytest.fail(f"the server did not come up:\n{log.read_text()}", pytrace=False)
+
+    yield start
+    for server in servers:
+        os.killpg(server.pid, signal.SIGTERM)  # its own session: the server and what it started
+        try:
+            server.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()

@@ -1,0 +1,125 @@
+"""What all tests share. No test writes into the user's folders, and none needs the internet."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure(config):
+    """Runs and caches in a folder of this session; the real data sets where they lie beside the repository."""
+    config.distill_home = tempfile.mkdtemp(prefix="distill-tests-")
+    os.environ["DISTILL_HOME"] = config.distill_home
+    beside = ROOT.parent / "shared" / "data"
+    if "DISTILL_DATA" not in os.environ and beside.is_dir():
+        os.environ["DISTILL_DATA"] = str(beside)
+
+
+def pytest_unconfigure(config):
+    shutil.rmtree(config.distill_home, ignore_errors=True)
+
+
+def pytest_generate_tests(metafunc):
+    """`real_set` runs a claim on every labelled set that is on this machine, `card` on every shipped teacher of those."""
+    from distill_core import datasets, teachers
+
+    here = [name for name in ("digits", "mnist") if datasets.DATASETS[name].is_here()]
+    if "real_set" in metafunc.fixturenames:
+        metafunc.parametrize("real_set", here)
+    if "card" in metafunc.fixturenames:
+        cards = [card for card in teachers.shipped() if card.dataset in here]
+        metafunc.parametrize("card", cards, ids=[f"{card.dataset}-{card.name}" for card in cards])
+
+
+@pytest.fixture(scope="session")
+def mnist():
+    """The name of the largest real set on this machine: MNIST, or the digits where it is not."""
+    from distill_core.datasets import DATASETS
+
+    return "mnist" if DATASETS["mnist"].is_here() else "digits"
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A DISTILL_HOME of this test alone."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("DISTILL_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """An empty DISTILL_DATA of this test alone."""
+    from distill_core import datasets
+
+    folder = tmp_path / "data"
+    monkeypatch.setenv("DISTILL_DATA", str(folder))
+    datasets._load_named.cache_clear()
+    yield folder
+    datasets._load_named.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def refused():
+    """`with refused(*words):` the block must end in a ValueError of one sentence that contains the words."""
+
+    @contextlib.contextmanager
+    def check(*words):
+        with pytest.raises(ValueError) as caught:
+            yield
+        said = str(caught.value)
+        assert "\n" not in said and 20 < len(said) < 500, f"not one sentence: {said!r}"
+        for word in words:
+            assert str(word) in said, f"{word!r} is not named in: {said}"
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def picture():
+    """`picture(...)`: the bytes of a picture file, of random pixels unless told."""
+    from PIL import Image
+
+    def draw(size=(16, 16), *, mode="RGB", format="PNG", seed=0, pixels=None):
+        if pixels is None:
+            shape = (size[1], size[0], 3) if mode == "RGB" else (size[1], size[0])
+            pixels = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).convert(mode).save(buffer, format)
+        return buffer.getvalue()
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def zipped():
+    """`zipped({path: bytes, ...})`: a zip with these files, in memory."""
+
+    def pack(files, compression=zipfile.ZIP_DEFLATED):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", compression) as archive:
+            for path, blob in files.items():
+                archive.writestr(path, blob)
+        buffer.seek(0)
+        return buffer
+
+    return pack
+
+
+@pytest.fixture
+def small_zip(tmp_path, zipped, picture):
+    """The path of a zip of two classes of 10 pictures, 8 x 8."""
+    path = tmp_path / "small.zip"
+    files = {f"{label}/{i}.png": picture((8, 8), mode="L", seed=17 * i + len(label)) for label in ("cat", "horse") for i in range(10)}
+    path.write_bytes(zipped(files).getvalue())
+    return path

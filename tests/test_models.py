@@ -1,0 +1,118 @@
+"""Networks by name: their sizes, their weights, their features."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from distill_core import models
+from distill_core.models import build, check_model, count_parameters
+
+MNIST = {"image_shape": (1, 28, 28), "classes": 10}
+CIFAR = {"image_shape": (3, 32, 32), "classes": 10}
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "expected"),
+    [
+        ("linear", MNIST, 784 * 10 + 10),
+        ("mlp-30x2", MNIST, 784 * 30 + 30 + 30 * 30 + 30 + 30 * 10 + 10),
+        ("mlp-300x1", MNIST, 784 * 300 + 300 + 300 * 10 + 10),
+        ("mlp-1200x2", MNIST, 784 * 1200 + 1200 + 1200 * 1200 + 1200 + 1200 * 10 + 10),
+        ("cnn-8", MNIST, (9 * 8 + 8) + (72 * 16 + 16) + (144 * 32 + 32) + (32 * 9 * 10 + 10)),
+        ("cnn-8", CIFAR, (27 * 8 + 8) + (72 * 16 + 16) + (144 * 32 + 32) + (32 * 16 * 10 + 10)),
+    ],
+)
+def test_parameters_are_those_of_the_closed_form(name, shape, expected):
+    assert models.parameters(build(name, seed=0, **shape)) == expected
+    assert count_parameters(name, **shape) == expected
+
+
+@pytest.mark.parametrize("shape", ((1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 13, 9)))
+@pytest.mark.parametrize("name", ("linear", "mlp-5x1", "mlp-5x3", "cnn-2"))
+def test_every_family_takes_every_image_shape(name, shape):
+    network = build(name, image_shape=shape, classes=3, seed=0)
+    images = torch.randn(4, *shape)
+    logits, features = network(images, features=True)
+    assert logits.shape == (4, 3) and torch.equal(logits, network(images))
+    assert len(features) == len(network.blocks) and all(len(f) == 4 for f in features)
+
+
+def test_an_mlp_is_what_the_formula_says():
+    network = build("mlp-6x2", image_shape=(1, 8, 8), classes=3, seed=1).double()
+    x = np.random.default_rng(0).normal(size=(5, 64))
+    layers = [p.detach().numpy() for p in network.parameters()]
+    one = np.maximum(x @ layers[0].T + layers[1], 0)
+    two = np.maximum(one @ layers[2].T + layers[3], 0)
+    logits, features = network(torch.from_numpy(x).view(5, 1, 8, 8), features=True)
+    np.testing.assert_allclose(logits.detach(), two @ layers[4].T + layers[5], rtol=1e-12)
+    np.testing.assert_allclose(features[0].detach(), one, atol=1e-14)
+    np.testing.assert_allclose(features[1].detach(), two, atol=1e-14)
+
+
+def test_features_of_a_cnn_halve_in_height_and_double_in_channels():
+    _, features = build("cnn-4", seed=0, **MNIST)(torch.zeros(2, 1, 28, 28), features=True)
+    assert [tuple(f.shape) for f in features] == [(2, 4, 14, 14), (2, 8, 7, 7), (2, 16, 3, 3)]
+
+
+def test_the_seed_alone_sets_the_weights():
+    torch.manual_seed(5)
+    one = build("mlp-30x2", seed=3, **MNIST).state_dict()
+    torch.manual_seed(6)
+    same, other = build("mlp-30x2", seed=3, **MNIST).state_dict(), build("mlp-30x2", seed=4, **MNIST).state_dict()
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not any(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_building_a_network_draws_nothing_from_the_global_generator():
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    build("cnn-4", seed=9, **MNIST)
+    count_parameters("mlp-30x2", **MNIST)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_initial_weights_are_pytorchs_own():
+    network = build("mlp-30x1", seed=11, **MNIST)
+    torch.manual_seed(11)
+    blocks_first = [nn.Linear(30, 10), nn.Linear(784, 30)]  # whichever is drawn first
+    torch.manual_seed(11)
+    stem_first = [nn.Linear(784, 30), nn.Linear(30, 10)]
+    assert any(
+        torch.equal(network.stem.weight, stem.weight) and torch.equal(network.head.weight, head.weight)
+        for stem, head in (stem_first, reversed(blocks_first))
+    )
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_every_listed_model_can_be_batched(name):
+    """A layer with running statistics or random draws would stop a cohort."""
+    network = build(check_model(name), seed=0, **MNIST)
+    assert not any(isinstance(m, nn.Dropout | nn.modules.batchnorm._NormBase) for m in network.modules())
+
+
+@pytest.mark.parametrize(
+    "name",
+    ("resnet99", "mlp", "mlp-30", "mlp-x2", "mlp-0x2", "mlp-30x0", "mlp-30x99", "mlp-999999x2", "cnn-0", "cnn-65", "cnn--1", "", "linear "),
+)
+def test_an_unknown_or_endless_model_is_refused_by_name(refused, name):
+    with refused(f"student '{name}'", "choose"):
+        check_model(name)
+
+
+@given(st.text(max_size=20))
+def test_any_text_is_a_model_or_is_refused_in_one_sentence(name):
+    try:
+        assert check_model(name) == name
+    except ValueError as error:
+        assert "choose" in str(error)
+
+
+def test_a_cnn_for_images_too_small_is_refused(refused):
+    with refused("cnn-8", "8 x 8", "mlp"):
+        build("cnn-8", image_shape=(1, 7, 9), classes=2, seed=0)
