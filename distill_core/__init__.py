@@ -1,5 +1,11 @@
 """Knowledge distillation, as a lecture: read the files in this order, each needs only those before it."""
 
+import os
+
+# Idle threads of OpenMP otherwise spin while they wait: when a browser or a second run wants the same cores, a race of
+# 3 s takes 90 s. Must be set before torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 READING_ORDER = (
     "losses",  # the mathematics
     "places",  # where data, caches and runs are kept

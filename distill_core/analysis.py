@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -77,6 +78,7 @@ def scores(logits: Tensor, labels: Tensor, teacher_logits: Tensor, *, classes: i
         "low": low,
         "high": high,
         "test_errors": errors,
+        "test_images": total,
         "errors_by_class": torch.bincount(labels[wrong], minlength=classes).tolist(),
         "agreement": agreement(logits, teacher_logits),
         "ece": expected_calibration_error(logits, labels),
@@ -105,3 +107,49 @@ def paired_difference(students: Sequence[float], baselines: Sequence[float], *, 
 def confusion(verdicts: Sequence[int], labels: Sequence[int], *, classes: int) -> np.ndarray:
     """How often each class (row) was called each class (column): `(C, C)` counts."""
     return np.bincount(np.asarray(labels) * classes + np.asarray(verdicts), minlength=classes**2).reshape(classes, classes)
+
+
+# --- in words -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a race showed: a sentence, and student minus baseline in percentage points with its 95 % interval."""
+
+    sentence: str
+    difference: float
+    low: float
+    high: float
+
+    @property
+    def sign(self) -> int:
+        """1 if the teacher helped, -1 if it hurt, 0 if this race cannot tell."""
+        return (self.low > 0) - (self.high < 0)
+
+
+def verdict(results: Sequence[dict]) -> Verdict:
+    """The results of one race over its seeds, in words that say so when there is no difference.
+
+    Over several seeds the interval is of the paired difference (Student's t). One seed has only its test images to go
+    by: the interval is that of two proportions, and says nothing of luck with the weights.
+    """
+    pairs = [(100 * r["student"]["test_accuracy"], 100 * r["baseline"]["test_accuracy"]) for r in results]
+    students, baselines = (np.array(side) for side in zip(*pairs, strict=True))
+    images = results[0]["student"]["test_images"]
+    if len(results) > 1:
+        difference, low, high = paired_difference(students, baselines)
+        over = f"Over {len(results)} seeds, {images:,} test images"
+    else:
+        difference = students[0] - baselines[0]
+        half = special.ndtri(0.975) * math.sqrt(sum(p * (100 - p) for p in pairs[0]) / images)
+        low, high = difference - half, difference + half
+        over = f"With one seed, {images:,} test images"
+    ended = {1: "The teacher helped.", -1: "Here the teacher hurt.", 0: "This race shows no difference: zero is inside the interval."}
+    found = Verdict("", float(difference), float(low), float(high))
+    sentence = (
+        f"{over}: the distilled student names {students.mean():.1f} % correctly, its baseline {baselines.mean():.1f} %. "
+        f"The difference is {difference:+.1f} points (95 % interval {low:+.1f} to {high:+.1f}). {ended[found.sign]}"
+    )
+    if len(results) == 1:
+        sentence += " One seed cannot tell skill from luck: take more seeds."
+    return replace(found, sentence=sentence.replace("-", "\u2212"))

@@ -13,6 +13,7 @@ import hashlib
 import http.client
 import io
 import os
+import re
 import time
 import urllib.error
 import urllib.request
@@ -133,8 +134,8 @@ def load(name: str) -> Dataset:
     Raises `ValueError` with one sentence where the name is unknown or the files are missing, cut or altered.
     """
     if name.endswith(".zip"):
-        stamp = _stat(Path(name))
-        return _load_pictures(name, stamp)
+        path = find_pictures(name)
+        return replace(_load_pictures(str(path), _stat(path)), name=name)
     return _load_named(_known(name).name)
 
 
@@ -302,7 +303,7 @@ def download(addresses: list[str], path: Path, *, md5: str, tries: int = 3) -> I
             try:
                 yield from _append(address, part)
             except (OSError, http.client.HTTPException) as error:  # a URLError is an OSError
-                problem = str(getattr(error, "reason", error))
+                problem = " ".join(str(getattr(error, "reason", error)).split())  # a server can say anything
                 continue
             if _md5(part) == md5:
                 part.replace(path)
@@ -386,6 +387,33 @@ def read_pictures(file: Path | io.IOBase, *, name: str = "pictures.zip") -> Data
     return Dataset(name, Path(name).stem, class_names, *tensors)
 
 
+def keep_pictures(blob: bytes, *, name: str) -> str:
+    """Keep a learner's zip under its content's hash; returns the name by which an Experiment finds it again.
+
+    Raises `ValueError` with one sentence for a zip that cannot be used; then nothing is kept.
+    """
+    read_pictures(io.BytesIO(blob), name=name)
+    stem = re.sub(r"[^\w-]+", "-", Path(name).stem).strip("-")[:40] or "pictures"
+    kept = f"{stem}-{hashlib.sha256(blob).hexdigest()[:8]}.zip"
+    folder = places.home() / "pictures"
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f"{kept}.{os.getpid()}"
+    temporary.write_bytes(blob)
+    temporary.replace(folder / kept)
+    return kept
+
+
+def kept_pictures() -> list[str]:
+    """The names of the zips that learners brought."""
+    return sorted(path.name for path in (places.home() / "pictures").glob("*.zip"))
+
+
+def find_pictures(name: str) -> Path:
+    """A zip by its path, or by the name that `keep_pictures` gave it."""
+    kept = places.home() / "pictures" / name
+    return kept if Path(name).name == name and kept.exists() else Path(name)
+
+
 def _list_pictures(archive: zipfile.ZipFile, name: str) -> list[tuple[str, str, str]]:
     """`(part, class, path)` of every picture, after everything that can be said without opening one."""
     entries = [e for e in archive.infolist() if not e.is_dir() and not _is_litter(e.filename)]
@@ -459,7 +487,7 @@ def _stat(path: Path) -> tuple[int, int]:
 @functools.lru_cache(maxsize=2)
 def _load_pictures(path: str, stamp: tuple[int, int]) -> Dataset:
     """A zip's tensors; kept, because 60,000 pictures take seconds to decode."""
-    key = hashlib.sha256(repr((os.path.abspath(path), stamp)).encode()).hexdigest()[:24]
+    key = hashlib.sha256(repr((str(Path(path).resolve()), stamp)).encode()).hexdigest()[:24]
     kept = places.cache("pictures") / f"{key}.safetensors"
     if kept.exists():
         try:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import platformdirs
 
+WEIGHTS = Path(__file__).parent / "weights"  # what comes with the lab: the shipped teachers, and the digit it opens with
+
 
 def home() -> Path:
     """The folder for runs and caches: `DISTILL_HOME`, or the platform's folder for user data."""

@@ -10,8 +10,10 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
+from browser_fixtures import browser, new_page, serve  # noqa: F401 (fixtures for every test that looks at a page)
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -20,6 +22,8 @@ def pytest_configure(config):
     """Runs and caches in a folder of this session; the real data sets where they lie beside the repository."""
     config.distill_home = tempfile.mkdtemp(prefix="distill-tests-")
     os.environ["DISTILL_HOME"] = config.distill_home
+    hypothesis.settings.register_profile("lab", derandomize=True, deadline=None)  # the same inputs each time, on any machine
+    hypothesis.settings.load_profile("lab")
     beside = ROOT.parent / "shared" / "data"
     if "DISTILL_DATA" not in os.environ and beside.is_dir():
         os.environ["DISTILL_DATA"] = str(beside)

@@ -121,7 +121,9 @@ def test_confusion_is_scikit_learns(verdicts):
 def test_scores_agree_with_each_other(verdicts):
     logits, labels, teacher = verdicts
     found = analysis.scores(logits, labels, teacher, classes=5, parameters=7)
-    assert list(found) == ["test_accuracy", "low", "high", "test_errors", "errors_by_class", "agreement", "ece", "parameters"]
+    assert list(found) == [
+        *("test_accuracy", "low", "high", "test_errors", "test_images", "errors_by_class", "agreement", "ece", "parameters")
+    ]
     wrong = analysis.confusion(logits.argmax(1).tolist(), labels.tolist(), classes=5)
     np.fill_diagonal(wrong, 0)
     assert found["errors_by_class"] == wrong.sum(axis=1).tolist() and sum(found["errors_by_class"]) == found["test_errors"]

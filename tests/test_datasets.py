@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn.datasets import load_digits
@@ -54,15 +54,15 @@ def test_a_set_is_the_genuine_one(real_set):
 
 def test_pixels_have_mean_zero_and_deviation_one_in_each_channel(real_set):
     found = load(real_set)
-    pixels = found.pixels(found.train_images).double()
-    assert pixels.mean().item() == pytest.approx(0, abs=1e-4) and pixels.std().item() == pytest.approx(1, abs=1e-4)
+    sums = [(p.sum().item(), p.square().sum().item(), p.numel()) for p in map(found.pixels, found.train_images.split(5000))]
+    total, squares, count = (sum(column) for column in zip(*sums, strict=True))
+    assert total / count == pytest.approx(0, abs=1e-4) and squares / count == pytest.approx(1, abs=1e-4)
 
 
 def test_the_moments_are_those_of_numpy_for_each_channel():
-    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (20, 3, 9, 8), dtype=np.uint8)) // torch.tensor([1, 2, 3]).view(
-        3, 1, 1
-    )
-    found = datasets.Dataset("x", "X", ("a", "b"), images.to(torch.uint8), torch.zeros(20).long(), images[:2], torch.zeros(2).long())
+    random = np.random.default_rng(0).integers(0, 256, (20, 3, 9, 8)) // np.array([1, 2, 3]).reshape(3, 1, 1)
+    images = torch.from_numpy(random.astype(np.uint8))
+    found = datasets.Dataset("x", "X", ("a", "b"), images, torch.zeros(20).long(), images[:2], torch.zeros(2).long())
     np.testing.assert_allclose(found.moments[0].flatten(), images.numpy().mean(axis=(0, 2, 3)), rtol=1e-5)
     np.testing.assert_allclose(found.moments[1].flatten(), images.numpy().std(axis=(0, 2, 3)), rtol=1e-5)
 
@@ -127,7 +127,7 @@ def test_label_noise_replaces_its_fraction_by_other_classes(classes, noise, seed
     noisy = flip_labels(labels, label_noise=noise, classes=classes, seed=seed)
     assert noisy.min() >= 0 and noisy.max() < classes
     share = (noisy != labels).double().mean().item()
-    assert abs(share - noise) <= 6 * (noise * (1 - noise) / 4000) ** 0.5
+    assert abs(share - noise) <= 6 * (noise * (1 - noise) / 4000) ** 0.5 + 5 / 4000
     assert torch.equal(noisy, flip_labels(labels, label_noise=noise, classes=classes, seed=seed))
 
 
@@ -237,7 +237,9 @@ def test_a_cut_idx_file_is_refused(idx_set, refused, file, keep):
 
 
 @given(st.sampled_from(FILES), st.binary(min_size=1, max_size=16))
-@settings(max_examples=40, deadline=None)
+@example(FILES[0], b"\0\0\x0a")  # a type that IDX does not have
+@example(FILES[0], b"\0\0\x09")  # signed bytes
+@settings(max_examples=40)
 def test_an_idx_file_with_any_other_header_is_refused(whole_mnist, file, header):
     folder, blobs = whole_mnist
     if blobs[file].startswith(header):
@@ -245,7 +247,7 @@ def test_an_idx_file_with_any_other_header_is_refused(whole_mnist, file, header)
     (folder / file).write_bytes(header + blobs[file][len(header) :])
     datasets._load_named.cache_clear()
     try:
-        with pytest.raises(ValueError, match="MNIST.*(cut|altered)"):
+        with pytest.raises(ValueError, match=r"MNIST.*(cut|altered)"):
             load("mnist")
     finally:
         (folder / file).write_bytes(blobs[file])
@@ -480,7 +482,7 @@ def test_an_encrypted_zip_is_refused(two_classes, zipped, refused):
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_zip_with_any_altered_bytes_is_read_or_refused(two_classes, zipped, data):
     compression = data.draw(st.sampled_from([zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]))
     blob = bytearray(zipped(two_classes, compression).getvalue())
@@ -492,7 +494,7 @@ def test_a_zip_with_any_altered_bytes_is_read_or_refused(two_classes, zipped, da
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_pictures_with_any_altered_bytes_are_read_or_refused(two_classes, zipped, picture, data):
     format = data.draw(st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "WEBP"]))
     blob = bytearray(picture((16, 16), format=format))

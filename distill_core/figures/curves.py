@@ -8,10 +8,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 from scipy import special
 
-from distill_core.figures.palette import ROLES, role
+from distill_core.figures.palette import OTHERS, ROLES, role
 
 FIELDS = {
     "test_accuracy": "test accuracy (%)",
@@ -22,7 +21,7 @@ FIELDS = {
 PERCENT = ("test_accuracy", "agreement")  # fractions in the records, percent on the axis
 TEXT = 16  # px, the least that reads across a room
 LABEL_GAP = 20  # px from one line's label to the next
-TOP, BOTTOM = 34, 92  # px above the panels (their name) and below (ticks, "epoch", legend)
+TOP, BETWEEN, BOTTOM = 34, 46, 92  # px above the panels (their names), between, and below (ticks, "epoch", legend)
 
 Band = dict  # {"x": [...], "mean": [...], "low": [...], "high": [...], "n": seeds, "band": "interval" | "range" | ""}
 Bands = dict[tuple[str, str], Band]
@@ -113,38 +112,49 @@ def race_figure(
     learner's zoom: the epochs run from 0 to `epochs`, percents from `accuracy_from` (a fraction) to 100, losses from
     0 to a round number above the highest point. `height` is the height in pixels it will be drawn at (it places labels).
     """
-    figure = make_subplots(rows=len(fields), cols=1, shared_xaxes=True, vertical_spacing=0.34 / max(2, len(fields)))
     last = epochs or max((band["x"][-1] for band in curves.values()), default=1) or 1
-    pixels = max(60, (height - TOP - BOTTOM) / len(fields) - (40 if len(fields) > 1 else 0))  # of one panel
+    plot = max(60, height - TOP - BOTTOM)  # px of all panels
+    panel = (plot - BETWEEN * (len(fields) - 1)) / len(fields)
+    traces, axes, names = [], {}, []
     for row, field in enumerate(fields, start=1):
         scale = 100 if field in PERCENT else 1
         shown = {member: _scaled(curves[member, field], scale) if (member, field) in curves else None for member in members}
         low, high = _range(field, shown.values(), accuracy_from)
         teacher = teacher_accuracy * 100 if teacher_accuracy is not None and field == "test_accuracy" else None
+        drawn = []
         for number, (member, band) in enumerate(shown.items()):
-            for trace in _member_traces(member, band, field, number, legend=row == 1):
-                figure.add_trace(trace, row=row, col=1)
-        if teacher is not None:
-            figure.add_trace(_teacher_line(teacher, last), row=row, col=1)
-        for trace in _labels(shown, teacher, last, field, gap=LABEL_GAP * (high - low) / pixels, bounds=(low, high)):
-            figure.add_trace(trace, row=row, col=1)
-        figure.update_yaxes(range=[low, high], nticks=6, row=row, col=1)
-        figure.add_annotation(
-            text=FIELDS[field], x=0, xref="x domain", y=1, yref=f"y{row if row > 1 else ''} domain", showarrow=False,
-            xanchor="left", yanchor="bottom", xshift=-44, yshift=4, font={"size": TEXT},
-        )  # fmt: skip
-    figure.update_xaxes(range=[0, last], fixedrange=False, nticks=9)
-    figure.update_xaxes(title={"text": _epoch_title(curves, members), "standoff": 6, "font": {"size": TEXT}}, row=len(fields), col=1)
-    figure.update_layout(
-        height=height,
-        margin={"l": 48, "r": 84, "t": TOP, "b": BOTTOM, "autoexpand": False},
-        font={"size": TEXT},
-        hovermode="x unified",
-        hoverlabel={"font": {"size": TEXT}},
-        legend={"orientation": "h", "x": 0, "xref": "paper", "y": 0, "yref": "container", "yanchor": "bottom", "font": {"size": TEXT}},
-        template=None,
-    )
-    return figure
+            drawn += _member_traces(member, band, field, number, legend=row == 1)
+        drawn += [_teacher_line(teacher, last)] if teacher is not None else []
+        drawn += _labels(shown, teacher, last, field, gap=LABEL_GAP * (high - low) / panel, bounds=(low, high))
+        axis = f"y{row if row > 1 else ''}"
+        traces += [{"type": "scatter", "xaxis": "x", "yaxis": axis, **trace} for trace in drawn]
+        top = 1 - (row - 1) * (panel + BETWEEN) / plot
+        axes[axis.replace("y", "yaxis")] = {"range": [low, high], "nticks": 6, "domain": [max(0, top - panel / plot), top], "anchor": "x"}
+        names.append(_panel_name(field, top))
+    layout = {
+        "height": height,
+        "margin": {"l": 48, "r": 84, "t": TOP, "b": BOTTOM, "autoexpand": False},
+        "font": {"size": TEXT},
+        "hovermode": "x unified",
+        "hoverlabel": {"font": {"size": TEXT}},
+        "legend": {"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom", "font": {"size": TEXT}},
+        "xaxis": {
+            "range": [0, last],
+            "nticks": 9,
+            "anchor": axis,
+            "unifiedhovertitle": {"text": "epoch %{x}"},
+            "title": {"text": _epoch_title(curves, members), "standoff": 6, "font": {"size": TEXT}},
+        },
+        "annotations": names,
+        "template": {},
+    }
+    return go.Figure({"data": traces, "layout": {**layout, **axes}})  # checked once: trace by trace takes three times as long
+
+
+def _panel_name(field: str, top: float) -> dict:
+    """What a panel measures, above its upper left corner, where it reads without turning the head."""
+    place = {"x": 0, "xref": "paper", "xanchor": "left", "xshift": -44, "y": top, "yref": "paper", "yanchor": "bottom", "yshift": 4}
+    return {"text": FIELDS[field], "showarrow": False, "font": {"size": TEXT}, **place}
 
 
 def _scaled(band: Band, scale: float) -> Band:
@@ -157,25 +167,43 @@ def _scaled(band: Band, scale: float) -> Band:
 def _range(field: str, shown: Iterable[Band | None], accuracy_from: float) -> tuple[float, float]:
     if field in PERCENT:
         return accuracy_from * 100, 100
-    top = max((value for band in shown if band for value in (*band["mean"], *band["high"])), default=1) or 1
+    top = max((value for band in shown if band for value in (*band["mean"], *band["high"])), default=1)
+    top = top if top > 0 else 1
     unit = 10 ** math.floor(math.log10(top))
     return 0, next(unit * step for step in (1.5, 2, 3, 5, 7.5, 10, 15) if unit * step >= top * 1.02)
 
 
-def _member_traces(member: str, band: Band | None, field: str, number: int, *, legend: bool) -> list[go.Scatter]:
+def _member_traces(member: str, band: Band | None, field: str, number: int, *, legend: bool) -> list[dict]:
     """The band and the line of one member, also while there is nothing to draw: the number of traces never changes."""
     look = role(member, number)
     band = band or {"x": [], "mean": [], "low": [], "high": [], "n": 0, "band": ""}
     around = band["x"] + band["x"][::-1] if band["band"] else []
-    area = go.Scatter(
-        x=around, y=band["high"] + band["low"][::-1], uid=f"{member} {field} band", mode="none", fill="toself", fillcolor=look.light,
-        opacity=0.25, hoverinfo="skip", legendgroup=member, showlegend=False, name=member,
-    )  # fmt: skip
-    line = go.Scatter(
-        x=band["x"], y=band["mean"], uid=f"{member} {field}", mode="lines+markers", name=member, legendgroup=member, showlegend=legend,
-        line={"color": look.light, "width": 4, "dash": look.dash}, marker={"color": look.light, "size": 10, "symbol": look.symbol, "maxdisplayed": 12},
-        hovertext=_hover(member, band, field), hovertemplate="%{hovertext}<extra></extra>",
-    )  # fmt: skip
+    area = {
+        "x": around,
+        "y": band["high"] + band["low"][::-1],
+        "uid": f"{member} {field} band",
+        "mode": "none",
+        "fill": "toself",
+        "fillcolor": look.light,
+        "opacity": 0.25,
+        "hoverinfo": "skip",
+        "legendgroup": member,
+        "showlegend": False,
+        "name": member,
+    }
+    line = {
+        "x": band["x"],
+        "y": band["mean"],
+        "uid": f"{member} {field}",
+        "mode": "lines+markers",
+        "name": member,
+        "legendgroup": member,
+        "showlegend": legend,
+        "line": {"color": look.light, "width": 4, "dash": look.dash},
+        "marker": {"color": look.light, "size": 10, "symbol": look.symbol, "maxdisplayed": 12},
+        "hovertext": _hover(member, band, field),
+        "hovertemplate": "%{hovertext}<extra></extra>",
+    }
     return [area, line]
 
 
@@ -189,17 +217,24 @@ def _hover(member: str, band: Band, field: str) -> list[str]:
     ]
 
 
-def _teacher_line(accuracy: float, last: float) -> go.Scatter:
+def _teacher_line(accuracy: float, last: float) -> dict:
     look = ROLES["teacher"]
-    return go.Scatter(
-        x=[0, last], y=[accuracy, accuracy], uid="teacher", mode="lines", name="teacher", legendgroup="teacher", showlegend=False,
-        line={"color": look.light, "width": 3, "dash": look.dash}, hovertemplate=f"teacher {accuracy:.1f} %<extra></extra>",
-    )  # fmt: skip
+    return {
+        "x": [0, last],
+        "y": [accuracy, accuracy],
+        "uid": "teacher",
+        "mode": "lines",
+        "name": "teacher",
+        "legendgroup": "teacher",
+        "showlegend": False,
+        "line": {"color": look.light, "width": 3, "dash": look.dash},
+        "hovertemplate": f"teacher {accuracy:.1f} %<extra></extra>",
+    }
 
 
 def _labels(
     shown: dict[str, Band | None], teacher: float | None, last: float, field: str, *, gap: float, bounds: tuple[float, float]
-) -> list[go.Scatter]:
+) -> list[dict]:
     """Each line's name at its end; drawn as traces, so that the legend hides them with their line."""
     ends = {member: (band["x"][-1], band["mean"][-1]) for member, band in shown.items() if band}
     if teacher is not None:
@@ -207,13 +242,22 @@ def _labels(
     places = dict(zip(ends, spread([y for _, y in ends.values()], gap=gap, low=bounds[0], high=bounds[1]), strict=True))
     names = [*shown, *(["teacher"] if teacher is not None else [])]
     return [
-        go.Scatter(
-            x=[ends[name][0]] if name in ends else [], y=[places[name]] if name in ends else [], text=[f"  {name}"] if name in ends else [],
-            uid=f"{name} {field} label", mode="text", textposition="middle right", textfont={"size": TEXT, "color": role(name, number).light},
-            cliponaxis=False, hoverinfo="skip", legendgroup=name, showlegend=False, name=name,
-        )
+        {
+            "x": [ends[name][0]] if name in ends else [],
+            "y": [places[name]] if name in ends else [],
+            "text": [f"  {name}"] if name in ends else [],
+            "uid": f"{name} {field} label",
+            "mode": "text",
+            "textposition": "middle right",
+            "textfont": {"size": TEXT, "color": role(name, number).light},
+            "cliponaxis": False,
+            "hoverinfo": "skip",
+            "legendgroup": name,
+            "showlegend": False,
+            "name": name,
+        }
         for number, name in enumerate(names)
-    ]  # fmt: skip
+    ]
 
 
 def _epoch_title(curves: Bands, members: Sequence[str]) -> str:
@@ -223,3 +267,29 @@ def _epoch_title(curves: Bands, members: Sequence[str]) -> str:
         return "epoch"
     what = {"interval": f"band: 95 % interval, {band['n']} seeds", "range": "band: lowest and highest of 2 seeds", "": "one seed"}
     return f"epoch · {what[band['band']]}"
+
+
+def compare_figure(runs: dict[str, Bands], *, field: str = "test_accuracy") -> go.Figure:
+    """The students of several runs in one panel, and each one's baseline as a thin line of the same colour."""
+    figure = go.Figure()
+    scale = 100 if field in PERCENT else 1
+    looks = [*ROLES.values(), *OTHERS]
+    for number, (name, curves) in enumerate(runs.items()):
+        look = looks[number % len(looks)]
+        for member, width, dash in (("student", 4, "solid"), ("baseline", 3, "dot")):
+            if (member, field) not in curves:
+                continue
+            band = _scaled(curves[member, field], scale)
+            figure.add_trace(
+                go.Scatter(
+                    x=band["x"], y=band["mean"], mode="lines+markers" if member == "student" else "lines", name=f"{name}, {member}",
+                    line={"color": look.light, "width": width, "dash": dash}, marker={"symbol": look.symbol, "size": 10, "maxdisplayed": 8},
+                    hovertext=_hover(member, band, field), hovertemplate="%{hovertext}<extra></extra>",
+                )
+            )  # fmt: skip
+    figure.update_layout(
+        font={"size": TEXT}, margin={"l": 70, "r": 20, "t": 10, "b": 60}, legend={"orientation": "h", "y": -0.2}, hovermode="closest"
+    )
+    figure.update_xaxes(title="epoch")
+    figure.update_yaxes(title=FIELDS[field])
+    return figure

@@ -313,11 +313,13 @@ class Store:
     def load_state(self, run_id: str) -> bytes | None:
         """What `save_state` kept, or None."""
         path = self._file(run_id, "state.bin")
-        return path.read_bytes() if path.exists() else None
+        with self._saying_why():
+            return path.read_bytes() if path.exists() else None
 
     def drop_state(self, run_id: str) -> None:
         """The run will not go on."""
-        self._file(run_id, "state.bin").unlink(missing_ok=True)
+        with self._saying_why():
+            self._file(run_id, "state.bin").unlink(missing_ok=True)
 
     def _folder_of(self, run_id: str) -> Path:
         return self._file(run_id, "x").parent
@@ -386,7 +388,9 @@ class Store:
         place = self.path.parent
         if "disk is full" in cause or "no space left" in cause or "file too large" in cause or "quota" in cause:
             return f"the disk with {place} is full; free some space, and what was not written yet follows by itself"
-        if any(sign in cause for sign in ("readonly", "read-only", "unable to open", "permission denied", "not a directory")):
+        if any(
+            sign in cause for sign in ("readonly", "read-only", "unable to open", "permission denied", "not a directory", "file exists")
+        ):
             return f"{place} cannot be written; make it writable, or set DISTILL_HOME to another folder"
         if "locked" in cause or "busy" in cause:
             return f"{self.path} is held by another program; close it and try again"

@@ -17,8 +17,8 @@ ASKED: dict[str, str] = {}  # by submission: "stop" or "pause". Asking is free: 
 PAUSE_BETWEEN_NEWS = 0.1  # seconds
 
 
-def ask(submission: str, what: str) -> None:
-    """Called on every worker when somebody presses Stop or Pause."""
+async def ask(submission: str, what: str) -> None:
+    """Called on every worker when somebody presses Stop or Pause; `async`, so that the server need not wait for an answer."""
     ASKED[submission] = what
 
 
@@ -73,7 +73,7 @@ def _work(news: News, experiments: Sequence[str], *, state: bytes | None, until_
             pausing = asked == "pause" or (until_epoch is not None and epoch >= until_epoch)
             if pausing and cohort.at_epoch_end and epoch < ends[-1] and cohort.epoch < cohort.first.epochs:
                 seconds = cap - (deadline - time.monotonic())
-                return news.outcome("paused", state=_pack(index, seconds, cohort.state()), epoch=float(epoch))
+                return news.outcome("paused", state=_pack(index, seconds, cohort.state()))
         for name, blob in cohort.artefacts().items():  # of each cohort's first experiment
             news.artefacts[name if group[0] == 0 else f"{group[0]}-{name}"] = blob
     return news.outcome("finished")
@@ -114,16 +114,17 @@ class News:
         self.artefacts: dict[str, bytes] = {}
         self._untold: list[dict] = []
         self._told_at = 0.0  # the first record goes out at once
+        self._reached: dict[str, float] = {}  # epoch and seconds
 
     def add(self, told: list[dict], *, before: int) -> None:
         """Records of one step; `before` epochs were trained by earlier cohorts."""
         if told:
             self.records += told
             self._untold += told
-            self._epoch = before + max(one.get("epoch", 0) for one in told)
-            self._seconds = max(one["seconds"] for one in told)
+            if epochs := [one["epoch"] for one in told if one["event"] == "record"]:
+                self._reached = {"epoch": before + max(epochs), "seconds": max(one["seconds"] for one in told)}
         if self._untold and time.monotonic() - self._told_at >= PAUSE_BETWEEN_NEWS:
-            self.tell(about="records", records=self._untold, epoch=self._epoch, seconds=self._seconds)
+            self.tell(about="records", records=self._untold, **self._reached)
             self._untold, self._told_at = [], time.monotonic()
 
     def progress(self, what: str, fraction: float) -> None:
@@ -140,7 +141,7 @@ class News:
 
     def outcome(self, kind: str, *, message: str = "", **more: object) -> dict:
         """How it ended: "finished", "paused", "stopped" or "failed"."""
-        return {"outcome": kind, "message": message, "records": self.records, "artefacts": self.artefacts, **more}
+        return {"outcome": kind, "message": message, "records": self.records, "artefacts": self.artefacts, **self._reached, **more}
 
 
 def _capped(cap: float) -> str:

@@ -11,7 +11,7 @@ _FORM = re.compile(r"[0-9a-f]{32}")
 
 _identity = st.components.v2.component(
     "identity",
-    css="div:has(> [class*=stBidiComponent] .identity), .stElementContainer:has(.identity) {\nposition: absolute; }",  # takes no room
+    css=".stElementContainer:has(.identity) {\nposition: absolute; }",  # takes no room on the page
     html='<span class="identity" hidden>\n</span>',
     js=(Path(__file__).parent / "identity.js").read_text(),
     isolate_styles=False,
@@ -20,7 +20,8 @@ _identity = st.components.v2.component(
 
 def owner_token(key: str = "identity") -> str | None:
     """The browser's own 128-bit token in 32 hexadecimal digits; None until the browser has told it (the first run)."""
-    known = valid_token((st.session_state.get(key) or {}).get("token"))
+    state = st.session_state.get(key)
+    known = valid_token(state.get("token")) if isinstance(state, dict) else None
     return valid_token(_identity(data={"known": known}, key=key, on_token_change=_nothing).token)
 
 

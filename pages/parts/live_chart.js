@@ -90,13 +90,15 @@ function dress(figure, data, root) {
   layout.modebar = { bgcolor: "rgba(0,0,0,0)", color: ink, activecolor: ink, ...layout.modebar };
   if (matchMedia("(pointer: coarse)").matches) layout.dragmode = false; // a finger scrolls the page
   for (const name of Object.keys(layout).filter((name) => /^[xy]axis\d*$/.test(name))) {
-    layout[name] = { gridcolor: grid, zerolinecolor: grid, linecolor: grid, ...layout[name] };
+    layout[name] = { gridcolor: grid, zerolinecolor: grid, linecolor: grid, spikecolor: ink, spikethickness: -2, ...layout[name] };
   }
   return figure;
 }
 
-function settings(Plotly) {
-  return {
+let kept;
+
+function settings(Plotly) { // the same object each time: for settings that differ, Plotly draws all anew and forgets the zoom
+  kept ??= {
     displaylogo: false,
     displayModeBar: "hover",
     responsive: false, // the ResizeObserver also sees columns and tabs
@@ -110,6 +112,7 @@ function settings(Plotly) {
       ),
     }]],
   };
+  return kept;
 }
 
 export default function ({ data, parentElement }) {

@@ -1,0 +1,12 @@
+"""Distill Lab: the table of contents."""
+
+import streamlit as st
+
+st.navigation(
+    [
+        st.Page("pages/start.py", title="Start", default=True),
+        st.Page("pages/race.py", title="Race"),
+        st.Page("pages/runs.py", title="Runs"),
+    ],
+    position="top",
+).run()

@@ -1,0 +1,186 @@
+"""The choices of an Experiment as widgets, and the link that restores them all."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+import streamlit as st
+
+from distill_core import datasets, models, teachers
+from distill_core.experiment import MOST, OPTIMIZERS, SCHEDULES, Experiment
+
+START = Experiment(images=200, epochs=100, batch_size=16)
+IMAGES = [100, 200, 300, 500, 1000, 1800, 3000, 5000, 10_000, 20_000, 60_000]
+STUDENTS = ["linear", "mlp-10x1", "mlp-30x2", "mlp-128x2", "mlp-300x2", "mlp-800x2", "cnn-4", "cnn-8", "cnn-16"]
+TEMPERATURES = [0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0]
+RATES = [0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3]
+BATCHES = [8, 16, 32, 64, 128, 256, 512]
+FIELDS = tuple(name for name in asdict(START) if name != "seed")
+MOST_SEEDS = 10
+
+
+def restore(experiments: list[Experiment]) -> None:
+    """Put the widgets to these choices, before they are drawn."""
+    for field, value in asdict(experiments[0]).items():
+        st.session_state[field] = list(value) if field == "hide_classes" else value
+    st.session_state["seeds"] = len(experiments)
+
+
+def restore_link() -> None:
+    """Once a session: put the widgets to what the link says. What cannot be run is left out, and said."""
+    if "seeds" in st.session_state:
+        return
+    restore([replace(START, seed=seed) for seed in range(5)])
+    told = {name: st.query_params.get_all(name) for name in st.query_params if name in (*FIELDS, "seeds")}
+    try:
+        seeds = int(told.pop("seeds", ["5"])[-1])
+        fields = {name: _parse(name, values) for name, values in told.items()}
+        Experiment.from_fields(asdict(START) | fields)
+        if not 1 <= seeds <= MOST_SEEDS:
+            raise ValueError(f"seeds {seeds} cannot be run; give a number from 1 to {MOST_SEEDS}")
+    except ValueError as error:
+        st.toast(f"The link says what cannot be run: {error}", icon=":material/link_off:")
+    else:
+        st.session_state.update(fields | {"seeds": seeds})
+
+
+def _parse(field: str, values: list[str]) -> object:
+    """A field's value from the link, in its own type."""
+    if field == "hide_classes":
+        return [int(value) for value in values]
+    return type(getattr(START, field))(values[-1])
+
+
+def write_link(experiments: list[Experiment], run_id: str | None) -> None:
+    """The link to here: the run, and every choice that is not the usual one."""
+    usual, chosen = asdict(START), asdict(experiments[0]) | {"seeds": len(experiments)}
+    link = {name: value for name, value in chosen.items() if name != "seed" and value != usual.get(name, 5)}
+    if run_id:
+        link["run"] = run_id
+    st.query_params.from_dict({name: [str(v) for v in value] if isinstance(value, tuple) else str(value) for name, value in link.items()})
+
+
+def choose() -> list[Experiment] | None:
+    """The experiments that the widgets describe, one a seed; None, with a sentence, where they describe none."""
+    dataset = _choice("dataset", "Images", _datasets(), format_func=_title)
+    classes, most = _known(dataset)
+    images = _choice("images", "How many the student sees", [n for n in IMAGES if n < most] + [0], format_func=lambda n: _many(n, most))
+    teacher = _choice("teacher", "Teacher", list(teachers.TEACHERS))
+    student = _choice("student", "Student", STUDENTS)
+    temperature = _along("temperature", "Temperature T", TEMPERATURES, "By how much both softmax functions are softened in the soft loss.")
+    alpha = st.slider(
+        "alpha, the weight of the hard loss", 0.0, 1.0, step=0.05, key="alpha", persist_state="session",
+        help="1 listens to the labels only (the baseline), 0 to the teacher only.",
+    )  # fmt: skip
+    seeds = st.slider(
+        "Seeds, a pair of students each", 1, MOST_SEEDS, key="seeds", persist_state="session", help="More seeds, narrower bands."
+    )
+    with st.expander("Epochs, learning rate, hidden classes, noise"):
+        epochs = int(st.number_input("Epochs", 1, MOST["epochs"], key="epochs", persist_state="session"))
+        batch_size = _along("batch_size", "Batch size", BATCHES)
+        learning_rate = _along("learning_rate", "Learning rate", RATES)
+        optimizer = _choice("optimizer", "Optimizer", list(OPTIMIZERS))
+        schedule = _choice("schedule", "Learning rate over time", list(SCHEDULES))
+        label_noise = st.slider("Share of wrong labels", 0.0, 1.0, step=0.05, key="label_noise", persist_state="session")
+        hidden = st.multiselect(
+            "Classes the student never sees",
+            range(len(classes)),
+            format_func=lambda c: classes[c],
+            key="hide_classes",
+            persist_state="session",
+        )
+    try:
+        first = Experiment(
+            dataset=dataset, images=images, hide_classes=tuple(hidden), label_noise=label_noise, teacher=teacher, student=student,
+            temperature=temperature, alpha=alpha, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
+            optimizer=optimizer, schedule=schedule,
+        )  # fmt: skip
+    except ValueError as error:
+        st.error(str(error))
+        return None
+    return [replace(first, seed=seed) for seed in range(seeds)]
+
+
+def bring_pictures() -> None:
+    """A learner's own zip becomes a data set to choose."""
+    with st.expander("Bring your own pictures"):
+        file = st.file_uploader("A zip with one folder of pictures a class", type="zip", key="zip")
+        if file is not None and file.file_id != st.session_state.get("zip_read"):
+            st.session_state.update({"zip_read": file.file_id, "zip_problem": ""})
+            try:
+                kept = datasets.keep_pictures(file.getvalue(), name=file.name)
+            except (ValueError, OSError) as error:
+                st.session_state["zip_problem"] = str(error)
+            else:
+                st.session_state.update({"dataset": kept, "images": 0, "hide_classes": []})
+        if problem := st.session_state.get("zip_problem"):
+            st.error(problem)
+
+
+def _choice(field: str, label: str, options: list, **more: object) -> object:
+    """A select box; a run may have brought a value that is not among the usual ones."""
+    return st.selectbox(label, _with_current(field, options), key=field, persist_state="session", **more)
+
+
+def _along(field: str, label: str, options: list, explanation: str | None = None) -> object:
+    """A slider over values that are not evenly spaced."""
+    return st.select_slider(label, sorted(_with_current(field, options)), key=field, persist_state="session", help=explanation)
+
+
+def _with_current(field: str, options: list) -> list:
+    current = st.session_state[field]
+    return options if current in options else [*options, current]
+
+
+def _datasets() -> list[str]:
+    here = [name for name, source in datasets.DATASETS.items() if source.kind or source.is_here()]
+    return here + datasets.kept_pictures()
+
+
+def _title(name: str) -> str:
+    source = datasets.DATASETS.get(name)
+    if source is None:
+        return name.removesuffix(".zip")
+    return source.title if source.is_here() else f"{source.title} (is downloaded first)"
+
+
+def _known(dataset: str) -> tuple[tuple[str, ...], int]:
+    """Class names, and the number of training images."""
+    if dataset in datasets.DATASETS:
+        source = datasets.DATASETS[dataset]
+        return source.class_names, source.train
+    try:
+        own = datasets.load(dataset)
+    except ValueError:
+        return (), 0
+    return own.class_names, len(own.train_labels)
+
+
+def _many(images: int, most: int) -> str:
+    return f"{images:,}" if images else f"all {most:,}"
+
+
+def show_sizes(experiment: Experiment) -> None:
+    """Parameters of teacher and student beside each other, and how much smaller the student is."""
+    if experiment.dataset in datasets.DATASETS:
+        source = datasets.DATASETS[experiment.dataset]
+        shape, classes = source.image_shape, len(source.class_names)
+    else:
+        own = datasets.load(experiment.dataset)
+        shape, classes = own.image_shape, own.classes
+    size = {"image_shape": shape, "classes": classes}
+    teacher = models.count_parameters(teachers.TEACHERS[experiment.teacher].model, **size)
+    student = models.count_parameters(experiment.student, **size)
+    left, middle, right = st.columns(3)
+    left.metric("Teacher's parameters", f"{teacher:,}")
+    middle.metric("Student's parameters", f"{student:,}")
+    right.metric("Compression", f"{teacher / student:.3g} : 1")
+
+
+def show_formula(experiment: Experiment) -> None:
+    """The loss, with the numbers that are chosen now."""
+    alpha, temperature = f"{experiment.alpha:.2f}", f"{experiment.temperature:g}"
+    st.latex(
+        rf"L_\text{{total}} = {alpha} \; L_\text{{hard}} + {1 - experiment.alpha:.2f} \cdot {temperature}^2 \; "
+        rf"\mathrm{{KL}}\!\left( p^\text{{teacher}}_{{T={temperature}}} \,\|\, p^\text{{student}}_{{T={temperature}}} \right)"
+    )

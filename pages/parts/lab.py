@@ -1,0 +1,60 @@
+"""The laboratory behind the pages: one store and one engine for the whole server, and whose browser this is."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+
+import streamlit as st
+
+from distill_core import places
+from distill_core.runs.engine import Engine
+from distill_core.runs.store import Store
+from pages.parts.identity import owner_token
+
+WATCHING: dict[str, float] = {}  # when each session last looked at a race that was going on
+
+
+@st.cache_resource(show_spinner=False)
+def store() -> Store:
+    """Where runs are kept. A database that cannot be used is a `ValueError` with one sentence."""
+    return Store(places.home() / "lab.sqlite")
+
+
+@st.cache_resource(show_spinner=False)
+def engine() -> Engine:
+    """What runs them; its workers start in the background and are warm before the first click."""
+    threading.Thread(target=_load_torch, daemon=True, name="load torch").start()
+    return Engine(store()).start()
+
+
+def _load_torch() -> None:
+    """Whoever opens the second page should not wait for it."""
+    import distill_core.presets  # noqa: F401
+
+
+def set_up(title: str) -> None:
+    """What every page begins with: each can be opened alone, by its own address."""
+    st.set_page_config(page_title=f"{title} · Distill Lab", page_icon="🎓", layout="wide")
+    st.session_state["owner"] = owner_token() or st.session_state.get("owner", "")
+    try:
+        engine()
+    except ValueError as error:
+        st.error(str(error))
+        st.stop()
+
+
+def owner() -> str:
+    """The token of this browser, with which its runs can be stopped; empty until the browser has told it."""
+    return st.session_state.get("owner", "")
+
+
+def pace() -> float:
+    """Seconds between two looks at a race: at once for one who learns alone, gentler with a whole class."""
+    session = st.session_state.setdefault("session", secrets.token_hex(8))
+    now = time.monotonic()
+    WATCHING[session] = now
+    for gone in [key for key, seen in list(WATCHING.items()) if now - seen > 5]:
+        WATCHING.pop(gone, None)
+    return min(1.0, max(0.1, len(WATCHING) / 30))

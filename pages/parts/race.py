@@ -1,0 +1,140 @@
+"""A race as a learner sees it: start it, follow it live, read its result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from distill_core import analysis
+from distill_core.experiment import Experiment
+from distill_core.figures.curves import bands, race_figure
+from distill_core.runs.store import Run
+from pages.parts.lab import engine, owner, pace, store
+from pages.parts.live_chart import live_chart
+
+PANELS = {
+    "test_accuracy": "Test accuracy",
+    "agreement": "Agreement with the teacher",
+    "hard_loss": "Hard loss, raw",
+    "soft_loss": "Soft loss, raw",
+}
+ICONS = {
+    "queued": "hourglass_top",
+    "preparing": "download",
+    "running": "sprint",
+    "paused": "pause",
+    "finished": "flag",
+    "stopped": "stop_circle",
+    "failed": "error",
+}
+
+
+def start(experiments: Sequence[Experiment], *, title: str = "", **choices: object) -> str | None:
+    """Queue a race, or find it on the shelf; returns its id. What cannot be queued is said in one sentence."""
+    try:
+        run_id, from_shelf = engine().submit(experiments, owner=owner(), title=title, **choices)
+    except (ValueError, PermissionError) as error:
+        st.error(str(error))
+        return None
+    st.session_state["from_shelf"] = run_id if from_shelf else None
+    return run_id
+
+
+def control(what: str, run_id: str) -> None:
+    """Pause, resume, step, stop, reset or delete a run of this browser; a refusal is said in one sentence."""
+    try:
+        getattr(engine(), what)(run_id, owner=owner())
+    except (ValueError, PermissionError) as error:
+        st.toast(str(error), icon=":material/block:")
+
+
+def buttons(run: Run | None, experiments: Sequence[Experiment] | None) -> str | None:
+    """Train, Pause, Step, Stop, Reset: always the same five, each pressable when it means something.
+
+    Returns the id of the run to show when one was pressed.
+    """
+    mine = run is not None and engine().may_control(run.id, owner=owner())
+    active, paused = mine and run.active, mine and run.status == "paused"
+    with st.container(horizontal=True):
+        train = st.button(
+            "Resume" if paused else "Train", type="primary", icon=":material/play_arrow:", key="train",
+            disabled=active or not (paused or experiments), width="stretch",
+        )  # fmt: skip
+        pause = st.button("Pause", icon=":material/pause:", key="pause", disabled=not active, width="stretch")
+        step = st.button(
+            "Step", icon=":material/skip_next:", key="step", disabled=not (active or paused or experiments), width="stretch",
+            help="One more epoch, then pause.",
+        )  # fmt: skip
+        stop = st.button("Stop", icon=":material/stop:", key="stop", disabled=not (active or paused), width="stretch")
+        reset = st.button(
+            "Reset", icon=":material/replay:", key="reset", disabled=not mine, width="stretch", help="Back to the same first weights."
+        )
+    if pause or stop or (reset and run.status != "finished") or (train and paused) or (step and (active or paused)):
+        control("pause" if pause else "stop" if stop else "reset" if reset else "resume" if train else "step", run.id)
+        return run.id
+    if reset:  # a finished run stays on the shelf
+        return start([Experiment.from_json(text) for text in run.experiments], title=run.title, fresh=True, paused_at=0)
+    if train:
+        return start(experiments)
+    return start(experiments, fresh=True, paused_at=1) if step else None
+
+
+def follow(run_id: str, *, key: str, panels: Sequence[str] = tuple(PANELS)) -> Run | None:
+    """The live part of a page: how the race stands, and its curves. Looks again by itself while the race goes on."""
+    run = store().get(run_id)
+    if run is None:
+        st.warning("This run is not here: it was deleted, or it belongs to another server. Start a new one.")
+        return None
+    st.fragment(_look, run_every=pace() if run.active else None)(run_id, key, tuple(panels), (run.active, run.status))
+    return run
+
+
+def _look(run_id: str, key: str, panels: tuple[str, ...], before: tuple[bool, str]) -> None:
+    run = store().get(run_id)
+    if run is None or (run.active, run.active or run.status) != (before[0], before[0] or before[1]):
+        st.rerun()  # once, when the race ends: the page around it changes too
+    if run.active:
+        pace()
+    _say_how_it_stands(run)
+    figures = _figures(run_id, store().version(run_id), panels)
+    first, *others = panels
+    revision = f"{run_id} {run.resets}"
+    live_chart(figures[first], key=f"{key}_{first}", height=400, revision=revision)
+    for column, panel in zip(st.columns(len(others)) if others else [], others, strict=True):
+        with column:
+            live_chart(figures[panel], key=f"{key}_{panel}", height=240, revision=revision)
+    if results := store().results(run_id):
+        show_verdict(results)
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _figures(run_id: str, version: tuple, panels: tuple[str, ...]) -> dict[str, dict]:
+    """The figures of a run as it stands at `version`: drawn once, however many look."""
+    run, curves = store().get(run_id), bands(store().records(run_id))
+    results = store().results(run_id)
+    teacher = results[0]["teacher"]["test_accuracy"] if results else None
+    heights = dict.fromkeys(panels, 280) | {panels[0]: 400}
+    return {
+        panel: race_figure(curves, fields=(panel,), teacher_accuracy=teacher, epochs=run.epochs, height=heights[panel]).to_dict()
+        for panel in panels
+    }
+
+
+def _say_how_it_stands(run: Run) -> None:
+    """One line, always of the same height."""
+    seeds = f"{len(run.experiments)} seeds" if len(run.experiments) > 1 else "one seed"
+    if run.status == "failed":
+        st.error(run.message, icon=":material/error:")
+    elif run.status == "finished":
+        shelf = ", from the shelf" if st.session_state.get("from_shelf") == run.id else ""
+        st.markdown(f":material/{ICONS[run.status]}: finished: {run.epochs} epochs in {run.seconds:.1f} s, {seeds}{shelf}")
+    else:
+        st.markdown(f":material/{ICONS[run.status]}: {engine().status(run.id)}, {seeds}")
+
+
+def show_verdict(results: Sequence[dict]) -> None:
+    """The result in words."""
+    found = analysis.verdict(results)
+    box, icon = {1: (st.success, "trending_up"), -1: (st.warning, "trending_down"), 0: (st.info, "trending_flat")}[found.sign]
+    box(found.sentence, icon=f":material/{icon}:")

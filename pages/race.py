@@ -1,0 +1,45 @@
+"""The race: choose a teacher, a student and what it listens to, and watch it learn beside its baseline."""
+
+import streamlit as st
+
+from distill_core.experiment import Experiment
+from distill_core.losses import hard_loss, soft_loss, total_loss
+from distill_core.presets import PRESETS
+from pages.parts import controls, race, results
+from pages.parts.lab import set_up, store
+from pages.parts.source import show_source
+
+set_up("Race")
+
+controls.restore_link()
+run_id = st.query_params.get("run") or st.session_state.get("run")
+run = store().get(run_id) if run_id else None
+if run is not None and st.session_state.get("restored") != run.id:
+    controls.restore([Experiment.from_json(text) for text in run.experiments])
+    st.session_state.update({"run": run.id, "restored": run.id})
+
+with st.sidebar:
+    with st.popover("Experiments worth doing", icon=":material/auto_awesome:", width="stretch"):
+        for name, entry in PRESETS.items():
+            if st.button(f"**{entry.title}.** {entry.question}", key=f"preset_{name}", width="stretch"):
+                controls.restore(entry.experiments())
+    controls.bring_pictures()
+    experiments = controls.choose()
+
+if experiments:
+    controls.show_formula(experiments[0])
+    controls.show_sizes(experiments[0])
+if shown := race.buttons(run, experiments):
+    st.session_state.update({"run": shown, "restored": shown})
+    st.query_params["run"] = shown
+    st.rerun()
+if experiments:
+    controls.write_link(experiments, run_id)
+if run is not None:
+    race.follow(run.id, key="race")
+    if run.status in ("finished", "stopped", "paused"):
+        results.show(run)
+else:
+    st.markdown("Choose at the side, press **Train**, and watch two students learn from the same images.")
+with st.expander("The functions at work"):
+    show_source(hard_loss, soft_loss, total_loss)

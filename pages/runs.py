@@ -1,0 +1,77 @@
+"""All runs: find one again, compare several, take their numbers along."""
+
+from dataclasses import asdict
+
+import pandas as pd
+import streamlit as st
+
+from distill_core.experiment import Experiment
+from distill_core.figures.curves import bands, compare_figure
+from pages.parts import race
+from pages.parts.lab import engine, owner, set_up, store
+from pages.parts.live_chart import live_chart
+
+set_up("Runs")
+st.title("Runs")
+
+words, status = st.columns([3, 1])
+text = words.text_input("Find", placeholder="mnist, cnn-8, noisy ...", key="find", bind="query-params")
+wanted = status.selectbox("Status", ["all", "finished", "running", "queued", "paused", "stopped", "failed"], key="status")
+runs = store().list(text=text, status="" if wanted == "all" else wanted)
+if not runs:
+    st.markdown("No run is here yet: start one on the race page." if not text and wanted == "all" else "No run fits; clear the search.")
+    st.page_link("pages/race.py", label="To the race", icon=":material/sprint:")
+    st.stop()
+
+
+def final(run_id: str) -> dict:
+    """Mean final accuracies of a run in percent, once it has ended."""
+    found = store().results(run_id)
+    return {role: 100 * sum(r[role]["test_accuracy"] for r in found) / len(found) for role in ("baseline", "student")} if found else {}
+
+
+choices = [asdict(Experiment.from_json(run.experiments[0])) for run in runs]
+table = pd.DataFrame(
+    {
+        "started": [pd.Timestamp(run.created, unit="s") for run in runs],
+        "title": [run.title or "race" for run in runs],
+        "status": [run.status for run in runs],
+        **{
+            field: [choice[field] for choice in choices]
+            for field in ("dataset", "images", "teacher", "student", "temperature", "alpha", "epochs")
+        },
+        "seeds": [len(run.experiments) for run in runs],
+        "baseline %": [final(run.id).get("baseline") for run in runs],
+        "student %": [final(run.id).get("student") for run in runs],
+    }
+)
+selected = st.dataframe(
+    table, hide_index=True, key="table", on_select="rerun", selection_mode="multi-row",
+    column_config={name: st.column_config.NumberColumn(format="%.2f") for name in ("baseline %", "student %")},
+).selection.rows  # fmt: skip
+picked = [runs[row] for row in selected if row < len(runs)]
+if not picked:
+    st.markdown("Tick one run to open it, several to compare them.")
+    st.stop()
+
+with st.container(horizontal=True):
+    if len(picked) == 1:
+        st.page_link("pages/race.py", label="Open", icon=":material/open_in_new:", query_params={"run": picked[0].id})
+    told = pd.DataFrame([{"run": run.id, **record} for run in picked for record in store().records(run.id)])
+    st.download_button("CSV", told.to_csv(index=False), file_name="runs.csv", mime="text/csv", icon=":material/download:", key="csv")
+    deletable = [run for run in picked if engine().may_control(run.id, owner=owner())]
+    if st.button(f"Delete {len(deletable)}", icon=":material/delete:", key="delete", disabled=not deletable, help="Only your own runs."):
+        for run in deletable:
+            race.control("delete", run.id)
+        st.rerun()
+
+fields = {run.id: asdict(Experiment.from_json(run.experiments[0])) | {"seeds": len(run.experiments)} for run in picked}
+differing = [name for name in next(iter(fields.values())) if len({str(choice[name]) for choice in fields.values()}) > 1 and name != "seed"]
+names = {run.id: ", ".join(f"{name} {fields[run.id][name]}" for name in differing) or run.title or run.id for run in picked}
+live_chart(
+    compare_figure({names[run.id]: bands(store().records(run.id)) for run in picked}), key="compare", height=460,
+    revision=" ".join(run.id for run in picked),
+)  # fmt: skip
+if len(picked) > 1:
+    shown = pd.DataFrame({names[run.id]: {name: str(value) for name, value in fields[run.id].items() if name != "seed"} for run in picked})
+    st.dataframe(shown.style.apply(lambda row: ["background-color: #E69F0055" if row.name in differing else ""] * len(row), axis=1))

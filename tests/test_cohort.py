@@ -1,0 +1,289 @@
+"""A cohort gives each of its members the numbers that it would have had alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load
+
+from distill_core import datasets, trainer
+from distill_core.cohort import Cohort, cohorts, train_cohort, wide_stem
+from distill_core.experiment import Experiment
+from distill_core.trainer import initial_student, train
+
+SMALL = {"images": 150, "student": "mlp-12x2", "epochs": 1, "batch_size": 64}  # three steps an epoch, the last of 22 images
+
+# What float64 members may differ by after an epoch, and float32 members after ten steps: rounding.
+DOUBLE, SINGLE = 1e-10, 1e-5
+
+
+def sweep(**choices):
+    """Four experiments of two seeds, which need six members: alpha 1 at T = 1 is its own baseline."""
+    points = [(0.1, 4.0), (0.0, 20.0)]
+    return [Experiment(**{**SMALL, **choices}, alpha=a, temperature=t, seed=seed) for a, t in points for seed in (3, 0)]
+
+
+def alone(experiment, dtype, monkeypatch):
+    """Records and trained weights of student and baseline, from the plain loop."""
+    kept = []
+
+    class Kept(trainer.Runner):
+        def __init__(self, *given):
+            super().__init__(*given)
+            kept.append(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "Runner", Kept)
+        records = list(train(experiment, device="cpu", dtype=dtype))
+    return records, [runner.network.state_dict() for runner in kept]
+
+
+def together(experiments, dtype):
+    """The same from a cohort, experiment by experiment."""
+    cohort = Cohort(experiments, device="cpu", dtype=dtype)
+    told = [record for records in cohort.steps() for record in records]
+    found = []
+    for i, experiment in enumerate(experiments):
+        weights = [{name: value[k].detach() for name, value in cohort.weights.items()} for k in cohort._pair(experiment)]
+        found.append(([r for r in told if r["experiment"] == i], weights))
+    return found
+
+
+def assert_same(found, expected, tolerance):
+    """Weights relative to the largest of their tensor, losses relative to themselves; verdicts exactly."""
+    for ours, theirs in zip(found[1], expected[1], strict=True):
+        assert ours.keys() == theirs.keys()
+        for name, value in theirs.items():
+            off = ((ours[name] - value).abs().max() / value.abs().max()).item()
+            assert off <= tolerance, f"{name} is off by {off:.1e}"
+    assert len(found[0]) == len(expected[0])
+    exact = ("event", "member", "epoch", "step", "key")
+    for ours, theirs in zip(found[0], expected[0], strict=True):
+        assert ours.keys() == {*theirs, "experiment"}
+        assert [ours.get(name) for name in exact] == [theirs.get(name) for name in exact]
+        for name in ("hard_loss", "soft_loss"):
+            if theirs.get(name) is None:
+                assert ours.get(name) is None
+            else:
+                assert ours[name] == pytest.approx(theirs[name], rel=tolerance)
+        if tolerance == DOUBLE:
+            for name in ("test_accuracy", "agreement"):
+                assert ours.get(name) == theirs.get(name)
+            for member in ("student", "baseline", "teacher"):
+                if member in theirs:
+                    assert ours[member] == {**theirs[member], "ece": pytest.approx(theirs[member]["ece"], rel=1e-8)}
+
+
+@pytest.mark.parametrize("optimizer", ("adam", "sgd"))
+@pytest.mark.parametrize("student", ("mlp-12x2", "cnn-2", "linear"))
+def test_a_cohort_equals_alone_in_double_precision(student, optimizer, monkeypatch):
+    experiments = sweep(student=student, optimizer=optimizer)
+    for experiment, found in zip(experiments, together(experiments, torch.float64), strict=True):
+        assert_same(found, alone(experiment, torch.float64, monkeypatch), DOUBLE)
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {"hide_classes": (3, 7)},
+        {"label_noise": 0.3},
+        {"schedule": "constant", "epochs": 3},
+        {"batch_size": 1, "images": 20},
+        {"batch_size": 8192},
+        {"teacher": "cnn-32", "images": 0, "batch_size": 500},
+    ],
+    ids=str,
+)
+def test_a_cohort_equals_alone_whatever_is_chosen(choices, monkeypatch):
+    experiments = sweep(**choices)
+    for experiment, found in zip(experiments, together(experiments, torch.float64), strict=True):
+        assert_same(found, alone(experiment, torch.float64, monkeypatch), DOUBLE)
+
+
+@pytest.mark.parametrize("optimizer", ("adam", "sgd"))
+@pytest.mark.parametrize("student", ("mlp-12x2", "cnn-2", "linear"))
+def test_a_cohort_equals_alone_over_ten_steps_in_single_precision(student, optimizer, monkeypatch):
+    experiments = sweep(student=student, optimizer=optimizer, images=320, batch_size=32)
+    for experiment, found in zip(experiments, together(experiments, torch.float32), strict=True):
+        assert_same(found, alone(experiment, torch.float32, monkeypatch), SINGLE)
+
+
+def test_a_cohort_equals_alone_on_larger_images(mnist, monkeypatch):
+    experiments = sweep(dataset=mnist, student="cnn-2", images=100)[:2]  # one of each seed
+    for experiment, found in zip(experiments, together(experiments, torch.float64), strict=True):
+        assert_same(found, alone(experiment, torch.float64, monkeypatch), DOUBLE)
+
+
+def test_members_of_a_seed_start_from_identical_weights():
+    cohort = Cohort(sweep(), device="cpu")
+    for experiment in cohort.experiments:
+        initial = initial_student(experiment, datasets.load("digits")).state_dict()
+        student, baseline = cohort._pair(experiment)
+        for name, value in cohort.weights.items():
+            assert torch.equal(value[student], value[baseline]) and torch.equal(value[student], initial[name])
+    assert not torch.equal(cohort.weights["stem.weight"][0], cohort.weights["stem.weight"][-1])  # another seed's
+
+
+def test_a_student_with_alpha_one_is_exactly_its_baseline():
+    experiments = [Experiment(**{**SMALL, "epochs": 2}, alpha=1.0, temperature=4.0, seed=seed) for seed in (0, 1)]
+    cohort = Cohort(experiments, device="cpu")
+    told = [record for records in cohort.steps() for record in records]
+    for experiment in experiments:
+        student, baseline = cohort._pair(experiment)
+        assert student != baseline
+        assert all(torch.equal(value[student], value[baseline]) for value in cohort.weights.values())
+    for result in told[-2:]:
+        assert result["student"] == result["baseline"]
+
+
+def test_a_baseline_is_trained_once_for_all_students_of_its_seed():
+    assert len(Cohort(sweep(), device="cpu").members) == 6  # of each seed two students and one baseline
+    own = [Experiment(**SMALL, alpha=1.0, temperature=1.0), Experiment(**SMALL, alpha=0.5)]
+    assert len(Cohort(own, device="cpu").members) == 2
+
+
+def test_members_do_not_touch_each_other():
+    """Each student gets bit by bit the same whatever the alpha of its neighbour."""
+    first = [{**SMALL, "alpha": 0.1, "seed": 0}, {**SMALL, "alpha": 0.2, "seed": 0}]
+    second = [first[0], {**SMALL, "alpha": 0.9, "temperature": 50.0, "seed": 0}]
+    found = [together([Experiment(**e) for e in choice], torch.float32)[0][1][0] for choice in (first, second)]
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+def test_the_same_cohort_twice_gives_the_same_records_but_for_seconds():
+    runs = [[{**told, "seconds": 0} for told in train_cohort(sweep(), device="cpu")] for _ in range(2)]
+    assert runs[0] == runs[1]
+
+
+# --- keeping and going on -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("optimizer", "student"), [("adam", "mlp-12x2"), ("sgd", "cnn-2")])
+def test_a_restored_cohort_goes_on_with_exactly_the_same_numbers(optimizer, student):
+    experiments = sweep(optimizer=optimizer, student=student, epochs=3)
+    undisturbed = Cohort(experiments, device="cpu")
+    told, kept, rest = [], None, []
+    for records in undisturbed.steps():
+        told += records
+        if kept is not None:
+            rest += records
+        elif undisturbed.epoch == 1 and undisturbed.at_epoch_end:
+            kept = undisturbed.state()
+    revived = Cohort(experiments, device="cpu")
+    revived.restore(kept)
+    assert revived.epoch == 1 and revived.seconds > 0
+    again = [record for records in revived.steps() for record in records]
+    assert [{**r, "seconds": 0} for r in again] == [{**r, "seconds": 0} for r in rest] and 0 < len(rest) < len(told)
+    assert all(torch.equal(revived.weights[name], value) for name, value in undisturbed.weights.items())
+    assert undisturbed.artefacts() == revived.artefacts()
+
+
+def test_a_cohort_restored_before_its_first_step_or_after_its_last_goes_on_too():
+    experiments = sweep()
+    cohort = Cohort(experiments, device="cpu")
+    start = cohort.state()
+    told = [{**r, "seconds": 0} for records in cohort.steps() for r in records]
+    end = cohort.state()
+    for state, expected in ((start, told), (end, told[-len(experiments) :])):
+        revived = Cohort(experiments, device="cpu")
+        revived.restore(state)
+        assert [{**r, "seconds": 0} for records in revived.steps() for r in records] == expected
+
+
+def test_the_state_cannot_be_kept_in_the_middle_of_an_epoch(refused):
+    cohort = Cohort(sweep(), device="cpu")
+    steps = cohort.steps()
+    next(steps), next(steps)
+    with refused("step 1", "epoch"):
+        cohort.state()
+
+
+def test_artefacts_hold_the_trained_weights_and_every_verdict():
+    experiments = sweep(epochs=2)
+    cohort = Cohort(experiments, device="cpu")
+    told = [record for records in cohort.steps() for record in records]
+    artefacts = cohort.artefacts()
+    verdicts, weights = load(artefacts["verdicts.safetensors"]), load(artefacts["weights.safetensors"])
+    digits = datasets.load("digits")
+    assert verdicts["by_epoch"].shape == (3, 2, 359) and torch.equal(verdicts["labels"].long(), digits.test_labels)
+    accuracies = [r["test_accuracy"] for r in told if r["event"] == "record" and r["experiment"] == 0]
+    found = (verdicts["by_epoch"] == verdicts["labels"]).double().mean(dim=2).flatten().tolist()
+    assert found == pytest.approx(accuracies, abs=1e-12)
+    for member, final in zip(("student", "baseline"), verdicts["by_epoch"][-1], strict=True):
+        network = initial_student(experiments[0], digits)
+        network.load_state_dict({name.removeprefix(f"{member}."): w for name, w in weights.items() if name.startswith(member)})
+        assert torch.equal(network(digits.pixels(digits.test_images)).argmax(dim=1), final.long())
+
+
+# --- which experiments can be one tensor ----------------------------------------------------------------------------
+
+
+def test_different_shapes_are_different_cohorts():
+    mixed = [Experiment(**SMALL), Experiment(**{**SMALL, "student": "linear"}), Experiment(**SMALL, alpha=0.5)]
+    assert cohorts(mixed) == [[0, 2], [1]]
+    records = list(train_cohort(mixed, device="cpu"))
+    results = {r["experiment"]: r["key"] for r in records if r["event"] == "result"}
+    assert results == {i: experiment.key for i, experiment in enumerate(mixed)}
+
+
+@pytest.mark.parametrize(
+    "choice", [{"images": 100}, {"epochs": 2}, {"batch_size": 50}, {"optimizer": "sgd"}, {"teacher": "cnn-32"}, {"label_noise": 0.1}]
+)
+def test_what_cannot_be_shared_divides(choice):
+    assert len(cohorts([Experiment(**SMALL), replace(Experiment(**SMALL), **choice)])) == 2
+
+
+points = st.builds(
+    Experiment,
+    alpha=st.sampled_from([0.0, 0.5, 1.0]),
+    temperature=st.sampled_from([1.0, 4.0]),
+    seed=st.integers(0, 2),
+    student=st.sampled_from(["linear", "mlp-12x2"]),
+)
+
+
+@given(st.lists(points, min_size=1, max_size=12))
+def test_cohorts_hold_every_experiment_once_and_can_be_stacked(experiments):
+    split = cohorts(experiments)
+    assert sorted(place for group in split for place in group) == list(range(len(experiments)))
+    for group in split:
+        members = {e.key: e.seed for i in group for e in (experiments[i], experiments[i].baseline)}
+        counts = {list(members.values()).count(seed) for seed in members.values()}
+        assert len(counts) == 1 and len({experiments[i].student for i in group}) == 1
+
+
+def test_experiments_that_cannot_be_stacked_are_refused(refused):
+    uneven = [Experiment(**SMALL), Experiment(**SMALL, alpha=0.5), Experiment(**SMALL, seed=1)]
+    with refused("as many members", "cohorts()"):
+        Cohort(uneven, device="cpu")
+
+
+def test_one_experiment_asked_twice_is_answered_twice():
+    told = list(train_cohort([Experiment(**SMALL)] * 2, device="cpu"))
+    results = [{**r, "seconds": 0} for r in told if r["event"] == "result"]
+    assert [r.pop("experiment") is not None for r in results] == [True, True] and results[0] == results[1]
+
+
+# --- the wide product -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("seeds", "shared"), [(1, False), (3, False), (3, True)])
+@pytest.mark.parametrize("kind", ("linear", "conv"))
+def test_the_wide_stem_is_each_members_stem(kind, seeds, shared):
+    """`shared`: the test images, which are the same for all seeds."""
+    torch.manual_seed(0)
+    made = torch.nn.Linear(3 * 6 * 5, 4) if kind == "linear" else torch.nn.Conv2d(3, 4, 3, padding=1)
+    stems = [
+        type(made)(*((90, 4) if kind == "linear" else (3, 4, 3)), **({} if kind == "linear" else {"padding": 1})) for _ in range(2 * seeds)
+    ]
+    stems = [stem.double() for stem in stems]
+    weight, bias = torch.stack([s.weight for s in stems]), torch.stack([s.bias for s in stems])
+    images = torch.randn(1 if shared else seeds, 7, 3, 6, 5, dtype=torch.float64)
+    found = wide_stem(stems[0], weight, bias, images)
+    for k, stem in enumerate(stems):
+        own = images[0 if shared else k // 2]
+        torch.testing.assert_close(found[k], stem(own.flatten(1) if kind == "linear" else own), rtol=1e-12, atol=1e-12)

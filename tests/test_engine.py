@@ -1,0 +1,378 @@
+"""The engine keeps its promises while workers, servers and disks do not."""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from distill_core.experiment import Experiment
+from distill_core.runs import engine as engine_module
+from distill_core.runs.engine import Engine, check_limits, run_key
+from distill_core.runs.store import Store, StoreError
+
+SEEDS = itertools.count(1000)  # each test its own experiments, so that none is on the shelf
+ROOT = Path(__file__).parents[1]
+
+
+def race(seeds=2, **choices):
+    return [Experiment(**{"images": 256, "epochs": 8, "seed": next(SEEDS), **choices}) for _ in range(seeds)]
+
+
+def long_race(**choices):
+    return race(**{"epochs": 500, "images": 0, **choices})
+
+
+def wait(condition, seconds=60.0):
+    """Ask until it is true; returns how long that took."""
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < seconds, "waited in vain"
+        time.sleep(0.005)
+    return time.monotonic() - started
+
+
+def over(engine, run_id, status="finished"):
+    """Wait for the run's end; it must be the one that was expected."""
+    wait(lambda: not engine.store.get(run_id).active)
+    run = engine.store.get(run_id)
+    assert run.status == status, run.message
+    return run
+
+
+def numbers(store, run_id):
+    """Everything that a run told and found, without the clock and the order of arrival."""
+    told = [{name: value for name, value in one.items() if name not in ("row", "seconds")} for one in store.records(run_id)]
+    return told, [{name: value for name, value in one.items() if name != "seconds"} for one in store.results(run_id)]
+
+
+def kill_worker_of(engine, run_id):
+    pids = engine._client.run(os.getpid)
+    os.kill(pids[engine._jobs[run_id].worker], signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """A store and an engine with real workers, for all tests of this file."""
+    started = Engine(Store(tmp_path_factory.mktemp("lab") / "lab.sqlite")).start()
+    wait(lambda: started.state().name == "ready")
+    yield started
+    started.shutdown()
+
+
+@pytest.fixture
+def idle(tmp_path):
+    """An engine that was not started: its queue only grows."""
+    return Engine(Store(tmp_path / "lab.sqlite"))
+
+
+# --- a run ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_race_ends_with_records_results_and_artefacts(lab):
+    experiments = race()
+    run_id, from_shelf = lab.submit(experiments, title="a race")
+    run = over(lab, run_id)
+    assert (from_shelf, run.epoch, run.epochs, run.message) == (False, 8.0, 8, "")
+    told, results = numbers(lab.store, run_id)
+    assert {(one["experiment"], one["member"]) for one in told} == {(i, member) for i in (0, 1) for member in ("student", "baseline")}
+    assert [one["key"] for one in results] == [one.key for one in experiments]
+    assert lab.store.artefacts(run_id) == ["verdicts.safetensors", "weights.safetensors"]
+    assert lab.position(run_id) is None
+
+
+def test_experiments_of_several_shapes_are_one_run(lab):
+    run_id, _ = lab.submit([*race(1, student="linear"), *race(1, student="mlp-8x1")], kind="map")
+    assert over(lab, run_id).epochs == 16
+    assert [one["experiment"] for one in lab.store.results(run_id)] == [0, 1]
+    assert "1-weights.safetensors" in lab.store.artefacts(run_id)
+
+
+def test_the_first_record_comes_within_a_second_on_a_warm_worker(lab):
+    run_id, _ = lab.submit(race())
+    assert wait(lambda: lab.store.records(run_id)) < 1.0
+    over(lab, run_id)
+
+
+def test_the_same_experiments_come_from_the_shelf_and_fresh_ones_do_not(lab):
+    experiments = race(1)
+    first, _ = lab.submit(experiments)
+    over(lab, first)
+    assert lab.submit(experiments, owner="somebody else") == (first, True)
+    again, from_shelf = lab.submit(experiments, fresh=True)
+    assert (again != first, from_shelf) == (True, False)
+    over(lab, again)
+    assert numbers(lab.store, again) == numbers(lab.store, first)
+
+
+def test_pause_step_and_resume_change_no_number(lab):
+    experiments = race()
+    whole, _ = lab.submit(experiments)
+    parts, _ = lab.submit(experiments, fresh=True, paused_at=0)
+    assert (lab.store.get(parts).status, lab.store.records(parts)) == ("paused", [])
+    for epoch in (1, 2):
+        lab.step(parts)
+        assert over(lab, parts, "paused").epoch == epoch
+    lab.resume(parts)
+    over(lab, parts)
+    over(lab, whole)
+    assert numbers(lab.store, parts) == numbers(lab.store, whole)
+    assert "state.bin" not in lab.store.artefacts(parts)
+
+
+def test_a_paused_run_frees_its_worker_and_stays_where_it_was(lab):
+    run_id, _ = lab.submit(long_race())
+    wait(lambda: len(lab.store.records(run_id)) > 8)
+    lab.pause(run_id)
+    run = over(lab, run_id, "paused")
+    assert run.epoch == int(run.epoch) > 0
+    assert max(one["epoch"] for one in lab.store.records(run_id)) == run.epoch
+    assert lab.position(run_id) is None
+    lab.resume(run_id)
+    wait(lambda: lab.store.get(run_id).epoch > run.epoch)
+    lab.stop(run_id)
+
+
+def test_stop_is_shown_at_once_and_the_worker_leaves_off(lab):
+    run_id, _ = lab.submit(long_race())
+    wait(lambda: lab.store.records(run_id))
+    submission = lab._jobs[run_id].submission
+    started = time.monotonic()
+    lab.stop(run_id)
+    assert time.monotonic() - started < 0.3
+    assert lab.store.get(run_id).status == "stopped"
+    told = len(lab.store.records(run_id))
+    wait(lambda: submission not in {key for keys in lab._client.processing().values() for key in keys}, seconds=3)
+    assert len(lab.store.records(run_id)) == told
+
+
+def test_reset_gives_the_same_run_again(lab):
+    run_id, _ = lab.submit(race())
+    over(lab, run_id)
+    before = numbers(lab.store, run_id)
+    lab.reset(run_id)
+    assert numbers(lab.store, run_id) == ([], [])
+    assert (lab.store.get(run_id).status, lab.store.get(run_id).epoch) == ("paused", 0.0)
+    lab.resume(run_id)
+    over(lab, run_id)
+    assert numbers(lab.store, run_id) == before
+
+
+def test_a_deleted_run_is_gone_while_it_trains(lab):
+    run_id, _ = lab.submit(long_race())
+    wait(lambda: lab.store.records(run_id))
+    lab.delete(run_id)
+    assert lab.store.get(run_id) is None
+    assert lab.store.records(run_id) == []
+
+
+def test_a_run_that_takes_too_long_is_stopped_with_a_sentence(lab, monkeypatch):
+    monkeypatch.setenv("DISTILL_CAP", "0.5")
+    run_id, _ = lab.submit(long_race())
+    run = over(lab, run_id, "stopped")
+    assert run.message.startswith("stopped after 0.5 seconds, the most a run may take here; choose fewer epochs")
+    assert lab.store.records(run_id)
+
+
+def test_what_cannot_be_trained_fails_with_its_own_sentence(lab, tmp_path):
+    run_id, _ = lab.submit(race(1, dataset=str(tmp_path / "nowhere.zip")))
+    run = over(lab, run_id, "failed")
+    assert "nowhere.zip" in run.message
+    assert "Traceback" not in run.message
+
+
+# --- faults ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_killed_worker_changes_no_number(lab):
+    experiments = race(epochs=15, images=0)
+    run_id, _ = lab.submit(experiments)
+    wait(lambda: len(lab.store.records(run_id)) > 20)
+    kill_worker_of(lab, run_id)
+    wait(lambda: "taken up again" in lab.store.get(run_id).message)
+    assert len(lab.store.records(run_id)) > 20
+    over(lab, run_id)
+    undisturbed, _ = lab.submit(experiments, fresh=True)
+    over(lab, undisturbed)
+    assert numbers(lab.store, run_id) == numbers(lab.store, undisturbed)
+
+
+def test_a_full_disk_loses_nothing(lab, monkeypatch):
+    run_id, _ = lab.submit(race())
+    append = lab.store.append
+
+    def full(*_, **__):
+        raise StoreError("the disk is full; free some space")
+
+    monkeypatch.setattr(lab.store, "append", full)
+    wait(lambda: lab.state().name == "storage")
+    assert lab.state().sentence == "the disk is full; free some space"
+    assert lab.store.records(run_id) == []
+    monkeypatch.setattr(lab.store, "append", append)
+    over(lab, run_id)
+    wait(lambda: lab.state().name == "ready")
+    assert len(lab.store.results(run_id)) == 2
+
+
+SERVER = """
+import sys, time
+from distill_core.experiment import Experiment
+from distill_core.runs.engine import Engine
+from distill_core.runs.store import Store
+engine = Engine(Store(sys.argv[1])).start()
+run_id, _ = engine.submit([Experiment(epochs=15, seed=seed) for seed in (7, 8)])
+while len(engine.store.records(run_id)) < 20:
+    time.sleep(0.01)
+print(run_id, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_killed_server_leaves_no_process_and_the_next_one_takes_its_run_up(lab, tmp_path):
+    path = tmp_path / "lab.sqlite"
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    server = subprocess.Popen([sys.executable, "-c", SERVER, str(path)], stdout=subprocess.PIPE, text=True, env=env)
+    run_id = server.stdout.readline().strip()
+    family = psutil.Process(server.pid).children(recursive=True)
+    assert len(family) >= 3  # the child and its workers
+    server.kill()
+    server.communicate()
+    _, left = psutil.wait_procs(family, timeout=5)
+    assert left == []
+
+    store = Store(path)
+    told = store.records(run_id)
+    assert store.get(run_id).active and len(told) >= 20
+    engine = Engine(store).start()
+    try:
+        assert (store.get(run_id).status, store.records(run_id)) == ("queued", told)
+        wait(lambda: engine.state().name == "ready")
+        child = engine._child
+        os.kill(child.pid, signal.SIGKILL)  # and once more, now only the workers' process
+        wait(lambda: engine.state().name == "restarting")
+        over(engine, run_id)
+        undisturbed, _ = lab.submit([Experiment(epochs=15, seed=seed) for seed in (7, 8)])
+        over(lab, undisturbed)
+        assert numbers(store, run_id) == numbers(lab.store, undisturbed)
+    finally:
+        engine.shutdown()
+
+
+def test_a_scheduler_that_does_not_answer_is_said_and_the_rest_goes_on(tmp_path):
+    engine = Engine(Store(tmp_path / "lab.sqlite"), address="tcp://127.0.0.1:9").start()
+    try:
+        run_id, _ = engine.submit(race())
+        wait(lambda: engine.state().name == "unreachable")
+        assert "no Dask scheduler answers at tcp://127.0.0.1:9; start one there, or unset DISTILL_CLUSTER" in engine.status(run_id)
+        assert engine.position(run_id) == 1
+        engine.stop(run_id)
+        assert engine.store.get(run_id).status == "stopped"
+    finally:
+        engine.shutdown()
+
+
+def test_a_run_whose_worker_dies_three_times_is_given_up_with_a_sentence(idle):
+    run_id, _ = idle.submit(race())
+    job = idle._jobs[run_id]
+    for _ in range(2):
+        idle._take_up_again(job)
+        assert idle.store.get(run_id).status == "queued"
+    idle._take_up_again(job)
+    assert idle.store.get(run_id).status == "failed"
+    assert "died 3 times" in idle.store.get(run_id).message
+    assert idle.position(run_id) is None
+
+
+# --- the queue and its rights ---------------------------------------------------------------------------------------
+
+
+def test_the_same_experiments_join_the_run_that_waits(idle):
+    experiments = race()
+    first = idle.submit(experiments, owner="a")
+    assert idle.submit(experiments, owner="b") == first
+    assert idle.submit(experiments, owner="b", fresh=True) != first
+
+
+def test_the_key_tells_experiments_and_their_order_apart():
+    one, other = race(2)
+    assert run_key([one, other]) == run_key([one, other])
+    assert len({run_key([one]), run_key([other]), run_key([one, other]), run_key([other, one])}) == 4
+
+
+def test_everybodys_first_run_goes_before_anybodys_second(idle):
+    a1, a2, a3 = (idle.submit(race(), owner="a")[0] for _ in range(3))
+    b1, b2 = (idle.submit(race(), owner="b")[0] for _ in range(2))
+    assert [idle.position(run_id) for run_id in (a1, b1, a2, b2, a3)] == [1, 2, 3, 4, 5]
+    idle.stop(a1, owner="a")
+    assert [idle.position(run_id) for run_id in (a1, a2, b1, a3, b2)] == [None, 1, 2, 3, 4]
+
+
+def test_an_owner_may_have_four_runs_going(idle):
+    for _ in range(4):
+        idle.submit(race(), owner="a")
+    with pytest.raises(ValueError, match="you have 4 runs queued or running, and 4 is the most"):
+        idle.submit(race(), owner="a")
+    idle.submit(race(), owner="b")
+
+
+def test_a_full_queue_says_so(idle, monkeypatch):
+    monkeypatch.setattr(engine_module, "MOST_QUEUED", 3)
+    for owner in "abc":
+        idle.submit(race(), owner=owner)
+    with pytest.raises(ValueError, match="the queue is full: 3 runs wait or train"):
+        idle.submit(race(), owner="d")
+
+
+@pytest.mark.parametrize("control", ["pause", "resume", "step", "stop", "reset", "delete"])
+def test_nobody_else_may_control_a_run(idle, control):
+    run_id, _ = idle.submit(race(), owner="secret")
+    for owner in ("", "guess"):
+        with pytest.raises(PermissionError, match="started by somebody else"):
+            getattr(idle, control)(run_id, owner=owner)
+    assert idle.store.get(run_id).status == "queued"
+    assert (idle.may_control(run_id, owner="secret"), idle.may_control(run_id, owner="guess")) == (True, False)
+    assert b"secret" not in idle.store.path.read_bytes()
+
+
+def test_controls_of_a_run_that_is_not_there_or_not_paused_say_so(idle):
+    with pytest.raises(ValueError, match="there is no run nowhere"):
+        idle.stop("nowhere")
+    run_id, _ = idle.submit(race())
+    with pytest.raises(ValueError, match="the run is queued and cannot go on; only a paused run can"):
+        idle.resume(run_id)
+    idle.pause(run_id)
+    assert (idle.store.get(run_id).status, idle.position(run_id)) == ("paused", None)
+    idle.resume(run_id)
+    assert idle.position(run_id) == 1
+
+
+@pytest.mark.parametrize(
+    ("experiments", "kind", "sentence"),
+    [
+        ([], "race", "0 experiments cannot be one race; give from 1 to 64"),
+        ([Experiment()] * 65, "race", "65 experiments cannot be one race"),
+        ([Experiment()] * 201, "map", "201 experiments cannot be one map; give from 1 to 200"),
+        ([Experiment()], "party", "kind 'party' is not known; choose one of: race, map"),
+        ([Experiment(dataset="mnist", student="mlp-2048x6", epochs=500)] * 2, "race", "multiplications .* the most is 1e.15; choose fewer"),
+        ([Experiment(dataset="mnist", student="mlp-2048x6", images=10)] * 20, "race", "GB of memory, the most is 8 GB"),
+        (
+            [Experiment(dataset="cifar10", student="cnn-64", batch_size=8192, epochs=1)] * 8,
+            "race",
+            "GB of memory, the most is 8 GB",
+        ),
+    ],
+)
+def test_more_than_the_lab_takes_is_refused_with_the_number(experiments, kind, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        check_limits(experiments, kind=kind)
+
+
+def test_an_ordinary_class_is_within_the_limits():
+    check_limits([Experiment(dataset="mnist", student="mlp-800x2", epochs=20, batch_size=256, seed=seed) for seed in range(10)])
+    check_limits([Experiment(dataset="mnist", images=1000, epochs=40, temperature=t) for t in range(1, 201)], kind="map")
+    check_limits([Experiment(dataset="cifar10", student="cnn-16", seed=seed) for seed in range(5)])
