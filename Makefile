@@ -6,6 +6,7 @@ BIN := .venv/bin
 .PHONY: run test bench
 
 run: .venv/installed
+	mkdir -p static
 	$(BIN)/python -m streamlit run app.py --server.port $(PORT)
 
 test: .venv/installed-for-tests

@@ -60,6 +60,7 @@ def expected_calibration_error(logits: Tensor, labels: Tensor, *, bins: int = 15
     if len(labels) == 0:
         raise ValueError("calibration needs at least one example; give logits (N, C) with N above 0")
     confidence, verdict = torch.softmax(logits.double(), dim=-1).max(dim=-1)  # (N,)
+    confidence = confidence.nan_to_num(nan=1.0)  # logits that left the range of numbers: no network is surer
     right = (verdict == labels).double()
     edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64, device=logits.device)
     of_bin = torch.bucketize(confidence, edges[1:-1])  # (low, high]

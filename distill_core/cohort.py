@@ -20,6 +20,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from distill_core import teachers
 from distill_core.experiment import Experiment
 from distill_core.objectives import METHODS
 from distill_core.trainer import (
@@ -79,7 +80,7 @@ class Cohort:
         self.place = {member.key: k for k, member in enumerate(self.members)}
         self.epoch, self.step = 0, 0
         self.seconds = 0.0  # of training, over all its stretches
-        self.verdicts: list[Tensor] = []  # (2, N_test) after each epoch: student and baseline of the first experiment
+        self.verdicts: dict[int, Tensor] = {}  # (2, N_test) by epoch: student and baseline of the first experiment
         self._stack(dtype)
 
     def _members(self) -> list[Experiment]:
@@ -120,7 +121,7 @@ class Cohort:
     def steps(self) -> Iterator[list[Record]]:
         """Train to the end; yields after each step what there is to tell, mostly nothing."""
         images = len(self._any.indices)
-        steps, marks = steps_per_epoch(self.first, images), milestones(self.first, images)
+        steps, marks = steps_per_epoch(self.first, images), milestones(self.first, images, len(self._any.dataset.test_labels))
         self._started = time.perf_counter() - self.seconds
         if self.step == 0:
             yield self._report(0.0, marks[0])
@@ -174,11 +175,16 @@ class Cohort:
     @torch.no_grad()
     def test(self) -> Tensor:
         """Logits `(K, N_test, C)` of all members on the test images."""
-        dataset = self._any.dataset
-        size = max(100, 40_000 // len(self.members))  # keeps what lies between the layers small enough for the cache
-        return torch.cat(
-            [self.forward(dataset.pixels(images).to(self._any.dtype).unsqueeze(0)) for images in dataset.test_images.split(size)], dim=1
-        )
+        dataset, dtype = self._any.dataset, self._any.dtype
+        if isinstance(self.network.stem, nn.Conv2d):  # whose maps of all members at once would not fit into the cache
+            return torch.stack([teachers.logits(self._alone(k), dataset, dataset.test_images) for k in range(len(self.members))])
+        batches = dataset.test_images.split(500)
+        return torch.cat([self.forward(dataset.pixels(images).to(dtype).unsqueeze(0)) for images in batches], dim=1)
+
+    def _alone(self, k: int) -> nn.Module:
+        """One member as a network by itself."""
+        self.network.load_state_dict({name: value[k] for name, value in self.weights.items()})
+        return self.network
 
     def _report(self, epoch: float, mark: str) -> list[Record]:
         """A record for student and baseline of every experiment."""
@@ -190,7 +196,7 @@ class Cohort:
             measured["test_accuracy"] = (verdicts == self._any.dataset.test_labels).double().mean(dim=1).tolist()
             measured["agreement"] = (verdicts == teacher).double().mean(dim=1).tolist()
             if epoch == int(epoch):
-                self.verdicts.append(verdicts[list(self._pair(self.first))].to(torch.uint8).cpu())
+                self.verdicts[int(epoch)] = verdicts[list(self._pair(self.first))].to(torch.uint8).cpu()
         self.seconds = time.perf_counter() - self._started
         return [
             {
@@ -230,8 +236,7 @@ class Cohort:
                 if torch.is_tensor(value)
             }
         tensors["progress"] = torch.tensor([self.epoch, self.step, self.seconds], dtype=torch.float64)
-        if self.verdicts:
-            tensors["verdicts"] = torch.stack(self.verdicts)
+        tensors |= {f"verdicts.{epoch}": verdicts for epoch, verdicts in self.verdicts.items()}
         return save({name: value.cpu().contiguous() for name, value in tensors.items()})
 
     def restore(self, state: bytes) -> None:
@@ -239,7 +244,7 @@ class Cohort:
         tensors = load(state)
         epoch, step, self.seconds = tensors["progress"].tolist()
         self.epoch, self.step = int(epoch), int(step)
-        self.verdicts = list(tensors.get("verdicts", torch.empty(0)))
+        self.verdicts = {int(name.split(".")[1]): value for name, value in tensors.items() if name.startswith("verdicts.")}
         for name, weight in self.weights.items():
             weight.data.copy_(tensors[f"weights.{name}"])
             for key, value in tensors.items():
@@ -255,7 +260,8 @@ class Cohort:
             for name, value in self.weights.items()
         }
         verdicts = {
-            "by_epoch": torch.stack(self.verdicts),  # (epochs + 1, 2, N_test)
+            "epochs": torch.tensor(sorted(self.verdicts)),  # (E,)
+            "by_epoch": torch.stack([self.verdicts[epoch] for epoch in sorted(self.verdicts)]),  # (E, 2, N_test)
             "teacher": teacher.argmax(dim=-1).to(torch.uint8).cpu(),
             "labels": dataset.test_labels.to(torch.uint8).cpu(),
         }

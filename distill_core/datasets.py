@@ -82,7 +82,9 @@ class Dataset:
         return digest.hexdigest()[:16]
 
     def to(self, device: torch.device | str) -> Dataset:
-        """The same set with its tensors on `device`."""
+        """The same set with its tensors on `device`; itself where they are there already."""
+        if self.train_images.device == torch.device(device):
+            return self
         tensors = ("train_images", "train_labels", "test_images", "test_labels")
         return replace(self, **{name: getattr(self, name).to(device) for name in tensors})
 

@@ -83,10 +83,8 @@ def check_model(name: str, *, role: str = "student") -> str:
         if match := pattern.fullmatch(name):
             sizes = [int(size) for size in match.groups()]
             if any(not 1 <= size <= most for size, most in zip(sizes, LARGEST.get(family, ()), strict=True)):
-                most = "x".join(map(str, LARGEST[family]))
-                raise ValueError(
-                    f"{role} '{name}' has a size that cannot be trained here; choose from {family}-1{'x1' * (len(sizes) - 1)} to {family}-{most}"
-                )
+                least, most = (f"{family}-{'x'.join(map(str, sizes))}" for sizes in ([1] * len(sizes), LARGEST[family]))
+                raise ValueError(f"{role} '{name}' has a size that cannot be trained here; choose from {least} to {most}")
             return name
     raise ValueError(f"{role} '{name}' is not known; choose one of: {', '.join(text for _, _, text in FAMILIES.values())}")
 

@@ -280,7 +280,7 @@ def jitter(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
 
 
 @torch.no_grad()
-def logits(network: nn.Module, dataset: Dataset, images: Tensor, *, batch_size: int = 1000) -> Tensor:
+def logits(network: nn.Module, dataset: Dataset, images: Tensor, *, batch_size: int = 250) -> Tensor:
     """The network's logits `(N, C)` for uint8 images `(N, D, H, W)`."""
     dtype = next(network.parameters()).dtype
     batches = [network(dataset.pixels(batch).to(dtype, memory_format=torch.channels_last)) for batch in images.split(batch_size)]

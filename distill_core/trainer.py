@@ -31,7 +31,7 @@ def train(experiment: Experiment, *, device: str = "auto", dtype: torch.dtype = 
 def _race(experiment: Experiment, given: Material) -> Iterator[Record]:
     started = time.perf_counter()
     runners = {"student": Runner(experiment, given), "baseline": Runner(experiment.baseline, given)}
-    marks = milestones(experiment, len(given.indices))
+    marks = milestones(experiment, len(given.indices), len(given.dataset.test_labels))
 
     def report(step: int, epoch: float) -> Iterator[Record]:
         for member, runner in runners.items():
@@ -180,26 +180,30 @@ def learning_rate(experiment: Experiment, step: int, steps: int) -> float:
     return experiment.learning_rate * min(done / 0.3, (1 - done) / 0.7)
 
 
-def milestones(experiment: Experiment, images: int) -> dict[int, str]:
+def milestones(experiment: Experiment, images: int, test_images: int) -> dict[int, str]:
     """At which steps there is a record: `"test"` measures on the test set, `"losses"` only tells the losses so far.
 
     Set by the experiment and never by the clock, so that the same run always tells the same. Long epochs are told in
-    eighths, and the first of them is tested early: a curve should form at once.
+    eighths, and the first of them is tested early: a curve should form at once. Where the transfer set is small, not
+    every epoch is tested: testing takes no longer than training, except that there are ten tests at least.
     """
-    steps = steps_per_epoch(experiment, images)
+    steps, epochs = steps_per_epoch(experiment, images), experiment.epochs
     marks: dict[int, str] = {}
     if steps >= 64:
-        marks |= {round(steps * eighth / 8): "losses" for eighth in range(1, 8 * experiment.epochs)}
+        marks |= {round(steps * eighth / 8): "losses" for eighth in range(1, 8 * epochs)}
         marks |= {round(steps * eighth / 8): "test" for eighth in (1, 2, 4)}
-    return marks | {steps * epoch: "test" for epoch in range(experiment.epochs + 1)}
+    marks |= {steps * epoch: "losses" for epoch in range(1, epochs)}
+    tests = min(epochs, max(10, 3 * images * epochs // test_images))  # a training step costs three times a test's
+    return marks | {steps * round(epochs * test / tests): "test" for test in range(tests + 1)}
 
 
 # --- what is told ---------------------------------------------------------------------------------------------------
 
 
 def record(member: str, *, step: int, epoch: float, seconds: float, **measured: float) -> Record:
-    """One record; what was not measured at this step is None."""
-    told = {name: measured.get(name) for name in ("hard_loss", "soft_loss", "test_accuracy", "agreement")}
+    """One record; what was not measured at this step is None, and so is the loss of a run that diverged: NaN is no JSON."""
+    finite = {name: value for name, value in measured.items() if math.isfinite(value)}
+    told = {name: finite.get(name) for name in ("hard_loss", "soft_loss", "test_accuracy", "agreement")}
     return {"event": "record", "member": member, "epoch": round(epoch, 4), "step": step, "seconds": round(seconds, 4), **told}
 
 

@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import shutil
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -43,6 +44,13 @@ def pytest_generate_tests(metafunc):
     if "card" in metafunc.fixturenames:
         cards = [card for card in teachers.shipped() if card.dataset in here]
         metafunc.parametrize("card", cards, ids=[f"{card.dataset}-{card.name}" for card in cards])
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """The networks here are so small that two threads only wait for each other; a busy machine takes three times as long."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -123,6 +123,7 @@ def test_only_missing_logits_are_computed(home, counted):
         teacher_logits(teacher, dataset, part="train", indices=torch.tensor(indices, dtype=torch.int64))
         assert counted == expected
     teacher_logits(teacher, dataset, part="test", indices=torch.tensor([3]))
+    teacher_logits(teacher, dataset, part="train", indices=torch.tensor([3, 5, 9, 700]))
     assert counted == [1]  # test images have a file of their own
 
 
@@ -132,9 +133,10 @@ def test_logits_of_another_teacher_or_other_data_are_not_taken(home, counted):
     pixel[1000, 0, 0, 0] += 1
     altered = replace(dataset, train_images=pixel)
     teacher = load_teacher(dataset, "cnn-32")
-    for other, of in ((teacher, dataset), (load_teacher(dataset, "mlp-1200x2"), dataset), (teacher, altered)):
+    retrained = replace(teacher, card=replace(teacher.card, sha256="0" * 64))  # the same name, other weights
+    for other, of in ((teacher, dataset), (load_teacher(dataset, "mlp-1200x2"), dataset), (teacher, altered), (retrained, dataset)):
         teacher_logits(other, of, part="train", indices=indices)
-    assert counted == [10, 10, 10]
+    assert counted == [10] * 4
 
 
 def test_a_cut_cache_is_computed_again(home, counted):

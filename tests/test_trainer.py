@@ -103,6 +103,18 @@ def test_losses_are_raw_averages_over_the_examples_since_the_last_record(runners
     assert records[-1]["hard_loss"] == pytest.approx(records[-2]["hard_loss"], rel=1e-6)
 
 
+def test_losses_of_one_record_hold_no_image_of_the_record_before():
+    """Seen in a network that stays as it is: the images between two records, and no others."""
+    experiment = Experiment(**{**SMALL, "images": 256, "batch_size": 4, "epochs": 1, "learning_rate": 1e-30, "student": "linear"})
+    *records, _ = train(experiment, device="cpu")
+    given = trainer.material(experiment, device="cpu")
+    order = trainer.order_of_images(experiment, given.indices, 0).split(4 * 8)  # 64 steps are told in eighths
+    network = trainer.initial_student(experiment, given.dataset)
+    expected = [F.cross_entropy(network(given.pixels(part)), given.labels[part]).item() for part in order]
+    assert [r["hard_loss"] for r in records[2::2]] == pytest.approx(expected, rel=1e-5)
+    assert len({round(loss, 3) for loss in expected}) == 8
+
+
 def test_the_result_is_the_last_record():
     *records, result = run()
     for member, last in zip(("student", "baseline"), records[-2:], strict=True):
@@ -120,8 +132,10 @@ def test_the_result_tells_the_teacher_as_its_card_does():
 # --- the same again -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("threads", (1, 2))
 @pytest.mark.parametrize("choices", [{}, {"student": "cnn-2"}, {"optimizer": "sgd", "label_noise": 0.2, "hide_classes": (3,)}])
-def test_the_same_experiment_twice_gives_the_same_records_but_for_seconds(choices):
+def test_the_same_experiment_twice_gives_the_same_records_but_for_seconds(choices, threads):
+    torch.set_num_threads(threads)
     first = run(**choices)
     torch.manual_seed(99)
     torch.rand(5)
@@ -302,8 +316,10 @@ def test_more_images_than_remain_is_refused(refused):
 
 
 def test_a_run_that_diverges_ends_with_records_that_are_json():
-    for told in run(optimizer="sgd", learning_rate=10.0, schedule="constant", epochs=3):
+    *records, result = run(student="mlp-30x6", optimizer="sgd", learning_rate=10.0, schedule="constant", batch_size=8)
+    for told in (*records, result):
         json.dumps(told, allow_nan=False)
+    assert records[-1]["hard_loss"] is None and result["baseline"]["ece"] == pytest.approx(1 - result["baseline"]["test_accuracy"])
 
 
 def test_preparing_a_run_that_lacks_nothing_tells_nothing():

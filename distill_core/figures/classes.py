@@ -38,7 +38,8 @@ def per_class_figure(accuracy: dict[str, Sequence[float]], class_names: Sequence
         figure.add_trace(
             go.Scatter(
                 x=list(class_names), y=[100 * v for v in values], name=role, mode="markers",
-                marker={"color": look.light, "symbol": look.symbol, "size": 14}, hovertemplate=f"{role} %{{x}}: %{{y:.1f}} %<extra></extra>",
+                marker={"color": look.light, "symbol": look.symbol, "size": 14},
+                hovertemplate=f"{role} %{{x}}: %{{y:.1f}} %<extra></extra>",
             )
         )  # fmt: skip
     figure.update_layout(height=380, margin={"l": 60, "r": 10, "t": 30, "b": 60}, legend={"orientation": "h", "y": 1.12}, **TEXT)

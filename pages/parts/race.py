@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import streamlit as st
@@ -13,12 +14,8 @@ from distill_core.runs.store import Run
 from pages.parts.lab import engine, owner, pace, store
 from pages.parts.live_chart import live_chart
 
-PANELS = {
-    "test_accuracy": "Test accuracy",
-    "agreement": "Agreement with the teacher",
-    "hard_loss": "Hard loss, raw",
-    "soft_loss": "Soft loss, raw",
-}
+ROWS = (("test_accuracy",), ("hard_loss", "soft_loss"), ("agreement",))
+HEIGHTS = {"test_accuracy": 400, "hard_loss": 280, "soft_loss": 280, "agreement": 280}
 ICONS = {
     "queued": "hourglass_top",
     "preparing": "download",
@@ -80,7 +77,7 @@ def buttons(run: Run | None, experiments: Sequence[Experiment] | None) -> str | 
     return start(experiments, fresh=True, paused_at=1) if step else None
 
 
-def follow(run_id: str, *, key: str, panels: Sequence[str] = tuple(PANELS)) -> Run | None:
+def follow(run_id: str, *, key: str, panels: Sequence[str] = tuple(HEIGHTS)) -> Run | None:
     """The live part of a page: how the race stands, and its curves. Looks again by itself while the race goes on."""
     run = store().get(run_id)
     if run is None:
@@ -98,12 +95,12 @@ def _look(run_id: str, key: str, panels: tuple[str, ...], before: tuple[bool, st
         pace()
     _say_how_it_stands(run)
     figures = _figures(run_id, store().version(run_id), panels)
-    first, *others = panels
-    revision = f"{run_id} {run.resets}"
-    live_chart(figures[first], key=f"{key}_{first}", height=400, revision=revision)
-    for column, panel in zip(st.columns(len(others)) if others else [], others, strict=True):
-        with column:
-            live_chart(figures[panel], key=f"{key}_{panel}", height=240, revision=revision)
+    revision = f"{run_id} {run.resets} {run.active}"
+    for row in ROWS:
+        shown = [panel for panel in row if panel in panels]
+        for column, panel in zip(st.columns(len(shown)) if shown else [], shown, strict=True):
+            with column:
+                live_chart(figures[panel], key=f"{key}_{panel}", height=HEIGHTS[panel], revision=revision)
     if results := store().results(run_id):
         show_verdict(results)
 
@@ -114,11 +111,16 @@ def _figures(run_id: str, version: tuple, panels: tuple[str, ...]) -> dict[str, 
     run, curves = store().get(run_id), bands(store().records(run_id))
     results = store().results(run_id)
     teacher = results[0]["teacher"]["test_accuracy"] if results else None
-    heights = dict.fromkeys(panels, 280) | {panels[0]: 400}
-    return {
-        panel: race_figure(curves, fields=(panel,), teacher_accuracy=teacher, epochs=run.epochs, height=heights[panel]).to_dict()
-        for panel in panels
-    }
+    common = {"teacher_accuracy": teacher, "epochs": run.epochs, "accuracy_from": _worth_seeing(results)}
+    return {panel: race_figure(curves, fields=(panel,), height=HEIGHTS[panel], **common).to_dict() for panel in panels}
+
+
+def _worth_seeing(results: Sequence[dict]) -> float:
+    """Where the axis of accuracy begins: at 0 during the race, so that nothing jumps, and near the finish after it."""
+    if not results:
+        return 0.0
+    errors = max(1 - result[role]["test_accuracy"] for result in results for role in ("student", "baseline"))
+    return max(0.0, math.floor(20 * (1 - 2 * errors)) / 20)
 
 
 def _say_how_it_stands(run: Run) -> None:

@@ -32,9 +32,9 @@ def show(run: Run) -> None:
         st.warning(str(error))
         return
     st.subheader("Look back", help=f"Seed {experiment.seed}, on all {len(verdicts['labels']):,} test images.")
-    last = len(verdicts["by_epoch"]) - 1
-    epoch = st.slider("After epoch", 0, last, last, key=f"epoch_{run.id}")
-    student, baseline = verdicts["by_epoch"][epoch]
+    epochs = verdicts["epochs"].tolist()
+    epoch = st.select_slider("After epoch", epochs, epochs[-1], key=f"epoch_{run.id}")
+    student, baseline = verdicts["by_epoch"][epochs.index(epoch)]
     named = {"teacher": verdicts["teacher"], "baseline": baseline, "student": student}
     changed, confused, classes = st.tabs(["Whose verdict differs", "What is confused", "Class by class"])
     with changed:
