@@ -63,7 +63,7 @@ def cohorts(experiments: Sequence[Experiment]) -> list[list[int]]:
             choices_of_seed[experiments[place].seed].append(place)
         of_size: dict[int, list[int]] = defaultdict(list)
         for group in choices_of_seed.values():
-            of_size[len({experiments[p].key for p in group} | {experiments[p].baseline.key for p in group})].extend(group)
+            of_size[len({_key(experiments[p]) for p in group} | {_key(experiments[p].baseline) for p in group})].extend(group)
         split += [sorted(group) for group in of_size.values()]
     return split
 
@@ -77,7 +77,7 @@ class Cohort:
         self.seeds = sorted({e.seed for e in self.experiments})
         self.given = {e.seed: material(e, device=device, dtype=dtype) for e in self.experiments}
         self.members = self._members()
-        self.place = {member.key: k for k, member in enumerate(self.members)}
+        self.place = {_key(member): k for k, member in enumerate(self.members)}
         self.epoch, self.step = 0, 0
         self.seconds = 0.0  # of training, over all its stretches
         self.verdicts: dict[int, Tensor] = {}  # (2, N_test) by epoch: student and baseline of the first experiment
@@ -85,7 +85,10 @@ class Cohort:
 
     def _members(self) -> list[Experiment]:
         """Every student, and every baseline once, seed by seed."""
-        members = {e.key: e for experiment in self.experiments for e in (experiment, experiment.baseline)}
+        members: dict[str, Experiment] = {}
+        for experiment in self.experiments:
+            for member in (experiment, experiment.baseline):
+                members.setdefault(_key(member), member)
         by_seed = {seed: [e for e in members.values() if e.seed == seed] for seed in self.seeds}
         if len({len(group) for group in by_seed.values()}) != 1:
             raise ValueError("the experiments of a cohort need as many members for each seed; divide them with cohorts()")
@@ -198,16 +201,14 @@ class Cohort:
             if epoch == int(epoch):
                 self.verdicts[int(epoch)] = verdicts[list(self._pair(self.first))].to(torch.uint8).cpu()
         self.seconds = time.perf_counter() - self._started
-        return [
-            {
-                **record(
-                    member, step=self.step, epoch=epoch, seconds=self.seconds, **{name: values[k] for name, values in measured.items()}
-                ),
-                "experiment": i,
-            }
-            for i, experiment in enumerate(self.experiments)
-            for member, k in zip(MEMBERS, self._pair(experiment), strict=True)
-        ]
+        told = []
+        for i, experiment in enumerate(self.experiments):
+            for member, k in zip(MEMBERS, self._pair(experiment), strict=True):
+                own = {name: values[k] for name, values in measured.items()}
+                if self.members[k].temperature != experiment.temperature:  # a shared baseline, measured at another's T
+                    own.pop("soft_loss", None)
+                told.append({**record(member, step=self.step, epoch=epoch, seconds=self.seconds, **own), "experiment": i})
+        return told
 
     def _results(self) -> list[Record]:
         logits = self.test()
@@ -220,7 +221,7 @@ class Cohort:
 
     def _pair(self, experiment: Experiment) -> tuple[int, int]:
         """Where an experiment's student and baseline are among the members."""
-        return self.place[experiment.key], self.place[experiment.baseline.key]
+        return self.place[_key(experiment)], self.place[_key(experiment.baseline)]
 
     # --- keeping ----------------------------------------------------------------------------------------------------
 
@@ -266,6 +267,11 @@ class Cohort:
             "labels": dataset.test_labels.to(torch.uint8).cpu(),
         }
         return {"weights.safetensors": save(weights), "verdicts.safetensors": save(verdicts)}
+
+
+def _key(experiment: Experiment) -> str:
+    """What makes a member of its own: to a student of labels alone the temperature is nothing."""
+    return replace(experiment, temperature=1.0).key if experiment == experiment.baseline else experiment.key
 
 
 class _AfterStem(nn.Module):

@@ -132,7 +132,7 @@ class Experiment:
     @property
     def baseline(self) -> Experiment:
         """The same student without a teacher: same initial weights, same images in the same order, labels only."""
-        return dataclasses.replace(self, method="soft-targets", alpha=1.0, temperature=1.0)
+        return dataclasses.replace(self, method="soft-targets", alpha=1.0)
 
 
 _KINDS = {"int": "a whole number", "float": "a number", "str": "a name"}

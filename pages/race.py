@@ -27,8 +27,7 @@ with st.sidebar:
     experiments = controls.choose()
 
 if experiments:
-    controls.show_formula(experiments[0])
-    controls.show_sizes(experiments[0])
+    controls.show_task(experiments[0])
 if shown := race.buttons(run, experiments):
     st.session_state.update({"run": shown, "restored": shown})
     st.query_params["run"] = shown

@@ -33,7 +33,7 @@ def final(run_id: str) -> dict:
 choices = [asdict(Experiment.from_json(run.experiments[0])) for run in runs]
 table = pd.DataFrame(
     {
-        "started": [pd.Timestamp(run.created, unit="s") for run in runs],
+        "started": pd.to_datetime([run.created for run in runs], unit="s", utc=True).tz_convert(st.context.timezone or "UTC"),
         "title": [run.title or "race" for run in runs],
         "status": [run.status for run in runs],
         **{

@@ -25,8 +25,8 @@ def confusion_figure(counts: np.ndarray, class_names: Sequence[str]) -> go.Figur
     for name, right in zip(class_names, np.diag(counts), strict=True):
         figure.add_annotation(x=name, y=name, text=f"<b>{right}</b>", showarrow=False)
     figure.update_layout(height=520, margin={"l": 60, "r": 10, "t": 10, "b": 60}, **TEXT)
-    figure.update_xaxes(title="named", type="category")
-    figure.update_yaxes(title="is", type="category", autorange="reversed")
+    figure.update_xaxes(title="named", type="category", showgrid=False)
+    figure.update_yaxes(title="is", type="category", autorange="reversed", showgrid=False)
     return figure
 
 

@@ -560,6 +560,8 @@ def check_limits(experiments: Sequence[Experiment], *, kind: str = "race") -> No
     most = MOST_EXPERIMENTS[kind]
     if not 1 <= len(experiments) <= most:
         raise ValueError(f"{len(experiments)} experiments cannot be one {kind}; give from 1 to {most}, for example fewer seeds")
+    for one in experiments:
+        _check_pictures(one.dataset)
     sizes = [_size(one) for one in experiments]
     work = sum(work for work, _ in sizes)
     if work > MOST_WORK:
@@ -573,6 +575,14 @@ def check_limits(experiments: Sequence[Experiment], *, kind: str = "race") -> No
             f"the networks would need about {memory / 1e9:.0f} GB of memory, the most is {MOST_MEMORY / 1e9:.0f} GB; "
             "choose fewer seeds, a smaller student or a smaller batch"
         )
+
+
+def _check_pictures(dataset: str) -> None:
+    """A browser may name a zip that was brought to the lab, and no other file of this machine."""
+    from distill_core import datasets
+
+    if dataset not in datasets.DATASETS and dataset not in datasets.kept_pictures():
+        raise ValueError(f"the pictures '{Path(dataset).name}' are not in this lab; bring the zip again, or choose another data set")
 
 
 def _size(experiment: Experiment) -> tuple[float, float]:

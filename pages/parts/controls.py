@@ -160,27 +160,20 @@ def _many(images: int, most: int) -> str:
     return f"{images:,}" if images else f"all {most:,}"
 
 
-def show_sizes(experiment: Experiment) -> None:
-    """Parameters of teacher and student beside each other, and how much smaller the student is."""
+def show_task(experiment: Experiment) -> None:
+    """The loss with the numbers that are chosen now, and how much smaller the student is than its teacher."""
     if experiment.dataset in datasets.DATASETS:
         source = datasets.DATASETS[experiment.dataset]
-        shape, classes = source.image_shape, len(source.class_names)
+        size = {"image_shape": source.image_shape, "classes": len(source.class_names)}
     else:
         own = datasets.load(experiment.dataset)
-        shape, classes = own.image_shape, own.classes
-    size = {"image_shape": shape, "classes": classes}
+        size = {"image_shape": own.image_shape, "classes": own.classes}
     teacher = models.count_parameters(teachers.TEACHERS[experiment.teacher].model, **size)
     student = models.count_parameters(experiment.student, **size)
-    left, middle, right = st.columns(3)
-    left.metric("Teacher's parameters", f"{teacher:,}")
-    middle.metric("Student's parameters", f"{student:,}")
-    right.metric("Compression", f"{teacher / student:.3g} : 1")
-
-
-def show_formula(experiment: Experiment) -> None:
-    """The loss, with the numbers that are chosen now."""
     alpha, temperature = f"{experiment.alpha:.2f}", f"{experiment.temperature:g}"
-    st.latex(
-        rf"L_\text{{total}} = {alpha} \; L_\text{{hard}} + {1 - experiment.alpha:.2f} \cdot {temperature}^2 \; "
+    loss, sizes = st.columns([1.35, 1], vertical_alignment="center")
+    loss.latex(
+        rf"L_\text{{total}} = {alpha} \, L_\text{{hard}} + {1 - experiment.alpha:.2f} \cdot {temperature}^2 \, "
         rf"\mathrm{{KL}}\!\left( p^\text{{teacher}}_{{T={temperature}}} \,\|\, p^\text{{student}}_{{T={temperature}}} \right)"
     )
+    sizes.markdown(f"teacher **{teacher:,}** parameters, student **{student:,}**: compressed **{teacher / student:.3g} : 1**")

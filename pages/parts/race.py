@@ -96,13 +96,14 @@ def _look(run_id: str, key: str, panels: tuple[str, ...], before: tuple[bool, st
     _say_how_it_stands(run)
     figures = _figures(run_id, store().version(run_id), panels)
     revision = f"{run_id} {run.resets} {run.active}"
+    results = store().results(run_id)
     for row in ROWS:
         shown = [panel for panel in row if panel in panels]
         for column, panel in zip(st.columns(len(shown)) if shown else [], shown, strict=True):
             with column:
                 live_chart(figures[panel], key=f"{key}_{panel}", height=HEIGHTS[panel], revision=revision)
-    if results := store().results(run_id):
-        show_verdict(results)
+        if results and row == ROWS[0]:
+            show_verdict(results)
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
