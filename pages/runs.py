@@ -31,18 +31,18 @@ def final(run_id: str) -> dict:
 
 
 choices = [asdict(Experiment.from_json(run.experiments[0])) for run in runs]
+ended = [final(run.id) for run in runs]
+shown_fields = ("dataset", "images", "teacher", "student", "temperature", "alpha", "epochs")
+started = pd.to_datetime([run.created for run in runs], unit="s", utc=True).tz_convert(st.context.timezone or "UTC")
 table = pd.DataFrame(
     {
-        "started": pd.to_datetime([run.created for run in runs], unit="s", utc=True).tz_convert(st.context.timezone or "UTC"),
+        "started": started.tz_localize(None).floor("s"),
         "title": [run.title or "race" for run in runs],
         "status": [run.status for run in runs],
-        **{
-            field: [choice[field] for choice in choices]
-            for field in ("dataset", "images", "teacher", "student", "temperature", "alpha", "epochs")
-        },
+        "baseline %": [accuracies.get("baseline") for accuracies in ended],
+        "student %": [accuracies.get("student") for accuracies in ended],
+        **{field: [choice[field] for choice in choices] for field in shown_fields},
         "seeds": [len(run.experiments) for run in runs],
-        "baseline %": [final(run.id).get("baseline") for run in runs],
-        "student %": [final(run.id).get("student") for run in runs],
     }
 )
 selected = st.dataframe(

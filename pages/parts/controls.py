@@ -170,10 +170,11 @@ def show_task(experiment: Experiment) -> None:
         size = {"image_shape": own.image_shape, "classes": own.classes}
     teacher = models.count_parameters(teachers.TEACHERS[experiment.teacher].model, **size)
     student = models.count_parameters(experiment.student, **size)
-    alpha, temperature = f"{experiment.alpha:.2f}", f"{experiment.temperature:g}"
-    loss, sizes = st.columns([1.35, 1], vertical_alignment="center")
+    loss, sizes = st.columns([1.5, 1], vertical_alignment="center")
+    t = f"{experiment.temperature:g}"
     loss.latex(
-        rf"L_\text{{total}} = {alpha} \, L_\text{{hard}} + {1 - experiment.alpha:.2f} \cdot {temperature}^2 \, "
-        rf"\mathrm{{KL}}\!\left( p^\text{{teacher}}_{{T={temperature}}} \,\|\, p^\text{{student}}_{{T={temperature}}} \right)"
+        rf"L = {experiment.alpha:.2f} \, L_\text{{hard}} + {1 - experiment.alpha:.2f} \cdot {t}^2 \, "
+        rf"\mathrm{{KL}}\!\left( p^\text{{teacher}}_{{{t}}} \,\|\, p^\text{{student}}_{{{t}}} \right)",
+        help=f"L_hard: cross-entropy with the labels. KL: divergence of the distributions softened at T = {t}. Both raw in the charts.",
     )
-    sizes.markdown(f"teacher **{teacher:,}** parameters, student **{student:,}**: compressed **{teacher / student:.3g} : 1**")
+    sizes.markdown(f"**{teacher:,}** parameters teach **{student:,}**  \n{teacher / student:.3g} : 1 compressed")

@@ -15,7 +15,7 @@ from pages.parts.lab import engine, owner, pace, store
 from pages.parts.live_chart import live_chart
 
 ROWS = (("test_accuracy",), ("hard_loss", "soft_loss"), ("agreement",))
-HEIGHTS = {"test_accuracy": 400, "hard_loss": 280, "soft_loss": 280, "agreement": 280}
+HEIGHTS = {"test_accuracy": 380, "hard_loss": 280, "soft_loss": 280, "agreement": 280}
 ICONS = {
     "queued": "hourglass_top",
     "preparing": "download",
