@@ -138,3 +138,8 @@ PRESETS = {
         seeds=3,
     ),
 }
+
+
+def preset_of(experiment: Experiment) -> Preset | None:
+    """The preset that this experiment is a seed of, if any."""
+    return next((p for p in PRESETS.values() if replace(p.experiment, seed=0) == replace(experiment, seed=0)), None)

@@ -4,7 +4,7 @@ import streamlit as st
 
 from distill_core.experiment import Experiment
 from distill_core.losses import hard_loss, soft_loss, total_loss
-from distill_core.presets import PRESETS
+from distill_core.presets import PRESETS, preset_of
 from pages.parts import controls, race, results
 from pages.parts.lab import set_up, store
 from pages.parts.source import show_source
@@ -27,15 +27,18 @@ with st.sidebar:
     experiments = controls.choose()
 
 if experiments:
-    controls.show_task(experiments[0])
+    controls.show_loss(experiments[0])
 if shown := race.buttons(run, experiments):
     st.session_state.update({"run": shown, "restored": shown})
     st.query_params["run"] = shown
     st.rerun()
 if experiments:
     controls.write_link(experiments, run_id)
+if experiments and (preset := preset_of(experiments[0])):
+    st.markdown(f"**{preset.title}.** {preset.question}")
 if run is not None:
     race.follow(run.id, key="race")
+    race.show_claim(Experiment.from_json(run.experiments[0]))
     if run.status in ("finished", "stopped", "paused"):
         results.show(run)
 else:

@@ -24,10 +24,12 @@ if not runs:
     st.stop()
 
 
-def final(run_id: str) -> dict:
-    """Mean final accuracies of a run in percent, once it has ended."""
+def final(run_id: str) -> dict[str, str]:
+    """Mean final accuracies of a run in percent; empty until it has ended."""
     found = store().results(run_id)
-    return {role: 100 * sum(r[role]["test_accuracy"] for r in found) / len(found) for role in ("baseline", "student")} if found else {}
+    return {
+        role: f"{100 * sum(r[role]['test_accuracy'] for r in found) / len(found):.2f}" if found else "" for role in ("baseline", "student")
+    }
 
 
 choices = [asdict(Experiment.from_json(run.experiments[0])) for run in runs]
@@ -39,16 +41,13 @@ table = pd.DataFrame(
         "started": started.tz_localize(None).floor("s"),
         "title": [run.title or "race" for run in runs],
         "status": [run.status for run in runs],
-        "baseline %": [accuracies.get("baseline") for accuracies in ended],
-        "student %": [accuracies.get("student") for accuracies in ended],
+        "baseline %": [accuracies["baseline"] for accuracies in ended],
+        "student %": [accuracies["student"] for accuracies in ended],
         **{field: [choice[field] for choice in choices] for field in shown_fields},
         "seeds": [len(run.experiments) for run in runs],
     }
 )
-selected = st.dataframe(
-    table, hide_index=True, key="table", on_select="rerun", selection_mode="multi-row",
-    column_config={name: st.column_config.NumberColumn(format="%.2f") for name in ("baseline %", "student %")},
-).selection.rows  # fmt: skip
+selected = st.dataframe(table, hide_index=True, key="table", on_select="rerun", selection_mode="multi-row").selection.rows
 picked = [runs[row] for row in selected if row < len(runs)]
 if not picked:
     st.markdown("Tick one run to open it, several to compare them.")
@@ -67,7 +66,8 @@ with st.container(horizontal=True):
 
 fields = {run.id: asdict(Experiment.from_json(run.experiments[0])) | {"seeds": len(run.experiments)} for run in picked}
 differing = [name for name in next(iter(fields.values())) if len({str(choice[name]) for choice in fields.values()}) > 1 and name != "seed"]
-names = {run.id: ", ".join(f"{name} {fields[run.id][name]}" for name in differing) or run.title or run.id for run in picked}
+names = {run.id: ", ".join([*(f"{name} {fields[run.id][name]}" for name in differing), run.title or f"run {run.id[:4]}"]) for run in picked}
+names |= {run_id: f"{name} ({run_id[:4]})" for run_id, name in names.items() if list(names.values()).count(name) > 1}
 live_chart(
     compare_figure({names[run.id]: bands(store().records(run.id)) for run in picked}), key="compare", height=460,
     revision=" ".join(run.id for run in picked),

@@ -67,6 +67,7 @@ def choose() -> list[Experiment] | None:
     images = _choice("images", "How many the student sees", [n for n in IMAGES if n < most] + [0], format_func=lambda n: _many(n, most))
     teacher = _choice("teacher", "Teacher", list(teachers.TEACHERS))
     student = _choice("student", "Student", STUDENTS)
+    sizes = st.container()
     temperature = _along("temperature", "Temperature T", TEMPERATURES, "By how much both softmax functions are softened in the soft loss.")
     alpha = st.slider(
         "alpha, the weight of the hard loss", 0.0, 1.0, step=0.05, key="alpha", persist_state="session",
@@ -98,6 +99,8 @@ def choose() -> list[Experiment] | None:
     except ValueError as error:
         st.error(str(error))
         return None
+    with sizes:
+        show_sizes(first)
     return [replace(first, seed=seed) for seed in range(seeds)]
 
 
@@ -160,8 +163,8 @@ def _many(images: int, most: int) -> str:
     return f"{images:,}" if images else f"all {most:,}"
 
 
-def show_task(experiment: Experiment) -> None:
-    """The loss with the numbers that are chosen now, and how much smaller the student is than its teacher."""
+def show_sizes(experiment: Experiment) -> None:
+    """Parameters of teacher and student beside each other, and how much smaller the student is."""
     if experiment.dataset in datasets.DATASETS:
         source = datasets.DATASETS[experiment.dataset]
         size = {"image_shape": source.image_shape, "classes": len(source.class_names)}
@@ -170,11 +173,14 @@ def show_task(experiment: Experiment) -> None:
         size = {"image_shape": own.image_shape, "classes": own.classes}
     teacher = models.count_parameters(teachers.TEACHERS[experiment.teacher].model, **size)
     student = models.count_parameters(experiment.student, **size)
-    loss, sizes = st.columns([1.5, 1], vertical_alignment="center")
+    st.markdown(f"**{teacher:,}** parameters teach **{student:,}**, compressed **{teacher / student:.3g} : 1**")
+
+
+def show_loss(experiment: Experiment) -> None:
+    """What the student minimises, with the numbers that are chosen now."""
     t = f"{experiment.temperature:g}"
-    loss.latex(
-        rf"L = {experiment.alpha:.2f} \, L_\text{{hard}} + {1 - experiment.alpha:.2f} \cdot {t}^2 \, "
-        rf"\mathrm{{KL}}\!\left( p^\text{{teacher}}_{{{t}}} \,\|\, p^\text{{student}}_{{{t}}} \right)",
-        help=f"L_hard: cross-entropy with the labels. KL: divergence of the distributions softened at T = {t}. Both raw in the charts.",
+    st.latex(
+        rf"L = {experiment.alpha:.2f} \, L_\text{{hard}} + {1 - experiment.alpha:.2f} \, L_\text{{soft}}^{{\,T={t}}}",
+        help=f"Hard loss: cross-entropy with the labels. Soft loss: {t}\u00b2 times the divergence from the teacher's soft targets "
+        f"at T = {t}. The charts show both raw, before their weights.",
     )
-    sizes.markdown(f"**{teacher:,}** parameters teach **{student:,}**  \n{teacher / student:.3g} : 1 compressed")

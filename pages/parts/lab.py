@@ -7,6 +7,7 @@ import threading
 import time
 
 import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
 
 from distill_core import places
 from distill_core.runs.engine import Engine
@@ -36,6 +37,8 @@ def _load_torch() -> None:
 
 def set_up(title: str) -> None:
     """What every page begins with: each can be opened alone, by its own address."""
+    if PagesManager.uses_pages_directory:
+        _go_through_app(f"pages/{title.lower()}.py")
     st.set_page_config(page_title=f"{title} · Distill Lab", page_icon="🎓", layout="wide")
     st.session_state["owner"] = owner_token() or st.session_state.get("owner", "")
     try:
@@ -43,6 +46,18 @@ def set_up(title: str) -> None:
     except ValueError as error:
         st.error(str(error))
         st.stop()
+
+
+def _go_through_app(page: str) -> None:
+    """Begin this visit again, through app.py.
+
+    Where the first visit to a fresh server is a deep link, Streamlit has found the folder `pages/` by itself, shows its
+    own menu and leaves app.py out. Naming pages tells it better, from the next run on.
+    """
+    start = st.Page("pages/start.py", default=True)
+    here = start if page == "pages/start.py" else st.Page(page)
+    st.navigation([start] if here is start else [start, here], position="hidden")
+    st.switch_page(here, query_params={name: st.query_params.get_all(name) for name in st.query_params})
 
 
 def owner() -> str:

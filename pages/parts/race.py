@@ -10,6 +10,7 @@ import streamlit as st
 from distill_core import analysis
 from distill_core.experiment import Experiment
 from distill_core.figures.curves import bands, race_figure
+from distill_core.presets import preset_of
 from distill_core.runs.store import Run
 from pages.parts.lab import engine, owner, pace, store
 from pages.parts.live_chart import live_chart
@@ -134,6 +135,17 @@ def _say_how_it_stands(run: Run) -> None:
         st.markdown(f":material/{ICONS[run.status]}: finished: {run.epochs} epochs in {run.seconds:.1f} s, {seeds}{shelf}")
     else:
         st.markdown(f":material/{ICONS[run.status]}: {engine().status(run.id)}, {seeds}")
+
+
+def show_claim(experiment: Experiment) -> None:
+    """For an experiment of the literature: what its source says, and what we measured, beside what this run gives."""
+    if preset := preset_of(experiment):
+        m = preset.measured
+        measured = f"difference {m.difference:+.2f} points (95 % interval {m.low:+.2f} to {m.high:+.2f})".replace("-", "\u2212")
+        st.markdown(
+            f"*{preset.source}:* {preset.claim}  \n"
+            f"*Measured for this lab* over {m.seeds} seeds: baseline {m.baseline:.2f} %, student {m.student:.2f} %, {measured}."
+        )
 
 
 def show_verdict(results: Sequence[dict]) -> None:
