@@ -11,6 +11,7 @@ READING_ORDER = (
     "places",  # where data, caches and runs are kept
     "datasets",  # small image sets as tensors
     "models",  # teachers and students
+    "airbench",  # how the strong teacher for CIFAR-10 is trained
     "teachers",  # the trained teachers that come with the lab
     "objectives",  # the methods: which losses, with which weights
     "experiment",  # every choice of a run, as one value

@@ -113,7 +113,7 @@ def list_teachers(*, make: str = "", json: bool = False) -> None:
 
 
 def _make_teachers(which: str) -> None:
-    known = [f"{dataset}/{name}" for dataset in ("digits", "mnist") for name in teachers.TEACHERS]
+    known = [f"{dataset}/{name}" for dataset, names in teachers.SHIPPED.items() for name in names]
     if which != "all" and which not in known:
         raise ValueError(f"teacher '{which}' is not one of the lab's; choose one of: all, {', '.join(known)}")
     for entry in known if which == "all" else [which]:

@@ -127,6 +127,25 @@ def seeded(seed: int, *purpose: str | int) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
+def jitter(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
+    """Each image `(N, D, H, W)` moved by up to `most` pixels in both directions, black where nothing is left."""
+    if most == 0:
+        return images
+    n, _, height, width = images.shape
+    padded = torch.nn.functional.pad(images, (most,) * 4)
+    down, right = torch.randint(0, 2 * most + 1, (2, n, 1), generator=generator).to(images.device)
+    rows = (down + torch.arange(height, device=images.device)).view(n, height, 1)
+    columns = (right + torch.arange(width, device=images.device)).view(n, 1, width)
+    example = torch.arange(n, device=images.device).view(n, 1, 1)
+    return padded[example, :, rows, columns].permute(0, 3, 1, 2)  # (N, H, W, D) -> (N, D, H, W)
+
+
+def mirror(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Each image `(N, D, H, W)` as it is or mirrored, left for right."""
+    turned = (torch.rand(len(images), generator=generator) < 0.5).to(images.device)
+    return torch.where(turned.view(-1, 1, 1, 1), images.flip(-1), images)
+
+
 # --- loading --------------------------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ because students that share their images can share its work: see `cohort.py`.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Callable
@@ -63,6 +64,83 @@ def cnn(image_shape: tuple[int, int, int], classes: int, channels: int, *, dropo
     return Network(stem, blocks, head)
 
 
+def resnet(image_shape: tuple[int, int, int], classes: int, layers: int) -> Network:
+    """The residual network for small pictures, of 6 n + 2 layers: three stages of n blocks with 16, 32 and 64 channels.
+
+    With group instead of batch normalisation, so that the students of a cohort stay independent of each other.
+
+    Source: He et al. 2016, *Deep Residual Learning for Image Recognition*, section 4.2.
+    """
+    widths = [width for width in (16, 32, 64) for _ in range((layers - 2) // 6)]
+    blocks = [nn.Sequential(nn.GroupNorm(4, 16), nn.ReLU())]
+    blocks += [Residual(before, after) for before, after in itertools.pairwise([16, *widths])]
+    return Network(
+        nn.Conv2d(image_shape[0], 16, 3, padding=1), blocks, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(-3), nn.Linear(64, classes))
+    )
+
+
+class Residual(nn.Module):
+    """Two convolutions beside a shortcut; where the channels double, height and width are halved."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        stride = after // before
+        self.inner = nn.Sequential(
+            nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False), nn.GroupNorm(4, after), nn.ReLU(),
+            nn.Conv2d(after, after, 3, padding=1, bias=False), nn.GroupNorm(4, after),
+        )  # fmt: skip
+        self.shortcut = nn.Conv2d(before, after, 1, stride=stride, bias=False) if stride > 1 else nn.Identity()
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return torch.relu(self.shortcut(hidden) + self.inner(hidden))
+
+
+def airbench(image_shape: tuple[int, int, int], classes: int, width: int, *, normalised: bool = False) -> Network:
+    """The strong teacher for 32 x 32 pictures: see `airbench.py`. `normalised` is its form in training."""
+
+    def convolve(before: int, after: int, *more: nn.Module) -> list[nn.Module]:
+        norm = [nn.BatchNorm2d(after, eps=1e-12, momentum=0.4)] if normalised else []
+        return [nn.Conv2d(before, after, 3, padding=1, bias=not normalised), *more, *norm, nn.GELU()]
+
+    patches = 2 * 4 * image_shape[0]  # each principal component of a 2 x 2 patch, with both signs
+    widths = [patches, width // 4, width, width]
+    blocks = [
+        nn.Sequential(*convolve(before, after, nn.MaxPool2d(2)), *convolve(after, after)) for before, after in itertools.pairwise(widths)
+    ]
+    stem = nn.Conv2d(image_shape[0], patches, 2)
+    return Network(
+        stem,
+        [nn.GELU(), *blocks],
+        nn.Sequential(nn.Sequential(nn.MaxPool2d(3), nn.Flatten(-3)), nn.Linear(width, classes, bias=False), Scale(1 / 9)),
+    )
+
+
+class Scale(nn.Module):
+    """A constant factor."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, values: Tensor) -> Tensor:
+        return self.factor * values
+
+
+class Ensemble(nn.Module):
+    """Several networks that answer as one: the logarithm of their mean probabilities.
+
+    Source: Hinton, Vinyals and Dean 2015, section 2: the arithmetic mean of the members' predictions.
+    """
+
+    def __init__(self, networks: list[nn.Module]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, images: Tensor) -> Tensor:
+        log_p = torch.stack([torch.log_softmax(network(images), dim=-1) for network in self.networks])  # (members, N, C)
+        return torch.logsumexp(log_p, dim=0) - math.log(len(self.networks))
+
+
 def _dropout(share: float) -> list[nn.Module]:
     """No layer at all without dropout: a layer that draws random numbers stops a cohort from being batched."""
     return [nn.Dropout(share)] if share else []
@@ -72,6 +150,8 @@ FAMILIES: dict[str, tuple[re.Pattern, Callable[..., Network], str]] = {
     "linear": (re.compile(r"linear"), linear, "linear"),
     "mlp": (re.compile(r"mlp-(\d+)x(\d+)"), mlp, "mlp-WxD (D hidden layers of W units, as mlp-30x2)"),
     "cnn": (re.compile(r"cnn-(\d+)"), cnn, "cnn-C (C channels in the first layer, as cnn-8)"),
+    "resnet": (re.compile(r"resnet-(8|14|20)"), resnet, "resnet-L (L layers: 8, 14 or 20)"),
+    "airbench": (re.compile(r"airbench-(64|128|256)"), airbench, "airbench-W (W channels at the end, as airbench-256)"),
 }
 MODELS = ("linear", "mlp-30x2", "mlp-128x2", "mlp-300x1", "mlp-800x2", "mlp-1200x2", "cnn-4", "cnn-8", "cnn-16", "cnn-32")
 LARGEST = {"mlp": (2048, 6), "cnn": (64,)}  # width and depth, channels: more would hold a class's queue for hours
@@ -82,7 +162,7 @@ def check_model(name: str, *, role: str = "student") -> str:
     for family, (pattern, _, _) in FAMILIES.items():
         if match := pattern.fullmatch(name):
             sizes = [int(size) for size in match.groups()]
-            if any(not 1 <= size <= most for size, most in zip(sizes, LARGEST.get(family, ()), strict=True)):
+            if any(not 1 <= size <= most for size, most in zip(sizes, LARGEST.get(family, ()), strict=False)):
                 least, most = (f"{family}-{'x'.join(map(str, sizes))}" for sizes in ([1] * len(sizes), LARGEST[family]))
                 raise ValueError(f"{role} '{name}' has a size that cannot be trained here; choose from {least} to {most}")
             return name

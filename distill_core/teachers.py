@@ -22,8 +22,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, load_file, save
 from torch import Tensor, nn
 
-from distill_core import models, places
-from distill_core.datasets import Dataset, keep, seeded
+from distill_core import airbench, models, places
+from distill_core.datasets import Dataset, choose_images, jitter, keep, mirror, seeded
 from distill_core.places import WEIGHTS
 
 
@@ -38,22 +38,61 @@ class Recipe:
     learning_rate: float = 1e-3  # at its highest
     dropout: float = 0.0  # share of units left out in each hidden layer
     jitter: int = 0  # each image is moved by up to this many pixels, both ways
+    mirror: bool = False  # half of the images are seen mirrored
     smoothing: float = 0.0  # label smoothing
+    weight_decay: float = 0.01
+    images: int = 0  # 0 for all
+    members: int = 1  # of an ensemble
     seed: int = 0
 
 
+_HINTON = Recipe("mlp-1200x2", "Hinton's net: two hidden layers of 1200 units", epochs=60, dropout=0.5, jitter=2)
+
 TEACHERS = {
-    "mlp-1200x2": Recipe("mlp-1200x2", "Hinton's net: two hidden layers of 1200 units", epochs=60, dropout=0.5, jitter=2),
+    "mlp-1200x2": _HINTON,
+    "mlp-1200x2-smoothed": replace(_HINTON, about="Hinton's net, trained on smoothed labels", smoothing=0.1),
+    "mlp-1200x2-overfit": replace(
+        _HINTON, about="Hinton's net, overfit to a thousand images", epochs=100, dropout=0.0, jitter=0, weight_decay=0.0, images=1000
+    ),
     "cnn-32": Recipe("cnn-32", "three convolutions of 32, 64 and 128 channels", epochs=16, learning_rate=2e-3, dropout=0.3, jitter=2),
+    "ensemble-5": Recipe(
+        "cnn-16", "five nets of 16, 32 and 64 channels, their probabilities averaged",
+        epochs=8, learning_rate=3e-3, dropout=0.2, jitter=2, members=5,
+    ),
+    "airbench-256": Recipe(
+        "airbench-256", "Keller Jordan's airbench, seven convolutions of up to 256 channels", epochs=10, batch_size=1024, jitter=2, mirror=True, smoothing=0.2,
+    ),
+}  # fmt: skip
+EVERYWHERE = ("mlp-1200x2", "cnn-32")  # made on any set of images, on first use
+SHIPPED = {
+    "digits": EVERYWHERE,
+    "mnist": ("mlp-1200x2", "mlp-1200x2-smoothed", "mlp-1200x2-overfit", "cnn-32", "ensemble-5"),
+    "cifar10-jpeg": ("cnn-32", "airbench-256"),
 }
+TWINS = {"cifar10": "cifar10-jpeg"}  # the same pictures, encoded otherwise: one's teachers can teach the other
+
+
+def offered(dataset: str) -> list[str]:
+    """The teachers for a data set: those that come with the lab, and those that are made on first use."""
+    names = SHIPPED.get(TWINS.get(dataset, dataset), ())
+    return [name for name in TEACHERS if name in names or name in EVERYWHERE]
 
 
 def recipe_for(dataset: Dataset, name: str) -> Recipe:
-    """How the teacher `name` is made on this set: few images are seen more often, larger pictures less."""
+    """How the teacher `name` is made on this set: few images are seen more often; coloured ones are mirrored, too."""
     recipe = TEACHERS[check_teacher(name)]
     if len(dataset.train_labels) < 10_000:
-        return replace(recipe, epochs=120, batch_size=64, jitter=1)
-    return recipe if dataset.image_shape == (1, 28, 28) else replace(recipe, epochs=recipe.epochs // 2)
+        return replace(recipe, epochs=120, batch_size=64, jitter=min(recipe.jitter, 1))
+    return replace(recipe, mirror=True, epochs=min(recipe.epochs, 12)) if dataset.image_shape[0] == 3 else recipe
+
+
+def teacher_network(dataset: Dataset, recipe: Recipe) -> nn.Module:
+    """The network of a recipe as it answers, its weights not yet set."""
+    members = [
+        models.build(recipe.model, image_shape=dataset.image_shape, classes=dataset.classes, seed=recipe.seed)
+        for _ in range(recipe.members)
+    ]
+    return members[0] if recipe.members == 1 else models.Ensemble(members)
 
 
 def check_teacher(name: str) -> str:
@@ -105,7 +144,7 @@ def shipped() -> tuple[Card, ...]:
 def _files(dataset: Dataset, name: str) -> tuple[Path, Card | None]:
     """Where the teacher's weights are (or will be), and its card if it was made."""
     for card in shipped():
-        if (card.name, card.data_fingerprint) == (name, dataset.fingerprint):
+        if card.name == name and (card.data_fingerprint == dataset.fingerprint or card.dataset == TWINS.get(dataset.name)):
             return WEIGHTS / f"{card.dataset}-{name}.safetensors", card
     path = places.home() / "teachers" / f"{dataset.fingerprint}-{name}.safetensors"
     try:
@@ -127,8 +166,7 @@ def load_teacher(dataset: Dataset, name: str, *, device: torch.device | str = "c
         raise ValueError(f"the teacher '{name}' of {dataset.title} is missing at {path}; {remedy}") from error
     if hashlib.sha256(blob).hexdigest() != card.sha256:
         raise ValueError(f"the teacher '{name}' of {dataset.title} in {path} is cut or altered; {remedy}")
-    recipe = TEACHERS[name]
-    network = models.build(recipe.model, image_shape=dataset.image_shape, classes=dataset.classes, seed=recipe.seed)
+    network = teacher_network(dataset, TEACHERS[name])
     network.load_state_dict({key: value.float() for key, value in load(blob).items()})
     return Teacher(network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last), card)
 
@@ -160,15 +198,9 @@ def make_teacher(
     """
     recipe, started = recipe_for(dataset, name), time.perf_counter()
     dataset = dataset.to(device)
-    shape, classes = dataset.image_shape, dataset.classes
-    network = models.build(recipe.model, image_shape=shape, classes=classes, seed=recipe.seed, dropout=recipe.dropout)
-    network.to(device, memory_format=torch.channels_last)
-    for epoch in _fit(network, dataset, recipe):
-        yield f"training the teacher {name} on {dataset.title}", epoch / recipe.epochs
-    # Without its dropout layers the network has other names for the same weights, in the same order.
-    plain = models.build(recipe.model, image_shape=shape, classes=classes, seed=recipe.seed).to(device)
-    halves = [value.half() for value in network.state_dict().values()]
-    weights = dict(zip(plain.state_dict(), halves, strict=True))
+    trained = yield from _train(dataset, recipe, f"training the teacher {name} on {dataset.title}")
+    weights = {key: value.half() for key, value in trained.items()}
+    plain = teacher_network(dataset, recipe).to(device, memory_format=torch.channels_last)
     plain.load_state_dict({key: value.float() for key, value in weights.items()})
     test_logits = logits(plain.eval(), dataset, dataset.test_images)
     blob = save({key: value.cpu().contiguous() for key, value in weights.items()})
@@ -239,41 +271,51 @@ def _write(path: Path, blob: bytes) -> None:
 # --- training a teacher ---------------------------------------------------------------------------------------------
 
 
-def _fit(network: nn.Module, dataset: Dataset, recipe: Recipe) -> Generator[int, None, None]:
-    """Train in place; yields the number of finished epochs. The order of images and each jitter come from the seed."""
+def _train(dataset: Dataset, recipe: Recipe, what: str) -> Generator[tuple[str, float], None, dict[str, Tensor]]:
+    """The trained weights, named as in `teacher_network`; yields what is done and which fraction of it."""
+    if recipe.model.startswith("airbench"):
+        width = int(recipe.model.split("-")[1])
+        for done, network in airbench.fit(dataset, width=width, epochs=recipe.epochs, seed=recipe.seed):  # noqa: B007
+            yield what, done
+        return airbench.fold(network)
+    network = teacher_network(dataset, recipe)
+    for member in range(recipe.members):
+        options = {"image_shape": dataset.image_shape, "classes": dataset.classes, "dropout": recipe.dropout}
+        learner = models.build(recipe.model, seed=recipe.seed + member, **options)
+        learner.to(dataset.train_images.device, memory_format=torch.channels_last)
+        for done in _fit(learner, dataset, replace(recipe, seed=recipe.seed + member)):
+            yield what, (member + done) / recipe.members
+        # Without its dropout layers the network has other names for the same weights, in the same order.
+        answering = network if recipe.members == 1 else network.networks[member]
+        answering.load_state_dict(dict(zip(answering.state_dict(), learner.state_dict().values(), strict=True)))
+    return network.state_dict()
+
+
+def _fit(network: nn.Module, dataset: Dataset, recipe: Recipe) -> Generator[float, None, None]:
+    """Train in place; yields the fraction done. The order of images and each jitter come from the seed."""
     images, labels = dataset.train_images, dataset.train_labels
-    steps = math.ceil(len(labels) / recipe.batch_size)
-    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.01, fused=True)
+    chosen = choose_images(labels, images=recipe.images, hide_classes=(), seed=recipe.seed)
+    steps = math.ceil(len(chosen) / recipe.batch_size)
+    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=recipe.weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, total_steps=recipe.epochs * steps)
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)  # dropout draws from the global generator
         network.train()
         for epoch in range(recipe.epochs):
             generator = seeded(recipe.seed, "teacher", epoch)
-            order = torch.randperm(len(labels), generator=generator).to(labels.device)
+            order = chosen[torch.randperm(len(chosen), generator=generator).to(labels.device)]
             for batch in order.split(recipe.batch_size):
-                pixels = dataset.pixels(jitter(images[batch], recipe.jitter, generator))
-                student_logits = network(pixels.contiguous(memory_format=torch.channels_last))
+                seen = jitter(images[batch], recipe.jitter, generator)
+                if recipe.mirror:
+                    seen = mirror(seen, generator)
+                student_logits = network(dataset.pixels(seen).contiguous(memory_format=torch.channels_last))
                 loss = nn.functional.cross_entropy(student_logits, labels[batch], label_smoothing=recipe.smoothing)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
                 schedule.step()
-            yield epoch + 1
+            yield (epoch + 1) / recipe.epochs
         network.eval()
-
-
-def jitter(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
-    """Each image `(N, D, H, W)` moved by up to `most` pixels in both directions, black where nothing is left."""
-    if most == 0:
-        return images
-    n, _, height, width = images.shape
-    padded = nn.functional.pad(images, (most,) * 4)
-    down, right = torch.randint(0, 2 * most + 1, (2, n, 1), generator=generator).to(images.device)
-    rows = (down + torch.arange(height, device=images.device)).view(n, height, 1)
-    columns = (right + torch.arange(width, device=images.device)).view(n, 1, width)
-    example = torch.arange(n, device=images.device).view(n, 1, 1)
-    return padded[example, :, rows, columns].permute(0, 3, 1, 2)  # (N, H, W, D) -> (N, D, H, W)
 
 
 # --- logits by example index ----------------------------------------------------------------------------------------
@@ -317,10 +359,14 @@ def _read_kept(path: Path, shape: tuple[int, int]) -> Tensor:
 def describe(card: Card) -> str:
     """In words, how a teacher was made."""
     recipe = card.recipe
+    adamw = f"{recipe['epochs']} epochs of AdamW, one-cycle up to {recipe['learning_rate']:g}, batches of {recipe['batch_size']}"
     parts = [
         recipe["about"],
-        f"dropout {recipe['dropout']:g}",
-        f"jitter of {recipe['jitter']} px",
-        f"{recipe['epochs']} epochs of AdamW, one-cycle up to {recipe['learning_rate']:g}, batches of {recipe['batch_size']}",
+        f"dropout {recipe['dropout']:g}" if recipe["dropout"] else "",
+        f"jitter of {recipe['jitter']} px" if recipe["jitter"] else "",
+        "mirrored" if recipe.get("mirror") else "",
+        f"label smoothing {recipe['smoothing']:g}" if recipe["smoothing"] else "",
+        f"{recipe['epochs']} epochs of airbench's SGD" if recipe["model"].startswith("airbench") else adamw,
     ]
+    parts = [part for part in parts if part]
     return f"{', '.join(parts)}, seed {recipe['seed']}; {card.seconds:.0f} s with {card.made_with}; scored in half precision as shipped"

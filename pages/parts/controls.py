@@ -11,7 +11,7 @@ from distill_core.experiment import MOST, OPTIMIZERS, SCHEDULES, Experiment
 
 START = Experiment(images=200, epochs=100, batch_size=16)
 IMAGES = [100, 200, 300, 500, 1000, 1800, 3000, 5000, 10_000, 20_000, 60_000]
-STUDENTS = ["linear", "mlp-10x1", "mlp-30x2", "mlp-128x2", "mlp-300x2", "mlp-800x2", "cnn-4", "cnn-8", "cnn-16"]
+STUDENTS = ["linear", "mlp-10x1", "mlp-30x2", "mlp-128x2", "mlp-300x2", "mlp-800x2", "cnn-4", "cnn-8", "cnn-16", "cnn-32", "resnet-8"]
 TEMPERATURES = [0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0]
 RATES = [0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3]
 BATCHES = [8, 16, 32, 64, 128, 256, 512]
@@ -65,7 +65,7 @@ def choose() -> list[Experiment] | None:
     dataset = _choice("dataset", "Images", _datasets(), format_func=_title)
     classes, most = _known(dataset)
     images = _choice("images", "How many the student sees", [n for n in IMAGES if n < most] + [0], format_func=lambda n: _many(n, most))
-    teacher = _choice("teacher", "Teacher", list(teachers.TEACHERS))
+    teacher = _choice("teacher", "Teacher", teachers.offered(dataset))
     student = _choice("student", "Student", STUDENTS)
     sizes = st.container()
     temperature = _along("temperature", "Temperature T", TEMPERATURES, "By how much both softmax functions are softened in the soft loss.")
@@ -171,7 +171,8 @@ def show_sizes(experiment: Experiment) -> None:
     else:
         own = datasets.load(experiment.dataset)
         size = {"image_shape": own.image_shape, "classes": own.classes}
-    teacher = models.count_parameters(teachers.TEACHERS[experiment.teacher].model, **size)
+    recipe = teachers.TEACHERS[experiment.teacher]
+    teacher = recipe.members * models.count_parameters(recipe.model, **size)
     student = models.count_parameters(experiment.student, **size)
     st.markdown(f"**{teacher:,}** parameters teach **{student:,}**, compressed **{teacher / student:.3g} : 1**")
 
