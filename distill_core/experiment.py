@@ -14,6 +14,7 @@ from distill_core.teachers import check_teacher
 
 OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("one-cycle", "constant")
+AUGMENTATIONS = ("none", "fixed", "consistent")
 EDITION = 1  # raised when the same choices come to give other numbers, so that no old result answers for them
 
 # The most of each number that the lab takes, wherever it comes from: a page, a link or a hand-made message.
@@ -34,6 +35,9 @@ class Experiment:
     """Classes of which the student sees no image."""
     label_noise: float = 0.0
     """The fraction of training labels that are replaced by a wrong one."""
+    augmentation: str = "none"
+    """none; fixed: the student sees each image moved and mirrored, the teacher's soft targets stay those of the plain
+    image; consistent: the teacher sees what the student sees (Beyer et al. 2022)."""
     teacher: str = "mlp-1200x2"
     """The trained teacher: a key of TEACHERS."""
     student: str = "mlp-30x2"
@@ -79,6 +83,7 @@ class Experiment:
         check_teacher(self.teacher)
         check_model(self.student)
         _check_choice("method", self.method, METHODS)
+        _check_choice("augmentation", self.augmentation, AUGMENTATIONS)
         _check_choice("optimizer", self.optimizer, OPTIMIZERS)
         _check_choice("schedule", self.schedule, SCHEDULES)
         _check_range("temperature", self.temperature, LEAST_TEMPERATURE, MOST["temperature"])

@@ -60,7 +60,8 @@ TEACHERS = {
         epochs=8, learning_rate=3e-3, dropout=0.2, jitter=2, members=5,
     ),
     "airbench-256": Recipe(
-        "airbench-256", "Keller Jordan's airbench, seven convolutions of up to 256 channels", epochs=10, batch_size=1024, jitter=2, mirror=True, smoothing=0.2,
+        "airbench-256", "Keller Jordan's airbench, seven convolutions of up to 256 channels",
+        epochs=10, batch_size=1024, jitter=2, mirror=True, smoothing=0.2,
     ),
 }  # fmt: skip
 EVERYWHERE = ("mlp-1200x2", "cnn-32")  # made on any set of images, on first use

@@ -42,9 +42,9 @@ def _race(experiment: Experiment, given: Material) -> Iterator[Record]:
     step, steps = 0, steps_per_epoch(experiment, len(given.indices))
     for epoch in range(experiment.epochs):
         for batch in order_of_images(experiment, given.indices, epoch).split(experiment.batch_size):
-            images, labels, soft = given.pixels(batch), given.labels[batch], given.teacher_logits[batch]
+            images, soft = given.look(experiment, batch, step)
             for runner in runners.values():
-                runner.learn(images, labels, soft, learning_rate=learning_rate(experiment, step, steps * experiment.epochs))
+                runner.learn(images, given.labels[batch], soft, learning_rate=learning_rate(experiment, step, steps * experiment.epochs))
             step += 1
             if step in marks:
                 yield from report(step, step / steps)
@@ -57,7 +57,8 @@ class Runner:
 
     def __init__(self, experiment: Experiment, given: Material) -> None:
         self.experiment = experiment
-        self.network = initial_student(experiment, given.dataset).to(given.device, given.dtype)
+        # channels_last makes convolutions on a CPU one and a half times as fast.
+        self.network = initial_student(experiment, given.dataset).to(given.device, given.dtype, memory_format=torch.channels_last)
         self.optimizer = make_optimizer(experiment, self.network.parameters())
         self.sums: dict[str, Tensor] = {}
         self.examples = 0
@@ -65,7 +66,9 @@ class Runner:
     def learn(self, images: Tensor, labels: Tensor, teacher_logits: Tensor, *, learning_rate: float) -> None:
         """One step on one batch."""
         choices = {"alpha": self.experiment.alpha, "temperature": self.experiment.temperature}
-        total, terms = METHODS[self.experiment.method](self.network(images), teacher_logits, labels, **choices)
+        total, terms = METHODS[self.experiment.method](
+            self.network(images.contiguous(memory_format=torch.channels_last)), teacher_logits, labels, **choices
+        )
         self.optimizer.param_groups[0]["lr"] = learning_rate
         self.optimizer.zero_grad()
         total.backward()
@@ -112,6 +115,22 @@ class Material:
     def pixels(self, indices: Tensor) -> Tensor:
         """The training images at `indices`, of any shape, as a network sees them: `(*indices, D, H, W)`."""
         return self.dataset.pixels(self.dataset.train_images[indices]).to(self.dtype)
+
+    def look(self, experiment: Experiment, indices: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """The images at `indices` `(B,)` as the student sees them in this step, and the teacher's logits `(B, C)` for them."""
+        if experiment.augmentation == "none":
+            return self.pixels(indices), self.teacher_logits[indices]
+        seen = augment(self.dataset.train_images[indices], generator=seeded(experiment.seed, "augmentation", step))
+        pixels = self.dataset.pixels(seen).to(self.dtype)
+        if experiment.augmentation == "fixed":
+            return pixels, self.teacher_logits[indices]
+        return pixels, teachers.logits(self.teacher.network, self.dataset, seen).to(self.dtype)
+
+
+def augment(images: Tensor, *, generator: torch.Generator) -> Tensor:
+    """Each image `(N, D, H, W)` moved by up to two pixels (one where it is small); coloured ones are mirrored half the time."""
+    moved = datasets.jitter(images, 2 if images.shape[-1] >= 16 else 1, generator)
+    return datasets.mirror(moved, generator) if images.shape[1] == 3 else moved
 
 
 def prepare(experiment: Experiment, *, device: str = "auto") -> Progress:

@@ -21,7 +21,7 @@ ALSO = {
     "places": {"platformdirs"},
     "datasets": {"torchvision", "sklearn", "PIL", "safetensors", "filelock"},
     "teachers": {"safetensors", "filelock"},
-    "analysis": {"scipy"},
+    "analysis": {"scipy", "sklearn"},
     "cohort": {"safetensors"},
 }
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distill_core.datasets import DATASETS
-from distill_core.experiment import MOST, OPTIMIZERS, SCHEDULES, Experiment
+from distill_core.experiment import AUGMENTATIONS, MOST, OPTIMIZERS, SCHEDULES, Experiment
 from distill_core.objectives import METHODS
 from distill_core.teachers import TEACHERS
 
@@ -33,6 +33,7 @@ experiments = st.builds(
     epochs=st.integers(1, MOST["epochs"]),
     batch_size=st.integers(1, MOST["batch_size"]),
     learning_rate=st.floats(1e-9, MOST["learning_rate"]),
+    augmentation=st.sampled_from(AUGMENTATIONS),
     optimizer=st.sampled_from(OPTIMIZERS),
     schedule=st.sampled_from(SCHEDULES),
     seed=st.integers(0, MOST["seed"]),
@@ -63,6 +64,7 @@ OTHERS = {
     "epochs": 21,
     "batch_size": 65,
     "learning_rate": 0.002,
+    "augmentation": "fixed",
     "optimizer": "sgd",
     "schedule": "constant",
     "seed": 1,
@@ -142,6 +144,7 @@ BAD = [
     ("batch_size", 10**9, "1000000000"),
     ("learning_rate", 0.0, "0.0"),
     ("learning_rate", math.inf, "inf"),
+    ("augmentation", "cutmix", "'cutmix'"),
     ("optimizer", "magic", "'magic'"),
     ("schedule", "sometimes", "'sometimes'"),
     ("seed", -1, "-1"),

@@ -25,6 +25,18 @@ CIFAR = {"image_shape": (3, 32, 32), "classes": 10}
         ("mlp-1200x2", MNIST, 784 * 1200 + 1200 + 1200 * 1200 + 1200 + 1200 * 10 + 10),
         ("cnn-8", MNIST, (9 * 8 + 8) + (72 * 16 + 16) + (144 * 32 + 32) + (32 * 9 * 10 + 10)),
         ("cnn-8", CIFAR, (27 * 8 + 8) + (72 * 16 + 16) + (144 * 32 + 32) + (32 * 16 * 10 + 10)),
+        (
+            "resnet-8",
+            CIFAR,
+            27 * 16
+            + 16
+            + 2 * 16
+            + 2 * (9 * 16 * 16 + 2 * 16)
+            + (9 * 16 * 32 + 9 * 32 * 32 + 4 * 32 + 16 * 32)
+            + (9 * 32 * 64 + 9 * 64 * 64 + 4 * 64 + 32 * 64)
+            + 64 * 10
+            + 10,
+        ),
     ],
 )
 def test_parameters_are_those_of_the_closed_form(name, shape, expected):
@@ -116,3 +128,18 @@ def test_any_text_is_a_model_or_is_refused_in_one_sentence(name):
 def test_a_cnn_for_images_too_small_is_refused(refused):
     with refused("cnn-8", "8 x 8", "mlp"):
         build("cnn-8", image_shape=(1, 7, 9), classes=2, seed=0)
+
+
+def test_an_ensemble_answers_with_the_mean_of_its_probabilities():
+    members = [build("mlp-8x1", **MNIST, seed=seed) for seed in range(3)]
+    images = torch.randn(5, 1, 28, 28)
+    mean = torch.stack([torch.softmax(member(images), dim=1) for member in members]).mean(dim=0)
+    assert torch.allclose(torch.softmax(models.Ensemble(members)(images), dim=1), mean, atol=1e-6)
+
+
+def test_a_residual_block_with_no_weights_passes_on_what_is_positive():
+    block = models.Residual(16, 16)
+    for p in block.parameters():
+        nn.init.zeros_(p)
+    hidden = torch.randn(2, 16, 8, 8)
+    assert torch.equal(block(hidden), torch.relu(hidden))

@@ -198,13 +198,13 @@ def test_the_baseline_is_torchs_own_training_whatever_the_teacher(runners):
 def by_labels_alone(experiment, loss_of):
     """The usual loop, without a teacher; only initial weights, order of images and pace are the lab's."""
     given = trainer.material(experiment, device="cpu")
-    network = trainer.initial_student(experiment, given.dataset)
+    network = trainer.initial_student(experiment, given.dataset).to(memory_format=torch.channels_last)
     kinds = {"adam": torch.optim.Adam, "sgd": lambda p, **k: torch.optim.SGD(p, momentum=0.9, **k)}
     optimizer = kinds[experiment.optimizer](network.parameters(), lr=experiment.learning_rate, fused=True)
     step, steps = 0, math.ceil(experiment.images / experiment.batch_size) * experiment.epochs
     for epoch in range(experiment.epochs):
         for batch in trainer.order_of_images(experiment, given.indices, epoch).split(experiment.batch_size):
-            loss = loss_of(network(given.pixels(batch)), given.labels[batch])
+            loss = loss_of(network(given.pixels(batch).contiguous(memory_format=torch.channels_last)), given.labels[batch])
             optimizer.param_groups[0]["lr"] = trainer.learning_rate(experiment, step, steps)
             optimizer.zero_grad()
             loss.backward()
@@ -324,3 +324,38 @@ def test_a_run_that_diverges_ends_with_records_that_are_json():
 
 def test_preparing_a_run_that_lacks_nothing_tells_nothing():
     assert list(trainer.prepare(Experiment(**SMALL))) == []
+
+
+# --- augmentation ---------------------------------------------------------------------------------------------------
+
+
+def test_a_consistent_teacher_sees_what_the_student_sees_and_a_fixed_one_the_plain_image():
+    given = trainer.material(Experiment(**SMALL), device="cpu")
+    batch = given.indices[:7]
+    views = {kind: given.look(Experiment(**SMALL, augmentation=kind), batch, 3) for kind in ("none", "fixed", "consistent")}
+    assert torch.equal(views["none"][0], given.pixels(batch)) and torch.equal(views["none"][1], given.teacher_logits[batch])
+    assert torch.equal(views["fixed"][0], views["consistent"][0]) and not torch.equal(views["fixed"][0], views["none"][0])
+    assert torch.equal(views["fixed"][1], given.teacher_logits[batch])
+    with torch.no_grad():
+        seen = given.teacher.network(views["consistent"][0].contiguous(memory_format=torch.channels_last))
+    torch.testing.assert_close(views["consistent"][1], seen)
+
+
+def test_each_step_draws_its_own_view_and_the_same_step_the_same():
+    given = trainer.material(Experiment(**SMALL), device="cpu")
+    choices = Experiment(**SMALL, augmentation="fixed")
+    first, again, next_step = (given.look(choices, given.indices[:20], step)[0] for step in (0, 0, 1))
+    assert torch.equal(first, again) and not torch.equal(first, next_step)
+
+
+def test_digits_are_never_mirrored_and_pictures_are():
+    generator = torch.Generator().manual_seed(0)
+    left = torch.zeros(200, 1, 8, 8, dtype=torch.uint8)
+    left[:, :, :, 1] = 255
+    moved = trainer.augment(left, generator=generator)
+    assert not moved[..., 3:].any()
+    coloured = torch.zeros(200, 3, 32, 32, dtype=torch.uint8)
+    coloured[..., 3] = 255
+    seen = trainer.augment(coloured, generator=generator)
+    right = seen[..., 16:].flatten(1).any(dim=1)
+    assert 60 < int(right.sum()) < 140

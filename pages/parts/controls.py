@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 import streamlit as st
 
 from distill_core import datasets, models, teachers
-from distill_core.experiment import MOST, OPTIMIZERS, SCHEDULES, Experiment
+from distill_core.experiment import AUGMENTATIONS, MOST, OPTIMIZERS, SCHEDULES, Experiment
 
 START = Experiment(images=200, epochs=100, batch_size=16)
 IMAGES = [100, 200, 300, 500, 1000, 1800, 3000, 5000, 10_000, 20_000, 60_000]
@@ -15,6 +15,7 @@ STUDENTS = ["linear", "mlp-10x1", "mlp-30x2", "mlp-128x2", "mlp-300x2", "mlp-800
 TEMPERATURES = [0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0]
 RATES = [0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3]
 BATCHES = [8, 16, 32, 64, 128, 256, 512]
+_AUGMENTATION = {"none": "none", "fixed": "moved images, fixed soft targets", "consistent": "moved images, the teacher looks too"}
 FIELDS = tuple(name for name in asdict(START) if name != "seed")
 MOST_SEEDS = 10
 
@@ -82,6 +83,7 @@ def choose() -> list[Experiment] | None:
         learning_rate = _along("learning_rate", "Learning rate", RATES)
         optimizer = _choice("optimizer", "Optimizer", list(OPTIMIZERS))
         schedule = _choice("schedule", "Learning rate over time", list(SCHEDULES))
+        augmentation = _choice("augmentation", "Augmentation", list(AUGMENTATIONS), format_func=_AUGMENTATION.get)
         label_noise = st.slider("Share of wrong labels", 0.0, 1.0, step=0.05, key="label_noise", persist_state="session")
         hidden = st.multiselect(
             "Classes the student never sees",
@@ -94,6 +96,7 @@ def choose() -> list[Experiment] | None:
         first = Experiment(
             dataset=dataset, images=images, hide_classes=tuple(hidden), label_noise=label_noise, teacher=teacher, student=student,
             temperature=temperature, alpha=alpha, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
+            augmentation=augmentation,
             optimizer=optimizer, schedule=schedule,
         )  # fmt: skip
     except ValueError as error:

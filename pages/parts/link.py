@@ -1,0 +1,37 @@
+"""A page's choices in its address: whoever opens the link sees the same."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+
+def from_link(page: str, usual: dict[str, object]) -> bool:
+    """Put this page's choices (`st.session_state["<page>_<name>"]`) to what the address says, where it says something new.
+
+    What the address does not name stays as the session has it, and begins as `usual`. Says whether anything was put.
+    """
+    told = {name: st.query_params[name] for name in usual if name in st.query_params}
+    for name, value in usual.items():
+        st.session_state.setdefault(f"{page}_{name}", value)
+    if not told or told == st.session_state.get(f"{page}_link"):
+        return False
+    for name, text in told.items():
+        try:
+            st.session_state[f"{page}_{name}"] = type(usual[name])(text)
+        except ValueError:
+            st.toast(f"The link says {name}={text[:40]}, which means nothing here.", icon=":material/link_off:")
+    return True
+
+
+def to_link(page: str, choices: dict[str, object]) -> None:
+    """Write the choices into the address; an empty one is left out."""
+    told = {name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in choices.items() if value not in ("", None)}
+    st.session_state[f"{page}_link"] = told
+    if st.query_params.to_dict() != told:
+        st.query_params.from_dict(told)
+
+
+def settle(key: str, options: list) -> None:
+    """A choice that is not among the options (of another data set, of a run that was deleted) becomes the first of them."""
+    if st.session_state.get(key) not in options:
+        st.session_state[key] = options[0]

@@ -1,0 +1,76 @@
+"""The strong teacher's recipe: what can be checked without training it for ten epochs."""
+
+import torch
+from torch import nn
+
+from distill_core import airbench, models
+from distill_core.datasets import Dataset
+
+
+def tiny_pictures(n=1100):
+    """Pictures of two classes that differ in their colour."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(n) % 2
+    images = torch.randint(0, 120, (n, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    images[labels == 1, 0] += 100
+    return Dataset("tiny", "Tiny", ("dark", "red"), images, labels, images[:100], labels[:100])
+
+
+def with_statistics():
+    torch.manual_seed(0)
+    network = models.airbench((3, 32, 32), 10, 64, normalised=True)
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_mean.normal_()
+            layer.running_var.uniform_(0.2, 3.0)
+            layer.bias.data.normal_()
+    return network.eval()
+
+
+def test_folding_the_normalisations_changes_no_answer():
+    network, plain = with_statistics(), models.build("airbench-64", image_shape=(3, 32, 32), classes=10, seed=1)
+    plain.load_state_dict(airbench.fold(network))
+    images = torch.randn(8, 3, 32, 32)
+    assert torch.allclose(network(images), plain(images), atol=1e-6)
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in plain.modules())
+
+
+def test_the_first_layer_whitens_patches():
+    dataset = tiny_pictures()
+    network = models.airbench((3, 32, 32), 2, 64, normalised=True)
+    pixels = dataset.pixels(dataset.train_images)
+    airbench._begin(network, pixels)
+    half = network.stem.out_channels // 2
+    responses = network.stem(pixels)[:, :half].transpose(0, 1).flatten(1)  # (components, everything)
+    covariance = responses @ responses.T / responses.shape[1]
+    assert torch.allclose(covariance, torch.eye(half), atol=0.05)
+    assert torch.equal(network.stem.weight[:half], -network.stem.weight[half:])
+
+
+def test_a_new_block_passes_its_input_through():
+    network = models.airbench((3, 32, 32), 2, 64, normalised=True)
+    airbench._begin(network, torch.randn(500, 3, 32, 32))
+    convolution = next(
+        layer for layer in network.blocks.modules() if isinstance(layer, nn.Conv2d) and layer.in_channels == layer.out_channels
+    )
+    images = torch.randn(2, convolution.in_channels, 9, 9)
+    assert torch.allclose(convolution(images), images)
+
+
+def test_the_learning_rate_is_a_triangle():
+    assert airbench._triangle(0.0) == 0.2
+    assert airbench._triangle(0.23) == 1.0
+    assert abs(airbench._triangle(1.0) - 0.07) < 1e-12
+
+
+def test_training_repeats_exactly_and_separates_two_colours():
+    dataset = tiny_pictures()
+    runs = []
+    for _ in range(2):
+        for done, network in airbench.fit(dataset, width=64, epochs=8, seed=0):  # noqa: B007
+            pass
+        assert done == 1.0
+        with torch.no_grad():
+            runs.append(network(dataset.pixels(dataset.test_images)))
+    assert torch.equal(runs[0], runs[1])
+    assert (runs[0].argmax(dim=1) == dataset.test_labels).double().mean() > 0.9
