@@ -6,6 +6,8 @@ st.navigation(
     [
         st.Page("pages/start.py", title="Start", default=True),
         st.Page("pages/race.py", title="Race"),
+        st.Page("pages/microscope.py", title="Microscope"),
+        st.Page("pages/draw.py", title="Draw"),
         st.Page("pages/runs.py", title="Runs"),
     ],
     position="top",

@@ -10,12 +10,15 @@ READING_ORDER = (
     "losses",  # the mathematics
     "places",  # where data, caches and runs are kept
     "datasets",  # small image sets as tensors
+    "drawing",  # a drawing as the data sets have their digits
+    "gallery",  # which images are worth looking at
     "models",  # teachers and students
     "airbench",  # how the strong teacher for CIFAR-10 is trained
     "teachers",  # the trained teachers that come with the lab
     "objectives",  # the methods: which losses, with which weights
     "experiment",  # every choice of a run, as one value
     "analysis",  # accuracy with its interval, agreement, calibration
+    "humans",  # what people said of CIFAR-10, where that file is on the machine
     "trainer",  # the training loop, for one student and its baseline
     "cohort",  # the same, many students as one batched tensor
     "presets",  # experiments of the literature

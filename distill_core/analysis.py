@@ -82,7 +82,8 @@ def _calibration_error(gap: np.ndarray, of_bin: np.ndarray, *, bins: int) -> flo
 def reliability(logits: Tensor, labels: Tensor, *, bins: int = 15) -> dict[str, np.ndarray]:
     r"""Confidence against accuracy, bin by bin: the table behind a reliability diagram.
 
-    $$\mathrm{accuracy}_b = \frac{1}{n_b} \sum_{i \in b} [\hat y_i = y_i], \qquad \mathrm{confidence}_b = \frac{1}{n_b} \sum_{i \in b} \max_c p_i(c)$$
+    $$\mathrm{accuracy}_b = \frac{1}{n_b} \sum_{i \in b} [\hat y_i = y_i]$$
+    $$\mathrm{confidence}_b = \frac{1}{n_b} \sum_{i \in b} \max_c p_i(c)$$
 
     over `bins` of equal width, each `(low, high]`, of the top class's probability at T = 1. The gaps between both,
     weighted by `count`, add up to `expected_calibration_error`.

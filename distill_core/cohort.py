@@ -105,7 +105,6 @@ class Cohort:
             name: torch.tensor([getattr(e, name) for e in self.members], device=device, dtype=dtype) for name in ("alpha", "temperature")
         }
         self.labels = torch.stack([self.given[seed].labels for seed in self.seeds])  # (S, N)
-        self.teacher_logits = torch.stack([self.given[seed].teacher_logits for seed in self.seeds])  # (S, N, C)
         self.sums: dict[str, Tensor] = {}  # (K,) each
         self.examples = 0
 
@@ -144,8 +143,9 @@ class Cohort:
     def learn(self, batch: Tensor, *, learning_rate: float) -> None:
         """One step of all members on `batch` `(S, B)`, example indices seed by seed."""
         seed = torch.arange(len(batch), device=batch.device).unsqueeze(1)
-        logits = self.forward(self._any.pixels(batch))  # (K, B, C)
-        labels, teacher_logits = self._to_members(self.labels[seed, batch]), self._to_members(self.teacher_logits[seed, batch])
+        images, soft = self._look(batch)
+        logits = self.forward(images)  # (K, B, C)
+        labels, teacher_logits = self._to_members(self.labels[seed, batch]), self._to_members(soft)
         totals, terms = vmap(self._objective)(logits, teacher_logits, labels, self.choices)  # (K,) each
         self.optimizer.param_groups[0]["lr"] = learning_rate
         self.optimizer.zero_grad()
@@ -154,6 +154,12 @@ class Cohort:
         for name, term in terms.items():
             self.sums[name] = self.sums.get(name, 0.0) + term.detach() * batch.shape[1]
         self.examples += batch.shape[1]
+
+    def _look(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        """The images `(S, B, D, H, W)` as each seed's students see them, and the teacher's logits `(S, B, C)` for them."""
+        looks = [self.given[seed].look(self.first_of(seed), own, self.step) for seed, own in zip(self.seeds, batch, strict=True)]
+        images, soft = zip(*looks, strict=True)
+        return torch.stack(images), torch.stack(soft)
 
     def _objective(
         self, logits: Tensor, teacher_logits: Tensor, labels: Tensor, choices: dict[str, Tensor]

@@ -20,6 +20,7 @@ PARTS = sorted((ROOT / "pages" / "parts").rglob("*.py"))
 ALSO = {
     "places": {"platformdirs"},
     "datasets": {"torchvision", "sklearn", "PIL", "safetensors", "filelock"},
+    "drawing": {"PIL"},
     "teachers": {"safetensors", "filelock"},
     "analysis": {"scipy", "sklearn"},
     "cohort": {"safetensors"},

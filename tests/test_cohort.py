@@ -80,7 +80,7 @@ def assert_same(found, expected, tolerance):
 
 
 @pytest.mark.parametrize("optimizer", ("adam", "sgd"))
-@pytest.mark.parametrize("student", ("mlp-12x2", "cnn-2", "linear"))
+@pytest.mark.parametrize("student", ("mlp-12x2", "cnn-2", "linear", "resnet-8"))
 def test_a_cohort_equals_alone_in_double_precision(student, optimizer, monkeypatch):
     experiments = sweep(student=student, optimizer=optimizer)
     for experiment, found in zip(experiments, together(experiments, torch.float64), strict=True):
@@ -92,6 +92,8 @@ def test_a_cohort_equals_alone_in_double_precision(student, optimizer, monkeypat
     [
         {"hide_classes": (3, 7)},
         {"label_noise": 0.3},
+        {"augmentation": "fixed"},
+        {"augmentation": "consistent", "teacher": "cnn-32"},
         {"schedule": "constant", "epochs": 3},
         {"batch_size": 1, "images": 20},
         {"batch_size": 8192},

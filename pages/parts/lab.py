@@ -38,7 +38,7 @@ def _load_torch() -> None:
 def set_up(title: str) -> None:
     """What every page begins with: each can be opened alone, by its own address."""
     if PagesManager.uses_pages_directory:
-        _go_through_app(f"pages/{title.lower()}.py")
+        _go_through_app(f"pages/{title.lower().replace(' ', '_')}.py")
     st.set_page_config(page_title=f"{title} · Distill Lab", page_icon="🎓", layout="wide")
     st.session_state["owner"] = owner_token() or st.session_state.get("owner", "")
     try:

@@ -1,6 +1,6 @@
 // One image and what the members think of it, softened at T in the browser: dragging asks no server.
-// `data`: {image: {pixels (base64, D x H x W), shape}, members: [{name, logits, light, dark}], classes, label, temperature,
-// low, high, moving}.
+// `data`: {image: {pixels (base64, D x H x W), shape}, members: [{name, logits or null, light, dark}], classes, label or null,
+// temperature, low, high, moving, details}. With details, `Details` of soft_targets_details.js adds what there is beside the bars.
 
 function softmax(logits, temperature) {
   const top = Math.max(...logits); // before dividing: the largest exponent is then 0 at every T
@@ -8,6 +8,8 @@ function softmax(logits, temperature) {
   const sum = powers.reduce((a, b) => a + b, 0);
   return powers.map((power) => power / sum);
 }
+
+const top = (logits) => logits.indexOf(Math.max(...logits));
 
 // Never rounded to what is not so: 100 % and 0 % do not occur.
 function percent(p) {
@@ -42,6 +44,7 @@ class SoftTargets {
     this.send = send;
     this.drawImage();
     this.buildRows();
+    if (data.details) (this.details ??= new Details(this)).show(data);
     this.to(given === data.temperature ? this.temperature : data.temperature); // a tick of the page does not move the learner's T
     this.released = this.released !== undefined && given === data.temperature ? this.released : this.temperature;
     if (data.moving && !this.touched && !this.frame && !matchMedia("(prefers-reduced-motion: reduce)").matches) this.sweep();
@@ -83,13 +86,22 @@ class SoftTargets {
     if (this.shown.textContent !== text) this.shown.textContent = text;
     this.slider.setAttribute("aria-valuetext", text);
     this.slider.value = this.place(this.temperature);
-    this.data.members.forEach((member, m) => {
-      softmax(member.logits, this.temperature).forEach((p, c) => {
+    this.draw();
+  }
+
+  draw() {
+    const { members, classes } = this.data;
+    const shown = members.map(({ logits }) => (logits ? softmax(logits, this.temperature) : classes.map(() => 0)));
+    const hidden = this.details?.hide(shown) ?? -1;
+    shown.forEach((shares, m) => {
+      shares.forEach((p, c) => {
         const { bar, label } = this.cells[m][c];
-        bar.style.setProperty("--p", p.toFixed(5));
-        label.textContent = percent(p);
+        const length = this.details?.log ? logLength(p) : p;
+        bar.style.setProperty("--p", (c === hidden ? 0 : length).toFixed(5));
+        label.textContent = !members[m].logits ? "" : c === hidden ? "hidden" : percent(p);
       });
     });
+    this.details?.draw(shown, hidden);
   }
 
   // --- what changes only with the data
@@ -101,7 +113,8 @@ class SoftTargets {
     const bytes = Uint8Array.from(atob(pixels), (letter) => letter.charCodeAt(0));
     const canvas = this.root.querySelector("canvas");
     Object.assign(canvas, { width, height });
-    canvas.setAttribute("aria-label", `image of class ${this.data.classes[this.data.label]}`);
+    const name = this.data.classes[this.data.label];
+    canvas.setAttribute("aria-label", name === undefined ? "the image as the networks see it" : `image of class ${name}`);
     const picture = new ImageData(width, height);
     for (let i = 0; i < height * width; i += 1) {
       for (let d = 0; d < 3; d += 1) picture.data[4 * i + d] = bytes[Math.min(d, depth - 1) * height * width + i];
@@ -113,12 +126,22 @@ class SoftTargets {
   buildRows() {
     const { members, classes, label } = this.data;
     const built = JSON.stringify([members.map(({ name, light, dark }) => [name, light, dark]), classes, label]);
-    if (built === this.built) return;
+    if (built !== this.built) this.build(members, classes, label);
     this.built = built;
+    this.verdicts.forEach((cell, m) => {
+      const { name, logits } = members[m];
+      const verdict = (label === null || this.data.details) && logits ? `${name}: ${classes[top(logits)]}` : name;
+      if (cell.textContent !== verdict) cell.textContent = verdict;
+    });
+  }
+
+  build(members, classes, label) {
     const rows = this.root.querySelector(".rows");
     const mirrored = members.length === 2;
     rows.replaceChildren();
     rows.classList.toggle("mirrored", mirrored);
+    rows.classList.toggle("three", members.length === 3);
+    rows.classList.toggle("unlabelled", label === null);
     const add = (kind, text = "") => {
       const cell = document.createElement("div");
       cell.className = kind;
@@ -126,13 +149,14 @@ class SoftTargets {
       rows.append(cell);
       return cell;
     };
-    if (mirrored) add("member left", members[0].name);
+    this.verdicts = mirrored ? [add("member left")] : [];
     add("");
-    add("member", members.at(-1).name);
+    this.verdicts.push(...members.slice(mirrored ? 1 : 0).map(() => add("member")));
 
     this.cells = members.map(() => []);
     const bar = (m, c, side) => {
       const cell = add(`bar ${side} ${c === label ? "true" : ""}`);
+      cell.dataset.class = c;
       cell.style.setProperty("--light", members[m].light);
       cell.style.setProperty("--dark", members[m].dark);
       const [fill, written] = ["fill", "percent"].map((className) => Object.assign(document.createElement("div"), { className }));
@@ -142,9 +166,11 @@ class SoftTargets {
     classes.forEach((name, c) => {
       if (mirrored) bar(0, c, "left");
       const title = add(`class ${c === label ? "true" : ""}`, name);
+      title.dataset.class = c;
       if (c === label) title.prepend(Object.assign(document.createElement("span"), { className: "diamond", title: "true class" }));
-      bar(members.length - 1, c, "");
+      for (let m = mirrored ? 1 : 0; m < members.length; m += 1) bar(m, c, "");
     });
+    if (label === null) return;
     const key = add("key", "true class");
     key.prepend(Object.assign(document.createElement("span"), { className: "diamond" }));
   }

@@ -20,7 +20,7 @@ _soft_targets = st.components.v2.component(
     "soft_targets",
     html="""
     <div class="soft-targets">
-      <canvas class="picture" role="img" width="1" height="1"></canvas>
+      <div class="beside"><canvas class="picture" role="img" width="1" height="1"></canvas></div>
       <div class="right">
         <label class="control">
           <span class="shown"></span>
@@ -30,7 +30,7 @@ _soft_targets = st.components.v2.component(
       </div>
     </div>""",
     css=(HERE / "soft_targets.css").read_text(),
-    js=(HERE / "soft_targets.js").read_text(),
+    js=(HERE / "soft_targets_details.js").read_text() + (HERE / "soft_targets.js").read_text(),
 )
 
 
@@ -45,34 +45,44 @@ def soft_targets(
     *,
     pixels: Sequence | np.ndarray,
     image_shape: tuple[int, int, int],
-    logits: dict[str, Sequence[float]],
+    logits: dict[str, Sequence[float] | None],
     class_names: Sequence[str],
-    label: int,
+    label: int | None,
     temperature: float,
     key: str,
     moving: bool = False,
+    details: bool = False,
 ) -> SoftTargets:
-    """Show one image beside softmax(z / T) of one member, or of two as mirrored bars, with a slider for T.
+    """Show one image beside softmax(z / T) of one member, of two as mirrored bars, or of three, with a slider for T.
 
-    `pixels`: D x H x W numbers from 0 to 255. `logits`: by member, such as `{"teacher": [...], "student": [...]}`.
+    `pixels`: D x H x W numbers from 0 to 255. `logits`: by member, such as `{"teacher": [...], "student": [...]}`; None
+    for a member that was asked nothing. `label`: the true class; None where nobody knows it, as of a drawing.
     With `moving`, T sweeps from 1 to 12 and back until the learner touches it (and rests where motion is not wanted).
+    With `details`: a logarithmic scale, the top class hidden, entropy, the softmax of one class written out with its
+    numbers, and the size of the soft loss's gradient with and without T squared.
     Only letting the slider go asks the server; a new `temperature` from the page puts the slider there.
     """
-    if not 1 <= len(logits) <= 2:
-        raise ValueError(f"soft targets of {len(logits)} members cannot be shown; give one or two")
+    if not 1 <= len(logits) <= 3:
+        raise ValueError(f"soft targets of {len(logits)} members cannot be shown; give one, two or three")
     looks = {name: role(name, number) for number, name in enumerate(logits)}
     data = {
         "image": {"pixels": _base64(pixels, image_shape), "shape": list(image_shape)},
         "members": [
-            {"name": name, "logits": [float(z) for z in values], "light": looks[name].light, "dark": looks[name].dark}
+            {
+                "name": name,
+                "logits": None if values is None else [float(z) for z in values],
+                "light": looks[name].light,
+                "dark": looks[name].dark,
+            }
             for name, values in logits.items()
         ],
         "classes": list(class_names),
-        "label": int(label),
+        "label": None if label is None else int(label),
         "temperature": float(temperature),
         "low": LOWEST,
         "high": HIGHEST,
         "moving": moving,
+        "details": details,
     }
     told = _soft_targets(data=data, key=key, on_temperature_change=_nothing).temperature
     return SoftTargets(_told_temperature(told, given=temperature))
@@ -89,7 +99,12 @@ def _told_temperature(told: object, *, given: float) -> float:
     value = told.get("value")
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return float(given)
-    return min(max(float(value), LOWEST), HIGHEST)
+    return within_slider(value)
+
+
+def within_slider(temperature: float) -> float:
+    """The nearest T that the slider has."""
+    return min(max(float(temperature), LOWEST), HIGHEST) if math.isfinite(temperature) else HIGHEST
 
 
 def _nothing() -> None:

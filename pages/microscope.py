@@ -1,0 +1,118 @@
+"""The microscope: one image, and everything the teacher (and a student beside it) thinks of it, at any temperature."""
+
+import streamlit as st
+import torch
+
+from distill_core import datasets, drawing
+from distill_core.gallery import ORDERS, WITHOUT_LOGITS, entropy
+from distill_core.losses import soft_loss, soften
+from pages.parts import networks
+from pages.parts.image_grid import image_grid
+from pages.parts.lab import set_up
+from pages.parts.link import from_link, settle, to_link
+from pages.parts.soft_targets import soft_targets, within_slider
+from pages.parts.source import show_source
+
+MORE = 24
+NOBODY, ANY, MINE = "nobody", "all", "drawing"
+
+set_up("Microscope")
+
+state = st.session_state
+usual = {"dataset": "", "teacher": "", "run": NOBODY, "beside": "student", "image": "", "T": 4.0}
+if from_link("microscope", usual) or "microscope_bars" not in state:  # also when the page was left and is opened again
+    state["microscope_given"] = within_slider(state["microscope_T"])
+
+here = networks.teachers_here()
+settle("microscope_dataset", list(here))
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    name = st.selectbox(
+        "Images", list(here), format_func=lambda n: datasets.DATASETS[n].title, key="microscope_dataset", persist_state="session"
+    )
+    settle("microscope_teacher", here[name])
+    teacher_name = st.selectbox("Teacher", here[name], key="microscope_teacher", persist_state="session")
+    order = st.selectbox("Which", list(ORDERS), key="microscope_order", persist_state="session")
+    names = datasets.DATASETS[name].class_names
+    settle("microscope_class", [ANY, *names])
+    of_class = st.selectbox("Of class", [ANY, *names], key="microscope_class", persist_state="session")
+    runs = networks.finished_runs(name)
+    settle("microscope_run", [NOBODY, *runs])
+    run_id = st.selectbox(
+        "Beside the teacher", [NOBODY, *runs], format_func=lambda r: networks.describe(runs[r]) if r in runs else r,
+        key="microscope_run", persist_state="session", help="Student and baseline of a finished run.",
+    )  # fmt: skip
+    settle("microscope_beside", ["student", "baseline"])
+    if run_id in runs:
+        beside = st.segmented_control(
+            "Whose", ["student", "baseline"], key="microscope_beside", label_visibility="collapsed", required=True, persist_state="session"
+        )
+try:
+    dataset, teacher = datasets.load(name), networks.teacher(name, teacher_name)
+    members = {"teacher": teacher} | ({beside: networks.pupils(runs[run_id])[beside]} if run_id in runs else {})
+except ValueError as error:
+    st.error(str(error))
+    st.stop()
+labels = dataset.test_labels
+side = dataset.image_shape[1]
+drawn = drawing.centre_digit(state["drawing"], size=side) if "drawing" in state and name in ("mnist", "digits") else None
+
+gallery, bars = st.columns([3, 8], gap="medium")
+with gallery:
+    found = ORDERS[order](None if order in WITHOUT_LOGITS else networks.test_logits(name, teacher_name), labels)
+    if of_class != ANY:
+        found = found[labels[found] == names.index(of_class)]
+    page = state.get("microscope_page", 0) if state.get("microscope_listed") == (name, order, of_class) else 0
+    state["microscope_listed"] = (name, order, of_class)
+    page = page if page * MORE < len(found) else 0
+    shown = found[page * MORE : (page + 1) * MORE]
+    told = networks.ask(teacher, dataset, dataset.test_images[shown])
+
+    image = str(state["microscope_image"])
+    if image != MINE or drawn is None:
+        if not (image.isdecimal() and int(image) < len(labels)):  # of these, the one with the most to see
+            image = str(int(shown[entropy(told).argmax()])) if len(shown) else "0"
+        if "microscope_index" not in state or str(state["microscope_index"]) != image:
+            state["microscope_index"] = int(image)
+    sure = torch.softmax(told, dim=1).max(dim=1)
+    captions = [
+        f"{i}: is {names[labels[i]]}, teacher says {names[c]} ({'over 99.9' if p > 0.999 else f'{100 * p:.1f}'} %)"
+        for i, p, c in zip(shown.tolist(), sure.values.tolist(), sure.indices.tolist(), strict=True)
+    ]
+    if len(shown):
+        picked = image_grid(dataset.test_images[shown].numpy(), ids=shown.tolist(), captions=captions,
+                            chosen=-1 if image == MINE else int(image), key="microscope_grid")  # fmt: skip
+        if picked is not None:
+            image = str(picked)
+            state["microscope_index"] = picked
+    else:
+        st.markdown("There is no such image.")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if st.button("More", icon=":material/arrow_forward:", key="microscope_more", disabled=len(found) <= MORE):
+            state["microscope_page"] = page + 1
+            st.rerun()
+        index = st.number_input("Image", 0, len(labels) - 1, key="microscope_index", label_visibility="collapsed")
+        if image != MINE or index != state.get("microscope_index_before", index):
+            image = str(index)
+        state["microscope_index_before"] = index
+        if drawn is not None and st.button("My drawing", icon=":material/draw:", key="microscope_mine"):
+            image = MINE
+    state["microscope_image"] = image
+
+with bars:
+    mine = image == MINE
+    pixels = torch.from_numpy(drawn).view(1, 1, side, side) if mine else dataset.test_images[[int(image)]]
+    chosen = soft_targets(
+        pixels=pixels.numpy(),
+        image_shape=dataset.image_shape,
+        logits={role: networks.ask(network, dataset, pixels)[0].tolist() for role, network in members.items()},
+        class_names=names,
+        label=None if mine else int(labels[int(image)]),
+        temperature=state["microscope_given"],
+        key="microscope_bars",
+        details=True,
+    )
+state["microscope_T"] = chosen.temperature
+run = {"run": run_id, "beside": beside} if run_id in runs else {}
+to_link("microscope", {"dataset": name, "teacher": teacher_name, **run, "image": image, "T": chosen.temperature})
+with st.expander("The functions at work"):
+    show_source(soften, soft_loss)
