@@ -8,6 +8,8 @@ st.navigation(
         st.Page("pages/race.py", title="Race"),
         st.Page("pages/microscope.py", title="Microscope"),
         st.Page("pages/draw.py", title="Draw"),
+        st.Page("pages/dark_knowledge.py", title="Dark knowledge"),
+        st.Page("pages/trust.py", title="Trust"),
         st.Page("pages/runs.py", title="Runs"),
     ],
     position="top",

@@ -252,9 +252,14 @@ def _parse(arguments: list[str] | None) -> Callable[[], None]:
     except SystemExit as ended:
         if not ended.code:  # --help was asked for
             raise
-        lines = [line.strip("│ ") for line in complaint.getvalue().splitlines() if line.startswith("│")]
-        said = itertools.takewhile(lambda line: "───" not in line, lines)
+        # A title, perhaps a rule, what is wrong, a rule, advice; in a box where the terminal can draw one.
+        below = [line.strip("│ ") for line in complaint.getvalue().splitlines()][1:]
+        said = itertools.takewhile(lambda line: not _is_rule(line), itertools.dropwhile(_is_rule, below))
         raise ValueError(f"{' '.join(said) or 'the command is not complete'}; see python -m distill_core --help") from ended
+
+
+def _is_rule(line: str) -> bool:
+    return set(line) <= set("─-")
 
 
 def _later(command: Callable) -> Callable:

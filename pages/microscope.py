@@ -1,5 +1,7 @@
 """The microscope: one image, and everything the teacher (and a student beside it) thinks of it, at any temperature."""
 
+import math
+
 import streamlit as st
 import torch
 
@@ -56,47 +58,54 @@ labels = dataset.test_labels
 side = dataset.image_shape[1]
 drawn = drawing.centre_digit(state["drawing"], size=side) if "drawing" in state and name in ("mnist", "digits") else None
 
+
+def look_at(image: object) -> None:
+    """From the next run on, this image is under the microscope."""
+    state["microscope_image"] = str(image)
+
+
+def turn_page() -> None:
+    """The next images of the same kind; after the last, the first again."""
+    state["microscope_page"] = state.get("microscope_page", 0) + 1
+
+
 gallery, bars = st.columns([3, 8], gap="medium")
 with gallery:
     found = ORDERS[order](None if order in WITHOUT_LOGITS else networks.test_logits(name, teacher_name), labels)
     if of_class != ANY:
         found = found[labels[found] == names.index(of_class)]
-    page = state.get("microscope_page", 0) if state.get("microscope_listed") == (name, order, of_class) else 0
-    state["microscope_listed"] = (name, order, of_class)
-    page = page if page * MORE < len(found) else 0
-    shown = found[page * MORE : (page + 1) * MORE]
+    if state.get("microscope_listed") != (listed := (name, teacher_name, order, of_class)):
+        state.update({"microscope_listed": listed, "microscope_page": 0})
+    first = MORE * (state["microscope_page"] % max(1, math.ceil(len(found) / MORE)))
+    shown = found[first : first + MORE]
     told = networks.ask(teacher, dataset, dataset.test_images[shown])
 
-    image = str(state["microscope_image"])
-    if image != MINE or drawn is None:
-        if not (image.isdecimal() and int(image) < len(labels)):  # of these, the one with the most to see
-            image = str(int(shown[entropy(told).argmax()])) if len(shown) else "0"
-        if "microscope_index" not in state or str(state["microscope_index"]) != image:
-            state["microscope_index"] = int(image)
-    sure = torch.softmax(told, dim=1).max(dim=1)
-    captions = [
-        f"{i}: is {names[labels[i]]}, teacher says {names[c]} ({'over 99.9' if p > 0.999 else f'{100 * p:.1f}'} %)"
-        for i, p, c in zip(shown.tolist(), sure.values.tolist(), sure.indices.tolist(), strict=True)
-    ]
+    image = state["microscope_image"]
+    if image == MINE and drawn is None:
+        st.toast("A drawing stays in the session that drew it: draw one on the page Draw.", icon=":material/draw:")
+    if not (image == MINE and drawn is not None) and not (image.isdecimal() and int(image) < len(labels)):
+        image = str(int(shown[entropy(told).argmax()])) if len(shown) else "0"  # of these, the one with the most to see
+        look_at(image)
     if len(shown):
-        picked = image_grid(dataset.test_images[shown].numpy(), ids=shown.tolist(), captions=captions,
-                            chosen=-1 if image == MINE else int(image), key="microscope_grid")  # fmt: skip
-        if picked is not None:
-            image = str(picked)
-            state["microscope_index"] = picked
+        sure, says = soften(told, temperature=1).max(dim=1)
+        captions = [
+            f"{i}: is {names[labels[i]]}, teacher says {names[c]} ({f'{100 * p:.1f}' if p < 0.9995 else '> 99.9'} %)"
+            for i, p, c in zip(shown.tolist(), sure.tolist(), says.tolist(), strict=True)
+        ]
+        chosen = -1 if image == MINE else int(image)
+        image_grid(dataset.test_images[shown].numpy(), ids=shown.tolist(), captions=captions, chosen=chosen, on_pick=look_at, key="grid")
     else:
         st.markdown("There is no such image.")
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        if st.button("More", icon=":material/arrow_forward:", key="microscope_more", disabled=len(found) <= MORE):
-            state["microscope_page"] = page + 1
-            st.rerun()
-        index = st.number_input("Image", 0, len(labels) - 1, key="microscope_index", label_visibility="collapsed")
-        if image != MINE or index != state.get("microscope_index_before", index):
-            image = str(index)
-        state["microscope_index_before"] = index
-        if drawn is not None and st.button("My drawing", icon=":material/draw:", key="microscope_mine"):
-            image = MINE
-    state["microscope_image"] = image
+    with st.container(horizontal=True):
+        st.button("More", icon=":material/arrow_forward:", key="microscope_more", disabled=len(found) <= MORE, on_click=turn_page)
+        if image != MINE:
+            state["microscope_index"] = int(image)
+        st.number_input(
+            "Image", 0, len(labels) - 1, key="microscope_index", label_visibility="collapsed",
+            on_change=lambda: look_at(state["microscope_index"]),
+        )  # fmt: skip
+        if drawn is not None:
+            st.button("My drawing", icon=":material/draw:", key="microscope_mine", on_click=look_at, args=(MINE,))
 
 with bars:
     mine = image == MINE

@@ -22,7 +22,7 @@ ALSO = {
     "datasets": {"torchvision", "sklearn", "PIL", "safetensors", "filelock"},
     "drawing": {"PIL"},
     "teachers": {"safetensors", "filelock"},
-    "analysis": {"scipy", "sklearn"},
+    "analysis": {"scipy", "sklearn", "threadpoolctl"},
     "cohort": {"safetensors"},
 }
 

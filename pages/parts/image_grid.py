@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +19,8 @@ _image_grid = st.components.v2.component(
 )
 
 
-def image_grid(images: np.ndarray, *, ids: Sequence[int], captions: Sequence[str], chosen: int, key: str) -> int | None:
-    """Show images `(N, D, H, W)` uint8, each with a caption under the pointer. Returns the id that was picked just now, or None."""
+def image_grid(images: np.ndarray, *, ids: Sequence[int], captions: Sequence[str], chosen: int, on_pick: Callable, key: str) -> None:
+    """Show images `(N, D, H, W)` uint8, each with a caption when it is pointed at. `on_pick(id)` is called before the next run."""
     data = {
         "pixels": base64.b64encode(np.ascontiguousarray(images, dtype=np.uint8).tobytes()).decode(),
         "shape": list(images.shape[1:]),
@@ -28,9 +28,10 @@ def image_grid(images: np.ndarray, *, ids: Sequence[int], captions: Sequence[str
         "captions": list(captions),
         "chosen": int(chosen),
     }
-    picked = _image_grid(data=data, key=key, on_picked_change=_nothing).picked
-    return picked if isinstance(picked, int) and not isinstance(picked, bool) and picked in data["ids"] else None
 
+    def tell() -> None:
+        picked = st.session_state[key].get("picked")
+        if isinstance(picked, int) and picked in data["ids"]:  # a browser may send anything
+            on_pick(picked)
 
-def _nothing() -> None:
-    """Streamlit gives a component's trigger an attribute only where it has a callback."""
+    _image_grid(data=data, key=key, on_picked_change=tell)

@@ -7,7 +7,7 @@ const METER = [-6, 1]; // powers of ten
 // e to the power of `x` in four digits, also where that is beyond what a number holds.
 function power(x) {
   const decimal = x / Math.LN10;
-  if (decimal > -3 && decimal < 5) return Number(Math.exp(x).toPrecision(4)).toString();
+  if (decimal > -3 && decimal < 5) return decimal < 4 ? Math.exp(x).toPrecision(4) : Math.exp(x).toFixed(0);
   const whole = Math.floor(decimal);
   return `${(10 ** (decimal - whole)).toFixed(2)} · 10${[...String(whole)].map((sign) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[sign] ?? "⁻").join("")}`;
 }
@@ -80,12 +80,10 @@ class Details {
       const line = Object.assign(document.createElement("div"), { className: "equation" });
       const fraction = (above, below) => `<span class="fraction"><span>${above}</span><span>${below}</span></span>`;
       line.innerHTML = `<b class="who"></b> =
-        ${fraction("e<sup>z / T</sup>", '<span class="sum"></span>e<sup>z<sub>k</sub> / T</sup>')} =
-        ${fraction('e<sup class="own"></sup>', '<span class="sum"></span>e<sup>z<sub>k</sub> / <span class="t"></span></sup>')} =
+        ${fraction('e<sup class="own"></sup>', 'Σ<sub class="sum"></sub> e<sup>zₖ / <span class="t"></span></sup>')} =
         ${fraction('<span class="above"></span>', '<span class="below"></span>')} = <b class="share"></b>`;
       line.name = name;
-      line.parts = Object.fromEntries(["who", "own", "t", "above", "below", "share"].map((part) => [part, line.querySelector(`.${part}`)]));
-      line.sums = line.querySelectorAll(".sum");
+      line.parts = Object.fromEntries(["who", "own", "sum", "t", "above", "below", "share"].map((part) => [part, line.querySelector(`.${part}`)]));
       return line;
     }));
     const student = members[1]?.name;
@@ -134,7 +132,7 @@ class Details {
     });
   }
 
-  write({ name, parts, sums }, logits, shares, hidden) {
+  write({ name, parts }, logits, shares, hidden) {
     const { temperature, data: { classes } } = this.view;
     const gone = this.asked === hidden;
     const left = logits.filter((_, c) => c !== hidden).map((z) => z / temperature);
@@ -145,7 +143,7 @@ class Details {
     set(parts.who, `${name}, ${classes[this.asked]}`);
     set(parts.own, `${signed(logits[this.asked], 2)} / ${t}`);
     set(parts.t, t);
-    for (const sign of sums) set(sign, hidden < 0 ? "Σ " : `Σ without ${classes[hidden]} `);
+    set(parts.sum, hidden < 0 ? "k" : `k ≠ ${classes[hidden]}`);
     set(parts.above, gone ? "hidden" : power(logits[this.asked] / temperature));
     set(parts.below, power(sum));
     set(parts.share, gone ? "hidden" : percent(shares[this.asked]));

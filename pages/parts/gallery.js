@@ -1,0 +1,48 @@
+// Images, each beside what its networks say. `data`: {shape, images: [{pixels (base64, D x H x W), caption,
+// bars: a list a member of [class, probability]}], members: [{name, light, dark, sign}]}.
+
+const percent = (p) => (p >= 0.9995 ? "> 99.9 %" : p >= 0.001 ? `${(100 * p).toFixed(1)} %` : p > 0 ? "< 0.1 %" : "0 %");
+
+function add(parent, kind, className, text = "") {
+  const element = document.createElement(kind);
+  element.className = className;
+  element.textContent = text;
+  parent.append(element);
+  return element;
+}
+
+function draw(canvas, pixels, [depth, height, width]) {
+  const bytes = Uint8Array.from(atob(pixels), (letter) => letter.charCodeAt(0));
+  Object.assign(canvas, { width, height });
+  const picture = new ImageData(width, height);
+  for (let i = 0; i < height * width; i += 1) {
+    for (let d = 0; d < 3; d += 1) picture.data[4 * i + d] = bytes[Math.min(d, depth - 1) * height * width + i];
+    picture.data[4 * i + 3] = 255;
+  }
+  canvas.getContext("2d").putImageData(picture, 0, 0);
+}
+
+export default function ({ data, parentElement }) {
+  const root = parentElement.querySelector(".gallery");
+  root.replaceChildren();
+  for (const image of data.images) {
+    const figure = add(root, "figure", "");
+    add(figure, "figcaption", "", image.caption);
+    const canvas = add(figure, "canvas", "");
+    canvas.setAttribute("role", "img");
+    canvas.setAttribute("aria-label", image.caption);
+    draw(canvas, image.pixels, data.shape);
+    const says = add(figure, "div", "says");
+    data.members.forEach((member, m) => {
+      const one = add(says, "div", "member");
+      one.style.setProperty("--light", member.light);
+      one.style.setProperty("--dark", member.dark);
+      add(one, "div", "who", `${member.sign} ${member.name}`);
+      for (const [name, p] of image.bars[m]) {
+        const bar = add(one, "div", "bar");
+        bar.style.setProperty("--p", p);
+        add(bar, "span", "", `${name} ${percent(p)}`);
+      }
+    });
+  }
+}

@@ -1,0 +1,108 @@
+"""The command line: one line for what cannot be, nothing but JSON where JSON was asked for, the same numbers twice."""
+
+import json
+import zipfile
+
+import pytest
+
+from distill_core.__main__ import main
+
+SMALL = ["train", "--images", "100", "--epochs", "2", "--student", "mlp-8x1", "--device", "cpu"]
+RECORD = {"event", "member", "epoch", "step", "seconds", "hard_loss", "soft_loss", "test_accuracy", "agreement"}
+SCORES = {"test_accuracy", "low", "high", "test_errors", "errors_by_class", "agreement", "ece", "parameters"}
+
+
+def lines(capsys, *arguments):
+    assert main([*arguments, "--json"]) == 0
+    told = capsys.readouterr()
+    return [json.loads(line) for line in told.out.splitlines()]
+
+
+def test_train_tells_records_and_at_last_the_result(capsys):
+    *records, result = lines(capsys, *SMALL)
+    assert all(set(record) == RECORD and record["event"] == "record" for record in records)
+    assert {record["member"] for record in records} == {"student", "baseline"}
+    assert records[0]["step"] == 0 and records[0]["hard_loss"] is None
+    assert {"event", "key", "experiment", "seconds", "student", "baseline", "teacher"} == set(result)
+    assert all(set(result[role]) >= SCORES for role in ("student", "baseline", "teacher"))
+    assert result["experiment"]["images"] == 100
+
+
+def test_train_twice_gives_the_same_to_the_last_digit_but_for_seconds(capsys):
+    runs = [[{**told, "seconds": 0} for told in lines(capsys, *SMALL)] for _ in range(2)]
+    assert runs[0] == runs[1]
+
+
+def test_train_for_people_shows_the_three_networks(capsys):
+    assert main(SMALL) == 0
+    said = capsys.readouterr().out
+    assert all(role in said for role in ("teacher", "baseline", "student")) and "95 % interval" in said
+
+
+@pytest.fixture
+def one_class(tmp_path):
+    path = tmp_path / "one.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("cats/a.png", b"not opened before the classes are counted")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["train", "--student", "resnet99"], "student 'resnet99' is not known; choose one of"),
+        (["train", "--teacher", "resnet99"], "teacher 'resnet99' is not known; choose one of"),
+        (["train", "--dataset", "nope"], "dataset 'nope' is not known; choose one of"),
+        (["train", "--method", "magic"], "method 'magic' is not known; choose one of"),
+        (["train", "--temperature", "0"], "temperature 0"),
+        (["train", "--temperature", "nan"], "temperature nan"),
+        (["train", "--alpha", "1.5"], "alpha 1.5"),
+        (["train", "--alpha", "-0.1"], "alpha -0.1"),
+        (["train", "--images", "1439"], "images 1439"),
+        (["train", "--epochs", "0"], "epochs 0"),
+        (["train", "--epochs", "many"], "--epochs"),
+        (["train", "--hide-classes", "10"], "hide_classes 10"),
+        (["train", "--device", "tpu"], "device 'tpu'"),
+        (["train", "--dataset", "nowhere.zip"], "nowhere.zip"),
+        (["train", "--colour", "red"], "--colour"),
+        (["preset", "nope"], "preset 'nope' is not known; choose one of"),
+        (["preset", "first-race", "--seeds", "0"], "seeds 0"),
+        (["teachers", "--make", "mnist/nope"], "teacher 'mnist/nope'"),
+        (["tarin"], "tarin"),
+        ([], "train"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_one_line_and_status_2(arguments, named, capsys):
+    assert main(arguments) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    (line,) = told.err.splitlines()
+    assert named in line and "Traceback" not in line
+
+
+def test_a_zip_of_one_class_is_one_line_and_status_2(one_class, capsys):
+    assert main(["train", "--dataset", one_class]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "only the class 'cats'" in line
+
+
+def test_teachers_are_listed_with_their_intervals(capsys):
+    cards = lines(capsys, "teachers")
+    assert {("digits", "mlp-1200x2"), ("mnist", "cnn-32")} <= {(card["dataset"], card["name"]) for card in cards}
+    assert all(card["low"] < card["test_accuracy"] < card["high"] and card["recipe"]["epochs"] for card in cards)
+
+
+def test_presets_are_listed(capsys):
+    assert {"first-race", "few-images"} <= {entry["name"] for entry in lines(capsys, "preset", "--list")}
+
+
+def test_a_preset_tells_what_was_claimed_expected_and_came(capsys):
+    (claim,) = lines(capsys, "preset", "impatient", "--seeds", "2")
+    assert claim["came"]["seeds"] == 2 and claim["expected"]["difference"] < 0 and claim["claim"]
+
+
+def test_the_doctor_finds_the_digits_and_their_teachers_ready(capsys):
+    (found,) = lines(capsys, "doctor", "--port", "1")
+    assert found["ready"] is True and found["datasets"]["digits"] == "ready"
+    assert found["teachers"]["digits/mlp-1200x2"] == "ready" and found["first_race_seconds"] > 0

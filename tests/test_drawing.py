@@ -1,0 +1,98 @@
+"""A drawing becomes a picture as the data sets have theirs, and the teachers read it."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageFilter
+
+from distill_core import datasets, teachers
+from distill_core.drawing import centre_digit
+
+GRID = 112
+
+
+def on_pad(digit, generator):
+    """A real digit as somebody could have drawn it: of any size, anywhere on the pad, with a pen of any thickness."""
+    rows, columns = np.flatnonzero(digit.any(axis=1)), np.flatnonzero(digit.any(axis=0))
+    ink = digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    scale = generator.uniform(0.35, 0.93) * GRID / max(ink.shape)
+    height, width = (max(2, round(side * scale)) for side in ink.shape)
+    large = Image.fromarray(ink).resize((width, height), Image.Resampling.BICUBIC)
+    thick = Image.fromarray(np.pad(np.asarray(large), 3)).filter(ImageFilter.MaxFilter(int(generator.choice([1, 3, 5]))))
+    ink = np.clip((np.asarray(thick)[1:-1, 1:-1].astype(float) - 64) * 2, 0, 255).astype(np.uint8)  # a pen has sharper edges
+    pad = np.zeros((GRID, GRID), np.uint8)
+    top, left = (generator.integers(0, GRID - side + 1) for side in ink.shape)
+    pad[top : top + ink.shape[0], left : left + ink.shape[1]] = ink
+    return pad
+
+
+def drawn_accuracy(dataset, name, *, count):
+    generator = np.random.default_rng(0)
+    chosen = torch.from_numpy(generator.permutation(len(dataset.test_labels))[:count])
+    pads = [on_pad(image, generator) for image in dataset.test_images[chosen, 0].numpy()]
+    pictures = torch.from_numpy(np.stack([centre_digit(pad, size=dataset.image_shape[1]) for pad in pads])).unsqueeze(1)
+    teacher = teachers.load_teacher(dataset, name)
+    verdicts = teachers.logits(teacher.network, dataset, pictures).argmax(dim=1)
+    accuracy = (verdicts == dataset.test_labels[chosen]).double().mean().item()
+    print(f"{name} on {count} drawn digits of {dataset.name}: {accuracy:.2%}, on its test images {teacher.card.test_accuracy:.2%}")
+    return accuracy, teacher.card.test_accuracy
+
+
+@pytest.mark.skipif(not datasets.DATASETS["mnist"].is_here(), reason="MNIST is not on this machine")
+@pytest.mark.parametrize("name", ["cnn-32", "mlp-1200x2"])
+def test_on_drawn_digits_the_teacher_is_within_two_points_of_its_test_accuracy(name):
+    drawn, tested = drawn_accuracy(datasets.load("mnist"), name, count=500)
+    assert drawn > tested - 0.02
+
+
+@pytest.mark.parametrize("name", ["cnn-32", "mlp-1200x2"])
+def test_eight_by_eight_pixels_keep_most_of_a_drawn_digit(name):
+    """Scaled by anything but a whole number, 8 x 8 pixels fall between each other: less is kept than of MNIST."""
+    drawn, tested = drawn_accuracy(datasets.load("digits"), name, count=359)
+    assert drawn > tested - 0.06
+
+
+def test_wherever_and_however_large_it_is_drawn_the_picture_is_the_same():
+    pad = np.zeros((GRID, GRID), np.uint8)
+    pad[10:50, 20:28] = pad[10:18, 20:40] = 255
+    moved, larger = np.roll(pad, (40, 60), (0, 1)), np.kron(pad, np.ones((2, 2), np.uint8))
+    np.testing.assert_array_equal(centre_digit(moved), centre_digit(pad))
+    np.testing.assert_array_equal(centre_digit(larger), centre_digit(pad))
+
+
+@pytest.mark.parametrize(("size", "box"), [(28, 20), (8, 8)])
+def test_the_longest_side_fills_the_box_and_the_mass_is_in_the_middle(size, box):
+    pad = np.zeros((GRID, GRID), np.uint8)
+    pad[30:70, 60:80] = 255
+    picture = centre_digit(pad, size=size).astype(float)
+    assert picture.shape == (size, size)
+    assert (picture > 0).any(axis=1).sum() == box
+    assert (picture > 0).any(axis=0).sum() == box // 2
+    for axis in (0, 1):
+        places = np.arange(size) + 0.5
+        assert abs((picture.sum(axis=axis) * places).sum() / picture.sum() - size / 2) <= 0.5
+
+
+def test_a_picture_that_leans_to_one_side_is_not_cut():
+    pad = np.zeros((GRID, GRID), np.uint8)
+    pad[20:100, 10:22] = 255
+    pad[58:60, 10:110] = 60  # a long faint tail: its middle is far from the middle of the mass
+    whole = centre_digit(pad)
+    assert (whole > 0).any(axis=0).sum() == 20
+
+
+def test_an_empty_pad_is_an_empty_picture():
+    for pad in (np.zeros((GRID, GRID), np.uint8), np.full((GRID, GRID), 3, np.uint8)):
+        for size in (28, 8):
+            assert not centre_digit(pad, size=size).any()
+
+
+def test_one_dot_is_a_picture():
+    pad = np.zeros((GRID, GRID), np.uint8)
+    pad[0, 0] = 255
+    assert centre_digit(pad)[4:24, 4:24].all()
+
+
+def test_a_size_that_no_digits_have_is_refused(refused):
+    with refused(32, 28, 8):
+        centre_digit(np.zeros((GRID, GRID), np.uint8), size=32)

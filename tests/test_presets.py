@@ -1,0 +1,37 @@
+"""The experiments that the lab recommends: each effect was measured, and is there when it is measured again."""
+
+import math
+
+import pytest
+
+from distill_core.datasets import DATASETS
+from distill_core.presets import PRESETS, measure, preset_of
+
+QUICK = [
+    name
+    for name in ("first-race", "missing-3", "noisy-labels", "impatient", "few-images")
+    if DATASETS[PRESETS[name].experiment.dataset].is_here()
+]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_stands_three_standard_errors_from_zero(name):
+    measured = PRESETS[name].measured
+    assert measured.seeds >= 10 and measured.low < measured.difference < measured.high
+    half = (measured.high - measured.low) / 2  # Student's t with nine degrees of freedom: 2.262 standard errors
+    assert abs(measured.difference) / (half / 2.262) >= 3
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_preset_measured_again_gives_what_it_says(name):
+    *_, claim = measure(PRESETS[name], device="cpu")
+    came, expected = claim["came"], claim["expected"]
+    error = (came["high"] - came["low"]) / 2 / 2.262
+    assert came["difference"] / error * math.copysign(1, expected["difference"]) >= 3
+    assert came["low"] <= expected["difference"] <= came["high"]
+
+
+def test_an_experiment_is_known_again_as_its_preset_by_every_seed():
+    for preset in PRESETS.values():
+        assert all(preset_of(experiment) is preset for experiment in preset.experiments())
+    assert preset_of(PRESETS["first-race"].experiments()[0].baseline) is None
