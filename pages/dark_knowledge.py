@@ -12,16 +12,22 @@ from pages.parts.link import from_link, settle, to_link
 from pages.parts.source import show_source
 
 TEMPERATURES = [0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0]
-VIEWS = ("Class by class", "Looks like", "Map of images", "What two share")
+CHOICES = {
+    "Class by class": [("scale", "Colours", ["linear", "log"]), ("diagonal", "The right class", ["hidden", "shown"])],
+    "Looks like": [("doubts", "Lines from each class", [1, 2, 3])],
+    "Map of images": [("map", "Laid out by", ["PCA", "t-SNE"])],
+    "What two share": [],
+}
 NOBODY = "nobody"
 USUAL = {
-    "dataset": "", "teacher": "", "beside": NOBODY, "part": "test", "T": 4.0, "view": VIEWS[0], "scale": "linear", "diagonal": "hidden",
-    "doubts": 2, "map": "PCA", "first": "", "second": "",
+    "dataset": "", "teacher": "", "beside": NOBODY, "part": "test", "T": 4.0, "view": "Class by class",
+    "scale": "linear", "diagonal": "hidden", "doubts": 2, "map": "PCA", "first": "", "second": "",
 }  # fmt: skip
 
 set_up("Dark knowledge")
 st.title("What does the teacher take for what?")
 
+state = st.session_state
 sets = networks.teachers_here()
 from_link("dark", USUAL)
 kept = {"persist_state": "session"}
@@ -38,13 +44,13 @@ with st.sidebar:
         "Which images", ["test", "train"], key="dark_part", required=True, format_func=lambda p: {"test": "test", "train": "training"}[p],
         help=f"Of more than {knowledge.MOST:,} training images, {knowledge.MOST:,} drawn by seed 0.", **kept,
     )  # fmt: skip
-    if st.session_state["dark_T"] not in TEMPERATURES:
-        st.toast(f"T = {st.session_state['dark_T']:g} is not on the slider; choose from 0.5 to 30.", icon=":material/link_off:")
-        st.session_state["dark_T"] = USUAL["T"]
+    if state["dark_T"] not in TEMPERATURES:
+        st.toast(f"T = {state['dark_T']:g} is not on the slider; choose from 0.5 to 30.", icon=":material/link_off:")
+        state["dark_T"] = USUAL["T"]
     temperature = st.select_slider("Temperature T", TEMPERATURES, key="dark_T", **kept)
 
-settle("dark_view", list(VIEWS))
-view = st.segmented_control("View", VIEWS, key="dark_view", required=True, label_visibility="collapsed", **kept)
+settle("dark_view", list(CHOICES))
+view = st.segmented_control("View", list(CHOICES), key="dark_view", required=True, label_visibility="collapsed", **kept)
 chosen = [teacher] if beside == NOBODY else [teacher, beside]
 try:
     dataset = datasets.load(name)
@@ -54,46 +60,33 @@ except ValueError as error:
     st.stop()
 classes = list(dataset.class_names)
 
+with st.sidebar:  # what only this view has
+    for field, label, options in CHOICES[view]:
+        settle(f"dark_{field}", options)
+        st.segmented_control(label, options, key=f"dark_{field}", required=True, **kept)
+    if view == "What two share":
+        alike = knowledge.strongest_pair(found[teacher], classes)
+        for field, label, usual in (("first", "One class", alike[0]), ("second", "Another", alike[1])):
+            if state[f"dark_{field}"] not in classes:
+                state[f"dark_{field}"] = usual
+            st.selectbox(label, classes, key=f"dark_{field}", **kept)
+
+seen = {"class_names": dataset.class_names, "temperature": temperature}
 if view == "Class by class":
-    with st.container(horizontal=True):
-        settle("dark_scale", ["linear", "log"])
-        settle("dark_diagonal", ["hidden", "shown"])
-        scale = st.segmented_control("Colours", ["linear", "log"], key="dark_scale", required=True, **kept)
-        diagonal = st.segmented_control("The right class", ["hidden", "shown"], key="dark_diagonal", required=True, **kept)
-    knowledge.show_means(
-        found, class_names=dataset.class_names, temperature=temperature, diagonal=diagonal == "shown", log=scale == "log"
-    )  # fmt: skip
+    knowledge.show_means(found, diagonal=state["dark_diagonal"] == "shown", log=state["dark_scale"] == "log", **seen)
 elif view == "Looks like":
-    settle("dark_doubts", [1, 2, 3])
-    doubts = st.segmented_control("Lines from each class", [1, 2, 3], key="dark_doubts", required=True, **kept)
     order = round_the_circle(knowledge.means(name, teacher, part, knowledge.REFERENCE))
-    knowledge.show_graph(found, order, class_names=dataset.class_names, temperature=temperature, doubts=doubts)
+    knowledge.show_graph(found, order, doubts=state["dark_doubts"], **seen)
 elif view == "Map of images":
-    settle("dark_map", ["PCA", "t-SNE"])
-    how = st.segmented_control("Laid out by", ["PCA", "t-SNE"], key="dark_map", required=True, **kept)
-    knowledge.show_map(name, chosen, part, how)
+    knowledge.show_map(name, chosen, part, state["dark_map"])
+elif state["dark_first"] == state["dark_second"]:
+    st.markdown("Choose two different classes.")
 else:
-    with st.container(horizontal=True):
-        strongest = knowledge.strongest_pair(found[teacher], classes)
-        for which, usual in zip(("first", "second"), strongest, strict=True):
-            if st.session_state[f"dark_{which}"] not in classes:
-                st.session_state[f"dark_{which}"] = usual
-        first = st.selectbox("One class", classes, key="dark_first", **kept)
-        second = st.selectbox("Another", classes, key="dark_second", **kept)
-    if first == second:
-        st.markdown("Choose two different classes.")
-    else:
-        knowledge.show_pair(name, chosen, part, temperature, (classes.index(first), classes.index(second)))
+    knowledge.show_pair(name, chosen, part, temperature, tuple(classes.index(state[f"dark_{w}"]) for w in ("first", "second")))
 if view in ("Class by class", "Map of images"):
     knowledge.show_spread(name, chosen, part)
 
-shown_in = {
-    "Class by class": ("scale", "diagonal"),
-    "Looks like": ("doubts",),
-    "Map of images": ("map",),
-    "What two share": ("first", "second"),
-}
-always = ("dataset", "teacher", "beside", "part", "T", "view")
-to_link("dark", {field: st.session_state[f"dark_{field}"] for field in (*always, *shown_in[view])})
+own = ("first", "second") if view == "What two share" else [field for field, *_ in CHOICES[view]]
+to_link("dark", {field: state[f"dark_{field}"] for field in ("dataset", "teacher", "beside", "part", "T", "view", *own)})
 with st.expander("The functions at work"):
     show_source(soften, mean_soft_targets, class_spread)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from browser_fixtures import ROOT
+from playwright.sync_api import expect
 
 from distill_core import datasets, places, teachers
 from distill_core.cohort import Cohort
@@ -187,8 +188,10 @@ def test_dragging_sends_nothing_and_drops_no_frame(app, new_page, browser, run_i
     sent = []
     context.on("page", lambda page: page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame))))
     page = open_at(new_page, app, run=run_id, context=context)
-    page.wait_for_timeout(500)
-    box = page.locator(f"{BARS} input[type=range]").bounding_box()
+    page.wait_for_timeout(1000)
+    slider = page.locator(f"{BARS} input[type=range]")
+    slider.hover()  # once it stands still
+    box = slider.bounding_box()
     at = lambda share: (box["x"] + box["width"] * share, box["y"] + box["height"] / 2)  # noqa: E731
     page.mouse.move(*at(0.3))
     page.evaluate("""() => {
@@ -224,21 +227,33 @@ def test_a_link_shows_one_image_at_one_t_to_somebody_else(app, new_page, run_id)
     second = new_page(first.url)
     second.locator(f"{BARS} .shown", has_text="T = 4.3").wait_for(timeout=30_000)
     second.locator(f"{BARS} .member", has_text="student").wait_for()
-    assert second.locator(".st-key-microscope_index input").input_value() == "42"
+    expect(second.locator(".st-key-microscope_index input")).to_have_value("42")
     assert percents(second) == percents(first)
     assert percents(second, ".left") == percents(first, ".left")
+
+
+def test_t_and_image_are_still_there_after_another_page(app, new_page):
+    page = open_at(new_page, app, image=33, t=7)
+    page.locator(f"{BARS} input[type=range]").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("() => new URL(location).searchParams.get('T') === '7.1'")
+    page.get_by_role("link", name="Start").click()
+    page.get_by_role("button", name="Start the race").wait_for()
+    page.get_by_role("link", name="Microscope").click()
+    page.locator(f"{BARS} .shown", has_text="T = 7.1").wait_for(timeout=20_000)
+    expect(page.locator(".st-key-microscope_index input")).to_have_value("33")
 
 
 def test_an_image_is_chosen_by_click_by_keys_and_by_number(app, new_page):
     page = open_at(new_page, app)
     index, grid = page.locator(".st-key-microscope_index input"), page.locator(".st-key-grid canvas")
-    assert index.input_value() == "17"
+    expect(index).to_have_value("17")
     box = grid.bounding_box()
     grid.click(position={"x": box["width"] / 12, "y": box["height"] / 8})
     page.wait_for_function("() => !/image=17(&|$)/.test(location.search)")
     clicked = re.search(r"image=(\d+)", page.url)[1]
     settled(page)
-    assert index.input_value() == clicked
+    expect(index).to_have_value(clicked)
     assert page.locator(".st-key-grid .caption").text_content().startswith(f"{clicked}: is ")
     grid.focus()
     page.keyboard.press("ArrowRight")
@@ -293,6 +308,7 @@ def open_pad(new_page, app, query="", **options):
 
 
 def draw(page, *points):
+    page.locator(".draw-pad canvas").hover(position={"x": 5, "y": 5})  # once it stands still
     box = page.locator(".draw-pad canvas").bounding_box()
     place = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
     page.mouse.move(*place[0])
@@ -331,7 +347,8 @@ def test_from_pen_up_to_the_painted_verdict(app, new_page, run_id):
     draw(page, *SEVEN)
     page.locator(".st-key-draw_bars .member", has_text="teacher: ").wait_for(timeout=10_000)
     page.evaluate("""() => {
-        const inside = (key, kind) => [...document.querySelectorAll(`.st-key-${key} *`)].map((e) => e.shadowRoot?.querySelector(kind)).find(Boolean);
+        const inside = (key, kind) => [...document.querySelectorAll(`.st-key-${key} *`)]
+            .map((e) => e.shadowRoot?.querySelector(kind)).find(Boolean);
         const rows = inside('draw_bars', '.rows');
         window.took = [];
         let up;
@@ -354,6 +371,7 @@ def test_from_pen_up_to_the_painted_verdict(app, new_page, run_id):
 
 def test_a_finger_draws_on_a_phone_and_the_page_fits(app, new_page, run_id):
     page = open_pad(new_page, app, f"?run={run_id}", viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page.wait_for_timeout(1000)
     box = page.locator(".draw-pad canvas").bounding_box()
     page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.locator(".st-key-draw_bars .member", has_text="teacher: ").wait_for(timeout=10_000)

@@ -13,8 +13,8 @@ import plotly.graph_objects as go
 from distill_core.figures.palette import ROLES
 
 TEXT = 16  # px, the least that reads across a room
-LEAST_WIDTH, MOST_WIDTH = 3, 16  # px of a line in the graph
-TICKS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)  # percent, on a logarithmic colour scale
+LEAST_WIDTH, MOST_WIDTH = 3, 14  # px of a line in the graph
+TICKS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # percent, on a logarithmic colour scale
 FLOOR = 1e-5  # the least probability that a logarithmic colour scale tells apart
 
 
@@ -94,13 +94,13 @@ def circle(order: Sequence[int]) -> np.ndarray:
     return places
 
 
-def bend(start: np.ndarray, end: np.ndarray, *, gap: float, points: int = 24) -> np.ndarray:
+def bend(start: np.ndarray, end: np.ndarray, *, gap: float, points: int = 40) -> np.ndarray:
     """A line `(points, 2)` from one class to another, bent to its right, so that there and back are two lines.
 
     It leaves `gap` free at both ends.
     """
     along = end - start
-    middle = (start + end) / 2 + 0.16 * np.array([along[1], -along[0]])
+    middle = (start + end) / 2 + 0.2 * np.array([along[1], -along[0]])
     t = np.linspace(0, 1, 200)[:, None]
     curve = (1 - t) ** 2 * start + 2 * t * (1 - t) * middle + t**2 * end
     free = (np.linalg.norm(curve - start, axis=1) >= gap) & (np.linalg.norm(curve - end, axis=1) >= gap)
@@ -117,22 +117,28 @@ def widths(found: Sequence[Edge], *, widest: float) -> list[float]:
 
 
 def heat_map(
-    mean: np.ndarray, class_names: Sequence[str], *, diagonal: bool = False, log: bool = False, most: float | None = None, height: int = 560
+    mean: np.ndarray,
+    class_names: Sequence[str],
+    *,
+    diagonal: bool = False,
+    log: bool = False,
+    most: float | None = None,
+    least: float | None = None,
+    height: int = 440,
 ) -> go.Figure:
-    """Mean soft targets `(C, C)`: a row is what images of that class look like. `most`: where the colour scale ends (a probability)."""
+    """Mean soft targets `(C, C)`: a row is what images of that class look like. Colours go from `least` to `most` (probabilities)."""
     z = shades(mean, diagonal=diagonal, log=log)
     top = 100 * (most if most is not None else np.nanmax(np.where(np.isnan(z), -1, mean)))
     top = max(float(top), 1e-4)
-    low, high = (math.log10(100 * FLOOR), math.log10(max(top, 1e-2))) if log else (0.0, top)
+    bottom = 100 * max(FLOOR, least if least is not None else float(np.nanmin(np.where(np.isnan(z), 1, mean))))
+    low, high = (math.log10(min(bottom, top / 10)), math.log10(top)) if log else (0.0, top)
     names = list(class_names)
-    percent = 100 * mean
-    written = [
-        ["" if math.isnan(z[a, b]) or percent[a, b] < 0.5 else f"{percent[a, b]:.0f}" for b in range(len(names))] for a in range(len(names))
-    ]
+    written = np.where(np.isnan(z) | ~(100 * mean >= 0.5), "", np.char.mod("%.0f", 100 * mean)).tolist()
     hover = [[f"images of {a} look like {b}: {_percent(mean[i, j])}" for j, b in enumerate(names)] for i, a in enumerate(names)]
     bar = {"orientation": "h", "y": -0.02, "yanchor": "top", "thickness": 14, "outlinewidth": 0, "tickfont": {"size": TEXT}, "len": 1.0}
     if log:
-        bar |= {"tickvals": [math.log10(t) for t in TICKS], "ticktext": [f"{t:g} %" for t in TICKS]}
+        ticks = TICKS if high - low < 1.7 else TICKS[::2]
+        bar |= {"tickvals": [math.log10(t) for t in ticks], "ticktext": [f"{t:g} %" for t in ticks]}
     else:
         bar |= {"ticksuffix": " %", "nticks": 4}
     figure = go.Figure(
@@ -161,30 +167,25 @@ def looks_like(
     most: int = 2,
     widest: float | None = None,
     colour: str = ROLES["teacher"].light,
-    height: int = 560,
+    height: int = 440,
 ) -> go.Figure:
     """Each class points to the classes that its images look like; the width of a line is the mean probability."""
     found = edges(mean, most=most)
     widest = widest if widest is not None else max((edge.probability for edge in found), default=0.0)
     places = circle(order)
     names = list(class_names)
-    gap = 0.17 if len(names) <= 12 else 0.06
+    lines = [bend(places[edge.start], places[edge.end], gap=0.15 if len(names) <= 12 else 0.05) for edge in found]
     figure = go.Figure()
-    middles = []
-    for edge, width in zip(found, widths(found, widest=widest), strict=True):
-        line = bend(places[edge.start], places[edge.end], gap=gap)
+    for line, width in zip(lines, widths(found, widest=widest), strict=True):
+        heading = math.degrees(math.atan2(*(line[-1] - line[-6])))  # from north, clockwise, as a marker's angle is
         figure.add_trace(
             go.Scatter(
-                x=line[:, 0], y=line[:, 1], mode="lines", line={"color": colour, "width": width}, opacity=0.4 + 0.6 * min(1, width / MOST_WIDTH),
+                x=line[:, 0], y=line[:, 1], mode="lines+markers", line={"color": colour, "width": width, "simplify": False},
+                marker={"symbol": "triangle-up", "size": [0] * (len(line) - 1) + [14 + width], "angle": heading, "color": colour},
                 hoverinfo="skip", showlegend=False,
             )
         )  # fmt: skip
-        (x, y), (ax, ay) = line[-1], line[-4]
-        figure.add_annotation(
-            x=x, y=y, ax=ax, ay=ay, xref="x", yref="y", axref="x", ayref="y", showarrow=True, text="", arrowhead=2, arrowcolor=colour,
-            arrowwidth=max(3, width / 2), arrowsize=1.0, opacity=0.4 + 0.6 * min(1, width / MOST_WIDTH),
-        )  # fmt: skip
-        middles.append(line[len(line) // 2])
+    middles = [line[len(line) // 2] for line in lines]
     if middles:
         figure.add_trace(
             go.Scatter(
@@ -193,21 +194,29 @@ def looks_like(
                 hovertemplate="%{hovertext}<extra></extra>", showlegend=False,
             )
         )  # fmt: skip
-    if len(names) <= 30:
-        figure.add_trace(
-            go.Scatter(
-                x=places[:, 0], y=places[:, 1], mode="text", text=[f"<b>{name}</b>" for name in names], textposition="middle center",
-                textfont={"size": 24 if max(map(len, names)) <= 2 else TEXT}, hoverinfo="skip", showlegend=False, cliponaxis=False,
-            )
-        )  # fmt: skip
-    side = 1.12 if max(map(len, names)) <= 2 else 1.3
+    figure.add_trace(
+        go.Scatter(
+            x=places[:, 0], y=places[:, 1], mode="markers+text" if len(names) <= 30 else "markers",
+            text=[f" <b>{name}</b> " for name in names], textposition=[_outside(x, y) for x, y in places],
+            marker={"size": 12, "color": colour}, hovertext=names, hovertemplate="%{hovertext}<extra></extra>",
+            textfont={"size": 24 if max(map(len, names)) <= 2 else TEXT}, showlegend=False, cliponaxis=False,
+        )
+    )  # fmt: skip
+    side = 1.2 if max(map(len, names)) <= 2 else 1.7
     figure.update_layout(
         height=height, font={"size": TEXT}, hoverlabel={"font": {"size": TEXT}}, margin={"l": 4, "r": 4, "t": 4, "b": 4},
         hovermode="closest", template={},
     )  # fmt: skip
     figure.update_xaxes(visible=False, range=[-side, side])
-    figure.update_yaxes(visible=False, range=[-1.12, 1.12], scaleanchor="x" if max(map(len, names)) <= 2 else None)
+    figure.update_yaxes(visible=False, range=[-1.2, 1.2], scaleanchor="x")
     return figure
+
+
+def _outside(x: float, y: float) -> str:
+    """Where a name stands beside its point, away from the middle of the circle."""
+    if abs(x) < 0.35:
+        return "top center" if y > 0 else "bottom center"
+    return "middle right" if x > 0 else "middle left"
 
 
 def _percent(probability: float) -> str:

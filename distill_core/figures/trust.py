@@ -14,7 +14,8 @@ TEXT = 16  # px, the least that reads across a room
 
 def looks(names: Sequence[str]) -> dict[str, Role]:
     """How each of these is drawn: a role as ever, the others by what looks are left."""
-    left = [look for look in (*OTHERS, *(ROLES[name] for name in ROLES if name not in names))]
+    free = [ROLES[name] for name in ROLES if name not in names]
+    left = [*OTHERS, *free] if "teacher" in names else [*free[:1], *OTHERS, *free[1:]]
     others = [name for name in names if name not in ROLES]
     return {name: ROLES.get(name) or left[others.index(name) % len(left)] for name in names}
 
@@ -49,7 +50,7 @@ def reliability_bars(table: Mapping[str, Sequence[float]]) -> dict[str, list[flo
 # --- the pictures ---------------------------------------------------------------------------------------------------
 
 
-def reliability_figure(table: Mapping[str, Sequence[float]], *, look: Role, height: int = 440) -> go.Figure:
+def reliability_figure(table: Mapping[str, Sequence[float]], *, look: Role, height: int = 410) -> go.Figure:
     """Bars: how often it was right at each confidence, with Wilson intervals; hatched: the gap to what it claimed.
 
     Below: which share of the images has that confidence.
@@ -75,7 +76,10 @@ def reliability_figure(table: Mapping[str, Sequence[float]], *, look: Role, heig
             go.Bar(y=bars["accuracy"], marker={"color": look.light, "opacity": 0.75}, error_y=errors, name="is right", **place),
             go.Bar(
                 y=bars["gap"], base=bars["accuracy"], name="gap", **place,
-                marker={"color": "rgba(0,0,0,0)", "line": {"color": look.light, "width": 3}, "pattern": {"shape": "/", "fgcolor": look.light, "size": 8}},
+                marker={
+                    "color": "rgba(0,0,0,0)", "line": {"color": look.light, "width": 3},
+                    "pattern": {"shape": "/", "fgcolor": look.light, "size": 8},
+                },
             ),
             go.Scatter(
                 x=[0, 100], y=[0, 100], mode="lines", line={"width": 3, "dash": "dot", "color": "#8A8F98"}, name="honest", hoverinfo="skip"
@@ -96,8 +100,8 @@ def reliability_figure(table: Mapping[str, Sequence[float]], *, look: Role, heig
 
 def _named(text: str, top: float) -> dict:
     return {
-        "text": text, "x": 0, "xref": "paper", "xanchor": "left", "xshift": -54, "y": top, "yref": "paper", "yanchor": "bottom", "yshift": 4,
-        "showarrow": False, "font": {"size": TEXT},
+        "text": text, "x": 0, "xref": "paper", "xanchor": "left", "xshift": -54, "y": top, "yref": "paper", "yanchor": "bottom",
+        "yshift": 4, "showarrow": False, "font": {"size": TEXT},
     }  # fmt: skip
 
 
@@ -120,7 +124,9 @@ def coverage_figure(curves: Mapping[str, Mapping[str, Sequence[float]]], *, heig
             go.Scatter(
                 x=x, y=y, mode="lines+markers", name=name, legendgroup=name, line={"color": look.light, "width": 4, "dash": look.dash},
                 marker={"color": look.light, "size": 11, "symbol": look.symbol, "maxdisplayed": 10},
-                hovertext=[f"{name}: {a:.2f} % of the surest {s:.0f} % ({lo:.2f} to {hi:.2f})" for s, a, lo, hi in zip(x, y, low, high, strict=True)],
+                hovertext=[
+                    f"{name}: {a:.2f} % of the surest {s:.0f} % ({b:.2f} to {t:.2f})" for s, a, b, t in zip(x, y, low, high, strict=True)
+                ],
                 hovertemplate="%{hovertext}<extra></extra>",
             )
         )  # fmt: skip
@@ -147,8 +153,14 @@ def scaling_figure(found: Mapping[str, Mapping], *, measure: str = "ece", height
             figure.add_trace(
                 go.Scatter(
                     x=[value], y=[row + shift], mode="markers", showlegend=False,
-                    marker={"color": look.light, "size": 16, "symbol": look.symbol + ("-open" if when == "before" else ""), "line": {"width": 3}},
-                    error_x={"type": "data", "symmetric": False, "array": [max(0, high - value)], "arrayminus": [max(0, value - low)], "thickness": 3, "color": look.light},
+                    marker={
+                        "color": look.light, "size": 16, "line": {"width": 3},
+                        "symbol": f"{look.symbol}-open" if when == "before" else look.symbol,
+                    },
+                    error_x={
+                        "type": "data", "symmetric": False, "array": [max(0, high - value)], "arrayminus": [max(0, value - low)],
+                        "thickness": 3, "color": look.light,
+                    },
                     hovertemplate=f"{name}, {when}: {value:.3g}{unit} ({low:.3g} to {high:.3g})<extra></extra>",
                 )
             )  # fmt: skip
@@ -156,13 +168,8 @@ def scaling_figure(found: Mapping[str, Mapping], *, measure: str = "ece", height
         height=height or 110 + 80 * len(found), font={"size": TEXT}, hoverlabel={"font": {"size": TEXT}}, template={}, hovermode="closest",
         margin={"l": 30 + 9 * max(map(len, found)), "r": 14, "t": 10, "b": 60},
     )  # fmt: skip
-    title = (
-        "calibration error (points); open: before, full: after"
-        if measure == "ece"
-        else "negative log-likelihood (nats); open: before, full: after"
-    )
-    figure.update_xaxes(title={"text": title, "standoff": 6}, rangemode="tozero")
-    figure.update_yaxes(
-        tickvals=list(range(len(found))), ticktext=list(found), range=[len(found) - 0.5, -0.5], showgrid=False, zeroline=False
-    )
+    title = "calibration error (points)" if measure == "ece" else "negative log-likelihood (nats)"
+    figure.update_xaxes(title={"text": f"{title}; open: before, full: after", "standoff": 6}, rangemode="tozero")
+    names = {"tickvals": list(range(len(found))), "ticktext": list(found)}
+    figure.update_yaxes(**names, range=[len(found) - 0.5, -0.5], showgrid=False, zeroline=False)
     return figure

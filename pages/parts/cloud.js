@@ -2,7 +2,7 @@
 // `data`: {maps: [{name, places (base64, float32 pairs in 0..1), verdicts}], labels, classes, inks, sprite, tile, columns}.
 
 const SHAPES = 4; // with 5 inks: 20 classes look different
-const HEIGHT = 460;
+const HEIGHT = 400;
 const RADIUS = 5;
 
 function floats(text) {

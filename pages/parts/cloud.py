@@ -18,7 +18,7 @@ COLUMNS = 40  # images in a row of the sprite
 
 _cloud = st.components.v2.component(
     "cloud",
-    html='<div class="cloud">\n<div class="maps"></div><div class="shown" aria-live="polite"><canvas></canvas><p></p></div></div>',
+    html='<div class="cloud">\n<div class="shown" aria-live="polite"><canvas></canvas><p></p></div><div class="maps"></div></div>',
     css=(HERE / "cloud.css").read_text(),
     js=(HERE / "cloud.js").read_text(),
 )

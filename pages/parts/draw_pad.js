@@ -92,7 +92,7 @@ class DrawPad {
       pen.lineWidth = (thickness * side) / this.data.grid;
       pen.beginPath();
       pen.moveTo(points[0][0] * side, points[0][1] * side);
-      for (const [x, y] of points.length > 1 ? points.slice(1) : points) pen.lineTo(x * side, y * side);
+      for (const [x, y] of points) pen.lineTo(x * side + 0.01, y * side); // a line of no length would leave no dot
       pen.stroke();
     }
     return pen;

@@ -41,7 +41,8 @@ export default function ({ data, parentElement }) {
       for (const [name, p] of image.bars[m]) {
         const bar = add(one, "div", "bar");
         bar.style.setProperty("--p", p);
-        add(bar, "span", "", `${name} ${percent(p)}`);
+        add(bar, "b", "", name);
+        add(bar, "span", "", percent(p));
       }
     });
   }

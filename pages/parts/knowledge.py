@@ -70,6 +70,15 @@ def shown(n: int) -> np.ndarray:
     return np.sort(np.random.default_rng(0).permutation(n)[:MAPPED])
 
 
+@st.cache_data(max_entries=64, show_spinner=False)
+def spread_difference(name: str, first: str, second: str, part: str) -> tuple[float, float, float]:
+    """The spread of `second` minus that of `first`, on the same images, with its bootstrap interval."""
+    labels = labels_of(datasets.load(name), part).numpy()
+    logits = [logits_of(name, teacher, part).double().numpy() for teacher in (first, second)]
+    difference = lambda a, b, y: analysis.class_spread(b, y) - analysis.class_spread(a, y)  # noqa: E731
+    return analysis.bootstrap_interval(difference, *logits, labels, resamples=300)
+
+
 # --- views ----------------------------------------------------------------------------------------------------------
 
 
@@ -89,12 +98,13 @@ def _percent(p: float) -> str:
 
 def show_means(found: dict[str, np.ndarray], *, class_names: tuple[str, ...], temperature: float, diagonal: bool, log: bool) -> None:
     """A heat map a teacher, on one colour scale."""
-    most = max(float(np.nanmax(np.where(np.eye(len(m), dtype=bool) & (not diagonal), -1, m))) for m in found.values())
+    coloured = np.stack([np.where(np.eye(len(m), dtype=bool) & (not diagonal), np.nan, m) for m in found.values()])
+    scale = {"least": float(np.nanmin(coloured)), "most": float(np.nanmax(coloured))}
     for number, (column, (teacher, mean)) in enumerate(zip(st.columns(len(found)), found.items(), strict=True)):
         with column:
             st.markdown(f"**{teacher}**: a row is what images of that class look like")
-            figure = knowledge.heat_map(mean, class_names, diagonal=diagonal, log=log, most=most)
-            live_chart(figure, key=f"means_{number}", height=560, revision=teacher)
+            figure = knowledge.heat_map(mean, class_names, diagonal=diagonal, log=log, **scale)
+            live_chart(figure, key=f"means_{number}", height=440, revision=teacher)
             st.markdown(in_words(mean, class_names, temperature))
 
 
@@ -106,7 +116,7 @@ def show_graph(found: dict[str, np.ndarray], order: list[int], *, class_names: t
             st.markdown(f"**{teacher}**: the thickest line of all is {_percent(widest)}")
             colour = list(looks(["teacher", "another"]).values())[number].light
             figure = knowledge.looks_like(mean, class_names, order=order, most=doubts, widest=widest, colour=colour)
-            live_chart(figure, key=f"graph_{number}", height=560, revision=teacher)
+            live_chart(figure, key=f"graph_{number}", height=440, revision=teacher)
             st.markdown(in_words(mean, class_names, temperature))
 
 
@@ -139,12 +149,13 @@ def show_spread(name: str, chosen: list[str], part: str) -> None:
     n = len(indices(datasets.load(name), part))
     ending = ""
     if len(found) == 2:
-        (first, (_, low0, high0)), (second, (_, low1, high1)) = found.items()
-        if high0 < low1 or high1 < low0:
-            tighter = first if high0 < low1 else second
-            ending = f" The clusters of **{tighter}** are tighter: its logits tell less of how one image differs from another of its class."
+        value, low, high = spread_difference(name, *chosen, part)
+        told += f"; difference {value:+.3f} ({low:+.3f} to {high:+.3f})".replace("-", "\u2212")
+        if low <= 0 <= high:
+            ending = " Zero is inside the interval: these images show no difference."
         else:
-            ending = " The intervals overlap: these images show no difference."
+            tighter = chosen[0] if value > 0 else chosen[1]
+            ending = f" The clusters of **{tighter}** are tighter: its logits tell less of how one image differs from another of its class."
     st.markdown(f"Spread within classes over the distance between classes, on all {n:,} images: {told}.{ending}")
 
 

@@ -5,28 +5,25 @@ from __future__ import annotations
 import streamlit as st
 
 
-def from_link(page: str, usual: dict[str, object]) -> bool:
-    """Put this page's choices (`st.session_state["<page>_<name>"]`) to what the address says, where it says something new.
+def from_link(page: str, usual: dict[str, object]) -> None:
+    """Put this page's choices (`st.session_state["<page>_<name>"]`) to what the address says. Call it when the page is entered only:
 
-    What the address does not name stays as the session has it, and begins as `usual`. Says whether anything was put.
+    a message of the browser carries the address as it was when it was sent, and the page may have written another since.
+    What the address does not name stays as the session has it, and begins as `usual`.
     """
-    told = {name: st.query_params[name] for name in usual if name in st.query_params}
     for name, value in usual.items():
         st.session_state.setdefault(f"{page}_{name}", value)
-    if not told or told == st.session_state.get(f"{page}_link"):
-        return False
-    for name, text in told.items():
-        try:
-            st.session_state[f"{page}_{name}"] = type(usual[name])(text)
-        except ValueError:
-            st.toast(f"The link says {name}={text[:40]}, which means nothing here.", icon=":material/link_off:")
-    return True
+        if name in st.query_params:
+            text = st.query_params[name]
+            try:
+                st.session_state[f"{page}_{name}"] = type(value)(text)
+            except ValueError:
+                st.toast(f"The link says {name}={text[:40]}, which means nothing here.", icon=":material/link_off:")
 
 
-def to_link(page: str, choices: dict[str, object]) -> None:
+def to_link(choices: dict[str, object]) -> None:
     """Write the choices into the address; an empty one is left out."""
     told = {name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in choices.items() if value not in ("", None)}
-    st.session_state[f"{page}_link"] = told
     if st.query_params.to_dict() != told:
         st.query_params.from_dict(told)
 

@@ -71,7 +71,7 @@ def show_reliability(members: Members, labels: Tensor) -> None:
             error = analysis.expected_calibration_error(logits, labels)
             st.markdown(f"**{name}**: ECE {100 * error:.2f} points")
             figure = reliability_figure(analysis.reliability(logits, labels), look=drawn[name])
-            live_chart(figure, key=f"reliability_{number}", height=440, revision=name)
+            live_chart(figure, key=f"reliability_{number}", height=410, revision=name)
     st.markdown("Filled: how often it was right; hatched: the gap to what it claimed. On the dotted line confidence is honest.")
     rows = []
     for name, logits in members.items():
