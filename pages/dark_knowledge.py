@@ -45,7 +45,7 @@ with st.sidebar:
         help=f"Of more than {knowledge.MOST:,} training images, {knowledge.MOST:,} drawn by seed 0.", **kept,
     )  # fmt: skip
     if state["dark_T"] not in TEMPERATURES:
-        st.toast(f"T = {state['dark_T']:g} is not on the slider; choose from 0.5 to 30.", icon=":material/link_off:")
+        st.toast("The link's T is not on the slider; choose one from 0.5 to 30.", icon=":material/link_off:")
         state["dark_T"] = USUAL["T"]
     temperature = st.select_slider("Temperature T", TEMPERATURES, key="dark_T", **kept)
 

@@ -21,8 +21,8 @@ NOBODY = "nobody: the teacher alone"
 set_up("Draw")
 
 state = st.session_state
-if "draw_bars" not in state:  # the page is entered, for the first time or again
-    from_link("draw", {"dataset": "", "teacher": "", "run": "", "T": 1.0})
+usual = {"dataset": "", "teacher": "", "run": "", "T": 1.0}
+if from_link("draw", usual) or "draw_bars" not in state:  # also when the page was left and is opened again
     state["draw_given"] = within_slider(state["draw_T"])
 
 here = {name: found for name, found in networks.teachers_here().items() if name in ("mnist", "digits")}
@@ -80,7 +80,7 @@ def answer() -> None:
         )
     state["draw_T"] = chosen.temperature
     run = {"run": run_id} if run_id in runs else {}
-    to_link({"dataset": name, "teacher": teacher_name, **run, "T": chosen.temperature})
+    to_link("draw", {"dataset": name, "teacher": teacher_name, **run, "T": chosen.temperature})
 
 
 assert dataset.image_shape[1] in BOXES

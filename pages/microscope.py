@@ -21,8 +21,8 @@ NOBODY, ANY, MINE = "nobody", "all", "drawing"
 set_up("Microscope")
 
 state = st.session_state
-if "microscope_bars" not in state:  # the page is entered, for the first time or again
-    from_link("microscope", {"dataset": "", "teacher": "", "run": NOBODY, "beside": "student", "image": "", "T": 4.0})
+usual = {"dataset": "", "teacher": "", "run": NOBODY, "beside": "student", "image": "", "T": 4.0}
+if from_link("microscope", usual) or "microscope_bars" not in state:  # also when the page was left and is opened again
     state["microscope_given"] = within_slider(state["microscope_T"])
 
 here = networks.teachers_here()
@@ -122,6 +122,6 @@ with bars:
     )
 state["microscope_T"] = chosen.temperature
 run = {"run": run_id, "beside": beside} if run_id in runs else {}
-to_link({"dataset": name, "teacher": teacher_name, **run, "image": image, "T": chosen.temperature})
+to_link("microscope", {"dataset": name, "teacher": teacher_name, **run, "image": image, "T": chosen.temperature})
 with st.expander("The functions at work"):
     show_source(soften, soft_loss)

@@ -8,7 +8,7 @@ import streamlit as st
 from distill_core.experiment import Experiment
 from distill_core.figures.curves import bands, compare_figure
 from pages.parts import race
-from pages.parts.lab import engine, owner, set_up, store
+from pages.parts.lab import engine, link, owner, set_up, store
 from pages.parts.live_chart import live_chart
 
 set_up("Runs")
@@ -20,7 +20,7 @@ wanted = status.selectbox("Status", ["all", "finished", "running", "queued", "pa
 runs = store().list(text=text, status="" if wanted == "all" else wanted)
 if not runs:
     st.markdown("No run is here yet: start one on the race page." if not text and wanted == "all" else "No run fits; clear the search.")
-    st.page_link("pages/race.py", label="To the race", icon=":material/sprint:")
+    link("pages/race.py", "To the race", icon="sprint")
     st.stop()
 
 
@@ -55,7 +55,7 @@ if not picked:
 
 with st.container(horizontal=True):
     if len(picked) == 1:
-        st.page_link("pages/race.py", label="Open", icon=":material/open_in_new:", query_params={"run": picked[0].id})
+        link("pages/race.py", "Open", icon="open_in_new", run=picked[0].id)
     told = pd.DataFrame([{"run": run.id, **record} for run in picked for record in store().records(run.id)])
     st.download_button("CSV", told.to_csv(index=False), file_name="runs.csv", mime="text/csv", icon=":material/download:", key="csv")
     deletable = [run for run in picked if engine().may_control(run.id, owner=owner())]

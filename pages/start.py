@@ -5,7 +5,7 @@ import json
 import streamlit as st
 
 from distill_core.places import WEIGHTS
-from pages.parts.lab import set_up
+from pages.parts.lab import link, set_up
 from pages.parts.soft_targets import soft_targets
 
 set_up("Start")
@@ -45,4 +45,4 @@ with race:
             st.session_state["first_run"] = races.start(preset.experiments(), title=preset.title)
         if run_id := st.session_state.get("first_run"):
             races.follow(run_id, key="first", panels=("test_accuracy",))
-            st.page_link("pages/race.py", label="Change something and race again", icon=":material/tune:", query_params={"run": run_id})
+            link("pages/race.py", "Change something and race again", icon="tune", run=run_id)

@@ -58,6 +58,35 @@ def new_page(browser):
         context.close()
 
 
+@pytest.fixture
+def watched(browser, new_page):
+    """Opens pages as `new_page` does; at the end none of them may have complained, or asked any other server."""
+    contexts, complaints, strangers = [], [], set()
+
+    def hear(message):
+        place = message.location.get("url", "")
+        if message.type == "error" and "/_stcore/" not in place:  # under a deep link Streamlit looks for its server in two places
+            complaints.append(f"{message.text} ({place})")
+
+    def see(request):
+        if not request.url.startswith(("http://127.0.0.1:", "data:", "blob:")):
+            strangers.add(request.url)
+
+    def open_page(address, *, context=None, **options):
+        if context is None:
+            context = browser.new_context(**{"viewport": {"width": 1280, "height": 720}, **options})
+            contexts.append(context)
+            context.on("console", hear)
+            context.on("weberror", lambda error: complaints.append(str(error.error)))
+            context.on("request", see)
+        return new_page(address, context=context)
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == [] and strangers == set()
+
+
 @pytest.fixture(scope="module")
 def serve(tmp_path_factory):
     """Serves a Streamlit script (its text, or the path of one) with the repository's settings; gives its address."""

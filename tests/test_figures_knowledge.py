@@ -156,4 +156,4 @@ def test_everything_reads_across_a_room():
     for figure in figures:
         sizes, lines = texts_and_lines(figure)
         assert sizes and min(sizes) >= 16
-        assert all(width >= 3 for width in lines), lines
+        assert all(width >= 3 or width == 0 for width in lines), lines

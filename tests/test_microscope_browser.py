@@ -237,6 +237,7 @@ def test_t_and_image_are_still_there_after_another_page(app, new_page):
     page.locator(f"{BARS} input[type=range]").focus()
     page.keyboard.press("ArrowRight")
     page.wait_for_function("() => new URL(location).searchParams.get('T') === '7.1'")
+    settled(page)
     page.get_by_role("link", name="Start").click()
     page.get_by_role("button", name="Start the race").wait_for()
     page.get_by_role("link", name="Microscope").click()

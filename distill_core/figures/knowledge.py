@@ -151,7 +151,7 @@ def heat_map(
     longest = max(len(name) for name in names)
     ticks = {"type": "category", "showgrid": False, "tickfont": {"size": TEXT}, "ticks": ""}
     figure.update_layout(
-        height=height, font={"size": TEXT}, hoverlabel={"font": {"size": TEXT}}, template={},
+        height=height, font={"size": TEXT}, hoverlabel={"font": {"size": TEXT}}, template=None,
         margin={"l": 14 + 9 * min(longest, 12), "r": 8, "t": 20 + (24 if longest <= 2 else 9 * min(longest, 12)), "b": 56},
     )  # fmt: skip
     figure.update_xaxes(**ticks, side="top", tickangle=0 if longest <= 2 else -90)
@@ -181,7 +181,10 @@ def looks_like(
         figure.add_trace(
             go.Scatter(
                 x=line[:, 0], y=line[:, 1], mode="lines+markers", line={"color": colour, "width": width, "simplify": False},
-                marker={"symbol": "triangle-up", "size": [0] * (len(line) - 1) + [14 + width], "angle": heading, "color": colour},
+                marker={
+                    "symbol": "triangle-up", "size": [0] * (len(line) - 1) + [14 + width], "angle": heading, "color": colour,
+                    "opacity": 1, "line": {"color": colour, "width": 0},
+                },
                 hoverinfo="skip", showlegend=False,
             )
         )  # fmt: skip
@@ -205,7 +208,7 @@ def looks_like(
     side = 1.2 if max(map(len, names)) <= 2 else 1.7
     figure.update_layout(
         height=height, font={"size": TEXT}, hoverlabel={"font": {"size": TEXT}}, margin={"l": 4, "r": 4, "t": 4, "b": 4},
-        hovermode="closest", template={},
+        hovermode="closest", template=None,
     )  # fmt: skip
     figure.update_xaxes(visible=False, range=[-side, side])
     figure.update_yaxes(visible=False, range=[-1.2, 1.2], scaleanchor="x")

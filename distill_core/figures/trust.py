@@ -88,7 +88,7 @@ def reliability_figure(table: Mapping[str, Sequence[float]], *, look: Role, heig
         ]
     )  # fmt: skip
     figure.update_layout(
-        height=height, barmode="overlay", showlegend=False, font={"size": TEXT}, hoverlabel={"font": {"size": TEXT}}, template={},
+        height=height, barmode="overlay", showlegend=False, font={"size": TEXT}, hoverlabel={"font": {"size": TEXT}}, template=None,
         margin={"l": 62, "r": 10, "t": 30, "b": 52, "autoexpand": False},
         xaxis={"range": [0, 100], "title": {"text": "says (%)", "standoff": 6}, "anchor": "y2", "dtick": 25},
         yaxis={"range": [0, 100], "domain": [0.28, 1], "dtick": 25},
@@ -131,8 +131,9 @@ def coverage_figure(curves: Mapping[str, Mapping[str, Sequence[float]]], *, heig
             )
         )  # fmt: skip
     bottom = max(0.0, least - max(1.0, 0.3 * (100 - least)))
+    figure.data = [*figure.data[::2], *figure.data[1::2]]  # the bands behind all lines
     figure.update_layout(
-        height=height, font={"size": TEXT}, hoverlabel={"font": {"size": TEXT}}, margin={"l": 62, "r": 14, "t": 30, "b": 92}, template={},
+        height=height, font={"size": TEXT}, hoverlabel={"font": {"size": TEXT}}, margin={"l": 62, "r": 14, "t": 30, "b": 92}, template=None,
         hovermode="closest", legend={"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom", "font": {"size": TEXT}},
         annotations=[_named("of these, right (%)", 1.0)],
     )  # fmt: skip
@@ -154,18 +155,19 @@ def scaling_figure(found: Mapping[str, Mapping], *, measure: str = "ece", height
                 go.Scatter(
                     x=[value], y=[row + shift], mode="markers", showlegend=False,
                     marker={
-                        "color": look.light, "size": 16, "line": {"width": 3},
+                        "color": look.light, "size": 16,
+                        "line": {"width": 3, "color": look.light},
                         "symbol": f"{look.symbol}-open" if when == "before" else look.symbol,
                     },
                     error_x={
-                        "type": "data", "symmetric": False, "array": [max(0, high - value)], "arrayminus": [max(0, value - low)],
-                        "thickness": 3, "color": look.light,
+                        "type": "data", "symmetric": False, "thickness": 3, "color": look.light,
+                        "array": [max(0, high - value)], "arrayminus": [max(0, value - low)],
                     },
                     hovertemplate=f"{name}, {when}: {value:.3g}{unit} ({low:.3g} to {high:.3g})<extra></extra>",
                 )
             )  # fmt: skip
     figure.update_layout(
-        height=height or 110 + 80 * len(found), font={"size": TEXT}, hoverlabel={"font": {"size": TEXT}}, template={}, hovermode="closest",
+        height=height or 110 + 80 * len(found), font={"size": TEXT}, hoverlabel={"font": {"size": TEXT}}, template=None, hovermode="closest",
         margin={"l": 30 + 9 * max(map(len, found)), "r": 14, "t": 10, "b": 60},
     )  # fmt: skip
     title = "calibration error (points)" if measure == "ece" else "negative log-likelihood (nats)"

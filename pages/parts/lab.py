@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 import time
 
 import streamlit as st
+from streamlit.errors import StreamlitPageNotFoundError
 from streamlit.runtime.pages_manager import PagesManager
 
 from distill_core import places
@@ -60,16 +62,26 @@ def _go_through_app(page: str) -> None:
     st.switch_page(here, query_params={name: st.query_params.get_all(name) for name in st.query_params})
 
 
+def link(page: str, label: str, *, icon: str, **query: str) -> None:
+    """A link to another page; none where this page was opened by itself, without app.py."""
+    with contextlib.suppress(StreamlitPageNotFoundError):
+        st.page_link(page, label=label, icon=f":material/{icon}:", query_params=query)
+
+
 def owner() -> str:
     """The token of this browser, with which its runs can be stopped; empty until the browser has told it."""
     return st.session_state.get("owner", "")
 
 
-def pace() -> float:
-    """Seconds between two looks at a race: at once for one who learns alone, gentler with a whole class."""
+def pace(spent: float = 0.0) -> float:
+    """Seconds between two looks at a race: at once for one who learns alone, gentler with a whole class or a busy machine.
+
+    `spent` is what the last look took; looking may take a quarter of the time.
+    """
     session = st.session_state.setdefault("session", secrets.token_hex(8))
+    slow = st.session_state["slow"] = max(spent, 0.8 * st.session_state.get("slow", 0.0))
     now = time.monotonic()
     WATCHING[session] = now
     for gone in [key for key, seen in list(WATCHING.items()) if now - seen > 5]:
         WATCHING.pop(gone, None)
-    return min(1.0, max(0.1, len(WATCHING) / 30))
+    return min(2.0, max(0.1, 4 * slow, len(WATCHING) / 30))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import threading
+import time
 from collections.abc import Sequence
 
 import streamlit as st
@@ -84,20 +86,26 @@ def follow(run_id: str, *, key: str, panels: Sequence[str] = tuple(HEIGHTS)) -> 
     if run is None:
         st.warning("This run is not here: it was deleted, or it belongs to another server. Start a new one.")
         return None
-    st.fragment(_look, run_every=pace() if run.active else None)(run_id, key, tuple(panels), (run.active, run.status))
+    every = pace() if run.active else None
+    st.fragment(_look, run_every=every)(run_id, key, tuple(panels), (run.active, run.status), every)
     return run
 
 
-def _look(run_id: str, key: str, panels: tuple[str, ...], before: tuple[bool, str]) -> None:
-    run = store().get(run_id)
+def _look(run_id: str, key: str, panels: tuple[str, ...], before: tuple[bool, str], every: float | None) -> None:
+    began, run = time.perf_counter(), store().get(run_id)
     if run is None or (run.active, run.active or run.status) != (before[0], before[0] or before[1]):
         st.rerun()  # once, when the race ends: the page around it changes too
-    if run.active:
-        pace()
+    _draw(run, key, panels)
+    if every and pace(time.perf_counter() - began) > 2 * every:
+        st.rerun()  # a page that looks more often than it can draw would only keep the machine from training
+
+
+def _draw(run: Run, key: str, panels: tuple[str, ...]) -> None:
+    """How the race stands, its curves, and its verdict once there is one."""
     _say_how_it_stands(run)
-    figures = _figures(run_id, store().version(run_id), panels)
-    revision = f"{run_id} {run.resets} {run.active}"
-    results = store().results(run_id)
+    figures = _figures(run.id, store().version(run.id), panels)
+    revision = f"{run.id} {run.resets} {run.active}"
+    results = store().results(run.id)
     for row in ROWS:
         shown = [panel for panel in row if panel in panels]
         for column, panel in zip(st.columns(len(shown)) if shown else [], shown, strict=True):
@@ -110,11 +118,24 @@ def _look(run_id: str, key: str, panels: tuple[str, ...], before: tuple[bool, st
 @st.cache_data(max_entries=256, show_spinner=False)
 def _figures(run_id: str, version: tuple, panels: tuple[str, ...]) -> dict[str, dict]:
     """The figures of a run as it stands at `version`: drawn once, however many look."""
-    run, curves = store().get(run_id), bands(store().records(run_id))
+    run, curves = store().get(run_id), bands(_told(run_id, version[1]))
     results = store().results(run_id)
     teacher = results[0]["teacher"]["test_accuracy"] if results else None
     common = {"teacher_accuracy": teacher, "epochs": run.epochs, "accuracy_from": _worth_seeing(results)}
     return {panel: race_figure(curves, fields=(panel,), height=HEIGHTS[panel], **common).to_dict() for panel in panels}
+
+
+def _told(run_id: str, resets: int) -> list[dict]:
+    """All records of a run since it was last reset; only what is new is read from the store."""
+    records, lock = _read(run_id, resets)
+    with lock:
+        records += store().records(run_id, after=records[-1]["row"] if records else 0)
+        return list(records)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _read(run_id: str, resets: int) -> tuple[list[dict], threading.Lock]:
+    return [], threading.Lock()
 
 
 def _worth_seeing(results: Sequence[dict]) -> float:

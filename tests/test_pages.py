@@ -1,0 +1,306 @@
+"""Every page: opened alone, through app.py, and by its address on a server that nobody has visited yet."""
+
+import re
+import sqlite3
+from dataclasses import asdict, replace
+
+import pytest
+from browser_fixtures import ROOT
+from playwright.sync_api import expect
+from streamlit.testing.v1 import AppTest
+
+from distill_core.cohort import Cohort
+from distill_core.experiment import Experiment
+from distill_core.runs.engine import Engine, run_key
+from distill_core.runs.store import Store
+from pages.parts import controls, lab
+
+PAGES = sorted(path.stem for path in (ROOT / "pages").glob("*.py") if path.stem != "__init__")
+NOT_FOR_PEOPLE = re.compile(r"\b(None|nan|NaN|undefined|NaT)\b|Traceback")
+
+
+@pytest.fixture
+def alone(home, monkeypatch):
+    """`alone(page)`: a page (or app.py) run without a browser, in a lab of this test alone whose runs wait in the queue."""
+    monkeypatch.setattr(Engine, "start", lambda engine: engine)
+    caches = (lab.store, lab.engine)
+    for cache in caches:
+        cache.clear()
+
+    def page(name, *, link=None):
+        script = ROOT / "app.py" if name == "app" else ROOT / "pages" / f"{name}.py"
+        app = AppTest.from_file(str(script), default_timeout=90)
+        for field, value in (link or {}).items():
+            app.query_params[field] = value
+        return app
+
+    yield page
+    for cache in caches:
+        cache.clear()
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A race over two seeds: its experiments, what it told, and what it left behind."""
+    experiments = [Experiment(images=100, epochs=3, seed=seed) for seed in (0, 1)]
+    cohort = Cohort(experiments, device="cpu")
+    told = [record for step in cohort.steps() for record in step]
+    return experiments, told, cohort.artefacts()
+
+
+@pytest.fixture
+def finished(trained, home):
+    """`finished()` puts the race on the shelf of this test's lab, as the engine would; returns its id."""
+
+    def put(**changes):
+        experiments, told, artefacts = trained
+        experiments = [replace(experiment, **changes) for experiment in experiments]
+        store = Store(home / "lab.sqlite")
+        texts = [experiment.to_json() for experiment in experiments]
+        run_id = store.create(texts, key=run_key(experiments), epochs=experiments[0].epochs)
+        for name, blob in artefacts.items():
+            store.write_artefact(run_id, name, blob)
+        store.append(run_id, told, epoch=float(experiments[0].epochs), seconds=1.5)
+        store.set_status(run_id, "finished")
+        return run_id
+
+    return put
+
+
+def words(app):
+    """All that the page shows as text: labels, values, tables; the source of functions apart."""
+    return [text for part in (app.main, app.sidebar) for text in _words(part)]
+
+
+def _words(element):
+    kind = element.type
+    if children := getattr(element, "children", {}):
+        if not (kind == "expander" and element.label.startswith("The function")):
+            for child in children.values():
+                yield from _words(child)
+    elif kind in ("arrow_data_frame", "table"):
+        yield from map(str, [*element.value.columns, *element.value.to_numpy().ravel().tolist()])
+    elif kind in ("markdown", "caption", "title", "header", "subheader", "latex", "error", "warning", "info", "success", "toast"):
+        yield str(element.value)
+    elif kind in ("selectbox", "multiselect", "radio", "select_slider", "button_group"):
+        yield from (element.label, *map(str, element.options))
+    elif kind in ("button", "metric", "number_input", "slider", "text_input", "checkbox", "toggle"):
+        yield element.label
+
+
+def one_sentence(text):
+    return "\n" not in text and 20 < len(text) < 400 and "Traceback" not in text
+
+
+# --- each page, alone and through app.py ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_opens_alone(alone, name):
+    app = alone(name).run()
+    assert not app.exception and not app.error
+    assert len(app.main) > 1
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_opens_alone_where_runs_are(alone, finished, name):
+    run_id = finished()
+    app = alone(name, link={"run": run_id} if name != "runs" else None).run()
+    assert not app.exception and not app.error
+    assert [text for text in words(app) if NOT_FOR_PEOPLE.search(text)] == []
+
+
+def test_every_page_opens_through_app(alone, finished):
+    finished()
+    app = alone("app").run()
+    for name in PAGES:
+        app.switch_page(f"pages/{name}.py").run()
+        assert not app.exception and not app.error, name
+        assert [text for text in words(app) if NOT_FOR_PEOPLE.search(text)] == [], name
+
+
+def test_app_lists_every_page():
+    listed = re.findall(r"pages/(\w+)\.py", (ROOT / "app.py").read_text())
+    assert sorted(listed) == PAGES
+
+
+# --- choices --------------------------------------------------------------------------------------------------------
+
+CHOICES = {
+    "plain": {"images": 300, "temperature": 8.0, "alpha": 0.5, "seeds": 3},
+    "everything": {
+        "images": 500, "hide_classes": [3, 7], "label_noise": 0.2, "teacher": "cnn-32", "student": "cnn-4", "temperature": 1.5,
+        "alpha": 0.25, "epochs": 7, "batch_size": 64, "learning_rate": 0.03, "optimizer": "sgd", "schedule": "constant", "seeds": 2,
+    },
+    "all images, one seed": {"images": 0, "alpha": 0.0, "student": "linear", "seeds": 1},
+    "another set": {"dataset": "fashion-mnist", "images": 10_000, "epochs": 2, "batch_size": 256, "seeds": 4},
+}  # fmt: skip
+
+
+def expected(choices):
+    fields = {**asdict(controls.START), **choices}
+    seeds = fields.pop("seeds")
+    return [Experiment(**{**fields, "hide_classes": tuple(fields["hide_classes"]), "seed": seed}) for seed in range(seeds)]
+
+
+def queued(run_id):
+    return [Experiment.from_json(text) for text in lab.store().get(run_id).experiments]
+
+
+def choose(app, choices):
+    for field, value in choices.items():
+        widget = next(w for kind in (app.selectbox, app.select_slider, app.slider, app.number_input, app.multiselect) for w in kind
+                      if w.key == field)  # fmt: skip
+        widget.set_value(value).run()
+        assert not app.exception, field
+
+
+@pytest.mark.parametrize("choices", CHOICES.values(), ids=CHOICES)
+def test_choices_give_the_experiments_they_say_and_a_link_that_restores_them(alone, choices):
+    app = alone("race").run()
+    choose(app, choices)
+    app.button(key="train").click().run()
+    assert not app.exception and not app.error
+    (run_id,) = app.query_params["run"]
+    assert queued(run_id) == expected(choices)
+
+    link = {name: values for name, values in app.query_params.items() if name != "run"}
+    again = alone("race", link=link).run()
+    again.button(key="train").click().run()
+    assert again.query_params["run"] == [run_id]  # the same experiments join the run that waits
+
+    reopened = alone("race", link={"run": run_id}).run()  # the id alone restores every choice
+    assert reopened.session_state["seeds"] == choices["seeds"]
+    assert {name: reopened.session_state[name] for name in choices} == choices
+
+
+def test_a_preset_gives_its_own_experiments(alone):
+    from distill_core.presets import PRESETS
+
+    app = alone("race").run()
+    for name, preset in PRESETS.items():
+        app.button(key=f"preset_{name}").click().run()
+        assert not app.exception
+        app.button(key="train").click().run()
+        (run_id,) = app.query_params["run"]
+        assert queued(run_id) == preset.experiments(), name
+        app.button(key="stop").click().run()
+
+
+# --- links that cannot be -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("link", "named"),
+    [
+        ({"temperature": "0", "alpha": "7", "dataset": "nope", "epochs": "1000000000"}, "nope"),
+        ({"temperature": "0"}, "temperature 0.0"),
+        ({"temperature": "nan"}, "temperature nan"),
+        ({"temperature": "warm"}, "temperature 'warm'"),
+        ({"alpha": "7"}, "alpha 7.0"),
+        ({"epochs": "1000000000"}, "epochs 1000000000"),
+        ({"epochs": "many"}, "epochs 'many'"),
+        ({"images": "99999"}, "images 99999"),
+        ({"student": "mlp-99999x99"}, "student"),
+        ({"hide_classes": "three"}, "hide_classes 'three'"),
+        ({"hide_classes": "12"}, "hide_classes 12"),
+        ({"seeds": "1000"}, "seeds 1000"),
+        ({"seeds": "x"}, "seeds 'x'"),
+        ({"dataset": "/etc/passwd.zip"}, "passwd.zip"),
+        ({"learning_rate": "1e999"}, "learning_rate"),
+    ],
+    ids=str,
+)
+def test_a_link_that_cannot_be_run_is_said_once_and_the_page_goes_on(alone, link, named):
+    app = alone("race", link=link).run()
+    assert not app.exception
+    said = [message.value for message in [*app.toast, *app.error]]
+    assert len(said) == 1 and one_sentence(said[0]) and named in said[0], said
+    assert not app.button(key="train").disabled
+    app.button(key="train").click().run()
+    (run_id,) = app.query_params["run"]
+    assert queued(run_id) == expected({"seeds": 5})
+
+
+def test_a_link_to_a_run_that_is_not_here_says_so_and_the_page_goes_on(alone):
+    app = alone("race", link={"run": "0123456789ab"}).run()
+    assert not app.exception and not app.button(key="train").disabled
+
+
+# --- a lab that cannot be used --------------------------------------------------------------------------------------
+
+
+def newer(home):
+    home.mkdir()
+    with sqlite3.connect(home / "lab.sqlite") as database:
+        database.execute("PRAGMA user_version = 999")
+    return "written by a newer Distill Lab"
+
+
+def no_database(home):
+    home.mkdir()
+    (home / "lab.sqlite").write_bytes(b"this is no database " * 500)
+    return "no database of the lab"
+
+
+def unwritable(home):
+    home.write_text("a file stands where the folder should be")
+    return "cannot be written; make it writable, or set DISTILL_HOME to another folder"
+
+
+@pytest.mark.parametrize("harm", [newer, no_database, unwritable])
+@pytest.mark.parametrize("name", PAGES)
+def test_a_lab_that_cannot_be_used_is_one_sentence_on_every_page(alone, home, name, harm):
+    sentence = harm(home)
+    app = alone(name).run()
+    assert not app.exception
+    (error,) = app.error
+    assert sentence in error.value and one_sentence(error.value)
+
+
+# --- by address, on a fresh server ----------------------------------------------------------------------------------
+
+TOO_SMALL = """() => {
+    const found = [];
+    const walk = (root) => {
+        for (const element of root.querySelectorAll('*')) {
+            if (element.shadowRoot) walk(element.shadowRoot);
+            const text = [...element.childNodes].filter((node) => node.nodeType === 3).map((node) => node.data.trim()).join('');
+            if (!text || element.closest('[data-testid=stIconMaterial], style, script, .katex-mathml') || !element.checkVisibility()) continue;
+            const size = parseFloat(getComputedStyle(element).fontSize);
+            if (size < 16 && !element.closest('.katex')) found.push(`${size} px: ${element.tagName} ${text.slice(0, 40)}`);
+        }
+    };
+    walk(document.querySelector('[data-testid=stApp]'));
+    return found;
+}"""
+SIDEWAYS = "document.scrollingElement.scrollWidth - document.scrollingElement.clientWidth"
+INSIDE = """() => {
+    const main = document.querySelector('[data-testid=stMain]');
+    return main.scrollWidth - main.clientWidth;
+}"""
+
+
+def settled(page):
+    expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_attached(timeout=90_000)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_first_visit_to_a_server_may_be_a_deep_link(serve, watched, tmp_path, name):
+    address = serve(ROOT / "app.py", DISTILL_HOME=str(tmp_path / "home"))
+    page = watched(f"{address}/{'' if name == 'start' else name}")
+    navigation = page.get_by_role("link", name="Runs", exact=True)
+    expect(navigation).to_be_visible(timeout=90_000)
+    title = name.replace("_", " ").capitalize()
+    expect(page).to_have_title(f"{title} · Distill Lab", timeout=90_000)
+    expect(page.locator("[data-testid=stMain] [data-testid=stElementContainer]").nth(2)).to_be_attached(timeout=90_000)
+    settled(page)
+    shown = page.locator("[data-testid=stMain]").inner_text()
+    assert not NOT_FOR_PEOPLE.search(shown) and page.locator("[data-testid=stException], [data-testid=stAlertContentError]").count() == 0
+    assert page.evaluate(TOO_SMALL) == []
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_function(f"() => {SIDEWAYS} <= 1 && ({INSIDE})() <= 1", timeout=20_000)
+    page.set_viewport_size({"width": 1280, "height": 720})
+    navigation.click()
+    expect(page).to_have_url(re.compile("/runs"), timeout=30_000)
+    expect(page.get_by_role("heading", name="Runs")).to_be_visible(timeout=30_000)

@@ -1,0 +1,211 @@
+"""What a learner sees of a race: a real server, real workers, a real browser."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from distill_core.datasets import DATASETS
+
+ROOT = Path(__file__).resolve().parent.parent
+BUSY = 120_000  # ms: a machine that runs other things, too
+FIRST = "document.querySelector('.st-key-race_test_accuracy .js-plotly-plot').data.find(t => t.uid === 'student test_accuracy').y[0]"
+LONG = "epochs=400&batch_size=16&images=500&seeds=5"  # a race of many seconds on any machine
+
+
+@pytest.fixture(scope="module")
+def lab(serve, tmp_path_factory):
+    """A server on a home of its own; gives its address and that home."""
+    home = tmp_path_factory.mktemp("home")
+    return serve(ROOT / "app.py", DISTILL_HOME=str(home)), home
+
+
+def press(page, name):
+    page.locator(".stButton, .stDownloadButton").get_by_role("button", name=re.compile(name)).click(timeout=BUSY)
+
+
+def points(page, key="race_test_accuracy"):
+    """How many points the student's painted curve has."""
+    return page.evaluate(
+        """key => { const plot = document.querySelector(`.st-key-${key} .js-plotly-plot`);
+        const line = plot?.data?.find(trace => trace.uid === 'student test_accuracy'); return line?.x?.length ?? 0; }""",
+        key,
+    )
+
+
+def until(condition, seconds=BUSY / 1000):
+    """Wait until `condition()` holds."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.05)
+    return found
+
+
+def finished(page):
+    expect(page.get_by_text("finished:").first).to_be_visible(timeout=BUSY)
+
+
+def epoch(page):
+    """The epoch in the line that says how the race stands."""
+    said = page.get_by_text(re.compile(r"epoch [\d.]+ of")).first.inner_text(timeout=BUSY)
+    return float(re.search(r"epoch ([\d.]+) of", said).group(1))
+
+
+def test_one_press_on_the_first_page_gives_a_race_and_its_result_in_words(lab, new_page):
+    page = new_page(lab[0])
+    shown = page.locator(".soft-targets .shown")
+    first = shown.inner_text()
+    until(lambda: shown.inner_text() != first)  # it moves by itself
+    press(page, "Start the race")
+    grown = until(lambda: points(page, "first_test_accuracy"))
+    finished(page)
+    assert points(page, "first_test_accuracy") >= grown and points(page, "first_test_accuracy") == 101
+    sentence = page.locator("[data-testid='stAlert']").first
+    expect(sentence).to_contain_text("Over 10 seeds, 359 test images")
+    expect(sentence).to_contain_text(re.compile(r"95 % interval \+\d\.\d to \+\d\.\d"))
+    page.get_by_role("link", name=re.compile("Change something")).click()
+    finished(page)
+    expect(page).to_have_url(re.compile("run="))
+
+
+def test_a_race_grows_is_zoomed_reloaded_stopped_and_begun_again(lab, new_page):
+    data = "mnist" if DATASETS["mnist"].is_here() else "digits"
+    page = new_page(f"{lab[0]}/race?dataset={data}&{LONG}")
+    button = page.locator(".st-key-train button")
+    expect(button).to_be_enabled(timeout=BUSY)
+    button.click()
+    few = until(lambda: points(page))
+    until(lambda: points(page) > few)
+
+    box = page.locator(".st-key-race_test_accuracy .nsewdrag").first.bounding_box()
+    page.mouse.move(box["x"] + 60, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 260, box["y"] + 160, steps=6)
+    page.mouse.up()
+    axis = "() => document.querySelector('.st-key-race_test_accuracy .js-plotly-plot').layout.xaxis.range.map(Number)"
+    zoomed = page.evaluate(axis)
+    assert zoomed[1] - zoomed[0] < 390
+    before = points(page)
+    until(lambda: points(page) > before)
+    assert page.evaluate(axis) == zoomed
+    assert page.locator(".st-key-race_test_accuracy .live-chart").get_attribute("data-mounts") == "1"
+
+    page.reload()
+    reached = epoch(page)
+    until(lambda: epoch(page) > reached)  # it went on without us
+
+    pressed = time.monotonic()
+    press(page, "Stop")
+    expect(page.get_by_text("stopped").first).to_be_visible(timeout=BUSY)
+    print(f"Stop shown after {time.monotonic() - pressed:.2f} s")
+    start = page.evaluate(FIRST)
+
+    press(page, "Reset")
+    expect(page.get_by_text(re.compile("paused"))).to_be_visible(timeout=BUSY)
+    press(page, "Step")
+    until(lambda: epoch(page) == 1.0)
+    expect(page.get_by_text(re.compile("paused, epoch 1 of 400"))).to_be_visible(timeout=BUSY)
+    again = page.evaluate(FIRST)
+    assert again == start  # the same first weights
+    press(page, "Resume")
+    until(lambda: epoch(page) > 2)
+    press(page, "Pause")
+    expect(page.get_by_text(re.compile("paused, epoch"))).to_be_visible(timeout=BUSY)
+    press(page, "Stop")
+    expect(page.get_by_text("stopped").first).to_be_visible(timeout=BUSY)
+
+
+def test_a_shared_link_shows_the_finished_run_with_every_choice_and_no_right_to_stop_it(lab, new_page):
+    page = new_page(f"{lab[0]}/race?temperature=2.5&alpha=0.3&student=linear&epochs=5&seeds=2&images=300")
+    press(page, "Train")
+    finished(page)
+    other = new_page(page.url)
+    finished(other)
+    expect(other.get_by_text("Over 2 seeds").first).to_be_visible(timeout=BUSY)
+    expect(other.locator(".st-key-temperature")).to_contain_text("2.5")
+    expect(other.locator(".st-key-alpha")).to_contain_text("0.30")
+    expect(other.locator(".st-key-seeds")).to_contain_text("2")
+    expect(other.locator(".st-key-reset button")).to_be_disabled()
+    press(other, "Train")
+    expect(other.get_by_text("from the shelf")).to_be_visible(timeout=BUSY)
+
+
+def test_runs_are_listed_compared_and_taken_along(lab, new_page):
+    address, home = lab
+    page = new_page(f"{address}/runs")
+    expect(page.get_by_text("Tick one run")).to_be_visible(timeout=BUSY)
+    with contextlib.closing(sqlite3.connect(home / "lab.sqlite")) as database:
+        runs = database.execute("select id from runs order by created desc").fetchall()
+        told = sum(database.execute("select count(*) from records where run = ?", run).fetchone()[0] for run in runs[:2])
+    assert len(runs) >= 2
+    canvas = page.locator("[data-testid='stDataFrame'] canvas").first
+    box = canvas.bounding_box()
+    for row in (0, 1):
+        page.mouse.click(box["x"] + 18, box["y"] + 55 + 37 * row)
+        expect(page.locator(".stDownloadButton button")).to_be_visible(timeout=BUSY)
+    expect(page.locator(".st-key-compare .js-plotly-plot")).to_be_visible(timeout=BUSY)
+    expect(page.locator("[data-testid='stDataFrame']")).to_have_count(2, timeout=BUSY)
+    with page.expect_download() as download:
+        page.locator(".stDownloadButton button").click()
+    assert len(Path(download.value.path()).read_text().splitlines()) == told + 1
+
+
+@pytest.mark.parametrize("path", ["", "race", "runs"])
+def test_a_phone_needs_no_sideways_scrolling_and_nothing_comes_from_elsewhere(lab, new_page, path):
+    asked = []
+    page = new_page(f"{lab[0]}/{path}", viewport={"width": 390, "height": 844})
+    page.on("request", lambda request: asked.append(request.url))
+    page.reload()
+    expect(page).to_have_title(re.compile("Distill Lab"), timeout=BUSY)
+    expect(page.locator("[data-testid='stMarkdown']").first).to_be_visible(timeout=BUSY)
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth + 1")
+    sizes = page.evaluate(
+        "[...document.querySelectorAll('[data-testid=stMarkdown] p, button p, label p')].map(e => parseFloat(getComputedStyle(e).fontSize))"
+    )
+    assert sizes and min(sizes) >= 16
+    assert asked and all(url.startswith((lab[0], "data:", "blob:")) for url in asked)
+
+
+def test_after_the_server_was_killed_the_next_one_takes_the_race_up(serve, new_page, tmp_path):
+    address = serve(ROOT / "app.py", DISTILL_HOME=str(tmp_path))
+    page = new_page(f"{address}/race?epochs=150&batch_size=8&images=300&seeds=3")
+    press(page, "Train")
+    until(lambda: points(page) > 5)
+    link = page.url
+    port = int(address.rsplit(":", 1)[1])
+    os.kill(_server_on(port), signal.SIGKILL)
+    again = serve(ROOT / "app.py", DISTILL_HOME=str(tmp_path))
+    page = new_page(link.replace(address, again))
+    assert until(lambda: points(page)) > 5  # what was recorded is shown at once
+    finished(page)
+    assert points(page) == 151
+
+
+def _server_on(port):
+    import psutil
+
+    return next(c.pid for c in psutil.net_connections("tcp4") if c.laddr.port == port and c.status == psutil.CONN_LISTEN)
+
+
+def test_a_zip_of_pictures_becomes_a_data_set_and_a_bad_one_a_sentence(lab, new_page, zipped, picture):
+    page = new_page(f"{lab[0]}/race")
+    page.get_by_text("Bring your own pictures").click()
+    chooser = page.locator("input[type=file]")
+    bad = zipped({"cats/a.txt": b"words", "dogs/b.png": picture()}).getvalue()
+    chooser.set_input_files({"name": "bad.zip", "mimeType": "application/zip", "buffer": bad})
+    expect(page.get_by_text("which is not a picture").first).to_be_visible(timeout=BUSY)
+    files = {
+        f"{name}/{i}.png": picture((16, 16), mode="L", seed=13 * i + len(name)) for name in ("ant", "bear", "camel") for i in range(20)
+    }
+    chooser.set_input_files({"name": "animals.zip", "mimeType": "application/zip", "buffer": zipped(files).getvalue()})
+    expect(page.locator(".st-key-dataset")).to_contain_text("animals", timeout=BUSY)
+    expect(page.locator(".st-key-train button")).to_be_enabled(timeout=BUSY)
