@@ -20,6 +20,7 @@ READING_ORDER = (
     "analysis",  # accuracy with its interval, agreement, calibration
     "humans",  # what people said of CIFAR-10, where that file is on the machine
     "trainer",  # the training loop, for one student and its baseline
+    "perceptrons",  # a step of the smallest students, by hand
     "cohort",  # the same, many students as one batched tensor
     "presets",  # experiments of the literature
 )

@@ -113,10 +113,12 @@ def list_teachers(*, make: str = "", json: bool = False) -> None:
 
 
 def _make_teachers(which: str) -> None:
-    known = [f"{dataset}/{name}" for dataset, names in teachers.SHIPPED.items() for name in names]
-    if which != "all" and which not in known:
-        raise ValueError(f"teacher '{which}' is not one of the lab's; choose one of: all, {', '.join(known)}")
-    for entry in known if which == "all" else [which]:
+    shipped = [f"{card.dataset}/{card.name}" for card in teachers.shipped()]
+    dataset, _, name = which.partition("/")
+    if which != "all" and (dataset not in datasets.DATASETS or name not in teachers.TEACHERS):
+        known = f"all, or DATASET/NAME of {', '.join(datasets.DATASETS)} and {', '.join(teachers.TEACHERS)}"
+        raise ValueError(f"teacher '{which}' is not one that the lab can make; give {known}")
+    for entry in shipped if which == "all" else [which]:
         dataset, name = entry.split("/")
         _tell(datasets.fetch(dataset))
         _tell(teachers.ship_teacher(datasets.load(dataset), name))

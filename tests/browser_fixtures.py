@@ -87,6 +87,53 @@ def watched(browser, new_page):
     assert complaints == [] and strangers == set()
 
 
+class Server:
+    """A Streamlit server with the repository's settings, in a session of its own; `script` is a script's path."""
+
+    def __init__(self, script, log, *, port=None, **environment):
+        self.port = port or free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.log = log
+        command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless", "true", "--server.port", str(self.port)]
+        with log.open("a") as output:
+            self.process = subprocess.Popen(
+                command,
+                cwd=script.parent,
+                env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait(self):
+        """Until it answers."""
+        until = time.monotonic() + 60
+        while time.monotonic() < until and self.process.poll() is None:
+            try:
+                urllib.request.urlopen(f"{self.address}/_stcore/health", timeout=1).close()
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.1)
+            else:
+                return self
+        return pytest.fail(f"the server did not come up:\n{self.log.read_text()}", pytrace=False)
+
+    def stop(self, sign=signal.SIGTERM):
+        """End it, and after ten seconds by force."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, sign)
+        try:
+            self.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 @pytest.fixture(scope="module")
 def serve(tmp_path_factory):
     """Serves a Streamlit script (its text, or the path of one) with the repository's settings; gives its address."""
@@ -98,37 +145,23 @@ def serve(tmp_path_factory):
             shutil.copytree(ROOT / ".streamlit", folder / ".streamlit")
             (folder / "app.py").write_text(script)
             script = folder / "app.py"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless", "true", "--server.port", str(port)]
-        log = tmp_path_factory.mktemp("log") / "server.txt"
-        with log.open("w") as output:
-            server = subprocess.Popen(
-                command,
-                cwd=script.parent,
-                env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        servers.append(server)
-        address = f"http://127.0.0.1:{port}"
-        until = time.monotonic() + 60
-        while time.monotonic() < until and server.poll() is None:
-            try:
-                urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).close()
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.1)
-            else:
-                return address
-        return pytest.fail(f"the server did not come up:\n{log.read_text()}", pytrace=False)
+        servers.append(Server(script, tmp_path_factory.mktemp("log") / "server.txt", **environment))
+        return servers[-1].wait().address
 
     yield start
     for server in servers:
-        os.killpg(server.pid, signal.SIGTERM)  # its own session: the server and what it started
-        try:
-            server.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            os.killpg(server.pid, signal.SIGKILL)
-            server.wait()
+        server.stop()
+
+
+@pytest.fixture
+def lab_server(tmp_path):
+    """`lab_server()` starts the lab on a fresh server; `port` and the same test's DISTILL_HOME may be those of an earlier one."""
+    servers = []
+
+    def start(*, port=None):
+        servers.append(Server(ROOT / "app.py", tmp_path / "server.txt", port=port, DISTILL_HOME=str(tmp_path / "home")))
+        return servers[-1].wait()
+
+    yield start
+    for server in servers:
+        server.stop()

@@ -14,7 +14,7 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
-from browser_fixtures import browser, new_page, serve, watched  # noqa: F401 (fixtures for every test that looks at a page)
+from browser_fixtures import browser, lab_server, new_page, serve, watched  # noqa: F401 (fixtures for every test that looks at a page)
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -9,11 +9,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load
+from torch import nn
 
 from distill_core import datasets, trainer
-from distill_core.cohort import Cohort, cohorts, train_cohort, wide_stem
+from distill_core.cohort import Cohort, Optimizer, cohorts, train_cohort, wide_stem
 from distill_core.experiment import Experiment
-from distill_core.trainer import initial_student, train
+from distill_core.trainer import initial_student, make_optimizer, train
 
 SMALL = {"images": 150, "student": "mlp-12x2", "epochs": 1, "batch_size": 64}  # three steps an epoch, the last of 22 images
 
@@ -300,3 +301,22 @@ def test_the_wide_stem_is_each_members_stem(kind, seeds, shared):
     for k, stem in enumerate(stems):
         own = images[0 if shared else k // 2]
         torch.testing.assert_close(found[k], stem(own.flatten(1) if kind == "linear" else own), rtol=1e-12, atol=1e-12)
+
+
+# --- the optimizer --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ("adam", "sgd"))
+def test_the_optimizer_steps_exactly_as_pytorchs(name):
+    torch.manual_seed(0)
+    experiment = Experiment(optimizer=name)
+    ours, theirs = Optimizer(experiment, torch.randn(50)), nn.Parameter(torch.empty(50))
+    theirs.data.copy_(ours.weights)
+    reference = make_optimizer(experiment, [theirs])
+    for step in range(1, 20):
+        ours.gradient.normal_()
+        theirs.grad = ours.gradient.clone()
+        reference.param_groups[0]["lr"] = 0.1 / step
+        ours.step(0.1 / step)
+        reference.step()
+        assert torch.equal(ours.weights, theirs.data)

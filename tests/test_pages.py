@@ -147,6 +147,11 @@ def queued(run_id):
     return [Experiment.from_json(text) for text in lab.store().get(run_id).experiments]
 
 
+def run_shown(app):
+    told = app.query_params["run"]
+    return told if isinstance(told, str) else told[-1]
+
+
 def choose(app, choices):
     for field, value in choices.items():
         widget = next(w for kind in (app.selectbox, app.select_slider, app.slider, app.number_input, app.multiselect) for w in kind
@@ -161,13 +166,13 @@ def test_choices_give_the_experiments_they_say_and_a_link_that_restores_them(alo
     choose(app, choices)
     app.button(key="train").click().run()
     assert not app.exception and not app.error
-    (run_id,) = app.query_params["run"]
+    run_id = run_shown(app)
     assert queued(run_id) == expected(choices)
 
     link = {name: values for name, values in app.query_params.items() if name != "run"}
     again = alone("race", link=link).run()
     again.button(key="train").click().run()
-    assert again.query_params["run"] == [run_id]  # the same experiments join the run that waits
+    assert run_shown(again) == run_id  # the same experiments join the run that waits
 
     reopened = alone("race", link={"run": run_id}).run()  # the id alone restores every choice
     assert reopened.session_state["seeds"] == choices["seeds"]
@@ -182,7 +187,7 @@ def test_a_preset_gives_its_own_experiments(alone):
         app.button(key=f"preset_{name}").click().run()
         assert not app.exception
         app.button(key="train").click().run()
-        (run_id,) = app.query_params["run"]
+        run_id = run_shown(app)
         assert queued(run_id) == preset.experiments(), name
         app.button(key="stop").click().run()
 
@@ -218,8 +223,18 @@ def test_a_link_that_cannot_be_run_is_said_once_and_the_page_goes_on(alone, link
     assert len(said) == 1 and one_sentence(said[0]) and named in said[0], said
     assert not app.button(key="train").disabled
     app.button(key="train").click().run()
-    (run_id,) = app.query_params["run"]
+    run_id = run_shown(app)
     assert queued(run_id) == expected({"seeds": 5})
+
+
+def test_a_run_whose_pictures_are_gone_is_said_and_the_page_goes_on(alone, finished):
+    run_id = finished(dataset="holiday-0123abcd.zip")
+    app = alone("race", link={"run": run_id}).run()
+    assert not app.exception
+    said = [message.value for message in [*app.error, *app.warning]]
+    assert said and all("holiday-0123abcd.zip" in text and one_sentence(text) for text in said), said
+    app.selectbox(key="dataset").set_value("digits").run()
+    assert not app.error and not app.button(key="train").disabled
 
 
 def test_a_link_to_a_run_that_is_not_here_says_so_and_the_page_goes_on(alone):
@@ -286,9 +301,8 @@ def settled(page):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_the_first_visit_to_a_server_may_be_a_deep_link(serve, watched, tmp_path, name):
-    address = serve(ROOT / "app.py", DISTILL_HOME=str(tmp_path / "home"))
-    page = watched(f"{address}/{'' if name == 'start' else name}")
+def test_the_first_visit_to_a_server_may_be_a_deep_link(lab_server, watched, name):
+    page = watched(f"{lab_server().address}/{'' if name == 'start' else name}")
     navigation = page.get_by_role("link", name="Runs", exact=True)
     expect(navigation).to_be_visible(timeout=90_000)
     title = name.replace("_", " ").capitalize()

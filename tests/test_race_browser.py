@@ -131,9 +131,9 @@ def test_a_shared_link_shows_the_finished_run_with_every_choice_and_no_right_to_
     other = new_page(page.url)
     finished(other)
     expect(other.get_by_text("Over 2 seeds").first).to_be_visible(timeout=BUSY)
-    expect(other.locator(".st-key-temperature")).to_contain_text("2.5")
-    expect(other.locator(".st-key-alpha")).to_contain_text("0.30")
-    expect(other.locator(".st-key-seeds")).to_contain_text("2")
+    for field, value in {"temperature": "2.5", "alpha": "0.30", "seeds": "2"}.items():
+        expect(other.locator(f".st-key-{field} input")).to_have_attribute("aria-valuetext", value, timeout=BUSY)
+    expect(other.locator(".st-key-student input")).to_have_value("linear", timeout=BUSY)
     expect(other.locator(".st-key-reset button")).to_be_disabled()
     press(other, "Train")
     expect(other.get_by_text("from the shelf")).to_be_visible(timeout=BUSY)
@@ -207,5 +207,5 @@ def test_a_zip_of_pictures_becomes_a_data_set_and_a_bad_one_a_sentence(lab, new_
         f"{name}/{i}.png": picture((16, 16), mode="L", seed=13 * i + len(name)) for name in ("ant", "bear", "camel") for i in range(20)
     }
     chooser.set_input_files({"name": "animals.zip", "mimeType": "application/zip", "buffer": zipped(files).getvalue()})
-    expect(page.locator(".st-key-dataset")).to_contain_text("animals", timeout=BUSY)
+    expect(page.locator(".st-key-dataset input")).to_have_value(re.compile("^animals"), timeout=BUSY)
     expect(page.locator(".st-key-train button")).to_be_enabled(timeout=BUSY)

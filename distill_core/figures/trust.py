@@ -133,11 +133,12 @@ def coverage_figure(curves: Mapping[str, Mapping[str, Sequence[float]]], *, heig
     bottom = max(0.0, least - max(1.0, 0.3 * (100 - least)))
     figure.data = [*figure.data[::2], *figure.data[1::2]]  # the bands behind all lines
     figure.update_layout(
-        height=height, font={"size": TEXT}, hoverlabel={"font": {"size": TEXT}}, margin={"l": 62, "r": 14, "t": 30, "b": 92}, template=None,
-        hovermode="closest", legend={"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom", "font": {"size": TEXT}},
+        height=height, font={"size": TEXT}, hoverlabel={"font": {"size": TEXT}}, template=None,
+        margin={"l": 62, "r": 14, "t": 30, "b": 128, "autoexpand": False}, hovermode="closest",
+        legend={"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom", "font": {"size": TEXT}},
         annotations=[_named("of these, right (%)", 1.0)],
     )  # fmt: skip
-    figure.update_xaxes(title={"text": "the surest ... % of the images", "standoff": 6}, range=[0, 101])
+    figure.update_xaxes(title={"text": "the surest ... % of the images", "standoff": 8, "font": {"size": TEXT}}, range=[0, 101])
     figure.update_yaxes(range=[bottom, 100 + 0.04 * (100 - bottom)])
     return figure
 
@@ -167,8 +168,8 @@ def scaling_figure(found: Mapping[str, Mapping], *, measure: str = "ece", height
                 )
             )  # fmt: skip
     figure.update_layout(
-        height=height or 110 + 80 * len(found), font={"size": TEXT}, hoverlabel={"font": {"size": TEXT}}, template=None, hovermode="closest",
-        margin={"l": 30 + 9 * max(map(len, found)), "r": 14, "t": 10, "b": 60},
+        height=height or 110 + 80 * len(found), font={"size": TEXT}, hoverlabel={"font": {"size": TEXT}}, template=None,
+        hovermode="closest", margin={"l": 30 + 9 * max(map(len, found)), "r": 14, "t": 10, "b": 60},
     )  # fmt: skip
     title = "calibration error (points)" if measure == "ece" else "negative log-likelihood (nats)"
     figure.update_xaxes(title={"text": f"{title}; open: before, full: after", "standoff": 6}, rangemode="tozero")

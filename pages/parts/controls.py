@@ -34,9 +34,11 @@ def restore_link() -> None:
     restore([replace(START, seed=seed) for seed in range(5)])
     told = {name: st.query_params.get_all(name) for name in st.query_params if name in (*FIELDS, "seeds")}
     try:
-        seeds = int(told.pop("seeds", ["5"])[-1])
+        seeds = _number("seeds", told.pop("seeds", ["5"])[-1], int)
         fields = {name: _parse(name, values) for name, values in told.items()}
-        Experiment.from_fields(asdict(START) | fields)
+        dataset = Experiment.from_fields(asdict(START) | fields).dataset
+        if dataset not in _datasets():
+            raise ValueError(f"the pictures '{dataset}' are not in this lab; bring the zip again, or choose another data set")
         if not 1 <= seeds <= MOST_SEEDS:
             raise ValueError(f"seeds {seeds} cannot be run; give a number from 1 to {MOST_SEEDS}")
     except ValueError as error:
@@ -48,8 +50,16 @@ def restore_link() -> None:
 def _parse(field: str, values: list[str]) -> object:
     """A field's value from the link, in its own type."""
     if field == "hide_classes":
-        return [int(value) for value in values]
-    return type(getattr(START, field))(values[-1])
+        return [_number(field, value, int) for value in values]
+    kind = type(getattr(START, field))
+    return values[-1] if kind is str else _number(field, values[-1], kind)
+
+
+def _number(field: str, text: str, kind: type) -> int | float:
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise ValueError(f"{field} {text!r} is not a {'whole ' if kind is int else ''}number") from error
 
 
 def write_link(experiments: list[Experiment], run_id: str | None) -> None:
@@ -99,11 +109,11 @@ def choose() -> list[Experiment] | None:
             augmentation=augmentation,
             optimizer=optimizer, schedule=schedule,
         )  # fmt: skip
+        with sizes:
+            show_sizes(first)  # a learner's own pictures may be gone
     except ValueError as error:
         st.error(str(error))
         return None
-    with sizes:
-        show_sizes(first)
     return [replace(first, seed=seed) for seed in range(seeds)]
 
 
@@ -177,7 +187,7 @@ def show_sizes(experiment: Experiment) -> None:
     recipe = teachers.TEACHERS[experiment.teacher]
     teacher = recipe.members * models.count_parameters(recipe.model, **size)
     student = models.count_parameters(experiment.student, **size)
-    st.markdown(f"**{teacher:,}** parameters teach **{student:,}**, compressed **{teacher / student:.3g} : 1**")
+    st.markdown(f"**{teacher:,}** parameters teach **{student:,}**, compressed **{_ratio(teacher / student)} : 1**")
 
 
 def show_loss(experiment: Experiment) -> None:
@@ -188,3 +198,7 @@ def show_loss(experiment: Experiment) -> None:
         help=f"Hard loss: cross-entropy with the labels. Soft loss: {t}\u00b2 times the divergence from the teacher's soft targets "
         f"at T = {t}. The charts show both raw, before their weights.",
     )
+
+
+def _ratio(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

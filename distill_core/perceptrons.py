@@ -1,0 +1,83 @@
+r"""Many perceptrons at once, by hand: forward, the gradient of the losses, and backpropagation, each written out.
+
+In a step of a small network the time goes between the operations and not into them: recording them for autograd and
+batching them by `vmap` costs three times what the arithmetic of `mlp-30x2` does. But its derivative is short enough to
+be written down, and then nothing is left but some thirty operations. `tests/test_perceptrons.py` holds them against
+autograd.
+
+Examples stand *last*, `(K, units, B)`: so each product takes its factors as they lie, and a sum over the ten classes
+runs along whole vectors of examples.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from distill_core.models import Network
+
+Layer = tuple[Tensor, Tensor]  # weights (K, units, inputs) and biases (K, units) of K networks
+
+
+def linear_layers(network: nn.Module) -> list[str] | None:
+    """The names of the linear layers if the network is nothing but these with a ReLU between each two; otherwise None."""
+    around = (Network, nn.Sequential, nn.ModuleList, nn.Identity)
+    parts = [(name, part) for name, part in network.named_modules() if not isinstance(part, around)]
+    kinds = [type(part) for _, part in parts]
+    if len(kinds) % 2 and kinds == ([nn.Linear, nn.ReLU] * len(kinds))[: len(kinds)]:
+        return [name for name, _ in parts[::2]]
+    return None
+
+
+def forward(layers: list[Layer], images: Tensor) -> list[Tensor]:
+    """What each layer gives, `(K, units, B)`; the last are the logits `(K, C, B)`. `images`: `(S, B, pixels)`.
+
+    K networks belong to S seeds, or all to one. Those of a seed see the same images: their first layers stand side by
+    side like one layer with more units.
+    """
+    seeds, batch = images.shape[:2]
+    weight, bias = layers[0]
+    wide = torch.baddbmm(bias.view(seeds, -1, 1), weight.view(seeds, -1, weight.shape[-1]), images.transpose(1, 2))
+    outputs = [wide.view(*bias.shape, batch)]
+    for weight, bias in layers[1:]:
+        outputs.append(torch.baddbmm(bias.unsqueeze(2), weight, outputs[-1].relu_()))
+    return outputs
+
+
+def backward(layers: list[Layer], images: Tensor, outputs: list[Tensor], gradient: Tensor, *, into: list[Layer]) -> None:
+    """Backpropagation: from the gradient of the logits `(K, C, B)` to those of all weights and biases, written `into` theirs."""
+    for (weight, _), (to_weight, to_bias), below in zip(layers[:0:-1], into[:0:-1], outputs[-2::-1], strict=True):
+        torch.bmm(gradient, below.transpose(1, 2), out=to_weight)
+        torch.sum(gradient, dim=2, out=to_bias)
+        gradient = torch.ops.aten.threshold_backward(weight.transpose(1, 2) @ gradient, below, 0)  # where the ReLU let pass
+    to_weight, to_bias = into[0]
+    wide = gradient.view(len(images), -1, images.shape[1])  # (S, M * units, B)
+    torch.bmm(wide, images, out=to_weight.view(len(images), -1, images.shape[2]))
+    torch.sum(gradient, dim=2, out=to_bias)
+
+
+def soft_targets_gradient(
+    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: Tensor, temperature: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    r"""The gradient of `objectives.soft_targets` with respect to the student's logits, and its raw terms.
+
+    $$\frac{\partial L_{total}}{\partial z} =
+      \frac{1}{N} \Big( \alpha \, (p - y) + (1 - \alpha) \, T \, (p_T - q_T) \Big)$$
+
+    with the student's probabilities $p$ at T = 1 and $p_T$ at T, the labels $y$ as one-hot vectors, and the soft
+    targets $q_T$: both losses pull the student's probabilities towards what they should be.
+
+    - `student_logits`: `(S, M, C, N)`, `teacher_logits`: `(S, 1, C, N)`, `labels`: `(S, N)`, `alpha`, `temperature`: `(S, M, 1, 1)`.
+    - Returns the gradient `(S, M, C, N)` and the losses `(S * M,)`, each averaged over the N examples.
+    """
+    examples = labels.shape[-1]
+    index = labels[:, None, None].expand(-1, student_logits.shape[1], -1, -1)  # (S, M, 1, N)
+    logits = torch.stack((student_logits, student_logits / temperature, teacher_logits / temperature))
+    log_p = torch.log_softmax(logits, dim=-2)
+    log_p_hard, log_p_soft, log_q = log_p.unbind()  # (S, M, C, N)
+    p_hard, p_soft, q = log_p.exp().unbind()
+    hard = -log_p_hard.gather(-2, index).mean(dim=(-2, -1))
+    soft = temperature**2 / examples * (q * (log_q - log_p_soft)).sum(dim=(-2, -1), keepdim=True)
+    p_hard.scatter_add_(-2, index, alpha.new_full((), -1.0).expand_as(index))  # p - y
+    gradient = torch.addcmul(alpha / examples * p_hard, (1 - alpha) * temperature / examples, p_soft - q)
+    return gradient, {"hard_loss": hard.flatten(), "soft_loss": soft.flatten()}
