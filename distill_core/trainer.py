@@ -142,6 +142,9 @@ def prepare(experiment: Experiment, *, device: str = "auto") -> Progress:
 
 def material(experiment: Experiment, *, device: str = "auto", dtype: torch.dtype = torch.float32) -> Material:
     """What the experiment's choices give: the transfer set, its labels, and the teacher's logits for it, computed once."""
+    # What Adam remembers of a unit that died falls below the smallest normal number, where a CPU takes a hundred times as
+    # long: epochs of mlp-800x2 came to take 13 s instead of 6.5 s. Such numbers are 0 from here on.
+    torch.set_flush_denormal(True)
     for _ in prepare(experiment, device=device):
         pass
     place = pick_device(device)

@@ -281,7 +281,8 @@ TOO_SMALL = """() => {
         for (const element of root.querySelectorAll('*')) {
             if (element.shadowRoot) walk(element.shadowRoot);
             const text = [...element.childNodes].filter((node) => node.nodeType === 3).map((node) => node.data.trim()).join('');
-            if (!text || element.closest('[data-testid=stIconMaterial], style, script, .katex-mathml') || !element.checkVisibility()) continue;
+            const aside = element.closest('[data-testid=stIconMaterial], style, script, .katex-mathml');
+            if (!text || aside || !element.checkVisibility()) continue;
             const size = parseFloat(getComputedStyle(element).fontSize);
             if (size < 16 && !element.closest('.katex')) found.push(`${size} px: ${element.tagName} ${text.slice(0, 40)}`);
         }

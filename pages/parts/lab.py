@@ -14,6 +14,7 @@ from streamlit.runtime.pages_manager import PagesManager
 from distill_core import places
 from distill_core.runs.engine import Engine
 from distill_core.runs.store import Store
+from pages.parts import late_ticks
 from pages.parts.identity import owner_token
 
 WATCHING: dict[str, float] = {}  # when each session last looked at a race that was going on
@@ -39,6 +40,7 @@ def _load_torch() -> None:
 
 def set_up(title: str) -> None:
     """What every page begins with: each can be opened alone, by its own address."""
+    late_ticks.repair()
     if PagesManager.uses_pages_directory:
         _go_through_app(f"pages/{title.lower().replace(' ', '_')}.py")
     st.set_page_config(page_title=f"{title} · Distill Lab", page_icon="🎓", layout="wide")

@@ -19,9 +19,11 @@ _start_at_once = AppSession._create_scriptrunner
 def _start_after_the_last(session: AppSession, request: RerunData) -> None:
     """Start a script runner once the one before is through. Called in the session's event loop, as Streamlit does."""
     before = session._scriptrunner
+    if session._state == AppSessionState.SHUTDOWN_REQUESTED:
+        return
     if before is None:
         _start_at_once(session, request)
-    elif session._state != AppSessionState.SHUTDOWN_REQUESTED and not before.request_rerun(request):  # it has ended
+    elif not before.request_rerun(request):  # it has ended, and is not through
         session._event_loop.call_later(WAIT, _start_after_the_last, session, request)
 
 

@@ -1,0 +1,106 @@
+"""What every subject needs: the machine's rate, alternating repeats, and a figure as a line of a table."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import psutil
+import torch
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured quantity. `values` are its repeats; `goal` is what `median` is held against, `"at least 30"` or `"at most 1"`."""
+
+    what: str
+    values: Sequence[float]
+    unit: str
+    goal: str = ""
+
+    @property
+    def median(self) -> float:
+        """The value that is quoted."""
+        return statistics.median(self.values)
+
+    @property
+    def p95(self) -> float:
+        """What 95 of 100 repeats stay below."""
+        return sorted(self.values)[round(0.95 * (len(self.values) - 1))]
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the goal is; None where there is none."""
+        if not self.goal:
+            return None
+        kind, bound = self.goal.rsplit(" ", 1)
+        return self.median >= float(bound) if kind == "at least" else self.median <= float(bound)
+
+    def row(self) -> str:
+        """A row of the table in README.md."""
+        verdict = {None: "", True: f"{self.goal}: yes", False: f"{self.goal}: **no**"}[self.reached]
+        spread = f"{min(self.values):.3g} to {max(self.values):.3g}" + (f", p95 {self.p95:.3g}" if len(self.values) >= 20 else "")
+        return f"| {self.what} | {self.median:.3g} {self.unit} | {spread} | {len(self.values)} | {verdict} |"
+
+
+HEAD = "| what | median | spread | times | goal |\n|---|---|---|---|---|"
+
+
+def alternate(works: dict[str, Callable[[], object]], *, times: int) -> dict[str, list[float]]:
+    """Seconds of each work, in turn: whatever else the machine does then falls on all of them alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(times):
+        for name, work in works.items():
+            started = time.perf_counter()
+            work()
+            seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def ratios(seconds: dict[str, list[float]], slow: str, quick: str) -> list[float]:
+    """How many times as fast, repeat by repeat."""
+    return [a / b for a, b in zip(seconds[slow], seconds[quick], strict=True)]
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """PyTorch on so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def thread_counts() -> list[int]:
+    """One, as a worker of the lab has on two cores, and all that the machine has, as PyTorch takes by itself."""
+    return sorted({1, os.cpu_count() or 1})
+
+
+def product(size: int = 2048) -> Callable[[], None]:
+    """A product of two matrices: `2 * size**3` operations at the machine's rate."""
+    a, b, out = (torch.randn(size, size) for _ in range(3))
+    return lambda: torch.mm(a, b, out=out)
+
+
+def busy() -> float:
+    """The share of the cores that other programs use, over one second, while this one does nothing."""
+    return psutil.cpu_percent(1.0) / 100
+
+
+def machine() -> str:
+    """One line for the table's head."""
+    rates = []
+    for count in thread_counts():
+        with threads(count):
+            seconds = alternate({"product": product()}, times=9)["product"]
+            rates.append(f"{2 * 2048**3 / statistics.median(seconds) / 1e9:.0f} GFLOP/s on {count} thread{'s' * (count > 1)}")
+    return (
+        f"{os.cpu_count()} cores, {busy():.0%} of them busy with other programs, torch {torch.__version__}, "
+        f"products of 2048 x 2048 matrices in float32 at {' and '.join(rates)}"
+    )

@@ -1,0 +1,39 @@
+"""The usual loop, as most distillation code has it: what the lab's speed is held against.
+
+torchvision's MNIST, a DataLoader with transforms image by image, the teacher asked anew for each batch, one student.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from distill_core import datasets, models, places, teachers
+
+
+def usual_loop(student_name: str, *, alpha: float = 0.1, temperature: float = 4.0) -> Callable[[], None]:
+    """One epoch of all 60,000 images, as a function."""
+    torchvision = datasets._torchvision()
+    steps = torchvision.transforms.Compose([torchvision.transforms.ToTensor(), torchvision.transforms.Normalize((0.1307,), (0.3081,))])
+    images = torchvision.datasets.MNIST(places.data(), train=True, transform=steps)
+    loader = torch.utils.data.DataLoader(images, batch_size=256, shuffle=True)
+    teacher = teachers.load_teacher(datasets.load("mnist"), "mlp-1200x2").network
+    student = models.build(student_name, image_shape=(1, 28, 28), classes=10, seed=0)
+    optimizer = torch.optim.Adam(student.parameters())
+    divergence = nn.KLDivLoss(reduction="batchmean")
+
+    def epoch() -> None:
+        for batch, labels in loader:
+            with torch.no_grad():
+                teacher_logits = teacher(batch)
+            logits = student(batch)
+            hard = F.cross_entropy(logits, labels)
+            soft = divergence(F.log_softmax(logits / temperature, dim=1), F.softmax(teacher_logits / temperature, dim=1))
+            optimizer.zero_grad()
+            (alpha * hard + (1 - alpha) * temperature**2 * soft).backward()
+            optimizer.step()
+
+    return epoch
