@@ -51,6 +51,7 @@ def one_thread():
     """The networks here are so small that two threads only wait for each other; a busy machine takes three times as long."""
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
+        torch.set_flush_denormal(False)  # training sets it for its thread, and Hypothesis wants every float
 
 
 @pytest.fixture(scope="session")

@@ -1,1 +1,1 @@
-"""Speeds and memory, as ratios against the usual loop in the same run: `python -m tests.bench`."""
+"""What is promised to be quick, measured: `make bench`, or `python -m tests.bench NAME ...`. See README.md."""

@@ -1,16 +1,44 @@
-"""`python -m tests.bench [training] [page]`: prints what was measured, one JSON object a subject."""
+"""`python -m tests.bench [training] [page] [--json]`: measures, and prints the table of README.md (or one JSON object)."""
 
 from __future__ import annotations
 
+import datetime
+import importlib
 import json
+import os
 import sys
+import tempfile
+from pathlib import Path
 
-from tests.bench import page, training
+ROOT = Path(__file__).resolve().parents[2]
+SUBJECTS = ("training", "page")
 
-SUBJECTS = {"training": training.measure, "page": page.measure}
+
+def main(names: list[str], *, as_json: bool) -> int:
+    """Measure the subjects; 1 if a goal was missed."""
+    for name in names:
+        if name not in SUBJECTS:
+            print(f"bench '{name}' is not known; choose from: {', '.join(SUBJECTS)}", file=sys.stderr)
+            return 2
+    beside = ROOT.parent / "shared" / "data"
+    if "DISTILL_DATA" not in os.environ and beside.is_dir():
+        os.environ["DISTILL_DATA"] = str(beside)
+    with tempfile.TemporaryDirectory(prefix="distill-bench-") as home:
+        os.environ["DISTILL_HOME"] = home
+        from tests.bench import measure  # torch, once the environment stands
+
+        figures = []
+        head = f"{datetime.date.today()}: {measure.machine()}"
+        print(head if as_json else f"{head}\n\n{measure.HEAD}", file=sys.stderr if as_json else sys.stdout, flush=True)
+        for name in names or SUBJECTS:
+            for figure in importlib.import_module(f"tests.bench.{name}").run():
+                figures.append(figure)
+                print(figure.row(), file=sys.stderr if as_json else sys.stdout, flush=True)
+        if as_json:
+            print(json.dumps({"machine": head, "figures": [figure.fields() for figure in figures]}))
+        return int(any(figure.reached is False for figure in figures))
+
 
 if __name__ == "__main__":
-    for name in sys.argv[1:] or SUBJECTS:
-        if name not in SUBJECTS:
-            sys.exit(f"bench '{name}' is not known; choose from: {', '.join(SUBJECTS)}")
-        print(json.dumps({name: SUBJECTS[name]()}), flush=True)
+    given = [name for name in sys.argv[1:] if name != "--json"]
+    sys.exit(main(given, as_json="--json" in sys.argv))

@@ -40,6 +40,17 @@ class Figure:
         kind, bound = self.goal.rsplit(" ", 1)
         return self.median >= float(bound) if kind == "at least" else self.median <= float(bound)
 
+    def fields(self) -> dict:
+        """The same as plain values."""
+        return {
+            "what": self.what,
+            "median": self.median,
+            "unit": self.unit,
+            "values": list(self.values),
+            "goal": self.goal,
+            "reached": self.reached,
+        }
+
     def row(self) -> str:
         """A row of the table in README.md."""
         verdict = {None: "", True: f"{self.goal}: yes", False: f"{self.goal}: **no**"}[self.reached]

@@ -1,112 +1,217 @@
-"""What a learner waits for: a real server and a real browser on a home of its own."""
+"""What a learner waits for: the first page, the first point of a curve, each new one, and Stop. A real server and Chromium."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-import re
 import signal
+import socket
 import sqlite3
-import statistics
 import subprocess
-import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.browser_fixtures import FLAGS, chromium_path
+from distill_core.experiment import Experiment
+from distill_core.runs.engine import Engine
+from distill_core.runs.store import Store
+from tests.bench.measure import Figure
+from tests.browser_fixtures import FLAGS, chromium_path, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-PORT = 8789
+
+STARTS, SUBMITS, RACES = 3, 20, 10
+WAIT = 120_000  # ms, of which none is measured
+
+# Notes, in a page, when something was pressed and when a chart with so many epochs was painted: after the frame that shows it.
+WATCH = """
+window.presses = []; window.paints = [];
+const now = () => (performance.timeOrigin + performance.now()) / 1000;
+document.addEventListener("click", () => window.presses.push(now()), true);
+const mark = performance.mark.bind(performance);
+performance.mark = (name, options) => {
+  const made = mark(name, options);
+  if (name === "chart-painted" && options.detail.key.endsWith("test_accuracy")) {
+    const line = document.querySelector(`.st-key-${options.detail.key} .js-plotly-plot`)
+      .data.find((trace) => trace.uid === "student test_accuracy");
+    const epoch = line?.x?.length ? line.x[line.x.length - 1] : -1;
+    requestAnimationFrame(() => setTimeout(() => window.paints.push([now(), epoch])));
+  }
+  return made;
+};
+window.said = (word) => new Promise((done) => {
+  const look = () => [...document.querySelectorAll("[data-testid=stMarkdownContainer]")].some((e) => e.textContent.includes(word))
+    ? setTimeout(() => done(now())) : requestAnimationFrame(look);
+  look();
+});
+"""
 
 
-def measure(repeats: int = 5) -> dict:
-    """Seconds from a start of the server to a usable page, and from a press to what it shows."""
-    home = tempfile.mkdtemp(prefix="distill-bench-")
-    started = time.perf_counter()
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true", "--server.port", str(PORT)]
-    server = subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, "DISTILL_HOME": home}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        _wait_for_health()
-        with sync_playwright() as playwright:
-            page = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS).new_page(viewport={"width": 1280, "height": 720})
-            page.goto(f"http://127.0.0.1:{PORT}")
-            page.get_by_role("button", name=re.compile("Start the race")).wait_for(timeout=60_000)
-            usable = time.perf_counter() - started
-            page.wait_for_timeout(15_000)  # the workers are warm
-            races = [_one_race(page, 100 + number) for number in range(repeats)]
-            told = [_record_to_paint(page, Path(home), 200 + number) for number in range(repeats)]
-    finally:
-        server.send_signal(signal.SIGINT)
-        server.wait()
-    paints = sorted(delay for delays in told for delay in delays)
-    return {
-        "start_to_usable_page_seconds": round(usable, 2),
-        "train_to_first_point_seconds": round(statistics.median(first for first, _ in races), 2),
-        "stop_shown_seconds": round(statistics.median(stop for _, stop in races), 2),
-        "record_to_paint_p50_seconds": round(statistics.median(paints), 3),
-        "record_to_paint_p95_seconds": round(paints[int(0.95 * len(paints))], 3),
-        "records": len(paints),
-        "repeats": repeats,
-    }
+def run() -> Iterator[Figure]:
+    """Seconds and milliseconds, against the figures of the first issue."""
+    yield first_record()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
+        yield start_of_the_lab(browser)
+        yield from races(browser)
+        browser.close()
 
 
-def _wait_for_health() -> None:
-    while True:
+def first_record() -> Figure:
+    """From `submit` to the first record in the store, on warm workers."""
+    with tempfile.TemporaryDirectory() as folder:
+        engine = Engine(Store(Path(folder) / "lab.sqlite")).start()
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{PORT}/_stcore/health", timeout=1).close()
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.05)
-        else:
-            return
+            until(lambda: engine.state().name == "ready")
+            waits = []
+            for seed in range(SUBMITS):
+                started = time.perf_counter()
+                run_id, _ = engine.submit([Experiment(images=200, epochs=5, seed=seed)])
+                until(lambda run_id=run_id: engine.store.records(run_id), pause=0.002)
+                waits.append(time.perf_counter() - started)
+                until(lambda run_id=run_id: not engine.store.get(run_id).active)
+        finally:
+            engine.shutdown()
+    return Figure("from submit to the first record in the store", [1000 * wait for wait in waits], "ms", "at most 1000")
 
 
-POINTS = """() => { const plot = document.querySelector('.st-key-race_test_accuracy .js-plotly-plot');
-    return plot?.data?.find(trace => trace.uid === 'student test_accuracy')?.x?.length ?? 0; }"""
+def start_of_the_lab(browser: Browser) -> Figure:
+    """From `make run` on an installed environment to a first page that moves and can be pressed."""
+    waits = []
+    for _ in range(STARTS):
+        started = time.perf_counter()
+        with served() as (address, _):
+            page = browser.new_page()
+            page.goto(address)
+            page.locator(".soft-targets .percent").first.wait_for(timeout=WAIT)
+            page.get_by_role("button", name="Start the race").wait_for(timeout=WAIT)
+            waits.append(time.perf_counter() - started)
+            page.close()
+    return Figure("from `make run` to a usable first page", waits, "s", "at most 8")
 
 
-def _open(page: Page, epochs: int) -> None:
-    page.goto(f"http://127.0.0.1:{PORT}/race?epochs={epochs}&images=500&batch_size=8&seeds=1")
-    page.locator(".st-key-train button:enabled").first.wait_for(timeout=60_000)
+def races(browser: Browser) -> Iterator[Figure]:
+    """Races on the race page, each in a browser of its own that has nothing in its cache."""
+    first, paints, stops = [], [], []
+    with served() as (address, home):
+        with raced(browser, f"{address}/race?epochs=3&images=100") as page:  # until workers are warm
+            page.evaluate("said('finished:')")
+        for number in range(RACES):
+            choices = f"epochs=400&images=500&batch_size=16&temperature={4 + (number + 1) / 100}"
+            with arrivals(home / "lab.sqlite") as stored, raced(browser, f"{address}/race?{choices}") as page:
+                time.sleep(3)
+                press(page, "stop")
+                stopped = page.evaluate("said('stopped')")
+                train, stop = page.evaluate("presses")
+                painted = [tuple(paint) for paint in page.evaluate("paints")]
+            first.append(next(moment for moment, epoch in painted if moment > train and epoch >= 0) - train)
+            paints += delays([arrival for arrival in stored if train < arrival[0] < stop], painted)
+            stops.append(stopped - stop)
+    yield Figure("from Train to the first painted point", first, "s", "at most 1")
+    yield Figure("from a new record in the store to its paint", [1000 * wait for wait in paints], "ms", "at most 100")
+    yield Figure("from Stop to its being shown", stops, "s", "at most 0.5")
 
 
-def _one_race(page: Page, epochs: int) -> tuple[float, float]:
-    """From Train to the first painted point; from Stop to the word."""
-    _open(page, epochs)
-    pressed = time.perf_counter()
-    page.locator(".st-key-train button").first.click()
-    page.wait_for_function(POINTS, polling="raf", timeout=60_000)
-    first = time.perf_counter() - pressed
-    page.locator(".st-key-stop button:enabled").first.wait_for()
-    pressed = time.perf_counter()
-    page.locator(".st-key-stop button").first.click()
-    page.get_by_text("stopped").first.wait_for(timeout=60_000)
-    return first, time.perf_counter() - pressed
+def delays(stored: list[tuple[float, float]], painted: list[tuple[float, float]]) -> list[float]:
+    """For each `(moment, epoch)` stored, how long until a chart that reaches so far was painted; those that never were are left out."""
+    waits = []
+    for moment, epoch in stored:
+        shown = [at for at, reached in painted if reached >= epoch]
+        waits += [shown[0] - moment] if shown else []
+    return waits
 
 
-def _record_to_paint(page: Page, home: Path, epochs: int, points: int = 12) -> list[float]:
-    """From a test's record in the store to its point on the screen, for the next points."""
-    _open(page, epochs)
-    page.locator(".st-key-train button").first.click()
-    page.wait_for_function(POINTS, polling="raf", timeout=60_000)
-    delays = []
-    with sqlite3.connect(home / "lab.sqlite") as database:
-        query = (
-            "select count(*) from records where member = 'student' and test_accuracy is not null "
-            "and run = (select id from runs order by created desc limit 1)"
+# --- a server, a page, and the store beside them --------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def served() -> Iterator[tuple[str, Path]]:
+    """`make run`, as a learner starts it, on a home of its own; gives its address, as soon as it answers, and that home."""
+    port = free_port()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
+        environment = {**os.environ, "DISTILL_HOME": home, "STREAMLIT_SERVER_HEADLESS": "true"}
+        server = subprocess.Popen(
+            ["make", "run", f"PORT={port}"],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
-        for _ in range(points):
-            known = database.execute(query).fetchone()[0]
-            while (now := database.execute(query).fetchone()[0]) == known:
-                time.sleep(0.001)
-            recorded = time.perf_counter()
-            page.wait_for_function(f"({POINTS})() >= {now}", polling="raf", timeout=60_000)
-            delays.append(time.perf_counter() - recorded)
-    page.locator(".st-key-stop button").first.click()
-    page.get_by_text("stopped").first.wait_for(timeout=60_000)
-    return delays
+        try:
+            until(lambda: answers(f"http://127.0.0.1:{port}/_stcore/health"), pause=0.02)
+            yield f"http://127.0.0.1:{port}", Path(home)
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait()
+            until(lambda: not listens(port))
+
+
+def answers(address: str) -> bool:
+    """Whether a server is there."""
+    try:
+        urllib.request.urlopen(address, timeout=1).close()
+    except (urllib.error.URLError, OSError):
+        return False
+    return True
+
+
+def listens(port: int) -> bool:
+    """Whether the port is taken."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextlib.contextmanager
+def raced(browser: Browser, address: str) -> Iterator[Page]:
+    """A page of a new browser on which Train has just been pressed."""
+    context = browser.new_context(viewport={"width": 1280, "height": 720})
+    page = context.new_page()
+    page.add_init_script(WATCH)
+    page.goto(address)
+    press(page, "train")
+    yield page
+    context.close()
+
+
+def press(page: Page, key: str) -> None:
+    """Press a button once it can be pressed."""
+    page.locator(f".st-key-{key} button:enabled").click(timeout=WAIT)
+
+
+@contextlib.contextmanager
+def arrivals(path: Path) -> Iterator[list[tuple[float, float]]]:
+    """`(moment, epoch)` whenever the store has got test accuracies of a later epoch, seen within some 5 ms."""
+    seen: list[tuple[float, float]] = []
+    ended = threading.Event()
+    query = "SELECT max(row), max(epoch) FROM records WHERE row > ? AND test_accuracy IS NOT NULL"
+
+    def look() -> None:
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as store:
+            last = store.execute(query, (0,)).fetchone()[0] or 0
+            while not ended.wait(0.005):
+                row, epoch = store.execute(query, (last,)).fetchone()
+                if row:
+                    seen.append((time.time(), epoch))
+                    last = row
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    yield seen
+    ended.set()
+    looking.join()
+
+
+def until(condition, *, pause: float = 0.02, seconds: float = WAIT / 1000) -> None:
+    """Wait for it."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError("it did not come about")
+        time.sleep(pause)

@@ -1,101 +1,86 @@
-"""One epoch of MNIST: the usual loop for one student, ours for a student and its baseline."""
+"""One epoch of MNIST with its baseline, against the usual loop for the student alone; and the share of the machine's rate."""
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Iterator
 
-import torch
 from torch import nn
 
-from distill_core import datasets, models, places, teachers
+from distill_core import trainer
 from distill_core.cohort import Cohort
+from distill_core.datasets import load
 from distill_core.experiment import Experiment
-from distill_core.trainer import order_of_images
+from distill_core.trainer import initial_student, order_of_images
+from tests.bench.measure import Figure, alternate, product, ratios, thread_counts, threads
+from tests.bench.usual_loop import usual_loop
 
-BATCH = 256
-
-
-def usual_loop(student: str, *, share: float = 0.2) -> float:
-    """Seconds for one epoch as most code does it: DataLoader, a transform an image, the teacher in the loop, Adam.
-
-    A `share` of the epoch is timed, and the rest taken to go as fast.
-    """
-    torchvision = datasets._torchvision()
-    transform = torchvision.transforms.Compose([torchvision.transforms.ToTensor(), torchvision.transforms.Normalize((0.1307,), (0.3081,))])
-    images = torchvision.datasets.MNIST(places.data(), train=True, transform=transform)
-    loader = torch.utils.data.DataLoader(images, batch_size=BATCH, shuffle=True)
-    teacher = teachers.load_teacher(datasets.load("mnist"), "mlp-1200x2").network
-    network = models.build(student, image_shape=(1, 28, 28), classes=10, seed=0)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.001)
-    steps = round(share * len(loader))
-    started = time.perf_counter()
-    for step, (batch, labels) in enumerate(loader):
-        if step == steps:
-            break
-        with torch.no_grad():
-            teacher_logits = teacher(batch)
-        logits = network(batch)
-        soft = nn.functional.kl_div(
-            nn.functional.log_softmax(logits / 4, dim=1), nn.functional.softmax(teacher_logits / 4, dim=1), reduction="batchmean"
-        )
-        loss = 0.1 * nn.functional.cross_entropy(logits, labels) + 0.9 * 16 * soft
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return (time.perf_counter() - started) * len(loader) / steps
+GOALS = {"mlp-30x2": "at least 30", "mlp-800x2": "at least 5"}
+TIMES = 3
 
 
-def ours(student: str) -> Callable[[], float]:
-    """Seconds for one epoch of student and baseline, without the test; soft targets were computed before, once."""
-    experiment = Experiment(dataset="mnist", student=student, epochs=100, batch_size=BATCH)
-    cohort = Cohort([experiment])
-    epochs: Iterator[int] = iter(range(100))
+def run() -> Iterator[Figure]:
+    """Ratios, seconds, and the share of the rate of matrix products."""
+    for student, goal in GOALS.items():
+        experiment = Experiment(dataset="mnist", student=student, batch_size=256, epochs=1)
+        usual, steps = usual_loop(student), steps_of(experiment)
+        steps()  # warm
+        for count in thread_counts():
+            with threads(count):
+                # The product stands next to our steps, and the machine's rate is taken from there.
+                works = {"the usual loop": usual, "ours": steps, "product": product(), "ours again": steps}
+                seconds = alternate(works, times=TIMES)
+            on = f"{student}, {count} thread{'s' * (count > 1)}"
+            yield Figure(f"{on}: the usual loop, one epoch", seconds["the usual loop"], "s")
+            yield Figure(f"{on}: ours with baseline, one epoch", seconds["ours"], "s")
+            yield Figure(f"{on}: times as fast as the usual loop", ratios(seconds, "the usual loop", "ours"), "x", goal)
+            rates = [2 * 2048**3 / s for s in seconds["product"]]
+            shares = [operations(experiment) / s / rate for s, rate in zip(seconds["ours again"], rates, strict=True)]
+            yield Figure(f"{on}: share of the machine's rate", shares, "", "at least 0.5" if student == "mlp-800x2" else "")
+        with threads(1):
+            yield from whole_runs(experiment)
 
-    def epoch() -> float:
-        started = time.perf_counter()
-        order = order_of_images(experiment, cohort.given[0].indices, next(epochs)).unsqueeze(0)
-        for batch in order.split(BATCH, dim=1):
-            cohort.learn(batch, learning_rate=0.001)
-        return time.perf_counter() - started
 
-    epoch()
+def steps_of(experiment: Experiment) -> Callable[[], None]:
+    """All steps of one epoch, student and baseline, with nothing before, between and after."""
+    cohort = Cohort([experiment], device="cpu")
+    epochs = iter(range(1000))
+
+    def epoch() -> None:
+        order = order_of_images(experiment, cohort.given[experiment.seed].indices, next(epochs)).unsqueeze(0)
+        for batch in order.split(experiment.batch_size, dim=1):
+            cohort.learn(batch, learning_rate=experiment.learning_rate)
+
     return epoch
 
 
-def matrix_rate(size: int = 2048, times: int = 8) -> float:
-    """Floating-point operations a second of this machine's matrix product in float32."""
-    a, b = torch.randn(size, size), torch.randn(size, size)
-    a @ b
+def operations(experiment: Experiment) -> int:
+    """Floating-point operations of one epoch of student and baseline, in products alone.
+
+    Two for each weight and image forward, twice as many backward; the first layer needs no gradient of the images.
+    """
+    network, dataset = initial_student(experiment, load(experiment.dataset)), load(experiment.dataset)
+    sizes = [layer.weight.numel() for layer in network.modules() if isinstance(layer, nn.Linear)]
+    return 2 * len(dataset.train_labels) * (6 * sum(sizes) - 2 * sizes[0])
+
+
+def whole_runs(experiment: Experiment) -> Iterator[Figure]:
+    """The same epoch as a whole run: with its setup, its tests (at six milestones) and its result."""
+    student = experiment.student
+    parts: dict[str, list[float]] = {"setup": [], "steps and tests": [], "alone": []}
+    for _ in range(TIMES):
+        started = time.perf_counter()
+        cohort = Cohort([experiment], device="cpu")
+        parts["setup"].append(time.perf_counter() - started)
+        parts["steps and tests"].append(timed(lambda cohort=cohort: list(cohort.steps())))
+        parts["alone"].append(timed(lambda: list(trainer.train(experiment, device="cpu"))))
+    yield Figure(f"{student}, 1 thread: setup, data read and logits cached", parts["setup"], "s")
+    yield Figure(f"{student}, 1 thread: steps, six tests, result", parts["steps and tests"], "s")
+    yield Figure(f"{student}, 1 thread: the same by `trainer.train`, with setup", parts["alone"], "s")
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds of one go."""
     started = time.perf_counter()
-    for _ in range(times):
-        a @ b
-    return times * 2 * size**3 / (time.perf_counter() - started)
-
-
-def operations(student: str, images: int = 60_000) -> float:
-    """Floating-point operations of one epoch of student and baseline: forward, and backward without the images' gradient."""
-    network = models.build(student, image_shape=(1, 28, 28), classes=10, seed=0)
-    weights = [p.numel() for name, p in network.named_parameters() if name.endswith("weight")]
-    return 2 * images * (6 * sum(weights) - 2 * weights[0])
-
-
-def measure(repeats: int = 5) -> dict:
-    """Both loops in turn, median of `repeats`."""
-    found: dict = {}
-    for student in ("mlp-30x2", "mlp-800x2"):
-        epoch = ours(student)
-        rounds = [(usual_loop(student), epoch(), epoch(), matrix_rate()) for _ in range(repeats)]
-        usual, one, other, rate = (statistics.median(column) for column in zip(*rounds, strict=True))
-        mine = min(one, other)
-        found[student] = {
-            "usual_loop_seconds": round(usual, 2),
-            "student_and_baseline_seconds": round(mine, 3),
-            "ratio": round(usual / mine, 1),
-            "matrix_product_gflops": round(rate / 1e9),
-            "share_of_matrix_product": round(operations(student) / mine / rate, 2),
-            "repeats": repeats,
-            "threads": torch.get_num_threads(),
-        }
-    return found
+    work()
+    return time.perf_counter() - started
