@@ -107,7 +107,8 @@ class Cohort:
         self.weights, self.gradients = views(self.optimizer.weights, shapes), views(self.optimizer.gradient, shapes)
         names = perceptrons.linear_layers(self.network) if self.first.method == "soft-targets" else None
         self.layers, self.to_layers = (
-            [(tensors[f"{name}.weight"], tensors[f"{name}.bias"]) for name in names or []] for tensors in (self.weights, self.gradients)
+            [(tensors[f"{name}.weight"], tensors[f"{name}.bias"].unsqueeze(2)) for name in names or []]
+            for tensors in (self.weights, self.gradients)
         )
         self.choices = {
             name: torch.tensor([getattr(e, name) for e in self.members], device=device, dtype=dtype) for name in ("alpha", "temperature")
@@ -153,20 +154,20 @@ class Cohort:
         terms = self._learn_by_hand(batch) if self.layers else self._learn_by_autograd(batch)  # (K,) each
         self.optimizer.step(learning_rate)
         for name, term in terms.items():
-            self.sums[name] = self.sums.get(name, 0.0) + term * batch.shape[1]
+            self.sums.setdefault(name, torch.zeros_like(term)).add_(term, alpha=batch.shape[1])
         self.examples += batch.shape[1]
 
     @torch.inference_mode()
     def _learn_by_hand(self, batch: Tensor) -> dict[str, Tensor]:
         """The gradients of perceptrons, into `self.gradients`; returns the raw terms."""
         images, teacher_logits, labels = self._look(batch)
-        images, by_seed = images.flatten(2), (len(batch), -1, 1, 1)
+        seeds, images = len(batch), images.flatten(2)
         outputs = perceptrons.forward(self.layers, images)
         gradient, terms = perceptrons.soft_targets_gradient(
-            outputs[-1].unflatten(0, by_seed[:2]),  # (S, M, C, B)
+            outputs[-1].view(seeds, -1, *outputs[-1].shape[1:]),  # (S, M, C, B)
             teacher_logits.transpose(1, 2).unsqueeze(1),
-            labels,
-            **{name: values.view(by_seed) for name, values in self.choices.items()},
+            labels.view(seeds, 1, 1, -1),
+            **{name: values.view(seeds, -1, 1, 1) for name, values in self.choices.items()},
         )
         perceptrons.backward(self.layers, images, outputs, gradient.flatten(0, 1), into=self.to_layers)
         return terms

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from distill_core.models import Network
 
-Layer = tuple[Tensor, Tensor]  # weights (K, units, inputs) and biases (K, units) of K networks
+Layer = tuple[Tensor, Tensor]  # weights (K, units, inputs) and biases (K, units, 1) of K networks
 
 
 def linear_layers(network: nn.Module) -> list[str] | None:
@@ -38,9 +38,9 @@ def forward(layers: list[Layer], images: Tensor) -> list[Tensor]:
     seeds, batch = images.shape[:2]
     weight, bias = layers[0]
     wide = torch.baddbmm(bias.view(seeds, -1, 1), weight.view(seeds, -1, weight.shape[-1]), images.transpose(1, 2))
-    outputs = [wide.view(*bias.shape, batch)]
+    outputs = [wide.view(*bias.shape[:2], batch)]
     for weight, bias in layers[1:]:
-        outputs.append(torch.baddbmm(bias.unsqueeze(2), weight, outputs[-1].relu_()))
+        outputs.append(torch.baddbmm(bias, weight, outputs[-1].relu_()))
     return outputs
 
 
@@ -48,12 +48,12 @@ def backward(layers: list[Layer], images: Tensor, outputs: list[Tensor], gradien
     """Backpropagation: from the gradient of the logits `(K, C, B)` to those of all weights and biases, written `into` theirs."""
     for (weight, _), (to_weight, to_bias), below in zip(layers[:0:-1], into[:0:-1], outputs[-2::-1], strict=True):
         torch.bmm(gradient, below.transpose(1, 2), out=to_weight)
-        torch.sum(gradient, dim=2, out=to_bias)
+        torch.sum(gradient, dim=2, keepdim=True, out=to_bias)
         gradient = torch.ops.aten.threshold_backward(weight.transpose(1, 2) @ gradient, below, 0)  # where the ReLU let pass
     to_weight, to_bias = into[0]
     wide = gradient.view(len(images), -1, images.shape[1])  # (S, M * units, B)
     torch.bmm(wide, images, out=to_weight.view(len(images), -1, images.shape[2]))
-    torch.sum(gradient, dim=2, out=to_bias)
+    torch.sum(gradient, dim=2, keepdim=True, out=to_bias)
 
 
 def soft_targets_gradient(
@@ -67,17 +67,17 @@ def soft_targets_gradient(
     with the student's probabilities $p$ at T = 1 and $p_T$ at T, the labels $y$ as one-hot vectors, and the soft
     targets $q_T$: both losses pull the student's probabilities towards what they should be.
 
-    - `student_logits`: `(S, M, C, N)`, `teacher_logits`: `(S, 1, C, N)`, `labels`: `(S, N)`, `alpha`, `temperature`: `(S, M, 1, 1)`.
+    - `student_logits`: `(S, M, C, N)`, `teacher_logits`: `(S, 1, C, N)`, `labels`: `(S, 1, 1, N)`, `alpha`, `temperature`: `(S, M, 1, 1)`.
     - Returns the gradient `(S, M, C, N)` and the losses `(S * M,)`, each averaged over the N examples.
     """
     examples = labels.shape[-1]
-    index = labels[:, None, None].expand(-1, student_logits.shape[1], -1, -1)  # (S, M, 1, N)
+    index = labels.expand(-1, student_logits.shape[1], -1, -1)  # (S, M, 1, N)
     logits = torch.stack((student_logits, student_logits / temperature, teacher_logits / temperature))
     log_p = torch.log_softmax(logits, dim=-2)
     log_p_hard, log_p_soft, log_q = log_p.unbind()  # (S, M, C, N)
     p_hard, p_soft, q = log_p.exp().unbind()
     hard = -log_p_hard.gather(-2, index).mean(dim=(-2, -1))
-    soft = temperature**2 / examples * (q * (log_q - log_p_soft)).sum(dim=(-2, -1), keepdim=True)
-    p_hard.scatter_add_(-2, index, alpha.new_full((), -1.0).expand_as(index))  # p - y
-    gradient = torch.addcmul(alpha / examples * p_hard, (1 - alpha) * temperature / examples, p_soft - q)
-    return gradient, {"hard_loss": hard.flatten(), "soft_loss": soft.flatten()}
+    soft = temperature**2 * (q * (log_q - log_p_soft)).sum(dim=(-2, -1), keepdim=True) / examples
+    p_hard.scatter_(-2, index, -1.0, reduce="add")  # p - y
+    gradient = torch.addcmul(alpha * p_hard, (1 - alpha) * temperature, p_soft - q)
+    return gradient / examples, {"hard_loss": hard.flatten(), "soft_loss": soft.flatten()}

@@ -115,7 +115,8 @@ class Material:
     def pixels(self, indices: Tensor) -> Tensor:
         """The training images at `indices`, of any shape, as a network sees them: `(*indices, D, H, W)`."""
         images = self.dataset.train_images.index_select(0, indices.flatten())  # for bytes, 15 times as fast as indexing
-        return self.dataset.pixels(images.unflatten(0, indices.shape)).to(self.dtype)
+        pixels = self.dataset.pixels(images).view(*indices.shape, *images.shape[1:])
+        return pixels if pixels.dtype == self.dtype else pixels.to(self.dtype)
 
     def look(self, experiment: Experiment, indices: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """The images at `indices` `(B,)` as the student sees them in this step, and the teacher's logits `(B, C)` for them."""

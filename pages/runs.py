@@ -47,8 +47,10 @@ table = pd.DataFrame(
         "seeds": [len(run.experiments) for run in runs],
     }
 )
-selected = st.dataframe(table, hide_index=True, key="table", on_select="rerun", selection_mode="multi-row").selection.rows
-picked = [runs[row] for row in selected if row < len(runs)]
+# Rows are chosen by their place: in another list, after a run came or went, none is chosen.
+place = f"{len(runs)} runs, {runs[0].id} first"
+selected = st.dataframe(table, hide_index=True, key=place, on_select="rerun", selection_mode="multi-row").selection.rows
+picked = [runs[row] for row in selected]
 if not picked:
     st.markdown("Tick one run to open it, several to compare them.")
     st.stop()

@@ -9,7 +9,7 @@ from streamlit.runtime.app_session import AppSession, AppSessionState
 from pages.parts import late_ticks
 
 # A busy server in small: every message waits 40 ms in the event loop, the page takes nearly as long, and ticks come
-# faster than that. Each fifth tick runs the whole page, as the end of a race does.
+# faster than that. Each fifth tick runs the whole page; after a hundred nothing ticks any more, as at the end of a race.
 BUSY = """
 import time
 import streamlit as st
@@ -32,24 +32,16 @@ def live():
     st.write(f"tick {tick}.")
 
 time.sleep(0.03)
-live()
-st.write(f"the page knows {st.session_state.tick}.")
+if st.session_state.get("tick", 0) < 100:
+    live()
+else:
+    st.write("the race is over")
 """
-
-
-def ticks(page):
-    said = page.get_by_text("tick ", exact=False).first
-    return int(said.inner_text(timeout=30_000).removeprefix("tick ").removesuffix("."))
 
 
 def test_a_page_that_ticks_fast_on_a_busy_server_never_stands_still(serve, new_page):
     page = new_page(serve(BUSY.replace("REPAIRED", "True")))
-    for _ in range(8):
-        seen = ticks(page)
-        page.wait_for_function(
-            f"() => [...document.querySelectorAll('p')].some((p) => p.innerText.match(/^tick (\\d+)/)?.[1] > {seen + 10})"
-        )
-    expect(page.get_by_text("the page knows")).to_be_visible()
+    expect(page.get_by_text("the race is over")).to_be_visible(timeout=60_000)
 
 
 class Runner:

@@ -192,6 +192,24 @@ def test_a_preset_gives_its_own_experiments(alone):
         app.button(key="stop").click().run()
 
 
+# --- several runs ---------------------------------------------------------------------------------------------------
+
+
+def test_runs_that_are_compared_show_where_they_differ(alone, finished):
+    *_, newest = [finished(temperature=temperature, alpha=alpha) for temperature, alpha in ((4.0, 0.1), (8.0, 0.5))]
+    app = alone("runs").run()
+    assert len(app.dataframe[0].value) == 2
+    app.session_state[f"2 runs, {newest} first"] = {"selection": {"rows": [0, 1], "columns": [], "cells": []}}
+    app.run()
+    assert not app.exception
+    compared = app.dataframe[1]
+    values = compared.value
+    differing = [field for field in values.index if values.loc[field].nunique() > 1]
+    assert differing == ["temperature", "alpha"]
+    coloured = {int(row) for row in re.findall(r"_row(\d+)_col\d+", compared.proto.styler.styles)}
+    assert [values.index[row] for row in sorted(coloured)] == differing
+
+
 # --- links that cannot be -------------------------------------------------------------------------------------------
 
 

@@ -20,7 +20,8 @@ def layers_of(nets):
     """Stacked weights and biases, layer by layer."""
     parts = [dict(net.named_parameters()) for net in nets]
     names = perceptrons.linear_layers(nets[0])
-    return [tuple(torch.stack([own[f"{name}.{kind}"].detach() for own in parts]) for kind in ("weight", "bias")) for name in names]
+    stacked = [[torch.stack([own[f"{name}.{kind}"].detach() for own in parts]) for kind in ("weight", "bias")] for name in names]
+    return [(weight, bias.unsqueeze(2)) for weight, bias in stacked]
 
 
 @pytest.mark.parametrize(("name", "layers"), [("linear", 1), ("mlp-6x1", 2), ("mlp-6x3", 4)])
@@ -50,9 +51,9 @@ def test_forward_and_backward_are_those_of_each_network_alone(name, seeds, image
         logits = net(images[k * images_of // len(nets)])
         torch.testing.assert_close(outputs[-1][k].T, logits, rtol=1e-12, atol=1e-12)
         logits.backward(gradient[k].T)
-        found = [value[k] for layer in into for value in layer]
+        found = [value[k].view(-1) for layer in into for value in layer]
         for ours, parameter in zip(found, [p for layer in (net.stem, *net.blocks, net.head) for p in layer.parameters()], strict=True):
-            torch.testing.assert_close(ours, parameter.grad, rtol=1e-12, atol=1e-12)
+            torch.testing.assert_close(ours, parameter.grad.view(-1), rtol=1e-12, atol=1e-12)
 
 
 def test_the_gradient_of_the_losses_is_what_autograd_finds_for_each_member():
@@ -63,7 +64,7 @@ def test_the_gradient_of_the_losses_is_what_autograd_finds_for_each_member():
     labels = torch.randint(0, classes, (seeds, examples))
     alpha, temperature = torch.rand(2, seeds, members, 1, 1, dtype=torch.float64)
     alpha[0, 0], alpha[1, 1], temperature = 0.0, 1.0, 0.5 + 9 * temperature
-    gradient, terms = perceptrons.soft_targets_gradient(student, teacher, labels, alpha=alpha, temperature=temperature)
+    gradient, terms = perceptrons.soft_targets_gradient(student, teacher, labels[:, None, None], alpha=alpha, temperature=temperature)
     for s in range(seeds):
         for m in range(members):
             logits = student[s, m].T.clone().requires_grad_()
