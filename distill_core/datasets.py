@@ -132,11 +132,14 @@ def seeded(seed: int, *purpose: str | int) -> torch.Generator:
 
 
 def jitter(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
-    """Each image `(N, D, H, W)` moved by up to `most` pixels in both directions, black where nothing is left."""
+    """Each image `(N, D, H, W)` moved by up to `most` pixels in both directions.
+
+    What comes in at the edge is black in grey images, as the paper around a digit, and its mirror image in coloured ones.
+    """
     if most == 0:
         return images
-    n, _, height, width = images.shape
-    padded = torch.nn.functional.pad(images, (most,) * 4)
+    n, channels, height, width = images.shape
+    padded = torch.nn.functional.pad(images, (most,) * 4, mode="constant" if channels == 1 else "reflect")
     down, right = torch.randint(0, 2 * most + 1, (2, n, 1), generator=generator).to(images.device)
     rows = (down + torch.arange(height, device=images.device)).view(n, height, 1)
     columns = (right + torch.arange(width, device=images.device)).view(n, 1, width)

@@ -206,7 +206,7 @@ def test_runs_that_are_compared_show_where_they_differ(alone, finished):
     values = compared.value
     differing = [field for field in values.index if values.loc[field].nunique() > 1]
     assert differing == ["temperature", "alpha"]
-    coloured = {int(row) for row in re.findall(r"_row(\d+)_col\d+", compared.proto.styler.styles)}
+    coloured = {int(row) for row in re.findall(r"_row(\d+)_col\d+", compared.proto.arrow_data.styler.styles)}
     assert [values.index[row] for row in sorted(coloured)] == differing
 
 

@@ -7,6 +7,7 @@ import math
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -291,6 +292,14 @@ def test_jitter_moves_each_image_by_whole_pixels_and_leaves_black():
         shifts.update(found)
     assert len(shifts) == 25  # both ways, in every combination
     assert moved.shape == images.shape and moved.dtype == torch.uint8
+
+
+def test_what_comes_into_a_coloured_image_is_the_mirror_image_of_its_edge():
+    images = torch.randint(1, 256, (50, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+    moved = teachers.jitter(images, 2, torch.Generator().manual_seed(0)).numpy()
+    for before, after in zip(images.numpy(), moved, strict=True):
+        padded = np.pad(before, ((0, 0), (2, 2), (2, 2)), mode="reflect")
+        assert any(np.array_equal(padded[:, down : down + 8, right : right + 8], after) for down in range(5) for right in range(5))
 
 
 def test_jitter_of_nothing_draws_nothing():
