@@ -154,7 +154,7 @@ class Cohort:
         terms = self._learn_by_hand(batch) if self.layers else self._learn_by_autograd(batch)  # (K,) each
         self.optimizer.step(learning_rate)
         for name, term in terms.items():
-            self.sums.setdefault(name, torch.zeros_like(term)).add_(term, alpha=batch.shape[1])
+            self.sums[name] = term * batch.shape[1] if name not in self.sums else self.sums[name].add_(term, alpha=batch.shape[1])
         self.examples += batch.shape[1]
 
     @torch.inference_mode()

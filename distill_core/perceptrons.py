@@ -49,7 +49,7 @@ def backward(layers: list[Layer], images: Tensor, outputs: list[Tensor], gradien
     for (weight, _), (to_weight, to_bias), below in zip(layers[:0:-1], into[:0:-1], outputs[-2::-1], strict=True):
         torch.bmm(gradient, below.transpose(1, 2), out=to_weight)
         torch.sum(gradient, dim=2, keepdim=True, out=to_bias)
-        gradient = torch.ops.aten.threshold_backward(weight.transpose(1, 2) @ gradient, below, 0)  # where the ReLU let pass
+        gradient = torch.ops.aten.threshold_backward(torch.bmm(weight.transpose(1, 2), gradient), below, 0)  # where the ReLU let pass
     to_weight, to_bias = into[0]
     wide = gradient.view(len(images), -1, images.shape[1])  # (S, M * units, B)
     torch.bmm(wide, images, out=to_weight.view(len(images), -1, images.shape[2]))
