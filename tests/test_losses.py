@@ -13,8 +13,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import special, stats
+from torch.func import vmap
 
-from distill_core.losses import hard_loss, soft_loss, soften, total_loss
+from distill_core import losses
+from distill_core.losses import (
+    angle_relation_loss,
+    attention_loss,
+    correlation_loss,
+    decoupled_loss,
+    distance_relation_loss,
+    hard_loss,
+    hint_loss,
+    logit_loss,
+    mutual_loss,
+    similarity_loss,
+    smoothing_loss,
+    soft_loss,
+    soften,
+    standardize,
+    total_loss,
+)
 
 TEMPERATURES = (0.5, 1.0, 4.0, 20.0)
 N, C = 7, 5
@@ -214,8 +232,591 @@ def test_a_temperature_without_meaning_is_refused(logits, refused, temperature):
         soften(logits[0], temperature=temperature)
 
 
+# --- every further loss against its paper's formula, written out in loops -------------------------------------------
+
+
+def probabilities(logits, temperature):
+    """Softmax of one example's logits, one class after the other."""
+    powers = [(z / temperature).exp() for z in logits]
+    return [power / sum(powers) for power in powers]
+
+
+def divergence(p, q):
+    return sum(a * (a / b).log() for a, b in zip(p, q, strict=True))
+
+
+def pearson(one, other):
+    means = [sum(values) / len(values) for values in (one, other)]
+    products = sum((a - means[0]) * (b - means[1]) for a, b in zip(one, other, strict=True))
+    squares = [sum((v - mean) ** 2 for v in values) for values, mean in zip((one, other), means, strict=True)]
+    return products / (squares[0] * squares[1]).sqrt()
+
+
+def length(vector):
+    return sum(v**2 for v in vector).sqrt()
+
+
+def huber(difference):
+    size = difference.abs()
+    return size**2 / 2 if size <= 1 else size - 0.5
+
+
+def written_smoothing(student, labels, smoothing):
+    total = 0
+    for n, z in enumerate(student):
+        for c, p in enumerate(probabilities(z, 1)):
+            target = smoothing / len(z) + (1 - smoothing if c == labels[n] else 0)
+            total -= target * p.log()
+    return total / len(student)
+
+
+def written_logits(student, teacher):
+    return sum((a - b) ** 2 for z, t in zip(student, teacher, strict=True) for a, b in zip(z, t, strict=True)) / (2 * len(student))
+
+
+def written_standardize(logits):
+    rows = []
+    for z in logits:
+        mean = sum(z) / len(z)
+        deviation = (sum((a - mean) ** 2 for a in z) / (len(z) - 1)).sqrt()
+        rows.append(torch.stack([(a - mean) / deviation for a in z]))
+    return torch.stack(rows)
+
+
+def written_decoupled(student, teacher, labels, temperature, target_weight, nontarget_weight):
+    total = 0
+    for z, t, y in zip(student, teacher, labels.tolist(), strict=True):
+        q, p = probabilities(z, temperature), probabilities(t, temperature)
+        q_others, p_others = (probabilities([v for c, v in enumerate(row) if c != y], temperature) for row in (z, t))
+        q_rest, p_rest = (sum(v for c, v in enumerate(row) if c != y) for row in (q, p))  # 1 - p of the label, without rounding
+        total += target_weight * divergence([p[y], p_rest], [q[y], q_rest]) + nontarget_weight * divergence(p_others, q_others)
+    return temperature**2 * total / len(student)
+
+
+def written_correlation(student, teacher, temperature, inter_weight, intra_weight):
+    q, p = ([probabilities(z, temperature) for z in logits] for logits in (student, teacher))
+    rows, columns = len(student), student.shape[1]
+    inter = 1 - sum(pearson(q[n], p[n]) for n in range(rows)) / rows
+    intra = 1 - sum(pearson([row[c] for row in q], [row[c] for row in p]) for c in range(columns)) / columns
+    return temperature**2 * (inter_weight * inter + intra_weight * intra)
+
+
+def written_hint(student, teacher):
+    ours, theirs = student.reshape(-1), teacher.reshape(-1)
+    return sum((a - b) ** 2 for a, b in zip(ours, theirs, strict=True)) / len(ours)
+
+
+def written_map(features):
+    """One example's features `(D, H, W)` to its attention map: pixel after pixel, of length 1."""
+    channels, height, width = features.shape
+    places = [sum(features[d, h, w] ** 2 for d in range(channels)) / channels for h in range(height) for w in range(width)]
+    return [a / length(places) for a in places]
+
+
+def written_attention(student, teacher):
+    maps = [(written_map(s), written_map(t)) for s, t in zip(student, teacher, strict=True)]
+    squares = [(a - b) ** 2 for ours, theirs in maps for a, b in zip(ours, theirs, strict=True)]
+    return sum(squares) / len(squares)
+
+
+def written_similarity(student, teacher):
+    rows = len(student)
+    grams = []
+    for features in (student.reshape(rows, -1), teacher.reshape(rows, -1)):
+        gram = [[sum(a * b for a, b in zip(features[i], features[j], strict=True)) for j in range(rows)] for i in range(rows)]
+        grams.append([[g / length(row) for g in row] for row in gram])
+    return sum((grams[0][i][j] - grams[1][i][j]) ** 2 for i in range(rows) for j in range(rows)) / rows**2
+
+
+def written_distances(embeddings):
+    rows, zero = len(embeddings), embeddings.new_zeros(())
+    same = [[torch.equal(embeddings[i], embeddings[j]) for j in range(rows)] for i in range(rows)]
+    d = [[zero if same[i][j] else length(embeddings[i] - embeddings[j]) for j in range(rows)] for i in range(rows)]
+    apart = [d[i][j] for i in range(rows) for j in range(rows) if d[i][j] > 0]
+    return [[d[i][j] / (sum(apart) / len(apart)) for j in range(rows)] for i in range(rows)]
+
+
+def written_distance_relation(student, teacher):
+    rows = len(student)
+    ours, theirs = written_distances(student), written_distances(teacher)
+    return sum(huber(ours[i][j] - theirs[i][j]) for i in range(rows) for j in range(rows)) / rows**2
+
+
+def written_cosine(embeddings, i, j, k):
+    one, other = embeddings[j] - embeddings[i], embeddings[k] - embeddings[i]
+    if not one.any() or not other.any():
+        return embeddings.new_zeros(())
+    return sum(a * b for a, b in zip(one, other, strict=True)) / (length(one) * length(other))
+
+
+def written_angle_relation(student, teacher):
+    rows = range(len(student))
+    differences = [written_cosine(student, i, j, k) - written_cosine(teacher, i, j, k) for i in rows for j in rows for k in rows]
+    return sum(huber(difference) for difference in differences) / len(student) ** 3
+
+
+def written_mutual(logits, peers, labels):
+    total = 0
+    for n, z in enumerate(logits):
+        q = probabilities(z, 1)
+        total -= q[labels[n]].log()
+        total += sum(divergence(probabilities(peer[n], 1), q) for peer in peers) / len(peers)
+    return total / len(logits)
+
+
+def some(*shape, size=1.0, seed=0):
+    return torch.as_tensor(size * np.random.default_rng([seed, *shape]).normal(size=shape))
+
+
+def agree(ours, written, student):
+    """Value and gradient of two ways to the same number (or table of them), to nine digits."""
+    weights = some(*ours(student).shape, seed=9)  # a table is weighted into one number
+    values, gradients = [], []
+    for function in (ours, written):
+        values.append(function(student).detach())
+        gradients.append(gradient(lambda z, f=function: (weights * f(z)).sum(), student))
+    for one, other in (values, gradients):
+        assert other.abs().max() > 1e-6, "nothing is compared"
+        assert (one - other).abs().max() <= 1e-9 * other.abs().max()
+
+
+LABELS = torch.tensor([0, 3, 4, 1, 1, 2, 0])
+STUDENT, TEACHER, PEERS = some(N, C, size=2, seed=1), some(N, C, size=3, seed=2), some(3, N, C, size=3, seed=3)
+NARROW, WIDE, MAPS, MORE_MAPS = some(6, 3, seed=4), some(6, 5, seed=5), some(4, 2, 3, 3, seed=6), some(4, 3, 3, 3, seed=7)
+TWICE, ALSO_TWICE = NARROW[[0, 1, 2, 3, 1, 4]], WIDE[[0, 0, 2, 3, 4, 5]]  # an example that comes twice
+
+
+@pytest.mark.parametrize("smoothing", (0.0, 0.1, 1.0))
+def test_smoothing_loss_is_the_formula(smoothing):
+    agree(lambda z: smoothing_loss(z, LABELS, smoothing=smoothing), lambda z: written_smoothing(z, LABELS, smoothing), STUDENT)
+
+
+def test_logit_loss_is_the_formula():
+    agree(lambda z: logit_loss(z, TEACHER), lambda z: written_logits(z, TEACHER), STUDENT)
+
+
+def test_standardize_is_the_formula():
+    agree(standardize, written_standardize, STUDENT)
+
+
+@pytest.mark.parametrize("weights", ((1.0, 8.0), (1.0, 0.0), (0.0, 1.0), (0.3, 2.0)))
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+def test_decoupled_loss_is_the_formula(temperature, weights):
+    choices = {"temperature": temperature, "target_weight": weights[0], "nontarget_weight": weights[1]}
+    agree(lambda z: decoupled_loss(z, TEACHER, LABELS, **choices), lambda z: written_decoupled(z, TEACHER, LABELS, **choices), STUDENT)
+
+
+def test_decoupled_loss_has_the_weights_of_the_paper():
+    ours = decoupled_loss(STUDENT, TEACHER, LABELS, temperature=4.0)
+    assert ours == decoupled_loss(STUDENT, TEACHER, LABELS, temperature=4.0, target_weight=1.0, nontarget_weight=8.0)
+
+
+@pytest.mark.parametrize("weights", ((1.0, 1.0), (1.0, 0.0), (0.0, 1.0), (0.3, 2.0)))
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+def test_correlation_loss_is_the_formula(temperature, weights):
+    choices = {"temperature": temperature, "inter_weight": weights[0], "intra_weight": weights[1]}
+    agree(lambda z: correlation_loss(z, TEACHER, **choices), lambda z: written_correlation(z, TEACHER, **choices), STUDENT)
+
+
+def test_correlation_loss_weighs_both_terms_alike_at_temperature_one_unless_told():
+    ours = correlation_loss(STUDENT, TEACHER)
+    assert ours == correlation_loss(STUDENT, TEACHER, temperature=1.0, inter_weight=1.0, intra_weight=1.0)
+
+
+def test_hint_loss_is_the_formula():
+    agree(lambda f: hint_loss(f, some(4, 2, 3, 3, seed=8)), lambda f: written_hint(f, some(4, 2, 3, 3, seed=8)), MAPS)
+    assert hint_loss(MAPS, MAPS + 3).item() == pytest.approx(9, rel=1e-12)
+
+
+def test_attention_loss_is_the_formula():
+    agree(lambda f: attention_loss(f, MORE_MAPS), lambda f: written_attention(f, MORE_MAPS), MAPS)
+
+
+def test_attention_loss_averages_the_features_of_the_larger_map_before_it_squares_them():
+    larger = some(4, 3, 6, 9, seed=8)
+    blocks = torch.stack([larger[..., h : h + 2, w : w + 3].mean(dim=(-1, -2)) for h in (0, 2, 4) for w in (0, 3, 6)], dim=-1)
+    small = blocks.reshape(4, 3, 3, 3)
+    agree(lambda f: attention_loss(f, larger), lambda f: written_attention(f, small), MAPS)
+    assert attention_loss(larger, MAPS).item() == pytest.approx(written_attention(small, MAPS).item(), rel=1e-9)
+
+
+def test_similarity_loss_is_the_formula():
+    agree(lambda f: similarity_loss(f, MORE_MAPS), lambda f: written_similarity(f, MORE_MAPS), MAPS)
+    agree(lambda f: similarity_loss(f, WIDE), lambda f: written_similarity(f, WIDE), NARROW)
+
+
+@pytest.mark.parametrize(("student", "teacher"), [(NARROW, WIDE), (TWICE, WIDE), (NARROW, ALSO_TWICE), (100 * TWICE, ALSO_TWICE)])
+def test_relation_losses_are_the_formulas_also_when_an_example_comes_twice(student, teacher):
+    agree(lambda x: distance_relation_loss(x, teacher), lambda x: written_distance_relation(x, teacher), student)
+    agree(lambda x: angle_relation_loss(x, teacher), lambda x: written_angle_relation(x, teacher), student)
+
+
+def test_relation_losses_grow_only_linearly_where_student_and_teacher_are_far_apart():
+    line = torch.tensor([[0.0], [0.0], [0.0], [0.0], [0.0], [1.0]], dtype=torch.float64)  # of 36 distances ten, all of them their mean
+    far = torch.tensor([[0.0], [1e-3], [2e-3], [3e-3], [4e-3], [9.0]], dtype=torch.float64)  # relative distances near 3
+    agree(lambda x: distance_relation_loss(x, line), lambda x: written_distance_relation(x, line), far)
+    back = torch.tensor([[0.0, 0.0], [1.0, 0.1], [-1.0, 0.0]], dtype=torch.float64)
+    ahead = torch.tensor([[0.0, 0.0], [1.0, 0.0], [2.0, 0.1]], dtype=torch.float64)  # cosine 1 in place of -1
+    agree(lambda x: angle_relation_loss(x, ahead), lambda x: written_angle_relation(x, ahead), back)
+
+
+@pytest.mark.parametrize("peers", (1, 3))
+def test_mutual_loss_is_the_formula(peers):
+    agree(lambda z: mutual_loss(z, PEERS[:peers], LABELS), lambda z: written_mutual(z, PEERS[:peers], LABELS), STUDENT)
+
+
+# --- what further losses have in common with simpler ones -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("smoothing", (0.0, 0.1, 0.7, 1.0))
+def test_smoothing_loss_is_torchs_cross_entropy_with_label_smoothing(smoothing):
+    expected = F.cross_entropy(STUDENT, LABELS, label_smoothing=smoothing)
+    assert smoothing_loss(STUDENT, LABELS, smoothing=smoothing).item() == pytest.approx(expected.item(), rel=1e-12)
+
+
+def test_without_smoothing_only_the_hard_loss_is_left():
+    assert smoothing_loss(STUDENT, LABELS, smoothing=0.0) == hard_loss(STUDENT, LABELS)
+
+
+def test_smoothed_labels_are_soft_targets_of_a_teacher_who_knows_no_likeness():
+    targets = 0.9 * F.one_hot(LABELS, C).double() + 0.1 / C
+    soft = gradient(lambda z: soft_loss(z, targets.log(), temperature=1.0), STUDENT)
+    torch.testing.assert_close(gradient(lambda z: smoothing_loss(z, LABELS, smoothing=0.1), STUDENT), soft, rtol=1e-12, atol=1e-14)
+
+
+def test_the_soft_loss_at_a_high_temperature_is_the_logit_loss_of_centred_logits_over_c():
+    student, teacher = (z - z.mean(dim=1, keepdim=True) for z in (STUDENT, TEACHER))
+    soft, limit = soft_loss(student, teacher, temperature=1e5), logit_loss(student, teacher) / C
+    assert soft.item() == pytest.approx(limit.item(), rel=1e-3)
+    ours, theirs = (gradient(f, student) for f in (lambda z: soft_loss(z, teacher, temperature=1e5), lambda z: logit_loss(z, teacher) / C))
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-3 * theirs.abs().max().item())
+
+
+def test_the_gradient_of_the_logit_loss_is_the_difference_over_n():
+    torch.testing.assert_close(gradient(lambda z: logit_loss(z, TEACHER), STUDENT), (STUDENT - TEACHER) / N, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+def test_the_soft_loss_is_the_decoupled_one_with_the_weights_a_sure_teacher_gives(temperature):
+    p = soften(TEACHER, temperature=temperature)
+    for n in range(N):
+        student, teacher, label = STUDENT[n : n + 1], TEACHER[n : n + 1], LABELS[n : n + 1]
+        doubt = 1 - p[n, label].item()
+        ours = decoupled_loss(student, teacher, label, temperature=temperature, target_weight=1.0, nontarget_weight=doubt)
+        assert ours.item() == pytest.approx(soft_loss(student, teacher, temperature=temperature).item(), rel=1e-9)
+
+
+def test_the_non_target_part_does_not_see_the_label_and_the_target_part_not_the_ranks_of_the_others():
+    moved = STUDENT.scatter_add(1, LABELS.unsqueeze(1), some(N, 1, seed=8))
+    parts = {"temperature": 4.0, "target_weight": 0.0, "nontarget_weight": 1.0}
+    assert decoupled_loss(moved, TEACHER, LABELS, **parts).item() == pytest.approx(
+        decoupled_loss(STUDENT, TEACHER, LABELS, **parts).item(), rel=1e-9
+    )
+    parts = {"temperature": 4.0, "target_weight": 1.0, "nontarget_weight": 0.0}
+    swapped = STUDENT.clone()
+    for n, y in enumerate(LABELS.tolist()):
+        others = [c for c in range(C) if c != y]
+        swapped[n, others] = STUDENT[n, others[::-1]]
+    assert decoupled_loss(swapped, TEACHER, LABELS, **parts).item() == pytest.approx(
+        decoupled_loss(STUDENT, TEACHER, LABELS, **parts).item(), rel=1e-9
+    )
+
+
+def test_a_peer_is_a_teacher_at_temperature_one_and_peers_are_averaged():
+    alone = [mutual_loss(STUDENT, PEERS[k : k + 1], LABELS) for k in range(3)]
+    assert alone[0].item() == pytest.approx((hard_loss(STUDENT, LABELS) + soft_loss(STUDENT, PEERS[0], temperature=1.0)).item(), rel=1e-12)
+    assert mutual_loss(STUDENT, PEERS, LABELS).item() == pytest.approx(torch.stack(alone).mean().item(), rel=1e-12)
+
+
+def test_from_peers_that_agree_with_it_a_network_learns_only_the_labels():
+    same = STUDENT.expand(3, N, C)
+    assert mutual_loss(STUDENT, same, LABELS).item() == hard_loss(STUDENT, LABELS).item()
+    ours, hard = (gradient(f, STUDENT) for f in (lambda z: mutual_loss(z, same, LABELS), lambda z: hard_loss(z, LABELS)))
+    torch.testing.assert_close(ours, hard, rtol=1e-12, atol=1e-14)
+
+
+# --- all losses that compare a student with a teacher ---------------------------------------------------------------
+
+COMPARE = {  # student's, teacher's, and the loss between them
+    "logit": (STUDENT, TEACHER, logit_loss),
+    "standardized": (STUDENT, TEACHER, lambda s, t: soft_loss(standardize(s), standardize(t), temperature=2.0)),
+    "decoupled": (STUDENT, TEACHER, lambda s, t: decoupled_loss(s, t, LABELS, temperature=4.0)),
+    "correlation": (STUDENT, TEACHER, lambda s, t: correlation_loss(s, t, temperature=4.0)),
+    "hint": (MAPS, some(4, 2, 3, 3, seed=8), hint_loss),
+    "attention": (MAPS, some(4, 3, 6, 6, seed=8), attention_loss),
+    "similarity": (MAPS, MORE_MAPS, similarity_loss),
+    "distance relation": (NARROW, WIDE, distance_relation_loss),
+    "angle relation": (NARROW, WIDE, angle_relation_loss),
+}
+compared = pytest.mark.parametrize(("student", "teacher", "loss"), COMPARE.values(), ids=COMPARE)
+
+
+@compared
+def test_a_loss_is_zero_when_student_equals_teacher(student, teacher, loss):
+    assert loss(student, teacher) > 1e-3
+    assert loss(teacher, teacher).item() == pytest.approx(0, abs=1e-14)
+    assert gradient(lambda s: loss(s, teacher), teacher).abs().max() < 1e-14
+
+
+@compared
+def test_a_loss_sends_no_gradient_to_the_teacher(student, teacher, loss):
+    student, teacher = student.clone().requires_grad_(), teacher.clone().requires_grad_()
+    loss(student, teacher).backward()
+    assert teacher.grad is None and student.grad.abs().sum() > 0
+
+
+def test_no_gradient_reaches_the_peers():
+    student, peers = STUDENT.clone().requires_grad_(), PEERS.clone().requires_grad_()
+    mutual_loss(student, peers, LABELS).backward()
+    assert peers.grad is None and student.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", sorted(set(COMPARE) - {"decoupled"}))
+def test_a_loss_does_not_depend_on_the_order_of_the_examples(name):
+    student, teacher, loss = COMPARE[name]
+    order = torch.randperm(len(student), generator=torch.Generator().manual_seed(0))
+    assert loss(student[order], teacher[order]).item() == pytest.approx(loss(student, teacher).item(), rel=1e-12)
+    moved = gradient(lambda s: loss(s, teacher[order]), student[order])[order.argsort()]
+    torch.testing.assert_close(moved, gradient(lambda s: loss(s, teacher), student), rtol=1e-9, atol=1e-14)
+
+
+def test_losses_with_labels_do_not_depend_on_the_order_of_the_examples():
+    order = torch.randperm(N, generator=torch.Generator().manual_seed(0))
+    student, teacher, labels, peers = STUDENT[order], TEACHER[order], LABELS[order], PEERS[:, order]
+    pairs = [
+        (decoupled_loss(student, teacher, labels, temperature=4.0), decoupled_loss(STUDENT, TEACHER, LABELS, temperature=4.0)),
+        (smoothing_loss(student, labels, smoothing=0.1), smoothing_loss(STUDENT, LABELS, smoothing=0.1)),
+        (mutual_loss(student, peers, labels), mutual_loss(STUDENT, PEERS, LABELS)),
+    ]
+    for moved, before in pairs:
+        assert moved.item() == pytest.approx(before.item(), rel=1e-12)
+
+
+BATCHED = {
+    **{name: (student, lambda s, t, loss=loss, teacher=teacher: loss(s, teacher)) for name, (student, teacher, loss) in COMPARE.items()},
+    "decoupled at each its temperature": (STUDENT, lambda s, t: decoupled_loss(s, TEACHER, LABELS, temperature=t, nontarget_weight=t)),
+    "correlation at each its temperature": (STUDENT, lambda s, t: correlation_loss(s, TEACHER, temperature=t, intra_weight=t)),
+    "smoothing, each its own": (STUDENT, lambda s, t: smoothing_loss(s, LABELS, smoothing=t / 10)),
+    "mutual": (STUDENT, lambda s, t: mutual_loss(s, PEERS, LABELS)),
+}
+
+
+@pytest.mark.parametrize(("student", "loss"), BATCHED.values(), ids=BATCHED)
+def test_many_students_at_once_are_each_student_alone(student, loss):
+    students = torch.stack([student, 0.5 * student, -student, torch.zeros_like(student)]).requires_grad_()
+    temperatures = torch.tensor([0.5, 1.0, 4.0, 8.0], dtype=torch.float64)
+    together = vmap(loss)(students, temperatures)
+    alone = torch.stack([loss(s, t) for s, t in zip(students, temperatures, strict=True)])
+    torch.testing.assert_close(together, alone, rtol=1e-12, atol=1e-15)
+    of_together, of_alone = (torch.autograd.grad(values.sum(), students)[0] for values in (together, alone))
+    assert of_alone.isfinite().all()
+    torch.testing.assert_close(of_together, of_alone, rtol=1e-9, atol=1e-14)
+
+
+def test_networks_that_learn_from_each_other_can_be_batched_with_all_peers_of_each():
+    everyone = PEERS
+    peers = torch.stack([everyone[[k for k in range(3) if k != own]] for own in range(3)])  # (K, K - 1, N, C)
+    together = vmap(lambda z, p: mutual_loss(z, p, LABELS))(everyone, peers)
+    alone = torch.stack([mutual_loss(everyone[k], peers[k], LABELS) for k in range(3)])
+    torch.testing.assert_close(together, alone, rtol=1e-12, atol=0)
+
+
+# --- what a loss does not see ---------------------------------------------------------------------------------------
+
+sizes = st.floats(0.01, 100)
+moves = st.floats(-100, 100)
+
+
+@given(sizes, moves)
+def test_standardize_leaves_neither_offset_nor_scale(size, move):
+    torch.testing.assert_close(standardize(size * STUDENT + move), standardize(STUDENT), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(standardize(-STUDENT), -standardize(STUDENT), rtol=1e-12, atol=1e-12)
+
+
+def test_standardized_logits_have_mean_zero_and_deviation_one():
+    rows = standardize(STUDENT)
+    np.testing.assert_allclose(rows.mean(dim=1), 0, atol=1e-12)
+    np.testing.assert_allclose(rows.numpy().std(axis=1, ddof=1), 1, rtol=1e-12)
+    torch.testing.assert_close(standardize(1e-10 * STUDENT), rows, rtol=1e-9, atol=1e-12)  # small is not yet equal
+
+
+@given(st.floats(0.05, 1), st.floats(-10, 10))
+def test_correlation_loss_sees_neither_offset_nor_scale_of_the_probabilities(share, move):
+    p = soften(TEACHER, temperature=1.0)
+    unsure = (share * p + (1 - share) / C).log() + move  # a student half as sure, and logits that are only defined up to a constant
+    assert correlation_loss(unsure, TEACHER).item() == pytest.approx(0, abs=1e-12)
+    assert correlation_loss(unsure, STUDENT).item() == pytest.approx(correlation_loss(TEACHER, STUDENT).item(), rel=1e-9)
+
+
+def test_correlation_loss_is_largest_when_all_is_the_wrong_way_round():
+    one = torch.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, 0.0]], dtype=torch.float64)
+    assert correlation_loss(one.flip(1), one).item() == pytest.approx(4, rel=1e-12)  # 2 for the rows, 2 for the columns
+    assert correlation_loss(one.flip(1), one, intra_weight=0.0, temperature=3.0).item() == pytest.approx(18, rel=1e-12)
+
+
+@given(sizes, st.integers(1, 4))
+def test_attention_loss_sees_neither_the_number_of_channels_nor_their_order_sign_and_size(size, copies):
+    other = -size * MAPS.repeat(1, copies, 1, 1).flip(1)
+    assert attention_loss(other, MAPS).item() == pytest.approx(0, abs=1e-14)
+    assert attention_loss(other, MORE_MAPS).item() == pytest.approx(attention_loss(MAPS, MORE_MAPS).item(), rel=1e-9)
+
+
+def test_attention_loss_is_largest_when_student_and_teacher_look_at_different_places():
+    left, right = torch.zeros(2, 1, 3, 3), torch.zeros(2, 1, 3, 3)
+    left[..., 0], right[..., 2] = 5, 7
+    assert attention_loss(left, right).item() == pytest.approx(2 / 9, rel=1e-6)
+
+
+def turned(points, width):
+    """The same points in a space of `width` dimensions, turned there."""
+    q, _ = torch.linalg.qr(some(width, width, seed=11))
+    return F.pad(points, (0, width - points.shape[1])) @ q
+
+
+@given(sizes, moves, st.integers(3, 8))
+def test_relation_losses_do_not_see_where_the_embeddings_lie_how_they_are_turned_and_how_large_they_are(size, move, width):
+    other = size * turned(NARROW, width) + move
+    for loss in (distance_relation_loss, angle_relation_loss):
+        assert loss(other, NARROW).item() == pytest.approx(0, abs=1e-12)
+        assert loss(other, WIDE).item() == pytest.approx(loss(NARROW, WIDE).item(), rel=1e-6)
+
+
+@given(sizes, st.integers(3, 8), st.integers(1, 3))
+def test_similarity_loss_does_not_see_how_features_are_turned_how_large_they_are_and_how_often_they_come(size, width, copies):
+    other = -size * turned(NARROW, width).repeat(1, copies)
+    assert similarity_loss(other, NARROW).item() == pytest.approx(0, abs=1e-12)
+    assert similarity_loss(other, WIDE).item() == pytest.approx(similarity_loss(NARROW, WIDE).item(), rel=1e-9)
+    assert similarity_loss(other + 1, NARROW) > 1e-9  # but where zero lies counts
+
+
+# --- further losses at the edges ------------------------------------------------------------------------------------
+
+
+def finite(loss, student):
+    """Value and gradient are numbers; the value comes back."""
+    student = student.clone().requires_grad_()
+    value = loss(student)
+    (slope,) = torch.autograd.grad(value.sum(), student)
+    assert value.isfinite().all() and slope.isfinite().all()
+    return value.detach()
+
+
+@given(st.data(), shapes, st.floats(0.05, 1000), st.floats(0, 1))
+def test_further_losses_are_finite_for_extreme_logits_one_example_and_two_classes(data, shape, temperature, smoothing):
+    student, teacher, peer = (torch.from_numpy(data.draw(hnp.arrays(np.float32, shape, elements=extreme))) for _ in range(3))
+    labels = torch.tensor(data.draw(st.lists(st.integers(0, shape[1] - 1), min_size=shape[0], max_size=shape[0])))
+    finite(lambda z: smoothing_loss(z, labels, smoothing=smoothing), student)
+    finite(standardize, student)
+    assert finite(lambda z: logit_loss(z, teacher), student) >= 0
+    assert finite(lambda z: soft_loss(standardize(z), standardize(teacher), temperature=temperature), student) >= -1e-6 * temperature**2
+    assert finite(lambda z: mutual_loss(z, torch.stack([teacher, peer]), labels), student) >= -1e-6
+    assert -1e-5 <= finite(lambda z: correlation_loss(z, teacher, temperature=temperature), student) / temperature**2 <= 4 + 1e-5
+    if shape[1] > 2:
+        assert finite(lambda z: decoupled_loss(z, teacher, labels, temperature=temperature), student) >= -1e-5 * temperature**2
+
+
+@given(st.data(), st.integers(1, 4), st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3)))
+def test_losses_of_features_are_finite_from_zeros_to_thousands(data, examples, shape):
+    large_and_small = st.one_of(extreme, st.sampled_from([1e-3, 1e-6, 1e-12, 1e-19, 1e-38]).map(np.float32))
+    student = torch.from_numpy(data.draw(hnp.arrays(np.float32, (examples, *shape), elements=large_and_small)))
+    same, other = (
+        torch.from_numpy(data.draw(hnp.arrays(np.float32, (examples, *form), elements=large_and_small))) for form in (shape, (2, 2, 3))
+    )
+    assert finite(lambda f: hint_loss(f, same), student) >= 0
+    assert 0 <= finite(lambda f: attention_loss(f, other), student) <= 2 + 1e-5
+    assert 0 <= finite(lambda f: similarity_loss(f, other), student) <= 4 / examples + 1e-5
+    for loss in (distance_relation_loss, angle_relation_loss):
+        value = finite(lambda x, loss=loss: loss(x, other.flatten(1)), student.flatten(1))
+        assert value >= 0 and (examples > 1 or value == 0)
+
+
+@given(st.floats(-1000, 1000, width=32), st.integers(2, 12))
+def test_equal_logits_become_zeros_without_a_gradient(value, classes):
+    logits = torch.full((2, classes), value, dtype=torch.float32, requires_grad=True)
+    rows = standardize(logits)
+    (slope,) = torch.autograd.grad((rows * some(2, classes).float()).sum(), logits)
+    assert not rows.any() and not slope.any()
+
+
+@pytest.mark.parametrize("size", (1e-11, 1e-13, 1e-19, 1e-20, 1e-22, 1e-30, 1e-40))
+def test_differences_too_small_for_float32_to_square_leave_finite_gradients(size):
+    tiny = size * torch.tensor([[0.0, 1.0, -1.0], [0.0, 2.0, 1.0], [1.0, 0.0, 1.0]])
+    weights = some(3, 3).float()
+    finite(lambda z: weights * standardize(z), tiny)
+    for loss in (distance_relation_loss, angle_relation_loss, similarity_loss):
+        finite(lambda x, loss=loss: loss(x, weights), tiny)
+    finite(lambda f: attention_loss(f, weights.reshape(1, 1, 3, 3)), tiny.reshape(1, 1, 3, 3))
+
+
+def test_nothing_correlates_with_equal_probabilities():
+    still = torch.full((N, C), 0.1, dtype=torch.float64)
+    assert finite(lambda z: correlation_loss(z, TEACHER), still).item() == 2
+    assert finite(lambda z: correlation_loss(z, still), TEACHER).item() == 2
+    one = finite(lambda z: correlation_loss(z, TEACHER[:1]), STUDENT[:1])  # in a batch of one no column says anything
+    assert one.item() == pytest.approx(correlation_loss(STUDENT[:1], TEACHER[:1], intra_weight=0.0).item() + 1, rel=1e-12)
+
+
+@pytest.mark.parametrize("loss", (distance_relation_loss, angle_relation_loss))
+def test_fewer_than_three_examples_have_no_relation_to_learn(loss):
+    for examples in (1, 2):
+        assert finite(lambda x, n=examples: loss(x, WIDE[:n]), NARROW[:examples]).item() == pytest.approx(0, abs=1e-15)
+        assert gradient(lambda x, n=examples: loss(x, WIDE[:n]), NARROW[:examples]).abs().max() < 1e-15
+    assert loss(NARROW[:3], WIDE[:3]) > 1e-6
+
+
+@pytest.mark.parametrize("loss", (distance_relation_loss, angle_relation_loss, similarity_loss))
+def test_a_student_for_whom_all_examples_are_alike_has_a_finite_loss(loss):
+    assert finite(lambda x: loss(x, WIDE), torch.zeros(6, 3, dtype=torch.float64)) > 0
+    assert finite(lambda x: loss(x, WIDE), torch.full((6, 3), 0.1, dtype=torch.float64)) > 0
+    assert finite(lambda x: loss(x, torch.zeros_like(WIDE)), NARROW) > 0
+
+
+def test_a_dark_map_stays_dark():
+    assert finite(lambda f: attention_loss(f, MORE_MAPS), torch.zeros_like(MAPS)).item() == pytest.approx(1 / 9, rel=1e-12)
+
+
+@pytest.mark.parametrize("smoothing", (-0.1, 1.5, math.nan))
+def test_a_smoothing_without_meaning_is_refused(refused, smoothing):
+    with refused(f"smoothing {smoothing}", "from 0 to 1"):
+        smoothing_loss(STUDENT, LABELS, smoothing=smoothing)
+
+
+def test_two_classes_cannot_be_decoupled(refused):
+    with refused("2 classes", "at least 3", "soft_loss"):
+        decoupled_loss(STUDENT[:, :2], TEACHER[:, :2], LABELS % 2, temperature=4.0)
+
+
+def test_a_hint_of_another_shape_is_refused(refused):
+    with refused((4, 2, 3, 3), (4, 3, 3, 3), "regressor"):
+        hint_loss(MAPS, MORE_MAPS)
+
+
+def test_features_without_places_have_no_attention_map(refused):
+    with refused((6, 3), "(N, D, H, W)"):
+        attention_loss(NARROW, MAPS)
+    with refused((6, 5), "(N, D, H, W)"):
+        attention_loss(MAPS, WIDE)
+
+
+def test_a_network_without_peers_is_refused(refused):
+    with refused("without peers", "at least one"):
+        mutual_loss(STUDENT, PEERS[:0], LABELS)
+
+
+@pytest.mark.parametrize("temperature", (0, -1.0, math.nan, math.inf))
+def test_further_losses_refuse_a_temperature_without_meaning(refused, temperature):
+    with refused(f"temperature {temperature}", "above 0"):
+        decoupled_loss(STUDENT, TEACHER, LABELS, temperature=temperature)
+    with refused(f"temperature {temperature}", "above 0"):
+        correlation_loss(STUDENT, TEACHER, temperature=temperature)
+
+
 def test_every_loss_tells_its_formula_its_shapes_and_its_unit():
-    for function in (soften, hard_loss, soft_loss, total_loss):
+    own = {name: f for name, f in inspect.getmembers(losses, inspect.isfunction) if f.__module__ == losses.__name__}
+    public = {name: f for name, f in own.items() if not name.startswith("_")}
+    assert len(public) == 15
+    for name, function in public.items():
         told = inspect.getdoc(function)
-        assert told.count("$$") == 2 and "(N, C)" in told
-        assert "nats" in told or function is soften
+        assert told.count("$$") == 2 and "(N, " in told and "Returns" in told, name
+        assert any(unit in told for unit in ("nats", "without a unit", "squared logits", "squared activations")) or function is soften, name
+        assert "Source: " in told or function is hard_loss, name
