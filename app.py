@@ -6,6 +6,7 @@ st.navigation(
     [
         st.Page("pages/start.py", title="Start", default=True),
         st.Page("pages/race.py", title="Race"),
+        st.Page("pages/map.py", title="Map"),
         st.Page("pages/microscope.py", title="Microscope"),
         st.Page("pages/draw.py", title="Draw"),
         st.Page("pages/dark_knowledge.py", title="Dark knowledge"),

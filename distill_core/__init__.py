@@ -30,5 +30,7 @@ READING_ORDER = (
     "trainer",  # the training loop, for one student and its baseline
     "perceptrons",  # a step of the smallest students, by hand
     "cohort",  # the same, many students as one batched tensor
+    "lanes",  # a large cohort on all cores
+    "sweep",  # the cells of a map
     "presets",  # experiments of the literature
 )

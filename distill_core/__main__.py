@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import io
 import itertools
@@ -20,10 +21,12 @@ import tyro
 
 from distill_core import analysis, datasets, places, teachers
 from distill_core.experiment import Experiment
+from distill_core.lanes import train_side_by_side
 from distill_core.presets import PRESETS, measure
 from distill_core.trainer import pick_device, prepare
 from distill_core.trainer import train as train_race
 
+MOST_AT_ONCE = 2000
 TheExperiment = Annotated[Experiment, tyro.conf.arg(name="")]
 
 
@@ -55,6 +58,65 @@ def _print_result(result: dict) -> None:
             f"{s['parameters']:>12,}"
         )
     print(f"run {result['key']}, {result['seconds']:.1f} s")
+
+
+def _several(names: tuple[str, ...]) -> type:
+    """The fields of an Experiment, of which `names` take several values."""
+    fields = []
+    for field in dataclasses.fields(Experiment):
+        kind, default = type(field.default), field.default
+        if field.name in names:
+            fields.append((field.name, tuple[kind, ...], dataclasses.field(default=(default,))))
+        else:
+            fields.append((field.name, tuple[int, ...] if field.name == "hide_classes" else kind, dataclasses.field(default=default)))
+    return dataclasses.make_dataclass("Several", fields, frozen=True)
+
+
+SEVERAL = ("temperature", "alpha", "student", "images", "seed")
+Sweep = _several(SEVERAL)
+
+
+def sweep(choices: Annotated[Sweep, tyro.conf.arg(name="")], *, device: str = "auto", json: bool = False) -> None:
+    """Many students at once: --temperature, --alpha, --student, --images and --seed take several values.
+
+    Args:
+        device: auto, cpu or cuda.
+        json: print one JSON object a line, for each combination of values.
+    """
+    fixed = {field.name: getattr(choices, field.name) for field in dataclasses.fields(Experiment) if field.name not in SEVERAL}
+    values = [dict.fromkeys(getattr(choices, name)) for name in SEVERAL]
+    if not all(values):
+        raise ValueError(f"{SEVERAL[values.index({})]} has no value; give one or more")
+    experiments = [Experiment(**fixed, **dict(zip(SEVERAL, chosen, strict=True))) for chosen in itertools.product(*values)]
+    if len(experiments) > MOST_AT_ONCE:
+        raise ValueError(f"{len(experiments)} students are more than the {MOST_AT_ONCE} that one sweep takes; give fewer values")
+    for one in {(e.dataset, e.teacher): e for e in experiments}.values():
+        _tell(prepare(one, device=device))
+    started, results = time.perf_counter(), {}
+    for told in train_side_by_side(experiments, device=device):
+        if told["event"] == "result":
+            results[told["experiment"]] = told
+        elif told["test_accuracy"] is not None:
+            _status(f"{len(results)} of {len(experiments)} students; epoch {told['epoch']:g} of {choices.epochs}")
+    _status("")
+    for place, one in enumerate(experiments):
+        result = {**results[place], "experiment": asdict(one)}
+        cell = {name: getattr(one, name) for name in SEVERAL if name != "student"}
+        if json:
+            _print_json({**cell, **result})  # the student's name is in its experiment
+        else:
+            student, baseline = result["student"], result["baseline"]
+            print(
+                f"T {one.temperature:<6g}alpha {one.alpha:<6g}{one.student:12}{_images(one):>8} images   seed {one.seed:<4}"
+                f"student {student['test_accuracy']:.2%}   baseline {baseline['test_accuracy']:.2%}   "
+                f"{100 * (student['test_accuracy'] - baseline['test_accuracy']):+.2f} points"
+            )
+    if not json:
+        print(f"{len(experiments)} students beside their baselines in {time.perf_counter() - started:.1f} s")
+
+
+def _images(experiment: Experiment) -> str:
+    return f"{experiment.images:,}" if experiment.images else "all"
 
 
 def preset(
@@ -223,7 +285,7 @@ def _tell(progress: Iterator[tuple[str, float]]) -> None:
     _status("")
 
 
-COMMANDS = {"train": train, "preset": preset, "teachers": list_teachers, "doctor": doctor}
+COMMANDS = {"train": train, "sweep": sweep, "preset": preset, "teachers": list_teachers, "doctor": doctor}
 
 
 def main(arguments: list[str] | None = None) -> int:

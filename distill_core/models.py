@@ -6,10 +6,14 @@ because students that share their images can share its work: see `cohort.py`.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import re
+import statistics
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -186,7 +190,46 @@ def parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def count_parameters(name: str, *, image_shape: tuple[int, int, int], classes: int) -> int:
-    """The same, from the name alone, without making the weights."""
+@dataclass(frozen=True)
+class Cost:
+    """What a network is made of, and what one image costs it."""
+
+    parameters: int
+    multiplications: int  # forward, in linear layers and convolutions
+    outputs: int  # of these layers
+
+
+@functools.cache
+def cost(name: str, *, image_shape: tuple[int, int, int], classes: int) -> Cost:
+    """From the name alone, without making the weights."""
+    multiplications = outputs = 0
+
+    def count(layer: nn.Module, _: object, output: Tensor) -> None:
+        nonlocal multiplications, outputs
+        multiplications += output.numel() * layer.weight[0].numel()  # each output is one row of weights with as many inputs
+        outputs += output.numel()
+
     with torch.device("meta"):
-        return parameters(build(name, image_shape=image_shape, classes=classes, seed=0))
+        network = build(name, image_shape=image_shape, classes=classes, seed=0)
+        for layer in network.modules():
+            if isinstance(layer, nn.Linear | nn.Conv2d):
+                layer.register_forward_hook(count)
+        network(torch.empty(1, *image_shape))
+    return Cost(parameters(network), multiplications, outputs)
+
+
+def latency(name: str, *, image_shape: tuple[int, int, int], classes: int, times: int = 30) -> float:
+    """Seconds that one image takes on this machine's CPU, alone: the median of `times` goes."""
+    network, image = build(name, image_shape=image_shape, classes=classes, seed=0).eval(), torch.zeros(1, *image_shape)
+    seconds = []
+    with torch.inference_mode():
+        for _ in range(times + 5):
+            started = time.perf_counter()
+            network(image)
+            seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds[5:])  # the first ones warm up
+
+
+def count_parameters(name: str, *, image_shape: tuple[int, int, int], classes: int) -> int:
+    """Weights and biases, from the name alone."""
+    return cost(name, image_shape=image_shape, classes=classes).parameters

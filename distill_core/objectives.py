@@ -27,4 +27,17 @@ def soft_targets(
     return alpha * hard + (1 - alpha) * soft, {"hard_loss": hard, "soft_loss": soft}
 
 
-METHODS = {"soft-targets": soft_targets}
+def soft_targets_without_t2(
+    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: float | Tensor, temperature: float | Tensor
+) -> tuple[Tensor, Terms]:
+    r"""The same with the factor $T^2$ left out: $\alpha \, L_{hard} + (1 - \alpha) \, L_{soft} / T^2$.
+
+    The higher the temperature, the less the teacher is heard: at T = 10 a hundredth of what alpha promises. A mistake
+    of many public implementations, here to be looked at.
+    """
+    hard = hard_loss(student_logits, labels)
+    soft = soft_loss(student_logits, teacher_logits, temperature=temperature)
+    return alpha * hard + (1 - alpha) * soft / temperature**2, {"hard_loss": hard, "soft_loss": soft}
+
+
+METHODS = {"soft-targets": soft_targets, "soft-targets-without-t2": soft_targets_without_t2}

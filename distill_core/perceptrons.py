@@ -11,10 +11,14 @@ runs along whole vectors of examples.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
+from torch.func import grad, vmap
 
 from distill_core.models import Network
+from distill_core.objectives import METHODS
 
 Layer = tuple[Tensor, Tensor]  # weights (K, units, inputs) and biases (K, units, 1) of K networks
 
@@ -81,3 +85,31 @@ def soft_targets_gradient(
     p_hard.scatter_(-2, index, -1.0, reduce="add")  # p - y
     gradient = torch.addcmul(alpha * p_hard, (1 - alpha) * temperature, p_soft - q)
     return gradient / examples, {"hard_loss": hard.flatten(), "soft_loss": soft.flatten()}
+
+
+GRADIENTS = {"soft-targets": soft_targets_gradient}
+
+
+def gradient_of(method: str) -> Callable[..., tuple[Tensor, dict[str, Tensor]]]:
+    """What gives a method's gradient with respect to the logits: written out in GRADIENTS, or else found by autograd."""
+    return GRADIENTS.get(method) or gradient_by_autograd(METHODS[method])
+
+
+def gradient_by_autograd(objective: Callable) -> Callable[..., tuple[Tensor, dict[str, Tensor]]]:
+    """The same function as `soft_targets_gradient` for any objective of `objectives.py`."""
+
+    def total(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, alpha: Tensor, temperature: Tensor) -> tuple[Tensor, dict]:
+        return objective(student_logits.T, teacher_logits.T, labels, alpha=alpha, temperature=temperature)
+
+    of_member = grad(total, has_aux=True)
+    of_all = vmap(vmap(of_member, in_dims=(0, None, None, 0, 0)))  # over seeds, and over the members of each
+
+    def gradient(
+        student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: Tensor, temperature: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        with torch.inference_mode(False):
+            given = [value.clone() for value in (student_logits, teacher_logits[:, 0], labels[:, 0, 0])]
+            found, terms = of_all(*given, alpha[..., 0, 0], temperature[..., 0, 0])
+        return found, {name: term.detach().flatten() for name, term in terms.items()}
+
+    return gradient

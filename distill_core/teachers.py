@@ -61,7 +61,7 @@ TEACHERS = {
     ),
     "airbench-256": Recipe(
         "airbench-256", "Keller Jordan's airbench, seven convolutions of up to 256 channels",
-        epochs=10, batch_size=1024, jitter=2, mirror=True, smoothing=0.2,
+        epochs=30, batch_size=1024, jitter=airbench.SHIFT, mirror=True, smoothing=0.2,
     ),
 }  # fmt: skip
 EVERYWHERE = ("mlp-1200x2", "cnn-32")  # made on any set of images, on first use
@@ -79,7 +79,9 @@ def recipe_for(dataset: Dataset, name: str) -> Recipe:
     recipe = TEACHERS[check_teacher(name)]
     if len(dataset.train_labels) < 10_000:
         return replace(recipe, epochs=120, batch_size=64, jitter=min(recipe.jitter, 1))
-    return replace(recipe, mirror=True, epochs=min(recipe.epochs, 12)) if dataset.image_shape[0] == 3 else recipe
+    if dataset.image_shape[0] == 3 and not recipe.mirror:  # one that is not made for coloured images
+        return replace(recipe, mirror=True, epochs=min(recipe.epochs, 12))
+    return recipe
 
 
 def teacher_network(dataset: Dataset, recipe: Recipe) -> nn.Module:

@@ -6,6 +6,7 @@ to stop a run is to stop asking.
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Iterator
@@ -48,8 +49,8 @@ def _race(experiment: Experiment, given: Material) -> Iterator[Record]:
             step += 1
             if step in marks:
                 yield from report(step, step / steps)
-    logits = {member: teachers.logits(runner.network, given.dataset, given.dataset.test_images) for member, runner in runners.items()}
-    yield result(experiment, given, seconds=time.perf_counter() - started, **logits)
+    scores = {member: runner.scores(given) for member, runner in runners.items()}
+    yield result(experiment, given, seconds=time.perf_counter() - started, **scores)
 
 
 class Runner:
@@ -91,6 +92,10 @@ class Runner:
             "agreement": analysis.agreement(logits, given.teacher_test_logits),
         }
 
+    def scores(self, given: Material) -> dict:
+        """All that a result says of it."""
+        return given.scores(self.experiment, teachers.logits(self.network, given.dataset, given.dataset.test_images))
+
 
 # --- what a race is given, before its first step --------------------------------------------------------------------
 
@@ -106,6 +111,20 @@ class Material:
     teacher_logits: Tensor  # (N, C); NaN for images that this run never sees
     teacher_test_logits: Tensor  # (N_test, C)
     dtype: torch.dtype = torch.float32
+
+    def scores(self, experiment: Experiment, logits: Tensor) -> dict:
+        """What a result says of a student with these test logits `(N_test, C)`."""
+        size = models.count_parameters(experiment.student, image_shape=self.dataset.image_shape, classes=self.dataset.classes)
+        return self._scores(logits, parameters=size)
+
+    @functools.cached_property
+    def teacher_scores(self) -> dict:
+        """The same of the teacher."""
+        return self._scores(self.teacher_test_logits, parameters=self.teacher.card.parameters)
+
+    def _scores(self, logits: Tensor, *, parameters: int) -> dict:
+        common = {"labels": self.dataset.test_labels, "teacher_logits": self.teacher_test_logits, "classes": self.dataset.classes}
+        return analysis.scores(logits, parameters=parameters, **common)
 
     @property
     def device(self) -> torch.device:
@@ -231,17 +250,14 @@ def record(member: str, *, step: int, epoch: float, seconds: float, **measured: 
     return {"event": "record", "member": member, "epoch": round(epoch, 4), "step": step, "seconds": round(seconds, 4), **told}
 
 
-def result(experiment: Experiment, given: Material, *, seconds: float, student: Tensor, baseline: Tensor) -> Record:
-    """The last record of a race, from the test logits `(N_test, C)` of student and baseline."""
-    dataset, teacher = given.dataset, given.teacher_test_logits
-    size = models.count_parameters(experiment.student, image_shape=dataset.image_shape, classes=dataset.classes)
-    common = {"labels": dataset.test_labels, "teacher_logits": teacher, "classes": dataset.classes}
+def result(experiment: Experiment, given: Material, *, seconds: float, student: dict, baseline: dict) -> Record:
+    """The last record of a race, from the `scores` of student and baseline."""
     return {
         "event": "result",
         "key": experiment.key,
         "experiment": asdict(experiment),
         "seconds": round(seconds, 4),
-        "student": analysis.scores(student, parameters=size, **common),
-        "baseline": analysis.scores(baseline, parameters=size, **common),
-        "teacher": analysis.scores(teacher, parameters=given.teacher.card.parameters, **common),
+        "student": student,
+        "baseline": baseline,
+        "teacher": given.teacher_scores,
     }

@@ -39,6 +39,32 @@ def test_train_for_people_shows_the_three_networks(capsys):
     assert all(role in said for role in ("teacher", "baseline", "student")) and "95 % interval" in said
 
 
+def test_a_sweep_tells_a_line_for_each_combination_with_the_numbers_of_train(capsys):
+    several = ["--temperature", "1", "4", "--alpha", "0.1", "0.5", "--seed", "0", "1"]
+    told = lines(capsys, "sweep", *SMALL[1:], *several)
+    assert [(one["temperature"], one["alpha"], one["seed"]) for one in told] == [
+        (t, a, s) for t in (1.0, 4.0) for a in (0.1, 0.5) for s in (0, 1)
+    ]
+    one = told[5]
+    alone = lines(capsys, *SMALL, "--temperature", "4", "--alpha", "0.1", "--seed", "1")[-1]
+    assert one["key"] == alone["key"] and one["experiment"] == alone["experiment"]
+    for role in ("student", "baseline", "teacher"):
+        assert one[role]["test_accuracy"] == pytest.approx(alone[role]["test_accuracy"], abs=1 / 359)
+
+
+def test_a_sweep_over_shapes_and_numbers_of_images_trains_each(capsys):
+    told = lines(capsys, "sweep", "--epochs", "1", "--device", "cpu", "--student", "linear", "mlp-8x1", "--images", "50", "100")
+    assert [(one["experiment"]["student"], one["images"]) for one in told] == [
+        ("linear", 50), ("linear", 100), ("mlp-8x1", 50), ("mlp-8x1", 100)
+    ]  # fmt: skip
+
+
+def test_a_sweep_for_people_is_a_table(capsys):
+    assert main(["sweep", *SMALL[1:], "--temperature", "1", "4"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("points") == 2 and "2 students beside their baselines" in said
+
+
 @pytest.fixture
 def one_class(tmp_path):
     path = tmp_path / "one.zip"
@@ -50,6 +76,10 @@ def one_class(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
+        (["sweep", "--temperature", "4", "0"], "temperature 0"),
+        (["sweep", "--student", "mlp-8x1", "resnet99"], "student 'resnet99' is not known; choose one of"),
+        (["sweep", "--temperature"], "temperature has no value"),
+        (["sweep", "--seed", *map(str, range(2001))], "2001 students are more than the 2000"),
         (["train", "--student", "resnet99"], "student 'resnet99' is not known; choose one of"),
         (["train", "--teacher", "resnet99"], "teacher 'resnet99' is not known; choose one of"),
         (["train", "--dataset", "nope"], "dataset 'nope' is not known; choose one of"),

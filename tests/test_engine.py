@@ -14,8 +14,10 @@ import pytest
 from distill_core import places
 from distill_core.experiment import Experiment
 from distill_core.runs import engine as engine_module
+from distill_core.runs import task
 from distill_core.runs.engine import Engine, check_limits, run_key
 from distill_core.runs.store import Store, StoreError
+from distill_core.sweep import Grid
 
 SEEDS = itertools.count(1000)  # each test its own experiments, so that none is on the shelf
 ROOT = Path(__file__).parents[1]
@@ -198,6 +200,66 @@ def test_no_other_file_of_the_machine_can_be_named_as_pictures(lab, tmp_path):
 
 
 # --- faults ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_killed_in_the_middle_of_a_map_changes_no_number(lab):
+    def cells(seed, **choices):
+        grid = Grid("temperature", (1.0, 4.0, 20.0), "student", ("mlp-10x1", "mlp-12x2"), 2)
+        return grid.experiments(Experiment(images=256, batch_size=16, epochs=60, seed=seed, **choices))
+
+    experiments = cells(next(SEEDS))
+    run_id, _ = lab.submit(experiments, kind="map", fresh=True)
+    wait(lambda: lab.store.get(run_id).epoch > 5)
+    kill_worker_of(lab, run_id)
+    over(lab, run_id)
+    undisturbed, _ = lab.submit(experiments, kind="map", fresh=True)
+    over(lab, undisturbed)
+    disturbed, expected = numbers(lab.store, run_id), numbers(lab.store, undisturbed)
+    order = lambda told: sorted(told[0], key=lambda one: (one["experiment"], one["member"], one["step"]))  # noqa: E731
+    assert order(disturbed) == order(expected) and disturbed[1] == expected[1]
+
+
+class Notebook(task.News):
+    """News that are kept instead of being sent."""
+
+    def __init__(self):
+        super().__init__("topic", "submission")
+        self.told = []
+
+    def tell(self, **message):
+        self.told.append(message)
+
+
+def test_a_state_that_was_sent_while_training_goes_on_with_the_same_numbers(monkeypatch, tmp_path):
+    monkeypatch.setattr(task, "PAUSE_BETWEEN_STATES", 0.0)
+    texts = [one.to_json() for one in race(2, epochs=6)]
+    whole = Notebook()
+    outcome = task._work(whole, texts, state=None, until_epoch=None, cap=100.0)
+    states = [message["state"] for message in whole.told if message["about"] == "state"]
+    assert len(states) == 5  # after every epoch but the last
+    again = task._work(Notebook(), texts, state=states[2], until_epoch=None, cap=100.0)
+    plain = lambda told: [{name: value for name, value in one.items() if name != "seconds"} for one in told]  # noqa: E731
+    assert plain(again["records"]) == [one for one in plain(outcome["records"]) if one["event"] == "result" or one["epoch"] > 3]
+
+
+def test_a_map_that_would_take_too_long_is_refused_with_its_estimate(idle, monkeypatch):
+    grid = Grid("temperature", (1.0, 2.0, 4.0, 8.0), "alpha", (0.1, 0.5), 5)
+    experiments = grid.experiments(Experiment(dataset="mnist", student="mlp-800x2", epochs=40))
+    seconds = idle.estimate(experiments)
+    with pytest.raises(ValueError, match=f"about {seconds / 60:.0f} minutes, and 15 is the most.*fewer cells"):
+        idle.submit(experiments, kind="map")
+    monkeypatch.setenv("DISTILL_CAP", str(2 * seconds))
+    run_id, _ = idle.submit(experiments, kind="map")
+    assert idle.store.get(run_id).status == "queued"
+
+
+def test_an_estimate_learns_from_what_finished_runs_took(idle):
+    experiments = race(3, dataset="mnist", images=20_000, student="mlp-300x2", batch_size=256)
+    before = idle.estimate(experiments)
+    run_id = idle.store.create([one.to_json() for one in experiments], key="k")
+    idle.store.append(run_id, [], seconds=3 * before)
+    idle.store.set_status(run_id, "finished")
+    assert idle.estimate(experiments) == pytest.approx(3 * before, rel=0.1)
 
 
 def test_a_killed_worker_changes_no_number(lab):

@@ -29,18 +29,33 @@ def test_a_shipped_teacher_is_as_good_as_its_card_says(card, home):
     dataset = datasets.load(card.dataset)
     teacher = load_teacher(dataset, card.name)
     found = teacher_logits(teacher, dataset, part="test", indices=torch.arange(len(dataset.test_labels)))
-    assert int((found.argmax(dim=1) != dataset.test_labels).sum()) == card.test_errors
+    errors = int((found.argmax(dim=1) != dataset.test_labels).sum())
+    assert abs(errors - card.test_errors) <= card.test_images / 10_000  # another machine's rounding may turn one image in 10,000
     assert card.test_images == len(dataset.test_labels) and card.data_fingerprint == dataset.fingerprint
     assert card.test_accuracy == pytest.approx(1 - card.test_errors / card.test_images)
 
 
 @pytest.mark.parametrize(
     ("dataset", "name", "most"),
-    [("mnist", "mlp-1200x2", 100), ("mnist", "cnn-32", 60), ("digits", "mlp-1200x2", 7), ("digits", "cnn-32", 7)],
+    [
+        ("mnist", "mlp-1200x2", 100),
+        ("mnist", "mlp-1200x2-smoothed", 100),
+        ("mnist", "cnn-32", 60),
+        ("mnist", "ensemble-5", 60),
+        ("digits", "mlp-1200x2", 7),
+        ("digits", "cnn-32", 7),
+        ("cifar10-jpeg", "cnn-32", 2500),
+        ("cifar10-jpeg", "airbench-256", 1100),
+    ],
 )
 def test_a_shipped_teacher_makes_no_more_errors_than_it_should(dataset, name, most):
     (card,) = [card for card in shipped() if (card.dataset, card.name) == (dataset, name)]
     assert card.test_errors <= most
+
+
+def test_the_overfit_teacher_has_learnt_its_thousand_images_and_little_else():
+    (card,) = [card for card in shipped() if card.name == "mlp-1200x2-overfit"]
+    assert card.recipe["images"] == 1000 and 0.85 < card.test_accuracy < 0.93
 
 
 def test_a_card_tells_how_its_teacher_was_made():
@@ -48,7 +63,7 @@ def test_a_card_tells_how_its_teacher_was_made():
         recipe = teachers.Recipe(**card.recipe)
         shape = datasets.DATASETS[card.dataset].image_shape
         assert recipe.model == TEACHERS[card.name].model and recipe.about and card.made_with and card.seconds > 0
-        assert card.parameters == models.count_parameters(recipe.model, image_shape=shape, classes=10)
+        assert card.parameters == recipe.members * models.count_parameters(recipe.model, image_shape=shape, classes=10)
 
 
 def test_shipped_weights_stay_small():

@@ -36,11 +36,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("distill_core.runs")
 
-MOST_EXPERIMENTS = {"race": 64, "map": 200}
+MOST_EXPERIMENTS = {"race": 64, "map": 400}
 MOST_ACTIVE = 4  # queued or running, of one owner
 MOST_QUEUED = 200
 MOST_WORK = 1e15  # multiplications of a weight with a pixel; two cores do some 1e13 in a quarter of an hour
 MOST_MEMORY = 8e9  # bytes
+RATES = {"linear": 2e10, "mlp": 2e10, "cnn": 1e10, "resnet": 1e10}  # multiplications a second, until runs have told better
+SECONDS_A_STEP = 5e-4  # that a step takes beside its multiplications
 MOST_DEATHS = 3
 CAP = 900.0  # seconds; DISTILL_CAP
 TICK = 0.5  # seconds between looks at the cluster when nothing happens
@@ -141,6 +143,8 @@ class Engine:
                 if going := self.store.active_with_key(key):
                     return going.id, False
             check_limits(experiments, kind=kind)
+            if kind == "map":
+                self._check_time(experiments)
             mark = owner_mark(owner)
             self._check_queue(mark)
             run_id = self.store.create(
@@ -156,6 +160,20 @@ class Engine:
             if paused_at != 0:
                 self._enqueue(run_id, mark)
         return run_id, False
+
+    def estimate(self, experiments: Sequence[Experiment]) -> float:
+        """Seconds that the experiments will take, roughly: from what finished runs took here, or else from usual rates."""
+        check_limits(experiments, kind="map")
+        return sum(_steps(one) * SECONDS_A_STEP / len(experiments) + _size(one)[0] / self._rate(one) for one in experiments)
+
+    def _rate(self, experiment: Experiment) -> float:
+        """Multiplications a second of finished runs of the same student: the quickest of the last ones."""
+        rates = []
+        for run in self.store.list(text=f'"student": "{experiment.student}"', status="finished", limit=10):
+            if run.seconds > 1:
+                done = [type(experiment).from_json(text) for text in run.experiments]
+                rates.append(sum(_size(one)[0] for one in done) / run.seconds)
+        return max(rates, default=RATES[experiment.student.split("-")[0]])
 
     def pause(self, run_id: str, *, owner: str = "") -> None:
         """Pause at the end of the epoch; the worker is free for others meanwhile."""
@@ -246,6 +264,14 @@ class Engine:
         if not hmac.compare_digest(run.owner_hash, owner_mark(owner)):
             raise PermissionError("this run was started by somebody else; press Train to have one of your own")
         return run
+
+    def _check_time(self, experiments: Sequence[Experiment]) -> None:
+        seconds, cap = self.estimate(experiments), float(os.environ.get("DISTILL_CAP") or CAP)
+        if seconds > cap:
+            raise ValueError(
+                f"the map would take about {seconds / 60:.0f} minutes, and {cap / 60:.3g} is the most a run may take here; "
+                "choose fewer cells, seeds, images or epochs, or set DISTILL_CAP to more seconds"
+            )
 
     def _check_queue(self, mark: str) -> None:
         mine, queued = self.store.count_active(mark), self.store.count_active()
@@ -440,6 +466,8 @@ class Engine:
         elif news["about"] == "records":
             how_far = {"status": "running", "what": "", "epoch": news["epoch"], "seconds": news["seconds"]}
             self._later(submission, lambda: self.store.append(run_id, news["records"], **how_far))
+        elif news["about"] == "state":  # for the case that the worker, or this server, dies
+            self._later(submission, lambda: self.store.save_state(run_id, news["state"]))
 
     def _later(self, submission: str, write: Callable[[], object]) -> None:
         """Write when its turn comes, if the run was not let go until then."""
@@ -585,6 +613,13 @@ def _check_pictures(dataset: str) -> None:
         raise ValueError(f"the pictures '{Path(dataset).name}' are not in this lab; bring the zip again, or choose another data set")
 
 
+def _steps(experiment: Experiment) -> int:
+    from distill_core import datasets
+
+    source = datasets.DATASETS.get(experiment.dataset)
+    return experiment.epochs * -(-(experiment.images or (source.train if source else 1000)) // experiment.batch_size)
+
+
 def _size(experiment: Experiment) -> tuple[float, float]:
     """Multiplications and bytes of one experiment, student and baseline, roughly and rather too few than too many."""
     from distill_core import datasets, models
@@ -592,11 +627,8 @@ def _size(experiment: Experiment) -> tuple[float, float]:
     source = datasets.DATASETS.get(experiment.dataset)
     shape, classes = (source.image_shape, len(source.class_names)) if source else ((3, 32, 32), 10)
     images = experiment.images or (source.train if source else 1000)
-    weights = models.count_parameters(experiment.student, image_shape=shape, classes=classes)
-    # A convolution uses each of its weights at about one in eight pixels of the image.
-    uses = max(1, shape[1] * shape[2] // 8) if experiment.student.startswith("cnn") else 1
-    units = sum(map(int, experiment.student.replace("cnn-", "").replace("mlp-", "").split("x"))) if "-" in experiment.student else classes
-    outputs = units * (shape[1] * shape[2] if uses > 1 else 1)
-    work = 2 * images * experiment.epochs * weights * uses
-    memory = 2 * (16 * weights + 4 * min(experiment.batch_size, images) * outputs)  # weights, gradients, two moments; activations
+    cost = models.cost(experiment.student, image_shape=shape, classes=classes)
+    work = 2 * images * experiment.epochs * cost.multiplications
+    batch = min(experiment.batch_size, images)
+    memory = 2 * (16 * cost.parameters + 4 * batch * cost.outputs)  # weights, gradients, two moments; activations
     return work, memory

@@ -15,6 +15,8 @@ log = logging.getLogger("distill_core.runs")
 
 ASKED: dict[str, str] = {}  # by submission: "stop" or "pause". Asking is free: training looks here after every step
 PAUSE_BETWEEN_NEWS = 0.1  # seconds
+PAUSE_BETWEEN_STATES = 10.0  # seconds: so much is trained again after a crash
+LARGEST_STATE = 64e6  # bytes that are sent along while training; a larger run begins again
 
 
 async def ask(submission: str, what: str) -> None:
@@ -44,8 +46,9 @@ def work(
 
 
 def _work(news: News, experiments: Sequence[str], *, state: bytes | None, until_epoch: int | None, cap: float) -> dict:
-    from distill_core.cohort import Cohort, cohorts  # torch: never in the server
+    from distill_core.cohort import cohorts  # torch: never in the server
     from distill_core.experiment import Experiment
+    from distill_core.lanes import Lanes
 
     race = [Experiment.from_json(text) for text in experiments]
     groups = cohorts(race)  # experiments of one shape train at once, others one cohort after another
@@ -55,13 +58,11 @@ def _work(news: News, experiments: Sequence[str], *, state: bytes | None, until_
         return news.outcome("stopped")
 
     first, used, cohort_state = _unpack(state)
-    deadline = time.monotonic() + cap - used
+    kept_at, deadline = time.monotonic(), time.monotonic() + cap - used
     for index in range(first, len(groups)):
         group, before = groups[index], ends[index] - race[groups[index][0]].epochs
-        cohort = Cohort([race[place] for place in group])
-        if cohort_state:
-            cohort.restore(cohort_state)
-            cohort_state = None
+        members = [race[place] for place in group]
+        cohort, cohort_state = Lanes.restored(members, cohort_state) if cohort_state else Lanes(members), None
         for told in cohort.steps():
             epoch = before + cohort.epoch
             news.add([{**one, "experiment": group[one["experiment"]]} for one in told], before=before)
@@ -70,10 +71,13 @@ def _work(news: News, experiments: Sequence[str], *, state: bytes | None, until_
                 return news.outcome("stopped")
             if time.monotonic() > deadline:
                 return news.outcome("stopped", message=_capped(cap))
-            pausing = asked == "pause" or (until_epoch is not None and epoch >= until_epoch)
-            if pausing and cohort.at_epoch_end and epoch < ends[-1] and cohort.epoch < cohort.first.epochs:
-                seconds = cap - (deadline - time.monotonic())
-                return news.outcome("paused", state=_pack(index, seconds, cohort.state()))
+            if not cohort.at_epoch_end or not 0 < cohort.epoch < cohort.first.epochs:
+                continue
+            if asked == "pause" or (until_epoch is not None and epoch >= until_epoch):
+                return news.outcome("paused", state=_pack(index, cap - (deadline - time.monotonic()), cohort.state()))
+            if time.monotonic() - kept_at >= PAUSE_BETWEEN_STATES and cohort.state_bytes <= LARGEST_STATE:
+                news.tell(about="state", state=_pack(index, cap - (deadline - time.monotonic()), cohort.state()))
+                kept_at = time.monotonic()
         for name, blob in cohort.artefacts().items():  # of each cohort's first experiment
             news.artefacts[name if group[0] == 0 else f"{group[0]}-{name}"] = blob
     return news.outcome("finished")

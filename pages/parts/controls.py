@@ -62,13 +62,18 @@ def _number(field: str, text: str, kind: type) -> int | float:
         raise ValueError(f"{field} {text!r} is not a {'whole ' if kind is int else ''}number") from error
 
 
-def write_link(experiments: list[Experiment], run_id: str | None) -> None:
-    """The link to here: the run, and every choice that is not the usual one."""
+def link_to(experiments: list[Experiment], run_id: str | None = None) -> dict[str, str | list[str]]:
+    """What the race page's address says: the run, and every choice that is not the usual one."""
     usual, chosen = asdict(START), asdict(experiments[0]) | {"seeds": len(experiments)}
     link = {name: value for name, value in chosen.items() if name != "seed" and value != usual.get(name, 5)}
     if run_id:
         link["run"] = run_id
-    st.query_params.from_dict({name: [str(v) for v in value] if isinstance(value, tuple) else str(value) for name, value in link.items()})
+    return {name: [str(v) for v in value] if isinstance(value, tuple) else str(value) for name, value in link.items()}
+
+
+def write_link(experiments: list[Experiment], run_id: str | None) -> None:
+    """Put it into the address."""
+    st.query_params.from_dict(link_to(experiments, run_id))
 
 
 def choose() -> list[Experiment] | None:

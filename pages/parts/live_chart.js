@@ -1,5 +1,7 @@
 // A chart is mounted once and then only told of new figures: Plotly.react changes what differs, so that zoom, legend
-// and the picture itself stay between ticks. `data`: {key, figure (JSON text), height, revision, plotly, dark, sorry}.
+// and the picture itself stay between ticks. `data`: {key, figure (JSON text), height, revision, plotly, dark, sorry, details}.
+// `details`: {frame (JSON text), cells: [{title, lines: {uid: [xs, ys]}}], first}: a second chart beside the first, which
+// shows the lines of the cell under the pointer; a click on a cell tells its number.
 
 let plotly; // one copy of the library for all charts of the browser page
 
@@ -21,6 +23,7 @@ class LiveChart {
   constructor(root) {
     this.root = root;
     this.paper = root.querySelector(".paper");
+    this.detail = root.querySelector(".detail");
     this.sorry = root.querySelector(".sorry");
     this.painted = 0;
     root.dataset.mounts = Number(root.dataset.mounts ?? 0) + 1;
@@ -36,7 +39,8 @@ class LiveChart {
     while (this.next) {
       const data = this.next;
       this.next = undefined;
-      this.root.style.height = `${data.height}px`;
+      for (const paper of [this.paper, this.detail]) paper.style.height = `${data.height}px`;
+      this.root.classList.toggle("with-detail", Boolean(data.details));
       let Plotly;
       try {
         Plotly = await loadPlotly(data.plotly);
@@ -47,6 +51,7 @@ class LiveChart {
       this.sorry.textContent = "";
       const figure = dress(JSON.parse(inks(data, this.root)), data, this.root);
       await Plotly.react(this.paper, figure.data, figure.layout, settings(Plotly));
+      if (data.details) await this.showDetail(Plotly, data);
       this.resizing.observe(this.root);
       this.painted += 1;
       this.root.dataset.painted = this.painted;
@@ -55,15 +60,38 @@ class LiveChart {
     }
   }
 
+  async showDetail(Plotly, data) {
+    this.details = data;
+    if (!this.listening) {
+      this.listening = true;
+      this.paper.on("plotly_hover", ({ points: [{ customdata }] }) => {
+        if (Number.isInteger(customdata)) { this.cell = customdata; this.paintDetail(Plotly); }
+      });
+      this.paper.on("plotly_click", ({ points: [{ customdata }] }) => Number.isInteger(customdata) && this.tell(customdata));
+    }
+    await this.paintDetail(Plotly);
+  }
+
+  async paintDetail(Plotly) {
+    const { frame, cells, first } = this.details.details;
+    const cell = cells[this.cell ?? first] ?? cells[0];
+    const figure = dress(JSON.parse(inks({ figure: frame, dark: this.details.dark }, this.root)), this.details, this.root);
+    figure.layout.title.text = cell.title;
+    for (const trace of figure.data) [trace.x, trace.y] = cell.lines[trace.uid];
+    await Plotly.react(this.detail, figure.data, figure.layout, settings(Plotly));
+    this.root.dataset.cell = this.cell ?? first;
+  }
+
   resize() {
-    const { clientWidth, clientHeight } = this.root;
-    const size = this.paper._fullLayout;
-    if (clientWidth && size && (clientWidth !== size.width || clientHeight !== size.height)) window.Plotly.Plots.resize(this.paper);
+    for (const paper of [this.paper, this.detail]) {
+      const { clientWidth, clientHeight, _fullLayout: size } = paper;
+      if (clientWidth && size && (clientWidth !== size.width || clientHeight !== size.height)) window.Plotly.Plots.resize(paper);
+    }
   }
 
   close() {
     this.resizing.disconnect();
-    window.Plotly?.purge(this.paper);
+    for (const paper of [this.paper, this.detail]) window.Plotly?.purge(paper);
   }
 }
 
@@ -115,9 +143,10 @@ function settings(Plotly) { // the same object each time: for settings that diff
   return kept;
 }
 
-export default function ({ data, parentElement }) {
+export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".live-chart");
   root.chart ??= new LiveChart(root);
+  root.chart.tell = (cell) => setTriggerValue("clicked", cell);
   root.chart.show(data);
   // Streamlit also cleans up after a tick that the next one overtook: only a chart that left the page is closed.
   return () => setTimeout(() => { if (!root.isConnected) root.chart.close(); });

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import plotly
@@ -25,22 +26,42 @@ SORRY = (
 
 _chart = st.components.v2.component(
     "live_chart",
-    html='<div class="live-chart">\n<p class="sorry" role="status"></p><div class="paper"></div></div>',
+    html='<div class="live-chart">\n<p class="sorry" role="status"></p><div class="paper"></div><div class="detail"></div></div>',
     css=(HERE / "live_chart.css").read_text(),
     js=(HERE / "live_chart.js").read_text(),
     isolate_styles=False,  # Plotly's style sheet is the document's
 )
 
 
-def live_chart(figure: dict | go.Figure, *, key: str, height: int = 360, revision: str = "") -> None:
+def live_chart(
+    figure: dict | go.Figure,
+    *,
+    key: str,
+    height: int = 360,
+    revision: str = "",
+    details: dict | None = None,
+    on_click: Callable[[int], None] | None = None,
+) -> None:
     """Show `figure`, or the next one in the same place. A learner's zoom and legend choices stay until `revision` changes.
 
     Draw lines in the light colours of `figures.palette`: on a dark page each is replaced by its dark counterpart.
+
+    With `details` a second chart stands beside the first and shows the cell under the pointer: `{"frame": figure,
+    "cells": [{"title", "lines": {uid: [xs, ys]}}], "first": number}`; a cell's number is the `customdata` of its point.
+    `on_click(number)` is called before the next run of the page.
     """
     place_plotly(_static_folder())
     text = to_json_plotly(figure.to_dict() if isinstance(figure, go.Figure) else figure)  # NaN becomes null
     data = {"key": key, "figure": text, "height": height, "revision": revision, "plotly": PLOTLY_NAME, "dark": DARK, "sorry": SORRY}
-    _chart(data=data, key=key, height="content")
+    if details:
+        data["details"] = {**details, "frame": to_json_plotly(details["frame"])}
+
+    def tell() -> None:
+        clicked = st.session_state[key].get("clicked")
+        if on_click and details and isinstance(clicked, int) and 0 <= clicked < len(details["cells"]):  # a browser may send anything
+            on_click(clicked)
+
+    _chart(data=data, key=key, height="content", on_clicked_change=tell)
 
 
 @functools.cache

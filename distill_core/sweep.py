@@ -1,0 +1,53 @@
+"""The cells of a map: every combination of two choices, each over several seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from distill_core.experiment import Experiment
+
+AXES = ("temperature", "alpha", "student", "images", "label_noise", "teacher")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A map: `y` down, `x` along, `seeds` races in each cell. Along a single choice, `y` has one value."""
+
+    x: str
+    xs: tuple
+    y: str
+    ys: tuple
+    seeds: int
+
+    def place(self, row: int, column: int, seed: int) -> int:
+        """Where a race stands among the experiments."""
+        return (row * len(self.xs) + column) * self.seeds + seed
+
+    def experiments(self, usual: Experiment) -> list[Experiment]:
+        """The races of all cells, row by row. Raises `ValueError` for a map that is none."""
+        for axis, values in ((self.x, self.xs), (self.y, self.ys)):
+            if axis not in AXES:
+                raise ValueError(f"axis '{axis}' is not known; choose one of: {', '.join(AXES)}")
+            if not values:
+                raise ValueError(f"{axis} has no value; choose one or more")
+            if len(set(values)) != len(values):
+                raise ValueError(f"{axis} has a value twice ({', '.join(map(str, values))}); name each once")
+        if self.x == self.y:
+            raise ValueError(f"both axes are {self.x}; choose two different ones")
+        return [
+            replace(usual, **{self.x: x, self.y: y}, seed=usual.seed + seed) for y in self.ys for x in self.xs for seed in range(self.seeds)
+        ]
+
+
+def grid_of(experiments: Sequence[Experiment]) -> Grid:
+    """The map that has these experiments: what `Grid.experiments` made, read back."""
+    seeds = len({experiment.seed for experiment in experiments})
+    cells = experiments[::seeds]
+    values = {axis: tuple(dict.fromkeys(getattr(cell, axis) for cell in cells)) for axis in AXES}
+    along = [axis for axis in AXES if len(values[axis]) > 1]
+    if len(along) > 2:
+        raise ValueError(f"{', '.join(along)} all differ; a map has two axes")
+    x = next((axis for axis in along if getattr(cells[0], axis) != getattr(cells[1], axis)), AXES[0])
+    y = next((axis for axis in along if axis != x), next(axis for axis in AXES if axis != x))
+    return Grid(x, values[x], y, values[y], seeds)

@@ -1,0 +1,62 @@
+"""The map: a range of temperatures and alphas, of sizes and images, all trained at once."""
+
+import streamlit as st
+
+from distill_core import losses
+from distill_core.objectives import soft_targets, soft_targets_without_t2
+from pages.parts import map as maps
+from pages.parts import race
+from pages.parts.lab import set_up, store
+from pages.parts.link import from_link, to_link
+from pages.parts.source import show_source
+
+set_up("Map")
+maps.open_clicked()
+
+if from_link("map", maps.usual()):
+    for axis, text in ((st.session_state["map_x"], "xs"), (st.session_state["map_y"], "ys")):
+        if values := maps.read_values(axis, st.session_state[f"map_{text}"]):
+            st.session_state[f"map_values_{axis}"] = values
+
+with st.sidebar:
+    chosen = maps.choose()
+
+run_ids = [run_id for name in ("run", "without") if (run_id := st.session_state.get(f"map_{name}"))]
+active = [run_id for run_id in run_ids if (run := store().get(run_id)) and run.active]
+
+if chosen:
+    grid, experiments = chosen
+    maps.ask(grid, experiments)
+else:
+    st.markdown("#### Every cell is a student")
+with st.container(horizontal=True, vertical_alignment="center"):
+    go = st.button("Go", type="primary", icon=":material/grid_on:", key="map_go", disabled=not chosen or bool(active))
+    stop = st.button("Stop", icon=":material/stop:", key="map_stop", disabled=not any(maps.mine(run_id) for run_id in active))
+    both = st.toggle("Beside it, the same without T\u00b2", key="map_both", help="The factor that many implementations leave out.")
+if go:
+    st.session_state["map_run"] = maps.start(experiments, title=f"map of {grid.x} and {grid.y}") or ""
+    twin = maps.start(maps.without_t2(experiments), title=f"map of {grid.x} and {grid.y} without T\u00b2") if both else ""
+    st.session_state["map_without"] = twin or ""
+    st.rerun()
+if stop:
+    for run_id in active:
+        race.control("stop", run_id)
+    st.rerun()
+
+if chosen:
+    written = {"xs": ",".join(map(str, grid.xs)), "ys": ",".join(map(str, grid.ys))}
+    state = {name: st.session_state.get(f"map_{name}", "") for name in maps.usual() if name not in written}
+    to_link("map", {**state, **written})
+
+if run_ids:
+    maps.follow(run_ids)
+    run = store().get(run_ids[0])
+    if run is not None and run.status in ("finished", "stopped"):
+        st.markdown("Hover over a cell to see its curve; click it to open it as a race.")
+        maps.show_slices(run)
+        maps.show_front(run)
+        st.download_button("The map as CSV", maps.table(run).to_csv(index=False), file_name="map.csv", mime="text/csv", key="map_csv")
+else:
+    st.markdown("Choose two axes at the side and press **Go**: all students train at once, and each cell sharpens epoch by epoch.")
+with st.expander("The functions at work"):
+    show_source(losses.soft_loss, soft_targets, soft_targets_without_t2)

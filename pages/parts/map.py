@@ -1,0 +1,347 @@
+"""A map as a learner sees it: choose its axes, start it, watch its cells sharpen, read what it says."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from distill_core import datasets, models, teachers
+from distill_core.experiment import Experiment
+from distill_core.figures import map as pictures
+from distill_core.runs.store import Run
+from distill_core.sweep import AXES, Grid, grid_of
+from pages.parts import controls, race
+from pages.parts.lab import engine, owner, pace, store
+from pages.parts.live_chart import live_chart
+
+WITHOUT_T2 = "soft-targets-without-t2"
+EVERY = 0.5  # seconds between two looks
+VALUES = {
+    "temperature": [0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0, 30.0],
+    "alpha": [0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 0.9],
+    "student": ["linear", "mlp-5x2", "mlp-10x2", "mlp-30x2", "mlp-100x2", "mlp-300x2", "cnn-4", "cnn-8"],
+    "images": [100, 200, 300, 500, 1000, 2000, 5000, 10_000, 20_000],
+    "label_noise": [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6],
+}
+FIRST = {  # of each axis, when it is chosen
+    "temperature": [1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0],
+    "alpha": [0.0, 0.1, 0.3, 0.6, 0.9],
+    "student": ["mlp-5x2", "mlp-10x2", "mlp-30x2", "mlp-100x2"],
+    "images": [200, 500, 1000, 2000, 5000],
+    "label_noise": [0.0, 0.2, 0.4, 0.6],
+}
+MAPS = {
+    "Temperature and alpha": {"x": "temperature", "y": "alpha"},
+    "Width and temperature": {
+        "x": "temperature",
+        "y": "student",
+        "temperature": [1.0, 2.0, 4.0, 8.0, 20.0],
+        "student": ["mlp-5x2", "mlp-10x2", "mlp-30x2", "mlp-100x2", "mlp-300x2"],
+    },
+    "How small can it be": {"x": "student", "y": "alpha", "alpha": [0.1], "student": VALUES["student"][:6]},
+    "Images and wrong labels": {"x": "images", "y": "label_noise"},
+}
+
+
+def usual() -> dict[str, object]:
+    """The page's choices as they begin, as the link names them."""
+    here = "mnist" if datasets.DATASETS["mnist"].is_here() else "digits"
+    return {
+        "dataset": here,
+        "images": 1000 if here == "mnist" else 500,
+        "teacher": "mlp-1200x2",
+        "student": "mlp-30x2",
+        "temperature": 4.0,
+        "alpha": 0.1,
+        "epochs": 20,
+        "batch_size": 64,
+        "learning_rate": 0.01,
+        "seeds": 5,
+        "x": "temperature",
+        "y": "alpha",
+        "xs": "",  # the values of each axis, with commas between
+        "ys": "",
+        "run": "",
+        "without": "",  # the run without the factor T squared
+    }
+
+
+def read_values(axis: str, text: str) -> list:
+    """An axis's values as the link has them."""
+    kind = str if axis in ("student", "teacher") else type(getattr(Experiment(), axis))
+    try:
+        return [kind(part) for part in text.split(",") if part]
+    except ValueError:
+        st.toast(f"The link says {axis} {text[:40]}, which means nothing here.", icon=":material/link_off:")
+        return []
+
+
+def options(axis: str, dataset: str) -> list:
+    """What an axis can take with this data set."""
+    if axis == "teacher":
+        return teachers.offered(dataset)
+    source = datasets.DATASETS[dataset]
+    if axis == "images":
+        return [n for n in VALUES["images"] if n < source.train]
+    return VALUES[axis]
+
+
+def set_map(choice: dict) -> None:
+    """One of MAPS: its axes and their values."""
+    st.session_state.update({"map_x": choice["x"], "map_y": choice["y"]})
+    for axis in (choice["x"], choice["y"]):
+        st.session_state[f"map_values_{axis}"] = list(choice.get(axis, FIRST.get(axis, [])))
+
+
+def choose() -> tuple[Grid, list[Experiment]] | None:
+    """The map that the widgets describe; None, with a sentence, where they describe none."""
+    here = [name for name, source in datasets.DATASETS.items() if source.kind or source.is_here()]
+    with st.popover("Maps worth making", icon=":material/auto_awesome:", width="stretch"):
+        for title, choice in MAPS.items():
+            st.button(title, key=f"map_of_{title}", on_click=set_map, args=(choice,), width="stretch")
+    x = _select("x", "Along", list(AXES), format_func=pictures.NAMES.get)
+    y = _select("y", "Up", [axis for axis in AXES if axis != x], format_func=pictures.NAMES.get)
+    dataset = _select("dataset", "Images", here, format_func=lambda name: datasets.DATASETS[name].title)
+    chosen = {axis: _values(axis, dataset) for axis in (x, y)}
+    fixed = {}
+    if "student" not in chosen:
+        fixed["student"] = _select("student", "Student", VALUES["student"])
+    if "teacher" not in chosen:
+        fixed["teacher"] = _select("teacher", "Teacher", teachers.offered(dataset))
+    if "images" not in chosen:
+        most = datasets.DATASETS[dataset].train
+        many = [n for n in VALUES["images"] if n < most] + [0]
+        fixed["images"] = _select("images", "How many the student sees", many, format_func=lambda n: f"{n:,}" if n else f"all {most:,}")
+    if "temperature" not in chosen:
+        fixed["temperature"] = _select("temperature", "Temperature T", VALUES["temperature"])
+    if "alpha" not in chosen:
+        fixed["alpha"] = _select("alpha", "alpha, the weight of the hard loss", VALUES["alpha"])
+    seeds = st.slider("Seeds in each cell", 1, 10, key="map_seeds", persist_state="session", help="More seeds, less noise.")
+    epochs = int(st.number_input("Epochs", 1, 100, key="map_epochs", persist_state="session"))
+    batch_size = _select("batch_size", "Batch size", [16, 32, 64, 128, 256, 512])
+    learning_rate = _select("learning_rate", "Learning rate", controls.RATES)
+    try:
+        grid = Grid(x, tuple(chosen[x]), y, tuple(chosen[y]), seeds)
+        first = Experiment(dataset=dataset, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, **fixed)
+        return grid, grid.experiments(first)
+    except ValueError as error:
+        st.error(str(error))
+        return None
+
+
+def _select(name: str, label: str, choices: list, **more: object) -> object:
+    key = f"map_{name}"
+    if st.session_state.get(key) not in choices:
+        st.session_state[key] = choices[0]
+    return st.selectbox(label, choices, key=key, persist_state="session", **more)
+
+
+def _values(axis: str, dataset: str) -> list:
+    key, possible = f"map_values_{axis}", options(axis, dataset)
+    st.session_state.setdefault(key, FIRST.get(axis, possible))
+    st.session_state[key] = [value for value in st.session_state[key] if value in possible]
+    picked = st.pills(pictures.NAMES[axis], possible, selection_mode="multi", key=key, format_func=pictures.shown, persist_state="session")
+    return [value for value in possible if value in picked]
+
+
+def ask(grid: Grid, experiments: list[Experiment]) -> None:
+    """The question of the map, how many students answer it, and how long they take here."""
+    axes = [pictures.label(axis) for axis, values in ((grid.x, grid.xs), (grid.y, grid.ys)) if len(values) > 1]
+    cells = len(grid.xs) * len(grid.ys)
+    try:
+        seconds = f"about {_rounded(engine().estimate(experiments))} on this machine"
+    except ValueError as error:
+        seconds = str(error)
+    each = f" x {grid.seeds} seeds" if grid.seeds > 1 else ""
+    st.markdown(f"#### Which {' and which '.join(axes) or 'student'}?")
+    st.markdown(f"Every cell is a student: {cells} cells{each} make {len(experiments)}, each beside its baseline; {seconds}.")
+
+
+def _rounded(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds >= 100 else f"{max(1, round(seconds))} s"
+
+
+def start(experiments: list[Experiment], *, title: str) -> str | None:
+    """Queue a map, or find it on the shelf."""
+    return race.start(experiments, title=title, kind="map")
+
+
+# --- following it ---------------------------------------------------------------------------------------------------
+
+
+def follow(run_ids: list[str]) -> None:
+    """The live part: the map, or two beside each other, and what they say."""
+    runs = [run for run_id in run_ids if (run := store().get(run_id)) is not None]
+    if not runs:
+        st.warning("This map is not here: it was deleted, or it belongs to another server. Start a new one.")
+        return
+    every = max(EVERY, pace()) if any(run.active for run in runs) else None
+    st.fragment(_look, run_every=every)([run.id for run in runs], [run.active for run in runs], every)
+
+
+def _look(run_ids: list[str], were_active: list[bool], every: float | None) -> None:
+    began = time.perf_counter()
+    runs = [store().get(run_id) for run_id in run_ids]
+    if None in runs or [run.active for run in runs] != were_active:
+        st.rerun()
+    standing = [_standing(run) for run in runs]
+    widest = pictures.extent(*(found for _, found, _ in standing))
+    for run, (grid, found, history) in zip(runs, standing, strict=True):
+        _say_how_it_stands(run)
+        _draw(run, grid, found, history, widest)
+        st.markdown(pictures.words(found, x=grid.x, xs=grid.xs, y=grid.y, ys=grid.ys))
+        if best := pictures.best_along(found, x=grid.x, xs=grid.xs, y=grid.y, ys=grid.ys):
+            st.markdown(best)
+    if every and max(EVERY, pace(time.perf_counter() - began)) > 2 * every:
+        st.rerun()
+
+
+def _say_how_it_stands(run: Run) -> None:
+    method = Experiment.from_json(run.experiments[0]).method
+    which = "without T\u00b2" if method == WITHOUT_T2 else "with T\u00b2"
+    said = f"finished: {run.epochs} epochs in {run.seconds:.1f} s" if run.status == "finished" else engine().status(run.id)
+    st.markdown(f":material/{race.ICONS[run.status]}: **{which}**, {said}")
+
+
+def _standing(run: Run) -> tuple[Grid, pictures.Cells, dict]:
+    experiments = [Experiment.from_json(text) for text in run.experiments]
+    grid = grid_of(experiments)
+    history = _history(run.id, store().version(run.id)[1])
+    test_images = datasets.DATASETS[experiments[0].dataset].test
+    shape = {"rows": len(grid.ys), "columns": len(grid.xs), "seeds": grid.seeds}
+    return grid, pictures.cells(history, test_images=test_images, **shape), history
+
+
+def _history(run_id: str, resets: int) -> dict[tuple[int, str], list[tuple[float, float]]]:
+    """The test accuracies of a map; only what is new is read from the store, for all who look together."""
+    history, last, lock = _digest(run_id, resets)
+    with lock:
+        for told in store().records(run_id, after=last[0]):
+            last[0] = told["row"]
+            if told["test_accuracy"] is not None:
+                history.setdefault((told["experiment"], told["member"]), []).append((told["epoch"], told["test_accuracy"]))
+        return {key: list(curve) for key, curve in history.items()}
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _digest(run_id: str, resets: int) -> tuple[dict, list[int], threading.Lock]:
+    return {}, [0], threading.Lock()
+
+
+def _draw(run: Run, grid: Grid, found: pictures.Cells, history: dict, widest: float) -> None:
+    rows, columns = found.difference.shape
+    height = max(320, min(560, 90 + 62 * rows))
+    titles = [[_name(grid, row, column) for column in range(columns)] for row in range(rows)]
+    cells = [
+        {"title": titles[row][column], "lines": pictures.cell_lines(history, (row, column), columns=columns, seeds=grid.seeds)}
+        for row in range(rows)
+        for column in range(columns)
+    ]
+    accuracies = found.student[~np.isnan(found.student)]
+    lowest = max(0.0, 10 * ((accuracies.min() if len(accuracies) else 0) // 10 - 2))
+    first = 0 if np.isnan(found.difference).all() else int(np.nanargmax(found.difference))
+    epochs = Experiment.from_json(run.experiments[0]).epochs
+    frame = pictures.cell_figure(epochs=epochs, height=height, lowest=float(lowest)).to_dict()
+    figure = pictures.map_figure(found, x=grid.x, xs=grid.xs, y=grid.y, ys=grid.ys, height=height, widest=widest)
+    live_chart(
+        figure,
+        key=f"map_{run.id}",
+        height=height,
+        revision=f"{run.id} {run.resets}",
+        details={"frame": frame, "cells": cells, "first": first},
+        on_click=lambda cell: st.session_state.update(map_open=(run.id, cell)),
+    )
+
+
+def _name(grid: Grid, row: int, column: int) -> str:
+    parts = [(grid.x, grid.xs[column])] + ([(grid.y, grid.ys[row])] if len(grid.ys) > 1 else [])
+    return ", ".join(f"{pictures.label(axis)} {pictures.shown(value)}" for axis, value in parts)
+
+
+def open_clicked() -> None:
+    """If a cell was clicked: its race, with all its settings."""
+    run_id, cell = st.session_state.pop("map_open", (None, None))
+    run = store().get(run_id) if run_id else None
+    if run is None:
+        return
+    experiments = [Experiment.from_json(text) for text in run.experiments]
+    seeds = grid_of(experiments).seeds
+    chosen = experiments[cell * seeds : (cell + 1) * seeds]
+    controls.restore(chosen)
+    st.session_state.update({"run": None, "restored": None})
+    st.switch_page("pages/race.py", query_params=controls.link_to(chosen))
+
+
+# --- afterwards -----------------------------------------------------------------------------------------------------
+
+
+def show_slices(run: Run) -> None:
+    """One row and one column of the map, with intervals."""
+    grid, found, _ = _standing(run)
+    if np.isnan(found.difference).all():
+        return
+    row, column = np.unravel_index(np.nanargmax(found.difference), found.difference.shape)
+    cuts = [(grid.x, grid.xs, grid.y, grid.ys, int(row), "row")]
+    if len(grid.ys) > 1:
+        cuts.append((grid.y, grid.ys, grid.x, grid.xs, int(column), "column"))
+    for place, (axis, values, other, others, best, cut) in zip(st.columns(len(cuts)), cuts, strict=True):
+        with place:
+            at = best
+            if len(others) > 1:
+                names = pictures.shown_on(other, others)
+                at = st.selectbox(
+                    f"Slice at {pictures.NAMES[other]}", range(len(others)), index=best, format_func=names.__getitem__, key=f"slice_{cut}"
+                )  # fmt: skip
+            live_chart(pictures.slice_figure(found, axis=axis, values=values, **{cut: at}), key=f"slice_{run.id}_{cut}_chart", height=300)
+
+
+SIZES = {"parameters": "parameters", "bytes": "bytes as float32", "latency": "milliseconds for one image on this machine"}
+
+
+def show_front(run: Run) -> None:
+    """Where the student is an axis: accuracy against its size, and the front of what nothing beats."""
+    grid, found, _ = _standing(run)
+    if "student" not in (grid.x, grid.y) or np.isnan(found.student).any():
+        return
+    names, axis = (grid.xs, 0) if grid.x == "student" else (grid.ys, 1)
+    st.subheader("How small can it be?")
+    what = st.segmented_control("Size in", list(SIZES), default="parameters", format_func=SIZES.get, key="map_size") or "parameters"
+    source = datasets.DATASETS[Experiment.from_json(run.experiments[0]).dataset]
+    sizes = [_size(name, what, source.image_shape, len(source.class_names)) for name in names]
+    sides = {"student": found.student.max(axis=axis).tolist(), "baseline": found.baseline.max(axis=axis).tolist()}
+    live_chart(pictures.front_figure(sizes, sides, names, size=SIZES[what]), key=f"front_{run.id}", height=420, revision=what)
+    beaten = [name for i, name in enumerate(names) if i not in pictures.undominated(sizes, sides["student"])]
+    st.markdown(f"Beaten in both size and accuracy: {', '.join(beaten)}." if beaten else "No student is beaten in both size and accuracy.")
+
+
+@st.cache_data(show_spinner=False)
+def _size(name: str, what: str, image_shape: tuple[int, int, int], classes: int) -> float:
+    if what == "latency":
+        return 1000 * models.latency(name, image_shape=image_shape, classes=classes)
+    return models.count_parameters(name, image_shape=image_shape, classes=classes) * (4 if what == "bytes" else 1)
+
+
+def table(run: Run) -> pd.DataFrame:
+    """The map as rows: its cell, accuracies in percent, difference in points with its interval."""
+    grid, found, _ = _standing(run)
+    places = list(np.ndindex(found.difference.shape))
+    cells = {grid.y: [grid.ys[row] for row, _ in places], grid.x: [grid.xs[column] for _, column in places]}
+    numbers = {
+        name: [getattr(found, name)[place] for place in places] for name in ("student", "baseline", "difference", "low", "high", "epoch")
+    }
+    return pd.DataFrame({**cells, **numbers, "seeds": grid.seeds})
+
+
+def without_t2(experiments: list[Experiment]) -> list[Experiment]:
+    """The same map with the factor T squared left out."""
+    return [replace(experiment, method=WITHOUT_T2) for experiment in experiments]
+
+
+def mine(run_id: str) -> bool:
+    """Whether this browser may stop the run."""
+    return engine().may_control(run_id, owner=owner())

@@ -1,0 +1,60 @@
+"""A map is its experiments: they can be read back, and what is no map is refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distill_core.experiment import Experiment
+from distill_core.sweep import AXES, Grid, grid_of
+
+VALUES = {
+    "temperature": [1.0, 2.0, 4.0, 20.0],
+    "alpha": [0.0, 0.1, 0.5],
+    "student": ["linear", "mlp-10x1", "mlp-30x2"],
+    "images": [100, 200, 500],
+    "label_noise": [0.0, 0.2],
+    "teacher": ["mlp-1200x2", "cnn-32"],
+}
+axes = st.permutations(AXES).map(lambda order: order[:2])
+
+
+@given(axes, st.data(), st.integers(1, 4))
+def test_a_map_is_read_back_from_its_experiments(chosen, data, seeds):
+    x, y = chosen
+    xs, ys = (tuple(data.draw(st.lists(st.sampled_from(VALUES[axis]), min_size=2, unique=True))) for axis in chosen)
+    grid = Grid(x, xs, y, ys, seeds)
+    experiments = grid.experiments(Experiment())
+    assert grid_of(experiments) == grid
+    for row, value in enumerate(ys):
+        for column, along in enumerate(xs):
+            for seed in range(seeds):
+                one = experiments[grid.place(row, column, seed)]
+                assert (getattr(one, x), getattr(one, y), one.seed) == (along, value, seed)
+
+
+def test_a_map_along_one_choice_is_a_single_row():
+    experiments = Grid("student", ("linear", "mlp-10x1"), "alpha", (0.1,), 3).experiments(Experiment())
+    found = grid_of(experiments)
+    assert (found.x, found.xs, len(found.ys), found.seeds) == ("student", ("linear", "mlp-10x1"), 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("grid", "named"),
+    [
+        (Grid("epochs", (1, 2), "alpha", (0.1,), 1), "axis 'epochs' is not known; choose one of: temperature"),
+        (Grid("alpha", (0.1,), "alpha", (0.2,), 1), "both axes are alpha"),
+        (Grid("alpha", (), "temperature", (4.0,), 1), "alpha has no value"),
+        (Grid("alpha", (0.1, 0.1), "temperature", (4.0,), 1), "alpha has a value twice"),
+        (Grid("alpha", (2.0,), "temperature", (4.0,), 1), "alpha 2"),
+    ],
+)
+def test_what_is_no_map_is_refused(grid, named, refused):
+    with refused(named):
+        grid.experiments(Experiment())
+
+
+def test_experiments_that_differ_in_three_choices_are_no_map(refused):
+    with refused("temperature, alpha, student", "two axes"):
+        grid_of([Experiment(), Experiment(temperature=1.0), Experiment(alpha=0.5), Experiment(student="linear")])
