@@ -11,10 +11,12 @@ import json as json_format
 import os
 import shutil
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -27,6 +29,7 @@ from distill_core.trainer import pick_device, prepare
 from distill_core.trainer import train as train_race
 
 MOST_AT_ONCE = 2000
+ROOT = Path(__file__).resolve().parents[1]
 TheExperiment = Annotated[Experiment, tyro.conf.arg(name="")]
 
 
@@ -186,6 +189,21 @@ def _make_teachers(which: str) -> None:
         _tell(teachers.ship_teacher(datasets.load(dataset), name))
 
 
+def bench(subjects: Annotated[tuple[str, ...], tyro.conf.Positional] = (), *, json: bool = False) -> None:
+    """The figures of speed and memory, the usual loop and ours in one run.
+
+    Args:
+        subjects: training, map or page; all by default.
+        json: print one JSON object.
+    """
+    if not (ROOT / "tests" / "bench").is_dir():
+        raise ValueError(f"the benchmarks are part of the repository and not in {ROOT}; clone it and run this there")
+    command = [sys.executable, "-m", "tests.bench", *subjects, *(["--json"] if json else [])]
+    ended = subprocess.run(command, cwd=ROOT, check=False).returncode
+    if ended == 2:
+        raise ValueError(f"the benchmarks {', '.join(subjects)} could not be run; choose from: training, map, page")
+
+
 def doctor(*, port: int = 8501, json: bool = False) -> None:
     """Is this machine ready: data, teachers, device, port, and the seconds that a preset takes here.
 
@@ -285,7 +303,7 @@ def _tell(progress: Iterator[tuple[str, float]]) -> None:
     _status("")
 
 
-COMMANDS = {"train": train, "sweep": sweep, "preset": preset, "teachers": list_teachers, "doctor": doctor}
+COMMANDS = {"train": train, "sweep": sweep, "preset": preset, "teachers": list_teachers, "bench": bench, "doctor": doctor}
 
 
 def main(arguments: list[str] | None = None) -> int:

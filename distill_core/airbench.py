@@ -2,7 +2,8 @@
 
 The recipe is Keller Jordan's airbench (*94% on CIFAR-10 in 3.29 Seconds on a Single GPU*, 2024): a first layer that
 whitens patches, identity-like initial convolutions, SGD with a triangular learning rate, flips, shifts and hidden squares
-(as in his longer runs), and a slowly following average of the weights. Batch normalisation is used in training only; `fold` writes it into the convolutions.
+(as in his longer runs), and a slowly following average of the weights. Batch normalisation is used in training only;
+`fold` writes it into the convolutions.
 """
 
 from __future__ import annotations

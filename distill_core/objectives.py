@@ -34,6 +34,8 @@ def soft_targets_without_t2(
 
     The higher the temperature, the less the teacher is heard: at T = 10 a hundredth of what alpha promises. A mistake
     of many public implementations, here to be looked at.
+
+    Source: the factor and its reason are in Hinton, Vinyals and Dean 2015, section 2.
     """
     hard = hard_loss(student_logits, labels)
     soft = soft_loss(student_logits, teacher_logits, temperature=temperature)

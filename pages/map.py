@@ -11,7 +11,6 @@ from pages.parts.link import from_link, to_link
 from pages.parts.source import show_source
 
 set_up("Map")
-maps.open_clicked()
 
 if from_link("map", maps.usual()):
     for axis, text in ((st.session_state["map_x"], "xs"), (st.session_state["map_y"], "ys")):

@@ -169,9 +169,9 @@ class Engine:
     def _rate(self, experiment: Experiment) -> float:
         """Multiplications a second of finished runs of the same student: the quickest of the last ones."""
         rates = []
-        for run in self.store.list(text=f'"student": "{experiment.student}"', status="finished", limit=10):
-            if run.seconds > 1:
-                done = [type(experiment).from_json(text) for text in run.experiments]
+        for run in self.store.list(text=experiment.student, status="finished", limit=10):
+            done = [type(experiment).from_json(text) for text in run.experiments]
+            if run.seconds > 1 and {one.student for one in done} == {experiment.student}:
                 rates.append(sum(_size(one)[0] for one in done) / run.seconds)
         return max(rates, default=RATES[experiment.student.split("-")[0]])
 

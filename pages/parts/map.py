@@ -142,10 +142,15 @@ def _select(name: str, label: str, choices: list, **more: object) -> object:
 
 
 def _values(axis: str, dataset: str) -> list:
+    """Which values an axis has. A link may bring some that are not among the usual ones; what another data set had is gone."""
     key, possible = f"map_values_{axis}", options(axis, dataset)
     st.session_state.setdefault(key, FIRST.get(axis, possible))
+    if axis in ("temperature", "alpha", "label_noise"):
+        possible = sorted({*possible, *st.session_state[key]})
     st.session_state[key] = [value for value in st.session_state[key] if value in possible]
-    picked = st.pills(pictures.NAMES[axis], possible, selection_mode="multi", key=key, format_func=pictures.shown, persist_state="session")
+    picked = st.pills(
+        pictures.NAMES[axis], possible, selection_mode="multi", key=key, format_func=pictures.shown, persist_state="session"
+    )  # fmt: skip
     return [value for value in possible if value in picked]
 
 
@@ -185,6 +190,7 @@ def follow(run_ids: list[str]) -> None:
 
 
 def _look(run_ids: list[str], were_active: list[bool], every: float | None) -> None:
+    _open_clicked()
     began = time.perf_counter()
     runs = [store().get(run_id) for run_id in run_ids]
     if None in runs or [run.active for run in runs] != were_active:
@@ -263,7 +269,7 @@ def _name(grid: Grid, row: int, column: int) -> str:
     return ", ".join(f"{pictures.label(axis)} {pictures.shown(value)}" for axis, value in parts)
 
 
-def open_clicked() -> None:
+def _open_clicked() -> None:
     """If a cell was clicked: its race, with all its settings."""
     run_id, cell = st.session_state.pop("map_open", (None, None))
     run = store().get(run_id) if run_id else None
