@@ -135,8 +135,12 @@ def choose() -> tuple[Grid, list[Experiment]] | None:
 
 
 def _select(name: str, label: str, choices: list, **more: object) -> object:
+    """A select box. A number that a link brought joins the usual ones; a name of another data set gives way to the first."""
     key = f"map_{name}"
-    if st.session_state.get(key) not in choices:
+    current = st.session_state.get(key)
+    if isinstance(current, int | float):
+        choices = sorted({*choices, current} - {0}) + [0] * (0 in choices) if name == "images" else sorted({*choices, current})
+    elif current not in choices:
         st.session_state[key] = choices[0]
     return st.selectbox(label, choices, key=key, persist_state="session", **more)
 
