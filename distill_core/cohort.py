@@ -25,7 +25,7 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from distill_core import perceptrons, teachers
 from distill_core.experiment import Experiment
-from distill_core.objectives import METHODS
+from distill_core.objectives import METHODS, beside_baseline
 from distill_core.trainer import (
     Material,
     Record,
@@ -114,6 +114,7 @@ class Cohort:
         self.choices = {
             name: torch.tensor([getattr(e, name) for e in self.members], device=device, dtype=dtype) for name in ("alpha", "temperature")
         }
+        self.choices["labels_only"] = torch.tensor([e == e.baseline for e in self.members], device=device)
         self.labels = torch.stack([self.given[seed].labels for seed in self.seeds])  # (S, N)
         self.sums: dict[str, Tensor] = {}  # (K,) each
         self.examples = 0
@@ -196,7 +197,7 @@ class Cohort:
     def _objective(
         self, logits: Tensor, teacher_logits: Tensor, labels: Tensor, choices: dict[str, Tensor]
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        return METHODS[self.first.method](logits, teacher_logits, labels, **choices)
+        return beside_baseline(METHODS[self.first.method])(logits, teacher_logits, labels, **choices)
 
     def _to_members(self, values: Tensor) -> Tensor:
         """What belongs to a seed, `(S, ...)`, given to each of its members: `(K, ...)`."""

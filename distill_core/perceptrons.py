@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.func import grad, vmap
 
 from distill_core.models import Network
-from distill_core.objectives import METHODS
+from distill_core.objectives import METHODS, beside_baseline
 
 Layer = tuple[Tensor, Tensor]  # weights (K, units, inputs) and biases (K, units, 1) of K networks
 
@@ -61,7 +61,7 @@ def backward(layers: list[Layer], images: Tensor, outputs: list[Tensor], gradien
 
 
 def soft_targets_gradient(
-    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: Tensor, temperature: Tensor
+    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: Tensor, temperature: Tensor, **_: Tensor
 ) -> tuple[Tensor, dict[str, Tensor]]:
     r"""The gradient of `objectives.soft_targets` with respect to the student's logits, and its raw terms.
 
@@ -92,24 +92,22 @@ GRADIENTS = {"soft-targets": soft_targets_gradient}
 
 def gradient_of(method: str) -> Callable[..., tuple[Tensor, dict[str, Tensor]]]:
     """What gives a method's gradient with respect to the logits: written out in GRADIENTS, or else found by autograd."""
-    return GRADIENTS.get(method) or gradient_by_autograd(METHODS[method])
+    return GRADIENTS.get(method) or gradient_by_autograd(beside_baseline(METHODS[method]))
 
 
 def gradient_by_autograd(objective: Callable) -> Callable[..., tuple[Tensor, dict[str, Tensor]]]:
     """The same function as `soft_targets_gradient` for any objective of `objectives.py`."""
 
-    def total(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, alpha: Tensor, temperature: Tensor) -> tuple[Tensor, dict]:
-        return objective(student_logits.T, teacher_logits.T, labels, alpha=alpha, temperature=temperature)
+    def total(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, choices: dict[str, Tensor]) -> tuple[Tensor, dict]:
+        return objective(student_logits.T, teacher_logits.T, labels, **choices)
 
     of_member = grad(total, has_aux=True)
-    of_all = vmap(vmap(of_member, in_dims=(0, None, None, 0, 0)))  # over seeds, and over the members of each
+    of_all = vmap(vmap(of_member, in_dims=(0, None, None, 0)))  # over seeds, and over the members of each
 
-    def gradient(
-        student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: Tensor, temperature: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def gradient(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, **choices: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.inference_mode(False):
             given = [value.clone() for value in (student_logits, teacher_logits[:, 0], labels[:, 0, 0])]
-            found, terms = of_all(*given, alpha[..., 0, 0], temperature[..., 0, 0])
+            found, terms = of_all(*given, {name: value[..., 0, 0].clone() for name, value in choices.items()})
         return found, {name: term.detach().flatten() for name, term in terms.items()}
 
     return gradient

@@ -31,7 +31,7 @@ def train(experiment: Experiment, *, device: str = "auto", dtype: torch.dtype = 
 
 def _race(experiment: Experiment, given: Material) -> Iterator[Record]:
     started = time.perf_counter()
-    runners = {"student": Runner(experiment, given), "baseline": Runner(experiment.baseline, given)}
+    runners = {member: Runner(experiment, given, member == "baseline") for member in ("student", "baseline")}
     marks = milestones(experiment, len(given.indices), len(given.dataset.test_labels))
 
     def report(step: int, epoch: float) -> Iterator[Record]:
@@ -54,10 +54,13 @@ def _race(experiment: Experiment, given: Material) -> Iterator[Record]:
 
 
 class Runner:
-    """One network in a race: its weights, its optimizer, and the raw losses since the last record."""
+    """One network in a race: its weights, its optimizer, and the raw losses since the last record.
 
-    def __init__(self, experiment: Experiment, given: Material) -> None:
-        self.experiment = experiment
+    The baseline learns from the labels only; the method's loss is measured for it all the same.
+    """
+
+    def __init__(self, experiment: Experiment, given: Material, labels_only: bool) -> None:
+        self.experiment, self.labels_only = experiment, labels_only
         # channels_last makes convolutions on a CPU one and a half times as fast.
         self.network = initial_student(experiment, given.dataset).to(given.device, given.dtype, memory_format=torch.channels_last)
         self.optimizer = make_optimizer(experiment, self.network.parameters())
@@ -72,7 +75,7 @@ class Runner:
         )
         self.optimizer.param_groups[0]["lr"] = learning_rate
         self.optimizer.zero_grad()
-        total.backward()
+        (terms["hard_loss"] if self.labels_only else total).backward()
         self.optimizer.step()
         for name, term in terms.items():
             self.sums[name] = self.sums.get(name, 0.0) + term.detach() * len(labels)

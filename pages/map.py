@@ -3,11 +3,12 @@
 import streamlit as st
 
 from distill_core import losses
-from distill_core.objectives import soft_targets, soft_targets_without_t2
+from distill_core.objectives import soft_targets, without_t2
 from pages.parts import map as maps
 from pages.parts import race
 from pages.parts.lab import set_up, store
 from pages.parts.link import from_link, to_link
+from pages.parts.live_chart import have_charts_ready
 from pages.parts.source import show_source
 
 set_up("Map")
@@ -56,6 +57,7 @@ if run_ids:
         maps.show_front(run)
         st.download_button("The map as CSV", maps.table(run).to_csv(index=False), file_name="map.csv", mime="text/csv", key="map_csv")
 else:
+    have_charts_ready()
     st.markdown("Choose two axes at the side and press **Go**: all students train at once, and each cell sharpens epoch by epoch.")
 with st.expander("The functions at work"):
-    show_source(losses.soft_loss, soft_targets, soft_targets_without_t2)
+    show_source(losses.soft_loss, soft_targets, without_t2)

@@ -4,9 +4,11 @@ import streamlit as st
 
 from distill_core.experiment import Experiment
 from distill_core.losses import hard_loss, soft_loss, total_loss
+from distill_core.objectives import METHODS
 from distill_core.presets import PRESETS, preset_of
 from pages.parts import controls, race, results
 from pages.parts.lab import set_up, store
+from pages.parts.live_chart import have_charts_ready
 from pages.parts.source import show_source
 
 set_up("Race")
@@ -42,6 +44,8 @@ if run is not None:
     if run.status in ("finished", "stopped", "paused"):
         results.show(run)
 else:
+    have_charts_ready()
     st.markdown("Choose at the side, press **Train**, and watch two students learn from the same images.")
 with st.expander("The functions at work"):
-    show_source(hard_loss, soft_loss, total_loss)
+    method = METHODS[experiments[0].method] if experiments else METHODS["soft-targets"]
+    show_source(hard_loss, soft_loss, total_loss, method.objective)

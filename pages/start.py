@@ -6,6 +6,7 @@ import streamlit as st
 
 from distill_core.places import WEIGHTS
 from pages.parts.lab import link, set_up
+from pages.parts.live_chart import have_charts_ready
 from pages.parts.soft_targets import soft_targets
 
 set_up("Start")
@@ -46,3 +47,5 @@ with race:
         if run_id := st.session_state.get("first_run"):
             races.follow(run_id, key="first", panels=("test_accuracy",))
             link("pages/race.py", "Change something and race again", icon="tune", run=run_id)
+    else:
+        have_charts_ready()

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch.func import vmap
 
+from distill_core import objectives
 from distill_core.losses import hard_loss, soft_loss, total_loss
-from distill_core.objectives import METHODS, soft_targets
+from distill_core.objectives import METHODS, beside_baseline, permute_wrong_classes, soft_targets
 
 
 @pytest.fixture
@@ -29,7 +30,85 @@ def test_terms_are_raw_so_alpha_does_not_change_them(batch, method):
     for other in terms[1:]:
         assert other.keys() == terms[0].keys() and all(torch.equal(other[name], terms[0][name]) for name in other)
     assert torch.equal(terms[0]["hard_loss"], hard_loss(batch[0], batch[2]))
-    assert torch.equal(terms[0]["soft_loss"], soft_loss(batch[0], batch[1], temperature=4.0))
+
+
+def test_soft_targets_tells_the_soft_loss(batch):
+    _, terms = METHODS["soft-targets"](*batch, alpha=0.5, temperature=4.0)
+    assert torch.equal(terms["soft_loss"], soft_loss(batch[0], batch[1], temperature=4.0))
+
+
+WORTH = [name for name, method in METHODS.items() if method.kind != "mistake"]
+
+
+@pytest.mark.parametrize("method", WORTH)
+def test_alpha_one_listens_to_the_labels_only(batch, method):
+    total, terms = METHODS[method](*batch, alpha=1.0, temperature=4.0)
+    assert total == terms["hard_loss"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_baseline_learns_from_labels_whatever_the_method(batch, method):
+    student, teacher, labels = batch
+    student = student.clone().requires_grad_()
+    both = beside_baseline(METHODS[method])
+    for labels_only, alpha in ((True, 0.3), (False, 0.3)):
+        total, terms = both(student, teacher, labels, alpha=alpha, temperature=4.0, labels_only=torch.tensor(labels_only))
+        (gradient,) = torch.autograd.grad(total, student)
+        (of_labels,) = torch.autograd.grad(hard_loss(student, labels), student)
+        assert torch.equal(total, terms["hard_loss"]) == labels_only
+        assert torch.allclose(gradient, of_labels) == labels_only
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_gradient_reaches_the_teacher(batch, method):
+    student, teacher, labels = batch
+    teacher = teacher.clone().requires_grad_()
+    total, _ = METHODS[method](student.clone().requires_grad_(), teacher, labels, alpha=0.3, temperature=4.0)
+    assert torch.autograd.grad(total, teacher, allow_unused=True)[0] is None
+
+
+def test_permuting_changes_every_wrong_class_and_keeps_the_label_and_the_sum(batch):
+    _, teacher, labels = batch
+    permuted = permute_wrong_classes(teacher, labels)
+    own = torch.arange(4) == labels.unsqueeze(-1)
+    assert torch.equal(permuted[own], teacher[own]) and (permuted[~own] != teacher[~own]).all()
+    assert torch.equal(permuted.sort(dim=-1).values, teacher.sort(dim=-1).values)
+
+
+def test_equal_wrong_classes_keep_the_probability_of_the_label(batch):
+    student, teacher, labels = batch
+    seen = []
+    spy = lambda z, t, y, **_: (seen.append(t), (z.sum(), {}))[1]  # noqa: E731
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(objectives, "soft_targets", spy)
+        objectives.uniform_classes(student, teacher, labels, alpha=0.1, temperature=3.0)
+    own = torch.arange(4) == labels.unsqueeze(-1)
+    made, before = torch.softmax(seen[0] / 3, dim=-1), torch.softmax(teacher / 3, dim=-1)
+    torch.testing.assert_close(made[own], before[own])
+    wrong = made[~own].view(6, 3)
+    torch.testing.assert_close(wrong, wrong[:, :1].expand(-1, 3))
+
+
+def test_standardised_soft_targets_do_not_ask_for_the_size_of_the_teachers_logits(batch):
+    student, teacher, labels = batch
+    method = METHODS["soft-targets-standardized"]
+    one, _ = method(student, teacher, labels, alpha=0.0, temperature=2.0)
+    other, _ = method(student, 5 * teacher + 3, labels, alpha=0.0, temperature=2.0)
+    assert one.item() == pytest.approx(other.item(), rel=1e-12)
+
+
+def test_each_mistake_changes_the_gradient_by_what_it_says(batch):
+    student, teacher, labels = batch
+    student = student.clone().requires_grad_()
+
+    def gradient(name, alpha):
+        return torch.autograd.grad(METHODS[name](student, teacher, labels, alpha=alpha, temperature=4.0)[0], student)[0]
+
+    soft, hard = gradient("soft-targets", 0.0), gradient("soft-targets", 1.0)
+    torch.testing.assert_close(gradient("soft-targets-without-t2", 0.0), soft / 16)
+    torch.testing.assert_close(gradient("mean-over-classes", 0.0), soft / 4)
+    torch.testing.assert_close(gradient("alpha-turned-round", 0.1), 0.9 * hard + 0.1 * soft)
+    torch.testing.assert_close(gradient("doubled-hard-loss", 0.1), 1.1 * hard + 0.9 * soft)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -45,4 +124,4 @@ def test_a_method_gives_many_members_at_once_what_it_gives_each(batch, method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_names_its_source(method):
-    assert "Source:" in inspect.getdoc(METHODS[method])
+    assert "Source:" in inspect.getdoc(METHODS[method].objective)

@@ -96,7 +96,12 @@ def spread(places: Sequence[float], *, gap: float, low: float = -math.inf, high:
 # --- the picture ----------------------------------------------------------------------------------------------------
 
 
-def race_figure(
+def race_figure(curves: Bands, **choices: object) -> go.Figure:
+    """`race_drawing` as a figure: Plotly has checked it, which takes longer than to make it."""
+    return go.Figure(race_drawing(curves, **choices))
+
+
+def race_drawing(
     curves: Bands,
     *,
     fields: Sequence[str] = ("test_accuracy",),
@@ -105,7 +110,7 @@ def race_figure(
     epochs: float | None = None,
     accuracy_from: float = 0.0,
     height: int = 360,
-) -> go.Figure:
+) -> dict:
     """One panel a field, above each other, with all members in each.
 
     Axes and the number of traces do not depend on how far the run is, so that a live chart never jumps and keeps a
@@ -148,7 +153,7 @@ def race_figure(
         "annotations": names,
         "template": {},
     }
-    return go.Figure({"data": traces, "layout": {**layout, **axes}})  # checked once: trace by trace takes three times as long
+    return {"data": traces, "layout": {**layout, **axes}}
 
 
 def _panel_name(field: str, top: float) -> dict:
@@ -158,9 +163,9 @@ def _panel_name(field: str, top: float) -> dict:
 
 
 def _scaled(band: Band, scale: float) -> Band:
-    """The band on the axis: in percent, and there never outside 0 to 100."""
-    most = 100 if scale == 100 else math.inf
-    lines = {name: [min(max(value * scale, 0), most) for value in band[name]] for name in ("low", "mean", "high")}
+    """The band on the axis: in percent, and there never outside 0 to 100; no more digits than an eye can tell apart."""
+    most, digits = (100, 2) if scale == 100 else (math.inf, 4)
+    lines = {name: [round(min(max(value * scale, 0), most), digits) for value in band[name]] for name in ("low", "mean", "high")}
     return {**band, **lines}
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import asdict, replace
 
 import streamlit as st
 
 from distill_core import datasets, models, teachers
 from distill_core.experiment import AUGMENTATIONS, MOST, OPTIMIZERS, SCHEDULES, Experiment
+from distill_core.objectives import METHODS, Method
 
 START = Experiment(images=200, epochs=100, batch_size=16)
 IMAGES = [100, 200, 300, 500, 1000, 1800, 3000, 5000, 10_000, 20_000, 60_000]
@@ -82,6 +84,7 @@ def choose() -> list[Experiment] | None:
     classes, most = _known(dataset)
     images = _choice("images", "How many the student sees", [n for n in IMAGES if n < most] + [0], format_func=lambda n: _many(n, most))
     teacher = _choice("teacher", "Teacher", teachers.offered(dataset))
+    method = _choice("method", "Method", list(METHODS), format_func=_method)
     student = _choice("student", "Student", STUDENTS)
     sizes = st.container()
     temperature = _along("temperature", "Temperature T", TEMPERATURES, "By how much both softmax functions are softened in the soft loss.")
@@ -109,7 +112,8 @@ def choose() -> list[Experiment] | None:
         )
     try:
         first = Experiment(
-            dataset=dataset, images=images, hide_classes=tuple(hidden), label_noise=label_noise, teacher=teacher, student=student,
+            dataset=dataset, images=images, hide_classes=tuple(hidden), label_noise=label_noise, teacher=teacher,
+            method=method, student=student,
             temperature=temperature, alpha=alpha, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
             augmentation=augmentation,
             optimizer=optimizer, schedule=schedule,
@@ -146,6 +150,12 @@ def _choice(field: str, label: str, options: list, **more: object) -> object:
 def _along(field: str, label: str, options: list, explanation: str | None = None) -> object:
     """A slider over values that are not evenly spaced."""
     return st.select_slider(label, sorted(_with_current(field, options)), key=field, persist_state="session", help=explanation)
+
+
+def _method(name: str) -> str:
+    """A method as the list shows it: controls and mistakes are marked as such."""
+    method = METHODS[name]
+    return method.title if method.kind not in ("control", "mistake") else f"{method.kind}: {method.title}"
 
 
 def _with_current(field: str, options: list) -> list:
@@ -196,13 +206,21 @@ def show_sizes(experiment: Experiment) -> None:
 
 
 def show_loss(experiment: Experiment) -> None:
-    """What the student minimises, with the numbers that are chosen now."""
-    t = f"{experiment.temperature:g}"
-    st.latex(
-        rf"L = {experiment.alpha:.2f} \, L_\text{{hard}} + {1 - experiment.alpha:.2f} \, L_\text{{soft}}^{{\,T={t}}}",
-        help=f"Hard loss: cross-entropy with the labels. Soft loss: {t}\u00b2 times the divergence from the teacher's soft targets "
-        f"at T = {t}. The charts show both raw, before their weights.",
-    )
+    """What the student minimises, with the numbers that are chosen now; of another method than the classic one, its idea."""
+    t, method = f"{experiment.temperature:g}", METHODS[experiment.method]
+    if experiment.method == Experiment.method:
+        st.latex(
+            rf"L = {experiment.alpha:.2f} \, L_\text{{hard}} + {1 - experiment.alpha:.2f} \, L_\text{{soft}}^{{\,T={t}}}",
+            help=f"Hard loss: cross-entropy with the labels. Soft loss: {t}\u00b2 times the divergence from the teacher's soft targets "
+            f"at T = {t}. The charts show both raw, before their weights.",
+        )
+    else:
+        st.markdown(f"**{method.title}** ({method.kind}, alpha {experiment.alpha:.2f}, T {t}). {_idea(method)}")
+
+
+def _idea(method: Method) -> str:
+    """The first paragraph of what the method's function says of itself."""
+    return " ".join(inspect.getdoc(method.objective).split("\n\n")[0].split())
 
 
 def _ratio(value: float) -> str:

@@ -32,11 +32,25 @@ class LiveChart {
 
   show(data) {
     this.next = data; // when figures come faster than they can be painted, the newest wins
+    this.seeing ??= this.watch();
+    if (this.seen || !this.painted) this.work();
+  }
+
+  work() {
     this.painting ??= this.paint().finally(() => { this.painting = undefined; });
   }
 
+  watch() { // a chart that is scrolled out of sight waits: painting it would hold up those that are seen
+    const observer = new IntersectionObserver((entries) => {
+      this.seen = entries.at(-1).isIntersecting;
+      if (this.seen && this.next) this.work();
+    }, { rootMargin: "200px" });
+    observer.observe(this.root);
+    return observer;
+  }
+
   async paint() {
-    while (this.next) {
+    while (this.next && (this.seen || !this.painted)) {
       const data = this.next;
       this.next = undefined;
       for (const paper of [this.paper, this.detail]) paper.style.height = `${data.height}px`;
@@ -91,6 +105,7 @@ class LiveChart {
 
   close() {
     this.resizing.disconnect();
+    this.seeing?.disconnect();
     for (const paper of [this.paper, this.detail]) window.Plotly?.purge(paper);
   }
 }
@@ -144,6 +159,10 @@ function settings(Plotly) { // the same object each time: for settings that diff
 }
 
 export default function ({ data, parentElement, setTriggerValue }) {
+  if (!data.figure) { // only to have the library at hand when the first chart comes
+    loadPlotly(data.plotly).catch(() => {});
+    return;
+  }
   const root = parentElement.querySelector(".live-chart");
   root.chart ??= new LiveChart(root);
   root.chart.tell = (cell) => setTriggerValue("clicked", cell);

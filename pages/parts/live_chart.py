@@ -64,6 +64,12 @@ def live_chart(
     _chart(data=data, key=key, height="content", on_clicked_change=tell)
 
 
+def have_charts_ready() -> None:
+    """Let the browser load the charts' library now, so that the first curve need not wait for it."""
+    place_plotly(_static_folder())
+    _chart(data={"plotly": PLOTLY_NAME}, key="charts_ready", height=1)
+
+
 @functools.cache
 def place_plotly(folder: Path) -> None:
     """Copy plotly.min.js to where the server serves it from; where that cannot be, the chart says so in the browser."""

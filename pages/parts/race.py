@@ -11,7 +11,7 @@ import streamlit as st
 
 from distill_core import analysis
 from distill_core.experiment import Experiment
-from distill_core.figures.curves import bands, race_figure
+from distill_core.figures.curves import bands, race_drawing
 from distill_core.presets import preset_of
 from distill_core.runs.store import Run
 from pages.parts.lab import engine, owner, pace, store
@@ -122,7 +122,7 @@ def _figures(run_id: str, version: tuple, panels: tuple[str, ...]) -> dict[str, 
     results = store().results(run_id)
     teacher = results[0]["teacher"]["test_accuracy"] if results else None
     common = {"teacher_accuracy": teacher, "epochs": run.epochs, "accuracy_from": _worth_seeing(results)}
-    return {panel: race_figure(curves, fields=(panel,), height=HEIGHTS[panel], **common).to_dict() for panel in panels}
+    return {panel: race_drawing(curves, fields=(panel,), height=HEIGHTS[panel], **common) for panel in panels}
 
 
 def _told(run_id: str, resets: int) -> list[dict]:
