@@ -1,5 +1,6 @@
 // A chart is mounted once and then only told of new figures: Plotly.react changes what differs, so that zoom, legend
-// and the picture itself stay between ticks. `data`: {key, figure (JSON text), height, revision, plotly, dark, sorry, details}.
+// and the picture itself stay between ticks. `data`: {key, figure (JSON text), height, revision, plotly, dark, sorry, patient, details}.
+// A patient chart waits until the browser has nothing else to do, so that the one that matters is painted first.
 // `details`: {frame (JSON text), cells: [{title, lines: {uid: [xs, ys]}}], first}: a second chart beside the first, which
 // shows the lines of the cell under the pointer; a click on a cell tells its number.
 
@@ -51,6 +52,7 @@ class LiveChart {
 
   async paint() {
     while (this.next && (this.seen || !this.painted)) {
+      if (this.next.patient) await new Promise((go) => requestIdleCallback(go, { timeout: 500 }));
       const data = this.next;
       this.next = undefined;
       for (const paper of [this.paper, this.detail]) paper.style.height = `${data.height}px`;

@@ -39,12 +39,15 @@ def live_chart(
     key: str,
     height: int = 360,
     revision: str = "",
+    patient: bool = False,
     details: dict | None = None,
     on_click: Callable[[int], None] | None = None,
 ) -> None:
     """Show `figure`, or the next one in the same place. A learner's zoom and legend choices stay until `revision` changes.
 
     Draw lines in the light colours of `figures.palette`: on a dark page each is replaced by its dark counterpart.
+
+    A `patient` chart lets others be painted first.
 
     With `details` a second chart stands beside the first and shows the cell under the pointer: `{"frame": figure,
     "cells": [{"title", "lines": {uid: [xs, ys]}}], "first": number}`; a cell's number is the `customdata` of its point.
@@ -53,6 +56,7 @@ def live_chart(
     place_plotly(_static_folder())
     text = to_json_plotly(figure.to_dict() if isinstance(figure, go.Figure) else figure)  # NaN becomes null
     data = {"key": key, "figure": text, "height": height, "revision": revision, "plotly": PLOTLY_NAME, "dark": DARK, "sorry": SORRY}
+    data["patient"] = patient
     if details:
         data["details"] = {**details, "frame": to_json_plotly(details["frame"])}
 

@@ -110,7 +110,8 @@ def _draw(run: Run, key: str, panels: tuple[str, ...]) -> None:
         shown = [panel for panel in row if panel in panels]
         for column, panel in zip(st.columns(len(shown)) if shown else [], shown, strict=True):
             with column:
-                live_chart(figures[panel], key=f"{key}_{panel}", height=HEIGHTS[panel], revision=revision)
+                first = row == ROWS[0]
+                live_chart(figures[panel], key=f"{key}_{panel}", height=HEIGHTS[panel], revision=revision, patient=not first)
         if results and row == ROWS[0]:
             show_verdict(results)
 

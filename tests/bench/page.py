@@ -175,6 +175,8 @@ def raced(browser: Browser, address: str) -> Iterator[Page]:
     page = context.new_page()
     page.add_init_script(WATCH)
     page.goto(address)
+    page.locator(".st-key-train button:enabled").wait_for(timeout=WAIT)
+    page.wait_for_timeout(2000)  # nobody presses before having looked
     press(page, "train")
     yield page
     context.close()
