@@ -102,10 +102,10 @@ def test_nothing_jumps_while_a_run_goes_on():
 def test_the_picture_shows_percent_and_its_band_and_the_teacher():
     numbers = bands(records_of(4))
     traces = {trace.uid: trace for trace in race_figure(numbers, teacher_accuracy=0.98, epochs=4).data}
-    np.testing.assert_allclose(traces["student test_accuracy"].y, np.array(numbers["student", "test_accuracy"]["mean"]) * 100)
+    np.testing.assert_allclose(traces["student test_accuracy"].y, np.array(numbers["student", "test_accuracy"]["mean"]) * 100, atol=0.005)
     area = traces["student test_accuracy band"]
     band = numbers["student", "test_accuracy"]
-    np.testing.assert_allclose(area.y, [100 * v for v in (*band["high"], *band["low"][::-1])])
+    np.testing.assert_allclose(area.y, [100 * v for v in (*band["high"], *band["low"][::-1])], atol=0.005)
     assert set(traces["teacher"].y) == {98.0}
     assert "student 51.0 % (48.5 to 53.5)" in traces["student test_accuracy"].hovertext
 

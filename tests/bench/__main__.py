@@ -1,4 +1,4 @@
-"""`python -m tests.bench [training] [map] [page] [--json]`: measures, and prints the table of README.md (or one JSON object)."""
+"""`python -m tests.bench [training] [map] [cifar] [page] [--json]`: measures, and prints the table of README.md (or one JSON object)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SUBJECTS = ("training", "map", "page")
+SUBJECTS = ("training", "map", "cifar", "page")
 
 
 def main(names: list[str], *, as_json: bool) -> int:

@@ -1,6 +1,6 @@
 """The usual loop, as most distillation code has it: what the lab's speed is held against.
 
-torchvision's MNIST, a DataLoader with transforms image by image, the teacher asked anew for each batch, one student.
+torchvision's data, a DataLoader with transforms image by image, the teacher asked anew for each batch, one student.
 """
 
 from __future__ import annotations
@@ -14,14 +14,27 @@ from torch.nn import functional as F
 from distill_core import datasets, models, places, teachers
 
 
-def usual_loop(student_name: str, *, alpha: float = 0.1, temperature: float = 4.0) -> Callable[[], None]:
-    """One epoch of all 60,000 images, as a function."""
+def usual_loop(student_name: str) -> Callable[[], None]:
+    """One epoch of all 60,000 images of MNIST, as a function."""
     torchvision = datasets._torchvision()
     steps = torchvision.transforms.Compose([torchvision.transforms.ToTensor(), torchvision.transforms.Normalize((0.1307,), (0.3081,))])
     images = torchvision.datasets.MNIST(places.data(), train=True, transform=steps)
-    loader = torch.utils.data.DataLoader(images, batch_size=256, shuffle=True)
     teacher = teachers.load_teacher(datasets.load("mnist"), "mlp-1200x2").network
-    student = models.build(student_name, image_shape=(1, 28, 28), classes=10, seed=0)
+    return loop_over(images, teacher, student_name, image_shape=(1, 28, 28))
+
+
+def loop_over(
+    images: torch.utils.data.Dataset,
+    teacher: nn.Module,
+    student_name: str,
+    *,
+    image_shape: tuple[int, int, int],
+    alpha: float = 0.1,
+    temperature: float = 4.0,
+) -> Callable[[], None]:
+    """One epoch over any set of ten classes."""
+    loader = torch.utils.data.DataLoader(images, batch_size=256, shuffle=True)
+    student = models.build(student_name, image_shape=image_shape, classes=10, seed=0)
     optimizer = torch.optim.Adam(student.parameters())
     divergence = nn.KLDivLoss(reduction="batchmean")
 

@@ -1,0 +1,66 @@
+"""One epoch of `cnn-8` on 50,000 pictures of CIFAR-10, flipped and shifted, against the usual loop."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import torch
+from PIL import Image
+
+from distill_core import datasets, teachers
+from distill_core.experiment import Experiment
+from distill_core.trainer import Runner, material, order_of_images
+from tests.bench.measure import Figure, alternate, ratios, threads
+from tests.bench.usual_loop import loop_over
+
+TIMES = 2
+
+
+def run() -> Iterator[Figure]:
+    """Seconds and ratio; nothing where the pictures are not on this machine."""
+    if not datasets.DATASETS["cifar10-jpeg"].is_here():
+        return
+    with threads(os.cpu_count() or 1):
+        seconds = alternate({"usual": usual_epoch(), "ours": our_epoch()}, times=TIMES)
+    yield Figure("cnn-8, the usual loop, one epoch of CIFAR-10 (JPEG)", seconds["usual"], "s")
+    yield Figure("cnn-8, ours, one epoch of one student", seconds["ours"], "s", "at most 8")
+    yield Figure("cnn-8, times as fast as the usual loop", ratios(seconds, "usual", "ours"), "x", "at least 5")
+
+
+class Pictures(torch.utils.data.Dataset):
+    """As torchvision's CIFAR10 gives them: a PIL image, transformed each time it is asked for."""
+
+    def __init__(self, dataset: datasets.Dataset) -> None:
+        transforms = datasets._torchvision().transforms
+        self.arrays, self.labels = dataset.train_images.permute(0, 2, 3, 1).numpy(), dataset.train_labels.tolist()
+        mean, deviation = ((value / 255).flatten().tolist() for value in dataset.moments)
+        steps = [transforms.RandomHorizontalFlip(), transforms.RandomCrop(32, padding=2, padding_mode="reflect"), transforms.ToTensor()]
+        self.transform = transforms.Compose([*steps, transforms.Normalize(mean, deviation)])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return self.transform(Image.fromarray(self.arrays[index])), self.labels[index]
+
+
+def usual_epoch() -> Callable[[], None]:
+    """The usual loop with the small teacher of CIFAR-10."""
+    dataset = datasets.load("cifar10-jpeg")
+    teacher = teachers.load_teacher(dataset, "cnn-32").network
+    return loop_over(Pictures(dataset), teacher, "cnn-8", image_shape=dataset.image_shape)
+
+
+def our_epoch() -> Callable[[], None]:
+    """All steps of one epoch of one student."""
+    experiment = Experiment(dataset="cifar10-jpeg", teacher="cnn-32", student="cnn-8", batch_size=256, epochs=1, augmentation="fixed")
+    given = material(experiment, device="cpu")
+    runner = Runner(experiment, given, False)
+
+    def epoch() -> None:
+        for step, batch in enumerate(order_of_images(experiment, given.indices, 0).split(experiment.batch_size)):
+            images, soft = given.look(experiment, batch, step)
+            runner.learn(images, given.labels[batch], soft, learning_rate=0.001)
+
+    return epoch
