@@ -14,6 +14,7 @@ from torch import nn
 from distill_core import datasets, trainer
 from distill_core.cohort import Cohort, Optimizer, cohorts, train_cohort, wide_stem
 from distill_core.experiment import Experiment
+from distill_core.objectives import METHODS
 from distill_core.trainer import initial_student, make_optimizer, train
 
 SMALL = {"images": 150, "student": "mlp-12x2", "epochs": 1, "batch_size": 64}  # three steps an epoch, the last of 22 images
@@ -99,6 +100,9 @@ def test_a_cohort_equals_alone_in_double_precision(student, optimizer, monkeypat
         {"batch_size": 1, "images": 20},
         {"batch_size": 8192},
         {"teacher": "cnn-32", "images": 0, "batch_size": 500},
+        *({"method": name} for name in METHODS),
+        {"method": "decoupled", "student": "cnn-2"},
+        {"method": "alpha-turned-round", "student": "cnn-2"},
     ],
     ids=str,
 )
