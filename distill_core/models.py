@@ -145,6 +145,17 @@ class Ensemble(nn.Module):
         return torch.logsumexp(log_p, dim=0) - math.log(len(self.networks))
 
 
+class Mirrored(nn.Module):
+    """A network for photographs that looks twice, at the picture and at its mirror image, and gives the mean logits."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (self.network(images) + self.network(images.flip(-1))) / 2
+
+
 def _dropout(share: float) -> list[nn.Module]:
     """No layer at all without dropout: a layer that draws random numbers stops a cohort from being batched."""
     return [nn.Dropout(share)] if share else []

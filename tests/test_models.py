@@ -143,3 +143,11 @@ def test_a_residual_block_with_no_weights_passes_on_what_is_positive():
         nn.init.zeros_(p)
     hidden = torch.randn(2, 16, 8, 8)
     assert torch.equal(block(hidden), torch.relu(hidden))
+
+
+def test_a_mirrored_network_answers_the_same_for_a_picture_and_its_mirror_image():
+    network = models.Mirrored(models.build("cnn-4", image_shape=(3, 32, 32), classes=10, seed=0))
+    pictures = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(network(pictures), network(pictures.flip(-1)))
+    alone = network.network
+    torch.testing.assert_close(network(pictures), (alone(pictures) + alone(pictures.flip(-1))) / 2)
