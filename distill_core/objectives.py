@@ -77,7 +77,7 @@ def standardized(objective: Objective) -> Objective:
     r"""The same method on standardised logits: each example's logits with mean 0 and standard deviation 1, in both networks.
 
     The student then need not reach the size of the teacher's logits. The labels are learnt from the plain logits.
-    A gradient through the standardisation is small where the logits are large, hence the weight of 9.
+    A gradient through the standardisation is small where the logits are large; a weight of 9 makes up for it.
 
     Source: Sun et al. 2024, *Logit Standardization in Knowledge Distillation*.
     """
@@ -186,8 +186,8 @@ def alpha_turned_round(
 ) -> tuple[Tensor, Terms]:
     r"""Alpha taken for the weight of the *soft* loss: $(1 - \alpha) \, L_{hard} + \alpha \, L_{soft}$.
 
-    Source: half of the public code defines alpha so (DeiT, `loss_fn_kd`), the other half as here: a number copied from one
-    to the other means the opposite.
+    Source: some public code defines alpha so (DeiT, `loss_fn_kd`), some as here: a number copied from one to the other means
+    the opposite.
     """
     hard = hard_loss(student_logits, labels)
     soft = soft_loss(student_logits, teacher_logits, temperature=temperature)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import hashlib
 import hmac
 import json
@@ -164,16 +165,14 @@ class Engine:
     def estimate(self, experiments: Sequence[Experiment]) -> float:
         """Seconds that the experiments will take, roughly: from what finished runs took here, or else from usual rates."""
         check_limits(experiments, kind="map")
-        return sum(_steps(one) * SECONDS_A_STEP / len(experiments) + _size(one)[0] / self._rate(one) for one in experiments)
+        rates = {student: self._rate(student) for student in {one.student for one in experiments}}
+        return sum(_steps(one) * SECONDS_A_STEP / len(experiments) + _size(one)[0] / rates[one.student] for one in experiments)
 
-    def _rate(self, experiment: Experiment) -> float:
-        """Multiplications a second of finished runs of the same student: the quickest of the last ones."""
-        rates = []
-        for run in self.store.list(text=experiment.student, status="finished", limit=10):
-            done = [type(experiment).from_json(text) for text in run.experiments]
-            if run.seconds > 1 and {one.student for one in done} == {experiment.student}:
-                rates.append(sum(_size(one)[0] for one in done) / run.seconds)
-        return max(rates, default=RATES[experiment.student.split("-")[0]])
+    def _rate(self, student: str) -> float:
+        """Multiplications a second of finished runs of this student alone: the quickest of the last ones."""
+        done = self.store.list(text=student, status="finished", limit=5)
+        rates = [_work_of(student, run.experiments) / run.seconds for run in done if run.seconds > 1]
+        return max(rates, default=0) or RATES.get(student.split("-")[0], 1e10)
 
     def pause(self, run_id: str, *, owner: str = "") -> None:
         """Pause at the end of the epoch; the worker is free for others meanwhile."""
@@ -611,6 +610,15 @@ def _check_pictures(dataset: str) -> None:
 
     if dataset not in datasets.DATASETS and dataset not in datasets.kept_pictures():
         raise ValueError(f"the pictures '{Path(dataset).name}' are not in this lab; bring the zip again, or choose another data set")
+
+
+@functools.lru_cache(maxsize=256)
+def _work_of(student: str, texts: tuple[str, ...]) -> float:
+    """Multiplications of a run, whose experiments are JSON; 0 if it trained other students too."""
+    from distill_core.experiment import Experiment
+
+    done = [Experiment.from_json(text) for text in texts]
+    return sum(_size(one)[0] for one in done) if {one.student for one in done} == {student} else 0.0
 
 
 def _steps(experiment: Experiment) -> int:
