@@ -33,4 +33,5 @@ READING_ORDER = (
     "lanes",  # a large cohort on all cores
     "sweep",  # the cells of a map
     "presets",  # experiments of the literature
+    "comparison",  # all methods side by side
 )

@@ -17,11 +17,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_type_hints
 
 import tyro
 
-from distill_core import analysis, datasets, places, teachers
+from distill_core import analysis, comparison, datasets, places, teachers
 from distill_core.experiment import Experiment
 from distill_core.lanes import train_side_by_side
 from distill_core.presets import PRESETS, measure
@@ -65,13 +65,12 @@ def _print_result(result: dict) -> None:
 
 def _several(names: tuple[str, ...]) -> type:
     """The fields of an Experiment, of which `names` take several values."""
-    fields = []
+    fields, kinds = [], get_type_hints(Experiment)
     for field in dataclasses.fields(Experiment):
-        kind, default = type(field.default), field.default
+        kind, default = kinds[field.name], field.default
         if field.name in names:
-            fields.append((field.name, tuple[kind, ...], dataclasses.field(default=(default,))))
-        else:
-            fields.append((field.name, tuple[int, ...] if field.name == "hide_classes" else kind, dataclasses.field(default=default)))
+            kind, default = tuple[kind, ...], (default,)
+        fields.append((field.name, kind, dataclasses.field(default=default)))
     return dataclasses.make_dataclass("Several", fields, frozen=True)
 
 
@@ -155,6 +154,61 @@ def preset(
             print(f"came:     {came['difference']:+.2f} points ({came['low']:+.2f} to {came['high']:+.2f}), over {seeds} seeds")
         elif told["test_accuracy"] is not None:
             _status(f"epoch {told['epoch']:g} of {PRESETS[name].experiment.epochs}")
+
+
+def compare(
+    settings: Annotated[tuple[str, ...], tyro.conf.Positional] = (),
+    *,
+    method: tuple[str, ...] = (),
+    seeds: int = 10,
+    device: str = "auto",
+    keep: bool = False,
+    costs: bool = False,
+    json: bool = False,
+) -> None:
+    """All methods side by side, over several seeds: the difference from the baseline with its interval, time and memory of a step.
+
+    Args:
+        settings: mnist-1000, mnist-60000 or cifar10-10000; all by default.
+        method: only these.
+        seeds: over how many seeds, from 2.
+        device: auto, cpu or cuda.
+        keep: put what was measured in the place of the repository's figures.
+        costs: measure only again what a step costs, on a machine at rest, and keep it beside the accuracies.
+        json: print one JSON object a line.
+    """
+    known = {setting: list(comparison.entries(entry.experiment)) for setting, entry in comparison.SETTINGS.items()}
+    for name in settings:
+        if name not in known:
+            raise ValueError(f"setting '{name}' is not known; choose from: {', '.join(known)}")
+    for name in method:
+        if name not in next(iter(known.values())):
+            raise ValueError(f"method '{name}' is not compared; choose from: {', '.join(next(iter(known.values())))}")
+    if not 2 <= seeds <= 100:
+        raise ValueError(f"seeds {seeds} cannot be compared; give a number from 2 to 100")
+    if costs:
+        comparison.measure_costs_again(device=device)
+    for setting in () if costs else settings or known:
+        started, rows = time.perf_counter(), []
+        usual = comparison.SETTINGS[setting].experiment
+        for _, changes in comparison.entries(usual).values():
+            with contextlib.suppress(ValueError):  # said by its row
+                _tell(prepare(dataclasses.replace(usual, **changes), device=device))
+        for row in comparison.compare(setting, seeds=seeds, only=method, device=device):
+            rows.append(row)
+            if json:
+                _print_json(row)
+            elif "refused" in row:
+                print(f"{setting:15}{row['title']:42}{row['refused']}", flush=True)
+            else:
+                between = f"({row['low']:+.2f} to {row['high']:+.2f})"
+                print(
+                    f"{setting:15}{row['title']:42}{row['difference']:+.2f} {between:20}{row['step_ms']:8.2f} ms{row['step_mb']:8.2f} MB",
+                    flush=True,
+                )
+        if keep:
+            command = f"python -m distill_core compare {setting} --seeds {seeds} --keep"
+            comparison.keep(setting, rows, command=command, seconds=time.perf_counter() - started, date=time.strftime("%Y-%m-%d"))
 
 
 def list_teachers(*, make: str = "", json: bool = False) -> None:
@@ -303,7 +357,15 @@ def _tell(progress: Iterator[tuple[str, float]]) -> None:
     _status("")
 
 
-COMMANDS = {"train": train, "sweep": sweep, "preset": preset, "teachers": list_teachers, "bench": bench, "doctor": doctor}
+COMMANDS = {
+    "train": train,
+    "sweep": sweep,
+    "preset": preset,
+    "compare": compare,
+    "teachers": list_teachers,
+    "bench": bench,
+    "doctor": doctor,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -14,6 +14,7 @@ import http.client
 import io
 import os
 import re
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -288,6 +289,9 @@ def _torchvision_set(source: Source, *, train: bool, download: bool = False):  #
         raise ValueError(f"the files of {source.title} in {folder} are cut or altered ({error}); {_AGAIN}") from error
 
 
+_IMPORTING = threading.Lock()  # of two threads that import what stops half-way, one is given that half, and would keep it
+
+
 @functools.cache
 def _torchvision():  # noqa: ANN202
     """torchvision, also where its compiled part does not load.
@@ -295,15 +299,16 @@ def _torchvision():  # noqa: ANN202
     The wheel for Linux on PyPI is linked to CUDA: beside a CPU-only torch its operators are missing, and the import
     stops at "operator torchvision::nms does not exist". We use none of them; declared, they let the import pass.
     """
-    try:
-        import torchvision
-    except RuntimeError:
-        library = torch.library.Library("torchvision", "DEF")
-        for operator in ("nms", "qnms"):
-            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _torchvision.library = library  # an operator lives as long as its library
-        import torchvision
-    return torchvision
+    with _IMPORTING:
+        try:
+            import torchvision
+        except RuntimeError:
+            library = torch.library.Library("torchvision", "DEF")
+            for operator in ("nms", "qnms"):
+                library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            _torchvision.library = library  # an operator lives as long as its library
+            import torchvision
+        return torchvision
 
 
 # --- downloading ----------------------------------------------------------------------------------------------------

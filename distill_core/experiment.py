@@ -10,15 +10,24 @@ from dataclasses import dataclass
 from distill_core.datasets import DATASETS
 from distill_core.models import check_model
 from distill_core.objectives import METHODS
-from distill_core.teachers import check_teacher
+from distill_core.teachers import single, voices
 
 OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("one-cycle", "constant")
 AUGMENTATIONS = ("none", "fixed", "consistent")
+COMBINATIONS = ("probabilities", "logits")
 EDITION = 1  # raised when the same choices come to give other numbers, so that no old result answers for them
 
 # The most of each number that the lab takes, wherever it comes from: a page, a link or a hand-made message.
-MOST = {"images": 1_000_000, "epochs": 500, "batch_size": 8192, "learning_rate": 10.0, "temperature": 1000.0, "seed": 2**31 - 1}
+MOST = {
+    "images": 1_000_000,
+    "assistants": 5,
+    "epochs": 500,
+    "batch_size": 8192,
+    "learning_rate": 10.0,
+    "temperature": 1000.0,
+    "seed": 2**31 - 1,
+}
 
 LEAST_TEMPERATURE = 0.001  # below, logits over temperature leave the range of float32
 
@@ -39,7 +48,12 @@ class Experiment:
     """none; fixed: the student sees each image moved and mirrored, the teacher's soft targets stay those of the plain
     image; consistent: the teacher sees what the student sees (Beyer et al. 2022)."""
     teacher: str = "mlp-1200x2"
-    """The trained teacher: a key of TEACHERS."""
+    """The trained teacher: a key of TEACHERS, or several joined by +, each with a weight if one counts more: 2*cnn-32+mlp-1200x2."""
+    combine: str = "probabilities"
+    """How several teachers answer as one: the mean of their probabilities, or of their logits."""
+    assistants: tuple[str, ...] = ()
+    """Students in between, by family and size: each is taught by the one before it, the last teaches the student
+    (Mirzadeh et al. 2020). The student's own size, again and again, gives born-again generations (Furlanello et al. 2018)."""
     student: str = "mlp-30x2"
     """The student's family and size."""
     method: str = "soft-targets"
@@ -69,6 +83,9 @@ class Experiment:
             if type(hidden) is not int:
                 raise ValueError(f"hide_classes {hidden!r} is not a class; give whole numbers from 0, such as [3, 7]")
         object.__setattr__(self, "hide_classes", tuple(sorted(set(self.hide_classes))))
+        if not isinstance(self.assistants, list | tuple) or not all(isinstance(name, str) for name in self.assistants):
+            raise ValueError(f'assistants {self.assistants!r} is not a list; give names of students, such as ["mlp-300x2"]')
+        object.__setattr__(self, "assistants", tuple(self.assistants))
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.type == "float" and type(value) in (int, float) and not abs(value) > 1e300:
@@ -80,9 +97,14 @@ class Experiment:
             raise ValueError(
                 f"dataset '{self.dataset}' is not known; choose one of: {', '.join(DATASETS)}, or the path of a .zip of pictures"
             )
-        check_teacher(self.teacher)
+        voices(self.teacher)
         check_model(self.student)
+        for name in self.assistants:
+            check_model(name, role="assistant")
+        if len(self.assistants) > MOST["assistants"]:
+            raise ValueError(f"{len(self.assistants)} assistants are a long way round; give {MOST['assistants']} at most")
         _check_choice("method", self.method, METHODS)
+        _check_choice("combine", self.combine, COMBINATIONS)
         _check_choice("augmentation", self.augmentation, AUGMENTATIONS)
         _check_choice("optimizer", self.optimizer, OPTIMIZERS)
         _check_choice("schedule", self.schedule, SCHEDULES)
@@ -100,6 +122,31 @@ class Experiment:
                 raise ValueError(f"hide_classes {hidden!r} is not a class; choose from 0 to {classes - 1}")
         if len(self.hide_classes) >= classes:
             raise ValueError(f"hide_classes hides all {classes} classes; leave at least one")
+        self._check_method()
+
+    def _check_method(self) -> None:
+        """Refuse a method for networks that do not have what it looks at."""
+        method, teacher = METHODS[self.method], single(self.teacher)
+        if method.looks_at != "logits" and teacher is None:
+            raise ValueError(
+                f"method '{self.method}' looks into one network, and the teacher '{self.teacher}' is several; choose a single teacher"
+            )
+        for name in (teacher.model, *self.assistants, self.student) if method.looks_at != "logits" else ():
+            if name == "linear":
+                raise ValueError(f"method '{self.method}' looks at hidden layers, and '{name}' has none; choose an mlp or a cnn")
+            if method.looks_at == "maps" and name.startswith("mlp"):
+                raise ValueError(f"method '{self.method}' looks at feature maps, and '{name}' has none; choose convolutions, such as cnn-8")
+        if method.restless and (self.assistants or teacher is None or not teacher.dropout):
+            raise ValueError(
+                f"method '{self.method}' needs one teacher that was trained with dropout; choose mlp-1200x2 or cnn-32, without assistants"
+            )
+        if method.peers and self.assistants:
+            raise ValueError(f"method '{self.method}' has no teacher, so assistants have nothing to hand on; leave them out")
+        if 0 < method.largest_batch < self.batch_size:
+            raise ValueError(
+                f"method '{self.method}' compares all triples of a batch; batch_size {self.batch_size} needs too much memory for it, "
+                f"give {method.largest_batch} at most"
+            )
 
     def to_json(self) -> str:
         """All fields, in their order; `from_json` gives the same Experiment back."""
@@ -137,7 +184,17 @@ class Experiment:
     @property
     def baseline(self) -> Experiment:
         """The same student without a teacher: same initial weights, same images in the same order, labels only."""
-        return dataclasses.replace(self, method="soft-targets", alpha=1.0)
+        return dataclasses.replace(self, method="soft-targets", alpha=1.0, assistants=())
+
+    @property
+    def all_epochs(self) -> int:
+        """Epochs until the student is trained, those of its assistants included."""
+        return self.epochs * (1 + len(self.assistants))
+
+    @property
+    def before(self) -> Experiment:
+        """The race of the last assistant, who teaches the student."""
+        return dataclasses.replace(self, student=self.assistants[-1], assistants=self.assistants[:-1])
 
 
 _KINDS = {"int": "a whole number", "float": "a number", "str": "a name"}

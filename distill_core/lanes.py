@@ -47,9 +47,14 @@ class Lanes:
         return self.experiments[0]
 
     @property
-    def epoch(self) -> int:
-        """Epochs that every lane has finished."""
-        return min(lane.epoch for lane in self.lanes)
+    def done(self) -> int:
+        """Epochs that every lane has finished, those of assistants included."""
+        return min(lane.done for lane in self.lanes)
+
+    @property
+    def seconds(self) -> float:
+        """How long they have trained."""
+        return max(lane.seconds for lane in self.lanes)
 
     @property
     def at_epoch_end(self) -> bool:
@@ -83,7 +88,8 @@ class Lanes:
     @property
     def state_bytes(self) -> int:
         """How long `state()` is, roughly: weights, and what the optimizer remembers of each."""
-        return sum(lane.optimizer.weights.nbytes * len(lane.optimizer.state) for lane in self.lanes)
+        own = sum(lane.optimizer.weights.nbytes * len(lane.optimizer.state) for lane in self.lanes)
+        return own * (1 + len(self.first.assistants))
 
     @classmethod
     def restored(cls, experiments: Sequence[Experiment], state: bytes, **options: object) -> Lanes:

@@ -257,8 +257,20 @@ def attention_loss(student_features: Tensor, teacher_features: Tensor) -> Tensor
     height, width = (min(sizes) for sizes in zip(_pixels(student_features), _pixels(teacher_features), strict=True))
     student = F.adaptive_avg_pool2d(student_features, (height, width))  # (N, D, H, W)
     teacher = F.adaptive_avg_pool2d(teacher_features.detach(), (height, width))
-    student_map, teacher_map = (_unit(f.square().mean(dim=1).flatten(1)) for f in (student, teacher))  # (N, H * W)
-    return (student_map - teacher_map).square().mean()
+    return (attention_map(student) - attention_map(teacher)).square().mean()
+
+
+def attention_map(features: Tensor) -> Tensor:
+    r"""Where the channels are active: the mean of their squares at each place, brought to length 1 for each example.
+
+    $$\hat a_n = \frac{a_n}{\lVert a_n \rVert}, \qquad a_{n,hw} = \frac{1}{D} \sum_d f_{n,d,h,w}^2$$
+
+    - `features`: `(N, D, H, W)`. Returns `(N, H, W)`, without a unit; a map of zeros stays 0.
+
+    Source: Zagoruyko and Komodakis 2017, section 3.1.
+    """
+    activity = features.square().mean(dim=-3)  # (N, H, W)
+    return _unit(activity.flatten(-2)).view(activity.shape)
 
 
 # --- relations between the examples of a batch ----------------------------------------------------------------------
@@ -279,9 +291,20 @@ def similarity_loss(student_features: Tensor, teacher_features: Tensor) -> Tenso
 
     Source: Tung and Mori 2019, *Similarity-Preserving Knowledge Distillation*.
     """
-    student, teacher = student_features.flatten(1), teacher_features.detach().flatten(1)  # (N, D * H * W)
-    student_rows, teacher_rows = _unit(student @ student.mT), _unit(teacher @ teacher.mT)  # (N, N)
-    return (student_rows - teacher_rows).square().mean()
+    return (similarity_matrix(student_features) - similarity_matrix(teacher_features.detach())).square().mean()
+
+
+def similarity_matrix(features: Tensor) -> Tensor:
+    r"""Which examples are alike: inner products of their features, each row brought to length 1.
+
+    $$\hat G_{i,j} = \frac{G_{i,j}}{\sqrt{\sum_k G_{i,k}^2}}, \qquad G = F F^\top$$
+
+    - `features`: `(N, D, H, W)` or `(N, D)`. Returns `(N, N)`, without a unit.
+
+    Source: Tung and Mori 2019, equations 1 and 2.
+    """
+    flat = features.flatten(1)  # (N, D * H * W)
+    return _unit(flat @ flat.mT)
 
 
 def distance_relation_loss(student_embeddings: Tensor, teacher_embeddings: Tensor) -> Tensor:
@@ -299,8 +322,21 @@ def distance_relation_loss(student_embeddings: Tensor, teacher_embeddings: Tenso
 
     Source: Park et al. 2019, *Relational Knowledge Distillation*, section 3.2.
     """
-    student, teacher = _relative_distances(student_embeddings), _relative_distances(teacher_embeddings.detach())  # (N, N)
-    return F.huber_loss(student, teacher)
+    return F.huber_loss(relative_distances(student_embeddings), relative_distances(teacher_embeddings.detach()))
+
+
+def relative_distances(embeddings: Tensor) -> Tensor:
+    r"""How far every two examples are apart, over the mean of the distances that are not 0.
+
+    $$\hat d_{i,j} = \frac{d_{i,j}}{\mu}, \qquad d_{i,j} = \lVert x_i - x_j \rVert$$
+
+    - `embeddings`: `(N, D)`. Returns `(N, N)`, without a unit; all 0 where no two examples differ.
+
+    Source: Park et al. 2019, *Relational Knowledge Distillation*, equation 6.
+    """
+    distances = _length(_differences(embeddings)).squeeze(-1)  # (N, N)
+    mean = distances.sum() / (distances > 0).sum().clamp(min=1)
+    return distances / mean.masked_fill(mean == 0, math.inf)
 
 
 def angle_relation_loss(student_embeddings: Tensor, teacher_embeddings: Tensor) -> Tensor:
@@ -393,13 +429,6 @@ def _length(vectors: Tensor) -> Tensor:
 def _differences(embeddings: Tensor) -> Tensor:
     """`(N, N, D)`: at `[i, j]` the way from example i to example j."""
     return embeddings.unsqueeze(-3) - embeddings.unsqueeze(-2)
-
-
-def _relative_distances(embeddings: Tensor) -> Tensor:
-    """Distances of every two examples over the mean of those that are not 0, `(N, N)`."""
-    distances = _length(_differences(embeddings)).squeeze(-1)
-    mean = distances.sum() / (distances > 0).sum().clamp(min=1)
-    return distances / mean.masked_fill(mean == 0, math.inf)
 
 
 def _pixels(features: Tensor) -> tuple[int, int]:

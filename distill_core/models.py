@@ -12,7 +12,7 @@ import math
 import re
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -131,29 +131,42 @@ class Scale(nn.Module):
 
 
 class Ensemble(nn.Module):
-    """Several networks that answer as one: the logarithm of their mean probabilities.
+    """Several networks that answer as one: the logarithm of their mean probabilities at T = 1, or their mean logits.
 
-    Source: Hinton, Vinyals and Dean 2015, section 2: the arithmetic mean of the members' predictions.
+    `weights`: how much each one's voice counts, all the same if left out; only their ratios matter.
+
+    Source: Hinton, Vinyals and Dean 2015, section 1: the arithmetic or geometric mean of the members' predictions
+    (the geometric mean of probabilities is the mean of the logits).
     """
 
-    def __init__(self, networks: list[nn.Module]) -> None:
+    def __init__(self, networks: list[nn.Module], *, weights: Sequence[float] = (), combine: str = "probabilities") -> None:
         super().__init__()
-        self.networks = nn.ModuleList(networks)
+        self.networks, self.combine = nn.ModuleList(networks), combine
+        weights = weights or [1.0] * len(networks)
+        self.shares = [weight / sum(weights) for weight in weights]
 
     def forward(self, images: Tensor) -> Tensor:
-        log_p = torch.stack([torch.log_softmax(network(images), dim=-1) for network in self.networks])  # (members, N, C)
-        return torch.logsumexp(log_p, dim=0) - math.log(len(self.networks))
+        answers = [network(images) for network in self.networks]  # (N, C) each
+        if self.combine == "logits":
+            return sum(share * logits for share, logits in zip(self.shares, answers, strict=True))
+        log_p = [math.log(share) + torch.log_softmax(logits, dim=-1) for share, logits in zip(self.shares, answers, strict=True)]
+        return torch.logsumexp(torch.stack(log_p), dim=0)
 
 
 class Mirrored(nn.Module):
-    """A network for photographs that looks twice, at the picture and at its mirror image, and gives the mean logits."""
+    """A network for photographs that looks twice, at the picture and at its mirror image, and gives the mean logits.
+
+    Its features are those of the first look.
+    """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, images: Tensor) -> Tensor:
-        return (self.network(images) + self.network(images.flip(-1))) / 2
+    def forward(self, images: Tensor, *, features: bool = False) -> Tensor | tuple[Tensor, list[Tensor]]:
+        logits, outputs = self.network(images, features=True)
+        logits = (logits + self.network(images.flip(-1))) / 2
+        return (logits, outputs) if features else logits
 
 
 def _dropout(share: float) -> list[nn.Module]:

@@ -5,6 +5,11 @@ before their weights: what is trained and what is drawn cannot drift apart. The 
 `alpha * hard + (1 - alpha) * weight * own` (but for two of the mistakes), and `soft_loss` among the terms is the method's
 own loss.
 
+Some methods look at more than logits. They name it among their arguments, and their line in METHODS says that they want
+it: `student_features` and `teacher_features`, what each block of the two networks gave for the same images, first block
+first; `regressor`, a layer that is trained along; `peer_logits`, of the networks that learn beside this one; `progress`,
+the fraction of the training that is done.
+
 METHODS, at the end, lists them all: those that are worth using, the controls that tell knowledge from its by-products,
 and some mistakes of public code, to be found out.
 """
@@ -15,7 +20,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from distill_core import losses
 from distill_core.losses import hard_loss, soft_loss, standardize
@@ -25,7 +31,7 @@ Objective = Callable[..., tuple[Tensor, Terms]]
 
 
 def soft_targets(
-    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: float | Tensor, temperature: float | Tensor
+    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: float | Tensor, temperature: float | Tensor, **_: object
 ) -> tuple[Tensor, Terms]:
     r"""Learn from labels and from the teacher's soft targets: $\alpha \, L_{hard} + (1 - \alpha) \, L_{soft}$.
 
@@ -42,9 +48,9 @@ def soft_targets(
 
 
 def logits(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: float | Tensor, **_: object) -> tuple[Tensor, Terms]:
-    r"""Match the teacher's logits instead of its probabilities: $\alpha \, L_{hard} + (1 - \alpha) \, w \, L_{logits}$.
+    r"""Match the teacher's logits instead of its probabilities: $\alpha \, L_{hard} + (1 - \alpha) \, L_{logits} / C$.
 
-    The temperature plays no part. With the weight w = 1 / C this is what the soft loss tends to as T grows.
+    The temperature plays no part. Over C, the number of classes, this is what the soft loss tends to as T grows.
 
     Source: Ba and Caruana 2014, *Do Deep Nets Really Need to be Deep?*
     """
@@ -53,7 +59,7 @@ def logits(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, al
 
 
 def decoupled(
-    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: float | Tensor, temperature: float | Tensor
+    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: float | Tensor, temperature: float | Tensor, **_: object
 ) -> tuple[Tensor, Terms]:
     r"""Target and non-target part of the soft loss apart, the second with eight times the weight of the first.
 
@@ -64,7 +70,7 @@ def decoupled(
 
 
 def correlation(
-    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: float | Tensor, temperature: float | Tensor
+    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: float | Tensor, temperature: float | Tensor, **_: object
 ) -> tuple[Tensor, Terms]:
     r"""Agree in how the classes, and the examples, are ordered and spaced; no more is asked.
 
@@ -77,19 +83,176 @@ def standardized(objective: Objective) -> Objective:
     r"""The same method on standardised logits: each example's logits with mean 0 and standard deviation 1, in both networks.
 
     The student then need not reach the size of the teacher's logits. The labels are learnt from the plain logits.
-    A gradient through the standardisation is small where the logits are large; a weight of 9 makes up for it.
+    A gradient through the standardisation is small where the logits are large; the weight makes up for it.
 
     Source: Sun et al. 2024, *Logit Standardization in Knowledge Distillation*.
     """
 
     def on_standardized(
-        student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: float | Tensor, **choices: object
+        student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: float | Tensor, weight: float = 1.0, **choices: object
     ) -> tuple[Tensor, Terms]:
         _, terms = objective(standardize(student_logits), standardize(teacher_logits), labels, alpha=alpha, **choices)
-        return _mixed(student_logits, labels, terms["soft_loss"], alpha=alpha, weight=9.0)
+        return _mixed(student_logits, labels, terms["soft_loss"], alpha=alpha, weight=weight)
 
     on_standardized.__doc__ = standardized.__doc__
     return on_standardized
+
+
+# --- features: what happens before the logits -----------------------------------------------------------------------
+
+
+def hints(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    labels: Tensor,
+    *,
+    alpha: float | Tensor,
+    weight: float,
+    student_features: list[Tensor],
+    teacher_features: list[Tensor],
+    regressor: nn.Module,
+    **_: object,
+) -> tuple[Tensor, Terms]:
+    r"""The student's guided layer, in the middle, is to be what the teacher's is: hint and labels from the first step on.
+
+    Its features pass through a regressor, which gives them the teacher's shape and is thrown away at the end. This is
+    the one-stage form, as most code has it.
+
+    Source: Romero et al. 2015, *FitNets: Hints for Thin Deep Nets*.
+    """
+    return _mixed(student_logits, labels, _hint(student_features, teacher_features, regressor), alpha=alpha, weight=weight)
+
+
+def hints_then_soft_targets(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    labels: Tensor,
+    *,
+    alpha: float | Tensor,
+    temperature: float | Tensor,
+    student_features: list[Tensor],
+    teacher_features: list[Tensor],
+    regressor: nn.Module,
+    progress: float,
+    **_: object,
+) -> tuple[Tensor, Terms]:
+    r"""First the hint alone, up to the guided layer; from there on soft targets and labels, as in the paper's two stages.
+
+    The first third of the training is the first stage: no label is used, and the layers after the guided one rest.
+
+    Source: Romero et al. 2015, *FitNets: Hints for Thin Deep Nets*; the share of the first stage is ours.
+    """
+    own = _hint(student_features, teacher_features, regressor)
+    total, terms = soft_targets(student_logits, teacher_logits, labels, alpha=alpha, temperature=temperature)
+    first_stage = progress < 1 / 3
+    total = own + 0 * total if first_stage else total + 0 * own  # all weights have a gradient, if only 0
+    return total, {**terms, "soft_loss": own}
+
+
+def attention(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    labels: Tensor,
+    *,
+    alpha: float | Tensor,
+    weight: float,
+    student_features: list[Tensor],
+    teacher_features: list[Tensor],
+    **_: object,
+) -> tuple[Tensor, Terms]:
+    r"""Look where the teacher looks: the attention maps of every block are to agree, whatever its channels say.
+
+    Each of the student's blocks is compared with the teacher's at the same relative depth; the losses are added.
+
+    Source: Zagoruyko and Komodakis 2017, *Paying More Attention to Attention*.
+    """
+    own = sum(map(losses.attention_loss, student_features, alongside(student_features, teacher_features)))
+    return _mixed(student_logits, labels, own, alpha=alpha, weight=weight)
+
+
+def alongside(student_features: list[Tensor], teacher_features: list[Tensor]) -> list[Tensor]:
+    """For each of the student's blocks the teacher's at the same relative depth: first to first, last to last."""
+    last, of_teacher = max(1, len(student_features) - 1), len(teacher_features) - 1
+    return [teacher_features[round(block * of_teacher / last)] for block in range(len(student_features))]
+
+
+def guided(features: list[Tensor]) -> Tensor:
+    """The block in the middle, of an even number the one after it: where a teacher gives its hint and a student takes it."""
+    return features[len(features) // 2]
+
+
+def make_regressor(student_features: list[Tensor], teacher_features: list[Tensor]) -> nn.Module:
+    """The layer that gives the student's guided features `(N, D, H, W)` or `(N, D)` the shape of the teacher's, not yet trained."""
+    student, teacher = _meet(guided(student_features), guided(teacher_features))
+    if student.dim() == 4:
+        return nn.Conv2d(student.shape[1], teacher.shape[1], 1)  # each place by itself
+    return nn.Linear(student.shape[1], teacher.shape[1])
+
+
+def _hint(student_features: list[Tensor], teacher_features: list[Tensor], regressor: nn.Module) -> Tensor:
+    student, teacher = _meet(guided(student_features), guided(teacher_features))
+    return losses.hint_loss(regressor(student), teacher)
+
+
+def _meet(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+    """Both with as many places: maps are averaged down to the smaller height and width; without places on one side, all in a line."""
+    if student.dim() == teacher.dim() == 4:
+        places = tuple(min(sizes) for sizes in zip(student.shape[2:], teacher.shape[2:], strict=True))
+        return F.adaptive_avg_pool2d(student, places), F.adaptive_avg_pool2d(teacher, places)
+    return student.flatten(1), teacher.flatten(1)
+
+
+# --- relations: how the images of a batch stand to each other -------------------------------------------------------
+
+
+def of_last_features(loss: Callable[[Tensor, Tensor], Tensor]) -> Objective:
+    """Compare what the last block of both networks gives for the images of a batch, by a loss that needs no equal widths."""
+
+    def objective(
+        student_logits: Tensor,
+        teacher_logits: Tensor,
+        labels: Tensor,
+        *,
+        alpha: float | Tensor,
+        weight: float,
+        student_features: list[Tensor],
+        teacher_features: list[Tensor],
+        **_: object,
+    ) -> tuple[Tensor, Terms]:
+        own = loss(student_features[-1].flatten(1), teacher_features[-1].flatten(1))
+        return _mixed(student_logits, labels, own, alpha=alpha, weight=weight)
+
+    objective.__doc__ = loss.__doc__
+    return objective
+
+
+similarity = of_last_features(losses.similarity_loss)
+distances = of_last_features(losses.distance_relation_loss)
+angles = of_last_features(losses.angle_relation_loss)
+
+
+# --- online: students that teach each other -------------------------------------------------------------------------
+
+
+def mutual(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    labels: Tensor,
+    *,
+    alpha: float | Tensor,
+    weight: float,
+    peer_logits: Tensor,
+    **_: object,
+) -> tuple[Tensor, Terms]:
+    r"""No teacher: several students, equal but for their first weights, learn from the labels and from each other.
+
+    Every one is told the others' soft targets at T = 1, as they are before the step; the first is the student you see.
+    With the default alpha and weight, labels and peers count alike, as in the paper.
+
+    Source: Zhang et al. 2018, *Deep Mutual Learning*.
+    """
+    own = losses.mutual_loss(student_logits, peer_logits, labels) - hard_loss(student_logits, labels)
+    return _mixed(student_logits, labels, own, alpha=alpha, weight=weight)
 
 
 # --- controls: what is knowledge, and what only comes with it -------------------------------------------------------
@@ -106,7 +269,7 @@ def label_smoothing(
 
 
 def permuted_classes(
-    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: float | Tensor, temperature: float | Tensor
+    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: float | Tensor, temperature: float | Tensor, **_: object
 ) -> tuple[Tensor, Terms]:
     r"""Soft targets whose *wrong* classes have changed places: each wrong class has the logit of the next one.
 
@@ -118,7 +281,7 @@ def permuted_classes(
 
 
 def uniform_classes(
-    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: float | Tensor, temperature: float | Tensor
+    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: float | Tensor, temperature: float | Tensor, **_: object
 ) -> tuple[Tensor, Terms]:
     r"""Soft targets whose wrong classes are all equally likely: only the teacher's confidence is left.
 
@@ -144,7 +307,7 @@ def permute_wrong_classes(teacher_logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def without_t2(
-    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: float | Tensor, temperature: float | Tensor
+    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: float | Tensor, temperature: float | Tensor, **_: object
 ) -> tuple[Tensor, Terms]:
     r"""The factor $T^2$ left out: $\alpha \, L_{hard} + (1 - \alpha) \, L_{soft} / T^2$.
 
@@ -158,7 +321,7 @@ def without_t2(
 
 
 def mean_over_classes(
-    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: float | Tensor, temperature: float | Tensor
+    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: float | Tensor, temperature: float | Tensor, **_: object
 ) -> tuple[Tensor, Terms]:
     r"""The divergence averaged over the classes too, as `F.kl_div` does by default: C times too small.
 
@@ -170,7 +333,7 @@ def mean_over_classes(
 
 
 def shuffled_targets(
-    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: float | Tensor, temperature: float | Tensor
+    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: float | Tensor, temperature: float | Tensor, **_: object
 ) -> tuple[Tensor, Terms]:
     r"""Soft targets that belong to other images: those of the next one in the batch. The labels are right.
 
@@ -182,7 +345,7 @@ def shuffled_targets(
 
 
 def alpha_turned_round(
-    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: float | Tensor, temperature: float | Tensor
+    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: float | Tensor, temperature: float | Tensor, **_: object
 ) -> tuple[Tensor, Terms]:
     r"""Alpha taken for the weight of the *soft* loss: $(1 - \alpha) \, L_{hard} + \alpha \, L_{soft}$.
 
@@ -195,7 +358,7 @@ def alpha_turned_round(
 
 
 def doubled_hard_loss(
-    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: float | Tensor, temperature: float | Tensor
+    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: float | Tensor, temperature: float | Tensor, **_: object
 ) -> tuple[Tensor, Terms]:
     r"""The hard loss added once more outside the mixture: $L_{hard} + \alpha \, L_{hard} + (1 - \alpha) \, L_{soft}$.
 
@@ -203,6 +366,18 @@ def doubled_hard_loss(
     """
     total, terms = soft_targets(student_logits, teacher_logits, labels, alpha=alpha, temperature=temperature)
     return total + terms["hard_loss"], terms
+
+
+def restless_teacher(
+    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: float | Tensor, temperature: float | Tensor, **_: object
+) -> tuple[Tensor, Terms]:
+    r"""The teacher left in training mode: its dropout goes on, and it answers the same image differently each time.
+
+    The loss is right; what comes in as `teacher_logits` is not.
+
+    Source: a `teacher.eval()` that was forgotten, found in public repositories.
+    """
+    return soft_targets(student_logits, teacher_logits, labels, alpha=alpha, temperature=temperature)
 
 
 # --- what all have in common ----------------------------------------------------------------------------------------
@@ -230,30 +405,64 @@ def beside_baseline(objective: Objective) -> Objective:
 
 @dataclass(frozen=True)
 class Method:
-    """A method by its name: its objective, what it is, and of which kind."""
+    """A method by its name: its objective, who thought of it, of which kind it is, and what it looks at."""
 
     objective: Objective
     title: str
+    paper: str
     kind: str = "response-based"  # feature-based, relation-based; control; mistake
+    weight: float = 1.0  # of its own loss beside the hard loss, before alpha
+    scheme: str = "offline"  # the teacher was trained before; online: all learn at once
+    looks_at: str = "logits"  # features: of any network with hidden layers; maps: of convolutions only
+    regressor: Callable[[list[Tensor], list[Tensor]], nn.Module] | None = None  # makes the layer that is trained along
+    peers: int = 0  # networks that learn beside the student
+    restless: bool = False  # the teacher's dropout stays on
+    largest_batch: int = 0  # more images at once would need too much memory; 0 if any will do
 
-    def __call__(self, *given: Tensor, **choices: object) -> tuple[Tensor, Terms]:
-        """The total and its raw terms."""
-        return self.objective(*given, **choices)
+    def __call__(self, student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, **choices: object) -> tuple[Tensor, Terms]:
+        """The total and its raw terms. `choices`: alpha, temperature and whatever else the method looks at."""
+        return self.objective(student_logits, teacher_logits, labels, weight=self.weight, **choices)
 
 
+_HINTS = {"kind": "feature-based", "looks_at": "features", "regressor": make_regressor}
+_RELATIONS = {"kind": "relation-based", "looks_at": "features"}
+_SMOOTHING, _BORN_AGAIN = "Szegedy et al. 2016", "Furlanello et al. 2018"
+
+
+def _beside(labels: float) -> float:
+    """The weight that makes a loss count so many times as much as the labels at our default alpha of 0.1."""
+    return labels / 9
+
+
+# Losses of features and relations have scales of their own: their weights were chosen on training images that no student
+# sees (`tests/bench/weights.py`). RepDistiller's sample script, for larger networks and maps, has 100 for hints, 1000 for
+# attention, 3000 for similarity, 25 for distances and 50 for angles.
 METHODS = {
-    "soft-targets": Method(soft_targets, "Soft targets"),
-    "logits": Method(logits, "Matching logits"),
-    "decoupled": Method(decoupled, "Decoupled distillation (DKD)"),
-    "correlation": Method(correlation, "Correlation (DIST)"),
-    "soft-targets-standardized": Method(standardized(soft_targets), "Soft targets on standardised logits"),
-    "decoupled-standardized": Method(standardized(decoupled), "DKD on standardised logits"),
-    "label-smoothing": Method(label_smoothing, "Label smoothing, no teacher", "control"),
-    "permuted-classes": Method(permuted_classes, "Wrong classes permuted", "control"),
-    "uniform-classes": Method(uniform_classes, "Wrong classes made equal", "control"),
-    "shuffled-targets": Method(shuffled_targets, "Soft targets of other images", "control"),
-    "soft-targets-without-t2": Method(without_t2, "T\u00b2 left out", "mistake"),
-    "mean-over-classes": Method(mean_over_classes, "Divergence averaged over classes", "mistake"),
-    "alpha-turned-round": Method(alpha_turned_round, "Alpha turned round", "mistake"),
-    "doubled-hard-loss": Method(doubled_hard_loss, "Hard loss counted twice", "mistake"),
+    "soft-targets": Method(soft_targets, "Soft targets", "Hinton et al. 2015"),
+    "logits": Method(logits, "Matching logits", "Ba and Caruana 2014"),
+    "decoupled": Method(decoupled, "Decoupled distillation (DKD)", "Zhao et al. 2022"),
+    "correlation": Method(correlation, "Correlation (DIST)", "Huang et al. 2022"),
+    "soft-targets-standardized": Method(standardized(soft_targets), "Soft targets on standardised logits", "Sun et al. 2024", weight=9.0),
+    "decoupled-standardized": Method(standardized(decoupled), "DKD on standardised logits", "Sun et al. 2024", weight=9.0),
+    "hints": Method(hints, "Hints, from the first step (FitNets)", "Romero et al. 2015", weight=_beside(3), **_HINTS),
+    "hints-two-stage": Method(hints_then_soft_targets, "Hints, then soft targets (FitNets)", "Romero et al. 2015", **_HINTS),
+    "attention": Method(
+        attention, "Attention transfer", "Zagoruyko and Komodakis 2017", "feature-based", weight=_beside(30), looks_at="maps"
+    ),
+    "similarity": Method(similarity, "Similarity preserving", "Tung and Mori 2019", weight=_beside(100), **_RELATIONS),
+    "distances": Method(distances, "Relations: distances (RKD-D)", "Park et al. 2019", weight=_beside(30), **_RELATIONS),
+    "angles": Method(angles, "Relations: angles (RKD-A)", "Park et al. 2019", weight=_beside(30), largest_batch=128, **_RELATIONS),
+    **{
+        name: Method(mutual, f"Mutual learning of {many}", "Zhang et al. 2018", weight=_beside(1), scheme="online", peers=peers)
+        for name, many, peers in (("mutual-2", "two", 1), ("mutual-3", "three", 2), ("mutual-4", "four", 3))
+    },
+    "label-smoothing": Method(label_smoothing, "Label smoothing, no teacher", _SMOOTHING, "control"),
+    "permuted-classes": Method(permuted_classes, "Wrong classes permuted", _BORN_AGAIN, "control"),
+    "uniform-classes": Method(uniform_classes, "Wrong classes made equal", _BORN_AGAIN, "control"),
+    "shuffled-targets": Method(shuffled_targets, "Soft targets of other images", "public code", "control"),
+    "soft-targets-without-t2": Method(without_t2, "T\u00b2 left out", "public code", "mistake"),
+    "mean-over-classes": Method(mean_over_classes, "Divergence averaged over classes", "public code", "mistake"),
+    "alpha-turned-round": Method(alpha_turned_round, "Alpha turned round", "public code", "mistake"),
+    "doubled-hard-loss": Method(doubled_hard_loss, "Hard loss counted twice", "public code", "mistake"),
+    "restless-teacher": Method(restless_teacher, "Teacher left in training mode", "public code", "mistake", restless=True),
 }

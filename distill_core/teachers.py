@@ -98,8 +98,34 @@ def teacher_network(dataset: Dataset, recipe: Recipe) -> nn.Module:
 def check_teacher(name: str) -> str:
     """The name itself if a teacher is called so; otherwise `ValueError` with the names that would do."""
     if name not in TEACHERS:
-        raise ValueError(f"teacher '{name}' is not known; choose one of: {', '.join(TEACHERS)}")
+        raise ValueError(f"teacher '{name}' is not known; choose one of: {', '.join(TEACHERS)}, or several of them joined by +")
     return name
+
+
+def voices(name: str) -> dict[str, float]:
+    """The teachers that answer under this name, each with the weight of its voice: `2*cnn-32+mlp-1200x2` is two.
+
+    Raises `ValueError` if one of them is not known, is named twice, or has a weight that is no number above 0.
+    """
+    found: dict[str, float] = {}
+    for part in name.split("+"):
+        weight, _, one = part.rpartition("*")
+        try:
+            found_weight = float(weight or 1)
+        except ValueError:
+            found_weight = math.nan
+        if not 0 < found_weight <= 1000:
+            raise ValueError(f"the weight '{weight}' of teacher '{one}' is no number from above 0 to 1000; write it as 2*{one}")
+        if check_teacher(one) in found:
+            raise ValueError(f"teacher '{one}' is named twice in '{name}'; name it once, with a weight as in 2*{one}")
+        found[one] = found_weight
+    return found
+
+
+def single(name: str) -> Recipe | None:
+    """The recipe of a teacher that is one network; None for several."""
+    recipe = TEACHERS.get(name)
+    return recipe if recipe is not None and recipe.members == 1 else None
 
 
 @dataclass(frozen=True)
@@ -126,10 +152,12 @@ class Card:
 
 @dataclass(frozen=True, eq=False)
 class Teacher:
-    """A trained network, never trained further, and its card."""
+    """A trained network, never trained further."""
 
     network: nn.Module
-    card: Card
+    parameters: int
+    fingerprint: str  # of its weights: what it said of an image is kept under it
+    card: Card | None = None  # of one teacher that was made by a recipe
 
 
 # --- shipped and home-made ------------------------------------------------------------------------------------------
@@ -154,9 +182,22 @@ def _files(dataset: Dataset, name: str) -> tuple[Path, Card | None]:
     return path, card
 
 
-def load_teacher(dataset: Dataset, name: str, *, device: torch.device | str = "cpu") -> Teacher:
-    """The trained teacher `name` of this data set. Raises `ValueError` if its file is missing, cut or altered."""
-    path, card = _files(dataset, check_teacher(name))
+def load_teacher(dataset: Dataset, name: str, *, combine: str = "probabilities", device: torch.device | str = "cpu") -> Teacher:
+    """The trained teacher `name` of this data set, or several that answer as one by their mean `probabilities` or `logits`.
+
+    Raises `ValueError` if a file is missing, cut or altered.
+    """
+    weights = voices(name)
+    if len(weights) == 1:
+        return _load_one(dataset, *weights, device=device)
+    members = [_load_one(dataset, one, device=device) for one in weights]
+    network = models.Ensemble([member.network for member in members], weights=list(weights.values()), combine=combine)
+    said = json.dumps([combine, *((member.fingerprint, weight) for member, weight in zip(members, weights.values(), strict=True))])
+    return Teacher(network.eval(), sum(member.parameters for member in members), hashlib.sha256(said.encode()).hexdigest())
+
+
+def _load_one(dataset: Dataset, name: str, *, device: torch.device | str) -> Teacher:
+    path, card = _files(dataset, name)
     remedy = "restore it from the repository" if path.parent == WEIGHTS else "delete it and it is made again"
     if card is None:
         raise ValueError(f"there is no teacher '{name}' for {dataset.title} yet; the next run with it makes one")
@@ -168,12 +209,34 @@ def load_teacher(dataset: Dataset, name: str, *, device: torch.device | str = "c
         raise ValueError(f"the teacher '{name}' of {dataset.title} in {path} is cut or altered; {remedy}")
     network = teacher_network(dataset, TEACHERS[name])
     network.load_state_dict({key: value.float() for key, value in load(blob).items()})
-    return Teacher(network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last), card)
+    network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+    return Teacher(network, card.parameters, card.sha256, card)
+
+
+def in_training_mode(teacher: Teacher, dataset: Dataset, name: str) -> nn.Module:
+    """A single teacher as it was while it learnt: with dropout, so that it answers differently each time."""
+    recipe = single(name)
+    network = models.build(recipe.model, image_shape=dataset.image_shape, classes=dataset.classes, seed=0, dropout=recipe.dropout)
+    _copy_weights(teacher.network, network)
+    device = next(teacher.network.parameters()).device
+    return network.train().requires_grad_(False).to(device, memory_format=torch.channels_last)
+
+
+def _copy_weights(source: nn.Module, target: nn.Module) -> None:
+    """Without its dropout layers a network has other names for the same weights, in the same order."""
+    target.load_state_dict(dict(zip(target.state_dict(), source.state_dict().values(), strict=True)))
 
 
 def prepare_teacher(dataset: Dataset, name: str, *, device: torch.device | str = "cpu") -> Generator[tuple[str, float], None, None]:
-    """Make the teacher if neither the lab nor this machine has it; yields what is done and which fraction of it."""
-    check_teacher(name)
+    """Make the teacher, or each of several, if neither the lab nor this machine has it.
+
+    Yields what is done and which fraction of it.
+    """
+    for one in voices(name):
+        yield from _prepare_one(dataset, one, device=device)
+
+
+def _prepare_one(dataset: Dataset, name: str, *, device: torch.device | str) -> Generator[tuple[str, float], None, None]:
     if _files(dataset, name)[1] is not None:
         return
     folder = places.home() / "teachers"
@@ -285,9 +348,7 @@ def _train(dataset: Dataset, recipe: Recipe, what: str) -> Generator[tuple[str, 
         learner.to(dataset.train_images.device, memory_format=torch.channels_last)
         for done in _fit(learner, dataset, replace(recipe, seed=recipe.seed + member)):
             yield what, (member + done) / recipe.members
-        # Without its dropout layers the network has other names for the same weights, in the same order.
-        answering = network if recipe.members == 1 else network.networks[member]
-        answering.load_state_dict(dict(zip(answering.state_dict(), learner.state_dict().values(), strict=True)))
+        _copy_weights(learner, network if recipe.members == 1 else network.networks[member])
     return network.state_dict()
 
 
@@ -336,7 +397,7 @@ def teacher_logits(teacher: Teacher, dataset: Dataset, *, part: str, indices: Te
     belong to other images; of the `indices` asked for, only those still missing are computed.
     """
     images = getattr(dataset, f"{part}_images")
-    path = places.cache("logits") / f"{dataset.fingerprint}-{teacher.card.sha256[:16]}-{part}.safetensors"
+    path = places.cache("logits") / f"{dataset.fingerprint}-{teacher.fingerprint[:16]}-{part}.safetensors"
     kept = _read_kept(path, (len(images), dataset.classes))
     wanted = indices.cpu()
     missing = wanted[kept[wanted, 0].isnan()].unique()

@@ -8,74 +8,114 @@ from __future__ import annotations
 
 import functools
 import math
+import threading
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from distill_core import analysis, datasets, models, teachers
 from distill_core.datasets import Dataset, Progress, seeded
 from distill_core.experiment import Experiment
-from distill_core.objectives import METHODS
+from distill_core.objectives import METHODS, Method
 from distill_core.teachers import Teacher
 
-Record = dict  # {"event": "record", "member": "student" | "baseline", "epoch": ..., ...}
+Record = dict  # {"event": "record", "member": "student" | "baseline" | "assistant-1" ..., "epoch": ..., ...}
+MEMBERS = ("student", "baseline")
 
 
 def train(experiment: Experiment, *, device: str = "auto", dtype: torch.dtype = torch.float32) -> Iterator[Record]:
-    """One race. Yields a record for the student and one for the baseline at every milestone, at last the result."""
-    yield from _race(experiment, material(experiment, device=device, dtype=dtype))
+    """One race. Yields a record for the student and one for the baseline at every milestone, at last the result.
 
-
-def _race(experiment: Experiment, given: Material) -> Iterator[Record]:
+    Assistants are trained first, one after another; each then is the teacher of the next, and tells records of its own.
+    """
     started = time.perf_counter()
-    runners = {member: Runner(experiment, given, member == "baseline") for member in ("student", "baseline")}
+    given = original = material(experiment, device=device, dtype=dtype)
+    assistants = []
+    for number, model in enumerate(experiment.assistants, start=1):
+        stage = replace(experiment, student=model, assistants=())
+        (runner,) = yield from _race(stage, given, (f"assistant-{number}",), started)
+        assistants.append({"name": model, **runner.scores(given)})
+        given = given.handed_on(runner.network)
+    members = dict(zip(MEMBERS, (yield from _race(experiment, given, MEMBERS, started)), strict=True))
+    scores = {member: runner.scores(given) for member, runner in members.items()}
+    yield result(experiment, original, seconds=time.perf_counter() - started, scores=scores, assistants=assistants)
+
+
+def _race(experiment: Experiment, given: Material, members: Sequence[str], started: float) -> Generator[Record, None, list[Runner]]:
+    """Train the members beside each other; yields their records and returns them trained."""
+    runners = [Runner(experiment, given, member) for member in members]
+    peers = [Runner(experiment, given, f"peer-{number + 1}") for number in range(METHODS[experiment.method].peers)]
     marks = milestones(experiment, len(given.indices), len(given.dataset.test_labels))
 
     def report(step: int, epoch: float) -> Iterator[Record]:
-        for member, runner in runners.items():
+        for runner in runners:
             measured = runner.test(given) if marks[step] == "test" else {}
-            yield record(member, step=step, epoch=epoch, seconds=time.perf_counter() - started, **runner.losses(), **measured)
+            seconds = time.perf_counter() - started
+            yield record(runner.member, step=step, epoch=epoch, seconds=seconds, **runner.losses(), **measured)
 
     yield from report(0, 0.0)
     step, steps = 0, steps_per_epoch(experiment, len(given.indices))
     for epoch in range(experiment.epochs):
         for batch in order_of_images(experiment, given.indices, epoch).split(experiment.batch_size):
-            images, soft = given.look(experiment, batch, step)
-            for runner in runners.values():
-                runner.learn(images, given.labels[batch], soft, learning_rate=learning_rate(experiment, step, steps * experiment.epochs))
+            images, labels, *taught = given.look(experiment, batch, step)
+            for runner in (*runners, *peers):
+                runner.look(images)  # all of them before any of them changes
+            for runner in (*runners, *peers):
+                heard = [other.logits.detach() for other in ((runners[0], *peers) if runner in peers else peers) if other is not runner]
+                pace = {
+                    "learning_rate": learning_rate(experiment, step, steps * experiment.epochs),
+                    "progress": step / (steps * experiment.epochs),
+                }
+                runner.learn(labels, *taught, heard, **pace)
             step += 1
             if step in marks:
                 yield from report(step, step / steps)
-    scores = {member: runner.scores(given) for member, runner in runners.items()}
-    yield result(experiment, given, seconds=time.perf_counter() - started, **scores)
+    return runners
 
 
 class Runner:
     """One network in a race: its weights, its optimizer, and the raw losses since the last record.
 
-    The baseline learns from the labels only; the method's loss is measured for it all the same.
+    The baseline learns from the labels only; the method's loss is measured for it all the same, where that has a meaning.
     """
 
-    def __init__(self, experiment: Experiment, given: Material, labels_only: bool) -> None:
-        self.experiment, self.labels_only = experiment, labels_only
+    def __init__(self, experiment: Experiment, given: Material, member: str) -> None:
+        self.experiment, self.member, self.method = experiment, member, METHODS[experiment.method]
         # channels_last makes convolutions on a CPU one and a half times as fast.
-        self.network = initial_student(experiment, given.dataset).to(given.device, given.dtype, memory_format=torch.channels_last)
-        self.optimizer = make_optimizer(experiment, self.network.parameters())
+        network = initial_student(experiment, given.dataset, member=member)
+        self.network = network.to(given.device, given.dtype, memory_format=torch.channels_last)
+        self.regressor = initial_regressor(experiment, given, self.network)
+        self.optimizer = make_optimizer(experiment, [*self.network.parameters(), *(self.regressor.parameters() if self.regressor else ())])
         self.sums: dict[str, Tensor] = {}
         self.examples = 0
 
-    def learn(self, images: Tensor, labels: Tensor, teacher_logits: Tensor, *, learning_rate: float) -> None:
-        """One step on one batch."""
-        choices = {"alpha": self.experiment.alpha, "temperature": self.experiment.temperature}
-        total, terms = METHODS[self.experiment.method](
-            self.network(images.contiguous(memory_format=torch.channels_last)), teacher_logits, labels, **choices
-        )
+    def look(self, images: Tensor) -> None:
+        """Answer a batch `(B, D, H, W)`: the logits `(B, C)`, and what each block gives."""
+        self.logits, self.features = self.network(images.contiguous(memory_format=torch.channels_last), features=True)
+
+    def learn(
+        self,
+        labels: Tensor,
+        teacher_logits: Tensor,
+        teacher_features: list[Tensor] | None,
+        heard: list[Tensor],
+        *,
+        learning_rate: float,
+        progress: float,
+    ) -> None:
+        """One step on the batch that was looked at. `heard`: the logits of the peers."""
+        choices = {"alpha": self.experiment.alpha, "temperature": self.experiment.temperature, "progress": progress}
+        if teacher_features is not None:
+            choices |= {"student_features": self.features, "teacher_features": teacher_features, "regressor": self.regressor}
+        if heard:
+            choices["peer_logits"] = torch.stack(heard)
+        total, terms = self.method(self.logits, teacher_logits, labels, **choices)
         self.optimizer.param_groups[0]["lr"] = learning_rate
         self.optimizer.zero_grad()
-        (terms["hard_loss"] if self.labels_only else total).backward()
+        (terms["hard_loss"] if self.member == "baseline" else total).backward()
         self.optimizer.step()
         for name, term in terms.items():
             self.sums[name] = self.sums.get(name, 0.0) + term.detach() * len(labels)
@@ -83,21 +123,22 @@ class Runner:
 
     def losses(self) -> dict[str, float]:
         """Raw losses, averaged over the examples since the last record."""
-        means = {name: float(total) / self.examples for name, total in self.sums.items()}
+        told = told_losses(self.method, self.member)
+        means = {name: float(total) / self.examples for name, total in self.sums.items() if name in told}
         self.sums, self.examples = {}, 0
         return means
 
     def test(self, given: Material) -> dict[str, float]:
         """Test accuracy and agreement with the teacher."""
-        logits = teachers.logits(self.network, given.dataset, given.dataset.test_images)
+        self.test_logits = teachers.logits(self.network, given.dataset, given.dataset.test_images)
         return {
-            "test_accuracy": analysis.accuracy(logits, given.dataset.test_labels),
-            "agreement": analysis.agreement(logits, given.teacher_test_logits),
+            "test_accuracy": analysis.accuracy(self.test_logits, given.dataset.test_labels),
+            "agreement": analysis.agreement(self.test_logits, given.teacher_test_logits),
         }
 
     def scores(self, given: Material) -> dict:
-        """All that a result says of it."""
-        return given.scores(self.experiment, teachers.logits(self.network, given.dataset, given.dataset.test_images))
+        """All that a result says of it, from its last test: the last record of a race is one."""
+        return given.scores(self.experiment, self.test_logits)
 
 
 # --- what a race is given, before its first step --------------------------------------------------------------------
@@ -114,6 +155,7 @@ class Material:
     teacher_logits: Tensor  # (N, C); NaN for images that this run never sees
     teacher_test_logits: Tensor  # (N_test, C)
     dtype: torch.dtype = torch.float32
+    restless: nn.Module | None = None  # the teacher with its dropout, for the method that leaves it on
 
     def scores(self, experiment: Experiment, logits: Tensor) -> dict:
         """What a result says of a student with these test logits `(N_test, C)`."""
@@ -123,7 +165,7 @@ class Material:
     @functools.cached_property
     def teacher_scores(self) -> dict:
         """The same of the teacher."""
-        return self._scores(self.teacher_test_logits, parameters=self.teacher.card.parameters)
+        return self._scores(self.teacher_test_logits, parameters=self.teacher.parameters)
 
     def _scores(self, logits: Tensor, *, parameters: int) -> dict:
         common = {"labels": self.dataset.test_labels, "teacher_logits": self.teacher_test_logits, "classes": self.dataset.classes}
@@ -140,15 +182,48 @@ class Material:
         pixels = self.dataset.pixels(images).view(*indices.shape, *images.shape[1:])
         return pixels if pixels.dtype == self.dtype else pixels.to(self.dtype)
 
-    def look(self, experiment: Experiment, indices: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """The images at `indices` `(B,)` as the student sees them in this step, and the teacher's logits `(B, C)` for them."""
+    def look(self, experiment: Experiment, indices: Tensor, step: int) -> tuple[Tensor, Tensor, Tensor, list[Tensor] | None]:
+        """A batch, by its `indices` `(B,)`, in this step: the images as the student sees them, and their labels `(B,)`;
+        the teacher's logits `(B, C)` for them, and its features, block by block, if the method looks at features.
+        """
+        seen = None
         if experiment.augmentation == "none":
-            return self.pixels(indices), self.teacher_logits[indices]
-        seen = augment(self.dataset.train_images[indices], generator=seeded(experiment.seed, "augmentation", step))
-        pixels = self.dataset.pixels(seen).to(self.dtype)
-        if experiment.augmentation == "fixed":
-            return pixels, self.teacher_logits[indices]
-        return pixels, teachers.logits(self.teacher.network, self.dataset, seen).to(self.dtype)
+            pixels = self.pixels(indices)
+        else:
+            seen = augment(self.dataset.train_images[indices], generator=seeded(experiment.seed, "augmentation", step))
+            pixels = self.dataset.pixels(seen).to(self.dtype)
+        if self.restless is not None:
+            logits = self._ask_restless(pixels, experiment.seed, step)
+        elif experiment.augmentation == "consistent":
+            logits = teachers.logits(self.teacher.network, self.dataset, seen).to(self.dtype)
+        else:
+            logits = self.teacher_logits[indices]
+        features = self.teacher_features(pixels) if METHODS[experiment.method].looks_at != "logits" else None
+        return pixels, self.labels[indices], logits, features
+
+    @torch.no_grad()
+    def teacher_features(self, pixels: Tensor) -> list[Tensor]:
+        """What each block of the teacher gives for a batch `(B, D, H, W)`: too much to keep for a whole data set."""
+        dtype = next(self.teacher.network.parameters()).dtype
+        _, features = self.teacher.network(pixels.to(dtype, memory_format=torch.channels_last), features=True)
+        return [feature.to(self.dtype) for feature in features]
+
+    @torch.no_grad()
+    def _ask_restless(self, pixels: Tensor, seed: int, step: int) -> Tensor:
+        """What the teacher says with its dropout on, which draws from the one generator that all lanes share."""
+        with _DROPOUT, torch.random.fork_rng():
+            torch.manual_seed(_drawn(seed, "dropout", step))
+            return self.restless(pixels.float()).to(self.dtype)
+
+    def handed_on(self, network: nn.Module) -> Material:
+        """The same images with another teacher: `network`, a student that was trained just before."""
+        network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        teacher = Teacher(network, models.parameters(network), fingerprint="")
+        soft = torch.full_like(self.teacher_logits, torch.nan)
+        soft[self.indices] = teachers.logits(network, self.dataset, self.dataset.train_images[self.indices]).to(self.dtype)
+        return replace(
+            self, teacher=teacher, teacher_logits=soft, teacher_test_logits=teachers.logits(network, self.dataset, self.dataset.test_images)
+        )
 
 
 def augment(images: Tensor, *, generator: torch.Generator) -> Tensor:
@@ -176,11 +251,12 @@ def material(experiment: Experiment, *, device: str = "auto", dtype: torch.dtype
     indices = datasets.choose_images(dataset.train_labels, **choice)
     noise = {"label_noise": experiment.label_noise, "classes": dataset.classes, "seed": experiment.seed}
     labels = datasets.flip_labels(dataset.train_labels, **noise)
-    teacher = teachers.load_teacher(dataset, experiment.teacher, device=place)
+    teacher = teachers.load_teacher(dataset, experiment.teacher, combine=experiment.combine, device=place)
     soft = teachers.teacher_logits(teacher, dataset, part="train", indices=indices).to(dtype)
     every_test_image = torch.arange(len(dataset.test_labels), device=place)
     test = teachers.teacher_logits(teacher, dataset, part="test", indices=every_test_image)
-    return Material(dataset, indices, labels, teacher, soft, test, dtype)
+    restless = teachers.in_training_mode(teacher, dataset, experiment.teacher) if METHODS[experiment.method].restless else None
+    return Material(dataset, indices, labels, teacher, soft, test, dtype, restless)
 
 
 def pick_device(device: str) -> torch.device:
@@ -192,9 +268,35 @@ def pick_device(device: str) -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() and device != "cpu" else "cpu")
 
 
-def initial_student(experiment: Experiment, dataset: Dataset) -> models.Network:
-    """The untrained student: the seed alone sets its weights, so the baseline starts from the same."""
-    return models.build(experiment.student, image_shape=dataset.image_shape, classes=dataset.classes, seed=experiment.seed)
+_DROPOUT = threading.Lock()
+
+
+def _drawn(*names: int | str) -> int:
+    """A seed of its own for something that a run draws."""
+    return int(torch.randint(2**31, (), generator=seeded(*names)))
+
+
+def initial_student(experiment: Experiment, dataset: Dataset, *, member: str = "student") -> models.Network:
+    """The untrained student: the seed alone sets its weights, so the baseline starts from the same; peers and assistants do not."""
+    seed = experiment.seed if member in MEMBERS else _drawn(experiment.seed, member)
+    return models.build(experiment.student, image_shape=dataset.image_shape, classes=dataset.classes, seed=seed)
+
+
+def initial_regressor(experiment: Experiment, given: Material, network: models.Network) -> nn.Module | None:
+    """The untrained layer that the method wants to train along, if it wants one; the seed sets its weights."""
+    make = METHODS[experiment.method].regressor
+    if make is None:
+        return None
+    one = given.pixels(given.indices[:1])
+    _, features = network(one, features=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(experiment.seed)
+        return make(features, given.teacher_features(one)).to(given.device, given.dtype)
+
+
+def told_losses(method: Method, member: str) -> tuple[str, ...]:
+    """Which losses of a member mean something: a baseline has no regressor of its own, and no peers."""
+    return ("hard_loss",) if member == "baseline" and (method.regressor or method.peers) else ("hard_loss", "soft_loss")
 
 
 def order_of_images(experiment: Experiment, indices: Tensor, epoch: int) -> Tensor:
@@ -253,14 +355,14 @@ def record(member: str, *, step: int, epoch: float, seconds: float, **measured: 
     return {"event": "record", "member": member, "epoch": round(epoch, 4), "step": step, "seconds": round(seconds, 4), **told}
 
 
-def result(experiment: Experiment, given: Material, *, seconds: float, student: dict, baseline: dict) -> Record:
-    """The last record of a race, from the `scores` of student and baseline."""
+def result(experiment: Experiment, given: Material, *, seconds: float, scores: dict[str, dict], assistants: Sequence[dict] = ()) -> Record:
+    """The last record of a race, from the `scores` of its members, and of its assistants if there were any."""
     return {
         "event": "result",
         "key": experiment.key,
         "experiment": asdict(experiment),
         "seconds": round(seconds, 4),
-        "student": student,
-        "baseline": baseline,
+        **scores,
         "teacher": given.teacher_scores,
+        **({"assistants": list(assistants)} if assistants else {}),
     }

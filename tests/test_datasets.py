@@ -10,6 +10,8 @@ import io
 import pickle
 import socket
 import struct
+import subprocess
+import sys
 import tarfile
 import threading
 import zipfile
@@ -148,6 +150,31 @@ def test_each_purpose_of_a_seed_has_its_own_numbers():
     draws = [torch.rand(4, generator=seeded(*key)) for key in ((0, "images"), (0, "order", 0), (0, "order", 1), (1, "images"))]
     assert len({tuple(draw.tolist()) for draw in draws}) == 4
     assert torch.equal(torch.rand(4, generator=seeded(0, "images")), draws[0])
+
+
+def test_two_threads_that_meet_at_a_broken_import_both_get_a_whole_torchvision(tmp_path):
+    """A server's first two visitors: the one who came second was given what the first one's failed import had left."""
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision" / "__init__.py").write_text(
+        "import time, torch\n"
+        "time.sleep(0.3)\n"
+        "if not hasattr(torch.ops.torchvision, 'nms'):\n"
+        "    raise RuntimeError('operator torchvision::nms does not exist')\n"
+        "datasets = 'whole'\n"
+    )
+    visits = (
+        "import sys, threading, time\n"
+        f"sys.path[:0] = [{str(tmp_path)!r}, {str(Path(__file__).parents[1])!r}]\n"
+        "from distill_core import datasets\n"
+        "found = []\n"
+        "visit = lambda: found.append(getattr(datasets._torchvision(), 'datasets', 'half'))\n"
+        "visitors = [threading.Thread(target=visit) for _ in range(3)]\n"
+        "for visitor in visitors: visitor.start(); time.sleep(0.1)\n"
+        "for visitor in visitors: visitor.join()\n"
+        "print(*found)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", visits], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.split() == ["whole"] * 3, done.stderr
 
 
 # --- files of torchvision's layouts, written here -------------------------------------------------------------------

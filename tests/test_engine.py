@@ -13,6 +13,7 @@ import pytest
 
 from distill_core import places
 from distill_core.experiment import Experiment
+from distill_core.objectives import METHODS
 from distill_core.runs import engine as engine_module
 from distill_core.runs import task
 from distill_core.runs.engine import Engine, check_limits, run_key
@@ -92,8 +93,41 @@ def test_a_race_ends_with_records_results_and_artefacts(lab):
 def test_experiments_of_several_shapes_are_one_run(lab):
     run_id, _ = lab.submit([*race(1, student="linear"), *race(1, student="mlp-8x1")], kind="map")
     assert over(lab, run_id).epochs == 16
-    assert [one["experiment"] for one in lab.store.results(run_id)] == [0, 1]
+    results = lab.store.results(run_id)
+    assert [one["experiment"] for one in results] == [0, 1]
+    assert lab.store.get(run_id).seconds >= 0.95 * sum(one["seconds"] for one in results)  # one after another
     assert "1-weights.safetensors" in lab.store.artefacts(run_id)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_is_run_from_queue_to_result(lab, method):
+    networks = {"teacher": "cnn-32", "student": "cnn-2"} if METHODS[method].looks_at == "maps" else {}
+    experiments = race(2, images=100, epochs=2, method=method, **networks)
+    run_id, _ = lab.submit(experiments)
+    over(lab, run_id)
+    told, results = numbers(lab.store, run_id)
+    assert [one["key"] for one in results] == [one.key for one in experiments]
+    losses = [one["soft_loss"] for one in told if one["member"] == "student" and one["epoch"] > 0]
+    assert losses and all(value is not None and value >= 0 for value in losses)
+
+
+def test_a_chain_tells_of_its_assistants_and_pauses_among_them_without_changing_a_number(lab):
+    experiments = race(2, assistants=("mlp-20x2", "mlp-30x2"), images=100, epochs=4)
+    whole, _ = lab.submit(experiments)
+    run = over(lab, whole)
+    assert (run.epochs, run.epoch) == (12, 12.0)
+    told, results = numbers(lab.store, whole)
+    assert {one["member"] for one in told} == {"assistant-1", "assistant-2", "student", "baseline"}
+    assert [[one["name"] for one in result["assistants"]] for result in results] == [["mlp-20x2", "mlp-30x2"]] * 2
+    stepped, _ = lab.submit(experiments, fresh=True, paused_at=2, owner="me")
+    over(lab, stepped, "paused")
+    for epochs in (5, 9):  # in the second assistant, in the student
+        while lab.store.get(stepped).epoch < epochs:
+            lab.step(stepped, owner="me")
+            over(lab, stepped, "paused")
+    lab.resume(stepped, owner="me")
+    over(lab, stepped)
+    assert numbers(lab.store, stepped) == (told, results)
 
 
 def test_the_first_record_comes_before_the_run_has_ended(lab):

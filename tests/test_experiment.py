@@ -9,23 +9,34 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from distill_core.datasets import DATASETS
-from distill_core.experiment import AUGMENTATIONS, MOST, OPTIMIZERS, SCHEDULES, Experiment
+from distill_core.experiment import AUGMENTATIONS, COMBINATIONS, MOST, OPTIMIZERS, SCHEDULES, Experiment
 from distill_core.objectives import METHODS
 from distill_core.teachers import TEACHERS
 
 FIELDS = [field.name for field in dataclasses.fields(Experiment)]
 
+
+def valid(**fields):
+    """The experiment; choices that do not go together are drawn again."""
+    try:
+        return Experiment(**fields)
+    except ValueError:
+        reject()
+
+
 experiments = st.builds(
-    Experiment,
+    valid,
     dataset=st.sampled_from([*DATASETS, "my pictures.zip", "/tmp/Bärli\U0001f43b.zip"]),
     images=st.integers(0, 1438),
     hide_classes=st.sets(st.integers(0, 9), max_size=9).map(tuple),
     label_noise=st.floats(0, 1),
-    teacher=st.sampled_from(list(TEACHERS)),
+    teacher=st.sampled_from([*TEACHERS, "2*cnn-32+mlp-1200x2"]),
+    combine=st.sampled_from(COMBINATIONS),
+    assistants=st.lists(st.sampled_from(["mlp-30x2", "cnn-8"]), max_size=2).map(tuple),
     student=st.sampled_from(["linear", "mlp-30x2", "mlp-2048x6", "cnn-1", "cnn-64"]),
     method=st.sampled_from(list(METHODS)),
     temperature=st.floats(0.01, MOST["temperature"]),
@@ -58,6 +69,8 @@ OTHERS = {
     "hide_classes": (3,),
     "label_noise": 0.2,
     "teacher": "cnn-32",
+    "combine": "logits",
+    "assistants": ("mlp-300x2",),
     "student": "linear",
     "temperature": 4.5,
     "alpha": 0.2,
@@ -128,6 +141,14 @@ BAD = [
     ("student", "resnet99", "'resnet99'"),
     ("student", None, "None"),
     ("method", "telepathy", "'telepathy'"),
+    ("teacher", "cnn-32+cnn-32", "'cnn-32'"),
+    ("teacher", "0*cnn-32+mlp-1200x2", "'0'"),
+    ("teacher", "nan*cnn-32+mlp-1200x2", "'nan'"),
+    ("teacher", "cnn-32+", "''"),
+    ("combine", "votes", "'votes'"),
+    ("assistants", "mlp-30x2", "'mlp-30x2'"),
+    ("assistants", (7,), "7"),
+    ("assistants", ("mlp-30x2",) * 6, "6"),
     ("temperature", 0, "0"),
     ("temperature", -4.0, "-4.0"),
     ("temperature", 1e-300, "1e-300"),
@@ -159,6 +180,27 @@ def test_a_bad_value_is_refused_in_one_sentence_that_names_it(refused, field, va
         Experiment(**{field: value})
     with refused(role):  # and the same as it comes from a link
         Experiment.from_fields({field: list(value) if isinstance(value, tuple) else value})
+
+
+@pytest.mark.parametrize(
+    ("choices", "named"),
+    [
+        ({"assistants": ("resnet99",)}, "assistant 'resnet99'"),
+        ({"method": "hints", "student": "linear"}, "'linear'"),
+        ({"method": "attention"}, "'mlp-1200x2'"),
+        ({"method": "attention", "teacher": "cnn-32"}, "'mlp-30x2'"),
+        ({"method": "attention", "teacher": "cnn-32", "student": "cnn-8", "assistants": ("mlp-30x2",)}, "'mlp-30x2'"),
+        ({"method": "hints", "teacher": "ensemble-5"}, "'ensemble-5'"),
+        ({"method": "similarity", "teacher": "cnn-32+mlp-1200x2"}, "'cnn-32+mlp-1200x2'"),
+        ({"method": "angles", "batch_size": 256}, "256"),
+        ({"method": "restless-teacher", "teacher": "mlp-1200x2-overfit"}, "dropout"),
+        ({"method": "mutual-2", "assistants": ("mlp-30x2",)}, "assistants"),
+    ],
+    ids=str,
+)
+def test_choices_that_do_not_go_together_are_refused_in_one_sentence(refused, choices, named):
+    with refused(named):
+        Experiment(**choices)
 
 
 @pytest.mark.parametrize(

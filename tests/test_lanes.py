@@ -8,8 +8,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
-from distill_core import lanes
+from distill_core import datasets, lanes
 from distill_core.cohort import Cohort, cohorts
 from distill_core.experiment import Experiment
 from distill_core.lanes import Lanes, divide, lanes_worth, train_side_by_side
@@ -101,6 +102,31 @@ def test_in_single_precision_ten_steps_differ_by_rounding_only():
             assert (weights(apart)[place][name] - value).abs().max() <= 1e-5 * value.abs().max()
 
 
+def test_in_single_precision_final_accuracy_over_ten_seeds_is_that_of_students_trained_alone():
+    seeds, temperatures = 10, (2.0, 20.0)
+    experiments = cells(seeds, temperatures, (0.1,), images=300, student="mlp-30x2", epochs=10, batch_size=32)
+    told = of_all(Lanes(experiments, device="cpu", most=2).steps())
+    alone = [list(train(experiment, device="cpu"))[-1] for experiment in experiments]
+
+    def right(results):  # test images, of each cell and seed
+        accuracies = torch.tensor([one["student"]["test_accuracy"] for one in results], dtype=torch.float64)
+        return (accuracies * len(datasets.load("digits").test_labels)).round().view(len(temperatures), seeds).numpy()
+
+    ours, theirs = right([told[place][-1] for place in range(len(experiments))]), right(alone)
+    for cell in range(len(temperatures)):
+        low, high = interval(ours[cell] - theirs[cell])
+        assert -2 <= low <= 0 <= high <= 2
+        low, high = interval(ours[cell] - theirs[1 - cell])  # the cell beside it is another student, and that is seen
+        assert low > 2 or high < -2
+
+
+def interval(differences, level=0.95):
+    """Student's t of paired differences."""
+    n = len(differences)
+    half = stats.t.ppf((1 + level) / 2, n - 1) * differences.std(ddof=1) / n**0.5
+    return differences.mean() - half, differences.mean() + half
+
+
 def test_what_was_kept_goes_on_with_exactly_the_same_numbers():
     experiments = cells(epochs=3)
     whole = Lanes(experiments, device="cpu", most=2)
@@ -109,7 +135,7 @@ def test_what_was_kept_goes_on_with_exactly_the_same_numbers():
     first = []
     for told in begun.steps():
         first.append(told)
-        if begun.at_epoch_end and begun.epoch == 1:
+        if begun.at_epoch_end and begun.done == 1:
             break
     second = Lanes.restored(experiments, begun.state(), device="cpu")
     found = of_all([*first, *second.steps()])

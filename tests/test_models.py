@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from distill_core import models
-from distill_core.models import build, check_model, count_parameters
+from distill_core.models import Ensemble, build, check_model, count_parameters
 
 MNIST = {"image_shape": (1, 28, 28), "classes": 10}
 CIFAR = {"image_shape": (3, 32, 32), "classes": 10}
@@ -151,3 +151,17 @@ def test_a_mirrored_network_answers_the_same_for_a_picture_and_its_mirror_image(
     torch.testing.assert_close(network(pictures), network(pictures.flip(-1)))
     alone = network.network
     torch.testing.assert_close(network(pictures), (alone(pictures) + alone(pictures.flip(-1))) / 2)
+
+
+@pytest.mark.parametrize("weights", [(), (2.0, 1.0), (1.0, 3.0)])
+def test_an_ensemble_is_the_weighted_mean_of_probabilities_or_of_logits(weights):
+    torch.manual_seed(0)
+    networks = [build("mlp-5x1", image_shape=(1, 8, 8), classes=4, seed=seed).double() for seed in (0, 1)]
+    images = torch.rand(7, 1, 8, 8, dtype=torch.float64)
+    one, other = (network(images) for network in networks)
+    share = weights[0] / sum(weights) if weights else 0.5
+    by_probabilities = Ensemble(networks, weights=weights)(images)
+    expected = share * torch.softmax(one, dim=1) + (1 - share) * torch.softmax(other, dim=1)
+    torch.testing.assert_close(torch.softmax(by_probabilities, dim=1), expected)
+    by_logits = Ensemble(networks, weights=weights, combine="logits")(images)
+    torch.testing.assert_close(by_logits, share * one + (1 - share) * other)

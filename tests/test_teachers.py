@@ -152,7 +152,7 @@ def test_logits_of_another_teacher_or_other_data_are_not_taken(home, counted):
     pixel[1000, 0, 0, 0] += 1
     altered = replace(dataset, train_images=pixel)
     teacher = load_teacher(dataset, "cnn-32")
-    retrained = replace(teacher, card=replace(teacher.card, sha256="0" * 64))  # the same name, other weights
+    retrained = replace(teacher, fingerprint="0" * 64)  # the same name, other weights
     for other, of in ((teacher, dataset), (load_teacher(dataset, "mlp-1200x2"), dataset), (teacher, altered), (retrained, dataset)):
         teacher_logits(other, of, part="train", indices=indices)
     assert counted == [10] * 4
@@ -328,3 +328,25 @@ def test_jitter_moves_all_channels_of_an_image_together():
     moved = teachers.jitter(images, 2, torch.Generator().manual_seed(1)).int()
     inside = moved[:, :, 2:-2, 2:-2]
     assert ((inside[:, 1] - inside[:, 0]) == 64).all() and math.prod(inside.shape) > 0
+
+
+# --- several teachers -----------------------------------------------------------------------------------------------
+
+
+def test_several_teachers_answer_by_the_weights_in_their_name():
+    assert teachers.voices("cnn-32") == {"cnn-32": 1.0}
+    assert teachers.voices("2*cnn-32+0.5*mlp-1200x2") == {"cnn-32": 2.0, "mlp-1200x2": 0.5}
+    dataset, indices = datasets.load("digits"), torch.arange(5)
+    said = {
+        name: torch.softmax(teacher_logits(load_teacher(dataset, name), dataset, part="test", indices=indices)[:5], dim=1)
+        for name in ("cnn-32", "mlp-1200x2", "3*cnn-32+mlp-1200x2")
+    }
+    torch.testing.assert_close(said["3*cnn-32+mlp-1200x2"], 0.75 * said["cnn-32"] + 0.25 * said["mlp-1200x2"])
+
+
+def test_several_teachers_are_kept_apart_by_weight_and_by_how_they_are_combined(home):
+    dataset = datasets.load("digits")
+    names = ("cnn-32+mlp-1200x2", "2*cnn-32+mlp-1200x2", "mlp-1200x2+cnn-32")
+    found = [load_teacher(dataset, name, combine=combine) for name in names for combine in ("probabilities", "logits")]
+    assert len({teacher.fingerprint for teacher in found}) == 6
+    assert {teacher.parameters for teacher in found} == {sum(load_teacher(dataset, one).parameters for one in ("cnn-32", "mlp-1200x2"))}

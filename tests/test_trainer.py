@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from distill_core import datasets, teachers, trainer
 from distill_core.experiment import Experiment
-from distill_core.losses import hard_loss
+from distill_core.losses import hard_loss, soft_loss
 from distill_core.trainer import train
 
 SMALL = {"images": 150, "student": "mlp-12x2", "epochs": 2, "batch_size": 64}  # three steps an epoch, the last of 22 images
@@ -333,12 +333,12 @@ def test_a_consistent_teacher_sees_what_the_student_sees_and_a_fixed_one_the_pla
     given = trainer.material(Experiment(**SMALL), device="cpu")
     batch = given.indices[:7]
     views = {kind: given.look(Experiment(**SMALL, augmentation=kind), batch, 3) for kind in ("none", "fixed", "consistent")}
-    assert torch.equal(views["none"][0], given.pixels(batch)) and torch.equal(views["none"][1], given.teacher_logits[batch])
+    assert torch.equal(views["none"][0], given.pixels(batch)) and torch.equal(views["none"][2], given.teacher_logits[batch])
     assert torch.equal(views["fixed"][0], views["consistent"][0]) and not torch.equal(views["fixed"][0], views["none"][0])
-    assert torch.equal(views["fixed"][1], given.teacher_logits[batch])
+    assert torch.equal(views["fixed"][2], given.teacher_logits[batch])
     with torch.no_grad():
         seen = given.teacher.network(views["consistent"][0].contiguous(memory_format=torch.channels_last))
-    torch.testing.assert_close(views["consistent"][1], seen)
+    torch.testing.assert_close(views["consistent"][2], seen)
 
 
 def test_each_step_draws_its_own_view_and_the_same_step_the_same():
@@ -359,3 +359,85 @@ def test_digits_are_never_mirrored_and_pictures_are():
     seen = trainer.augment(coloured, generator=generator)
     right = seen[..., 16:].flatten(1).any(dim=1)
     assert 60 < int(right.sum()) < 140
+
+
+# --- assistants, peers, a restless teacher --------------------------------------------------------------------------
+
+
+def test_each_assistant_is_taught_by_the_one_before_it_and_the_last_teaches_the_student(runners):
+    *records, result = run(assistants=("mlp-20x2", "mlp-9x1"), epochs=3)
+    assert list(dict.fromkeys(told["member"] for told in records)) == ["assistant-1", "assistant-2", "student", "baseline"]
+    dataset = datasets.load("digits")
+    first, second, student, _ = (teachers.logits(runner.network, dataset, dataset.test_images) for runner in runners)
+    teacher = teachers.load_teacher(dataset, "mlp-1200x2")
+    by = [teachers.logits(teacher.network, dataset, dataset.test_images), first, second]
+    pairs = zip((first, second, student), by, strict=True)
+    agreements = [(one.argmax(1) == other.argmax(1)).double().mean().item() for one, other in pairs]
+    assert [*(told["agreement"] for told in result["assistants"]), result["student"]["agreement"]] == agreements
+    assert [told["name"] for told in result["assistants"]] == ["mlp-20x2", "mlp-9x1"]
+    assert result["teacher"]["parameters"] == teacher.card.parameters  # the one that was named
+    assert records[-1]["agreement"] != result["baseline"]["test_accuracy"]
+
+
+def test_the_student_minimises_the_distance_from_its_assistant(runners):
+    told = run(assistants=("mlp-20x2",), epochs=60, alpha=0.0, images=300)[-1]
+    dataset = datasets.load("digits")
+    images = dataset.train_images[datasets.choose_images(dataset.train_labels, images=300, hide_classes=(), seed=0)]
+    assistant, student, _ = (teachers.logits(runner.network, dataset, images) for runner in runners)
+    teacher = teachers.logits(teachers.load_teacher(dataset, "mlp-1200x2").network, dataset, images)
+    near, far = (soft_loss(student, other, temperature=4.0) for other in (assistant, teacher))
+    assert near < far / 2 and told["student"]["agreement"] > 0.8
+
+
+def test_generations_begin_with_other_weights_but_student_and_baseline_with_the_same():
+    experiment, dataset = Experiment(**SMALL), datasets.load("digits")
+    members = ("student", "baseline", "assistant-1", "assistant-2", "peer-1")
+    weights = {member: trainer.initial_student(experiment, dataset, member=member).stem.weight for member in members}
+    assert torch.equal(weights["student"], weights["baseline"])
+    assert len({tuple(weight.flatten().tolist()) for weight in weights.values()}) == 4
+
+
+def test_peers_hear_what_the_others_said_before_any_of_them_changed(monkeypatch):
+    experiment = Experiment(**{**SMALL, "epochs": 1, "batch_size": 150, "optimizer": "sgd", "schedule": "constant"}, method="mutual-3")
+    given = trainer.material(experiment, device="cpu", dtype=torch.float64)
+    networks = [trainer.initial_student(experiment, given.dataset, member=member).double() for member in ("student", "peer-1", "peer-2")]
+    images, labels, *_ = given.look(experiment, trainer.order_of_images(experiment, given.indices, 0), 0)
+    said = [network(images) for network in networks]
+    for k, network in enumerate(networks):
+        log_p, hard = F.log_softmax(said[k], dim=1), F.cross_entropy(said[k], labels)
+        others = [F.softmax(other.detach(), dim=1) for i, other in enumerate(said) if i != k]
+        apart = sum((p * (p.log() - log_p)).sum(dim=1).mean() for p in others) / 2
+        (experiment.alpha * hard + (1 - experiment.alpha) / 9 * apart).backward()
+        torch.optim.SGD(network.parameters(), lr=experiment.learning_rate).step()
+
+    trained = {}
+    made = trainer.Runner.__init__
+
+    def keep(self, experiment, given, member):
+        made(self, experiment, given, member)
+        trained[member] = self.network
+
+    monkeypatch.setattr(trainer.Runner, "__init__", keep)
+    list(train(experiment, device="cpu", dtype=torch.float64))
+    for member, network in zip(("student", "peer-1", "peer-2"), networks, strict=True):
+        for ours, theirs in zip(trained[member].parameters(), network.parameters(), strict=True):
+            torch.testing.assert_close(ours, theirs)
+
+
+def test_a_restless_teacher_answers_differently_at_each_step_and_is_scored_at_rest():
+    experiment = Experiment(**SMALL, method="restless-teacher")
+    given = trainer.material(experiment, device="cpu")
+    batch = given.indices[:20]
+    first, again, later = (given.look(experiment, batch, step)[2] for step in (3, 3, 4))
+    assert torch.equal(first, again) and not torch.equal(first, later)
+    rest = given.look(replace(experiment, method="soft-targets"), batch, 3)
+    many = torch.stack([torch.softmax(given.look(experiment, batch, step)[2], dim=1) for step in range(40)]).mean(dim=0)
+    assert (many.argmax(dim=1) == given.teacher_logits[batch].argmax(dim=1)).double().mean() > 0.9  # the same teacher all the same
+    assert run(method="restless-teacher")[-1]["teacher"] == run()[-1]["teacher"]
+    assert torch.equal(rest[0], given.pixels(batch))
+
+
+def test_a_baseline_without_regressor_or_peers_of_its_own_tells_no_loss_of_the_method():
+    for method, measured in (("hints", False), ("mutual-2", False), ("similarity", True), ("soft-targets", True)):
+        told = [one["soft_loss"] for one in run(method=method)[:-1] if one["member"] == "baseline" and one["hard_loss"] is not None]
+        assert told and all((value is not None) == measured for value in told)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -109,13 +109,15 @@ def race_drawing(
     teacher_accuracy: float | None = None,
     epochs: float | None = None,
     accuracy_from: float = 0.0,
+    log: bool = False,
     height: int = 360,
 ) -> dict:
     """One panel a field, above each other, with all members in each.
 
     Axes and the number of traces do not depend on how far the run is, so that a live chart never jumps and keeps a
     learner's zoom: the epochs run from 0 to `epochs`, percents from `accuracy_from` (a fraction) to 100, losses from
-    0 to a round number above the highest point. `height` is the height in pixels it will be drawn at (it places labels).
+    0 to a round number above the highest point, or over whole powers of ten with `log`. `height` is the height in
+    pixels it will be drawn at (it places labels).
     """
     last = epochs or max((band["x"][-1] for band in curves.values()), default=1) or 1
     plot = max(60, height - TOP - BOTTOM)  # px of all panels
@@ -124,17 +126,23 @@ def race_drawing(
     for row, field in enumerate(fields, start=1):
         scale = 100 if field in PERCENT else 1
         shown = {member: _scaled(curves[member, field], scale) if (member, field) in curves else None for member in members}
-        low, high = _range(field, shown.values(), accuracy_from)
+        spot = _log if log and field not in PERCENT else float  # where a value stands on the axis
+        low, high = _range(field, shown.values(), accuracy_from) if spot is float else _decades(shown.values())
         teacher = teacher_accuracy * 100 if teacher_accuracy is not None and field == "test_accuracy" else None
         drawn = []
         for number, (member, band) in enumerate(shown.items()):
-            drawn += _member_traces(member, band, field, number, legend=row == 1)
+            drawn += _member_traces(member, band, field, number, spot, legend=row == 1)
         drawn += [_teacher_line(teacher, last)] if teacher is not None else []
-        drawn += _labels(shown, teacher, last, field, gap=LABEL_GAP * (high - low) / panel, bounds=(low, high))
+        drawn += _labels(shown, teacher, last, field, spot, gap=LABEL_GAP * (high - low) / panel, bounds=(low, high))
         axis = f"y{row if row > 1 else ''}"
         traces += [{"type": "scatter", "xaxis": "x", "yaxis": axis, **trace} for trace in drawn]
         top = 1 - (row - 1) * (panel + BETWEEN) / plot
-        axes[axis.replace("y", "yaxis")] = {"range": [low, high], "nticks": 6, "domain": [max(0, top - panel / plot), top], "anchor": "x"}
+        ticks = (
+            {"nticks": 6}
+            if spot is float
+            else {"tickvals": (tens := list(range(low, high + 1))), "ticktext": [f"{10.0**n:g}" for n in tens]}
+        )
+        axes[axis.replace("y", "yaxis")] = {"range": [low, high], "domain": [max(0, top - panel / plot), top], "anchor": "x", **ticks}
         names.append(_panel_name(field, top))
     layout = {
         "height": height,
@@ -178,14 +186,25 @@ def _range(field: str, shown: Iterable[Band | None], accuracy_from: float) -> tu
     return 0, next(unit * step for step in (1.5, 2, 3, 5, 7.5, 10, 15) if unit * step >= top * 1.02)
 
 
-def _member_traces(member: str, band: Band | None, field: str, number: int, *, legend: bool) -> list[dict]:
+def _log(value: float) -> float:
+    """The place of a loss on an axis of powers of ten; what is as good as nothing stands at its lower end."""
+    return math.log10(max(value, 1e-4))
+
+
+def _decades(shown: Iterable[Band | None]) -> tuple[int, int]:
+    values = [_log(value) for band in shown if band for value in (*band["mean"], *band["low"], *band["high"])]
+    low, high = math.floor(min(values, default=-1)), math.ceil(max(values, default=1))
+    return low, max(high, low + 1)
+
+
+def _member_traces(member: str, band: Band | None, field: str, number: int, spot: Callable[[float], float], *, legend: bool) -> list[dict]:
     """The band and the line of one member, also while there is nothing to draw: the number of traces never changes."""
     look = role(member, number)
     band = band or {"x": [], "mean": [], "low": [], "high": [], "n": 0, "band": ""}
     around = band["x"] + band["x"][::-1] if band["band"] else []
     area = {
         "x": around,
-        "y": band["high"] + band["low"][::-1],
+        "y": [spot(value) for value in band["high"] + band["low"][::-1]],
         "uid": f"{member} {field} band",
         "mode": "none",
         "fill": "toself",
@@ -198,7 +217,7 @@ def _member_traces(member: str, band: Band | None, field: str, number: int, *, l
     }
     line = {
         "x": band["x"],
-        "y": band["mean"],
+        "y": [spot(value) for value in band["mean"]],
         "uid": f"{member} {field}",
         "mode": "lines+markers",
         "name": member,
@@ -238,10 +257,17 @@ def _teacher_line(accuracy: float, last: float) -> dict:
 
 
 def _labels(
-    shown: dict[str, Band | None], teacher: float | None, last: float, field: str, *, gap: float, bounds: tuple[float, float]
+    shown: dict[str, Band | None],
+    teacher: float | None,
+    last: float,
+    field: str,
+    spot: Callable[[float], float],
+    *,
+    gap: float,
+    bounds: tuple[float, float],
 ) -> list[dict]:
     """Each line's name at its end; drawn as traces, so that the legend hides them with their line."""
-    ends = {member: (band["x"][-1], band["mean"][-1]) for member, band in shown.items() if band}
+    ends = {member: (band["x"][-1], spot(band["mean"][-1])) for member, band in shown.items() if band}
     if teacher is not None:
         ends["teacher"] = (last, teacher)
     places = dict(zip(ends, spread([y for _, y in ends.values()], gap=gap, low=bounds[0], high=bounds[1]), strict=True))

@@ -32,8 +32,10 @@ OTHERS = (
     Role(light="#1B1D21", dark="#F0E442", dash="longdash", symbol="x"),  # black, yellow
 )
 
+INK = "#1B1D20"  # what is nobody's, such as an interval over a bar
+
 # A figure is drawn in its light colours; the page replaces them by these when it is dark.
-DARK = {role.light: role.dark for role in (*ROLES.values(), *OTHERS)}
+DARK = {role.light: role.dark for role in (*ROLES.values(), *OTHERS)} | {INK: "#F2F3F5"}
 
 
 def role(name: str, others: int = 0) -> Role:

@@ -42,6 +42,7 @@ MOST_ACTIVE = 4  # queued or running, of one owner
 MOST_QUEUED = 200
 MOST_WORK = 1e15  # multiplications of a weight with a pixel; two cores do some 1e13 in a quarter of an hour
 MOST_MEMORY = 8e9  # bytes
+TENSORS_OF_TRIPLES = 6  # cosines of all triples of a batch, and what their gradient needs
 RATES = {"linear": 2e10, "mlp": 2e10, "cnn": 1e10, "resnet": 1e10}  # multiplications a second, until runs have told better
 SECONDS_A_STEP = 5e-4  # that a step takes beside its multiplications
 MOST_DEATHS = 3
@@ -153,7 +154,7 @@ class Engine:
                 key=key,
                 kind=kind,
                 title=title,
-                epochs=max(one.epochs for one in experiments),
+                epochs=max(one.all_epochs for one in experiments),
                 owner_hash=mark,
                 until_epoch=paused_at,
                 status="paused" if paused_at == 0 else "queued",
@@ -625,18 +626,21 @@ def _steps(experiment: Experiment) -> int:
     from distill_core import datasets
 
     source = datasets.DATASETS.get(experiment.dataset)
-    return experiment.epochs * -(-(experiment.images or (source.train if source else 1000)) // experiment.batch_size)
+    return experiment.all_epochs * -(-(experiment.images or (source.train if source else 1000)) // experiment.batch_size)
 
 
 def _size(experiment: Experiment) -> tuple[float, float]:
-    """Multiplications and bytes of one experiment, student and baseline, roughly and rather too few than too many."""
+    """Multiplications and bytes of one experiment, with its baseline, peers and assistants, rather too few than too many."""
     from distill_core import datasets, models
+    from distill_core.objectives import METHODS
 
     source = datasets.DATASETS.get(experiment.dataset)
     shape, classes = (source.image_shape, len(source.class_names)) if source else ((3, 32, 32), 10)
     images = experiment.images or (source.train if source else 1000)
-    cost = models.cost(experiment.student, image_shape=shape, classes=classes)
-    work = 2 * images * experiment.epochs * cost.multiplications
-    batch = min(experiment.batch_size, images)
-    memory = 2 * (16 * cost.parameters + 4 * batch * cost.outputs)  # weights, gradients, two moments; activations
-    return work, memory
+    method, batch = METHODS[experiment.method], min(experiment.batch_size, images)
+    cost, *assistants = (models.cost(name, image_shape=shape, classes=classes) for name in (experiment.student, *experiment.assistants))
+    networks = 2 + method.peers
+    work = images * experiment.epochs * (networks * cost.multiplications + sum(one.multiplications for one in assistants))
+    memory = sum(16 * one.parameters + 4 * batch * one.outputs for one in (*[cost] * networks, *assistants))  # with gradients and moments
+    triples = 4 * networks * TENSORS_OF_TRIPLES * batch**3 if method.largest_batch else 0
+    return work, memory + triples

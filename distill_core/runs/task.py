@@ -52,7 +52,7 @@ def _work(news: News, experiments: Sequence[str], *, state: bytes | None, until_
 
     race = [Experiment.from_json(text) for text in experiments]
     groups = cohorts(race)  # experiments of one shape train at once, others one cohort after another
-    ends = list(accumulate(race[group[0]].epochs for group in groups))
+    ends = list(accumulate(race[group[0]].all_epochs for group in groups))
     news.tell(about="started", epochs=ends[-1])
     if not _prepare(news, race):
         return news.outcome("stopped")
@@ -60,20 +60,20 @@ def _work(news: News, experiments: Sequence[str], *, state: bytes | None, until_
     first, used, cohort_state = _unpack(state)
     kept_at, deadline = time.monotonic(), time.monotonic() + cap - used
     for index in range(first, len(groups)):
-        group, before = groups[index], ends[index] - race[groups[index][0]].epochs
+        group, before = groups[index], ends[index] - race[groups[index][0]].all_epochs
         members = [race[place] for place in group]
         cohort, cohort_state = Lanes.restored(members, cohort_state) if cohort_state else Lanes(members), None
+        earlier = cap - (deadline - time.monotonic()) - cohort.seconds if index else 0.0  # what other cohorts took
         for told in cohort.steps():
-            epoch = before + cohort.epoch
-            news.add([{**one, "experiment": group[one["experiment"]]} for one in told], before=before)
+            news.add([{**one, "experiment": group[one["experiment"]]} for one in told], done=before + cohort.done, earlier=earlier)
             asked = ASKED.get(news.submission)
             if asked == "stop":
                 return news.outcome("stopped")
             if time.monotonic() > deadline:
                 return news.outcome("stopped", message=_capped(cap))
-            if not cohort.at_epoch_end or not 0 < cohort.epoch < cohort.first.epochs:
+            if not cohort.at_epoch_end or not 0 < cohort.done < cohort.first.all_epochs:
                 continue
-            if asked == "pause" or (until_epoch is not None and epoch >= until_epoch):
+            if asked == "pause" or (until_epoch is not None and before + cohort.done >= until_epoch):
                 return news.outcome("paused", state=_pack(index, cap - (deadline - time.monotonic()), cohort.state()))
             if time.monotonic() - kept_at >= PAUSE_BETWEEN_STATES and cohort.state_bytes <= LARGEST_STATE:
                 news.tell(about="state", state=_pack(index, cap - (deadline - time.monotonic()), cohort.state()))
@@ -120,13 +120,13 @@ class News:
         self._told_at = 0.0  # the first record goes out at once
         self._reached: dict[str, float] = {}  # epoch and seconds
 
-    def add(self, told: list[dict], *, before: int) -> None:
-        """Records of one step; `before` epochs were trained by earlier cohorts."""
+    def add(self, told: list[dict], *, done: int, earlier: float) -> None:
+        """Records of one step; `done` epochs were trained so far, and cohorts before this one took `earlier` seconds."""
         if told:
             self.records += told
             self._untold += told
             if epochs := [one["epoch"] for one in told if one["event"] == "record"]:
-                self._reached = {"epoch": before + max(epochs), "seconds": max(one["seconds"] for one in told)}
+                self._reached = {"epoch": done + max(epochs) % 1, "seconds": earlier + max(one["seconds"] for one in told)}
         if self._untold and time.monotonic() - self._told_at >= PAUSE_BETWEEN_NEWS:
             self.tell(about="records", records=self._untold, **self._reached)
             self._untold, self._told_at = [], time.monotonic()

@@ -1,0 +1,73 @@
+"""How the default weights of METHODS were chosen: on training images that no student sees, never on the test set.
+
+`python -m tests.bench.weights` prints, for each method with a loss of its own scale, the mean gain over the baseline at a
+range of weights beside the hard loss (what `(1 - alpha) * weight / alpha` is), over seeds that are measured nowhere else.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import replace
+from unittest import mock
+
+import torch
+
+from distill_core import cohort, datasets, objectives, teachers, trainer
+from distill_core.experiment import Experiment
+from distill_core.lanes import Lanes
+from distill_core.objectives import METHODS
+
+HELD_OUT = 5000
+SEEDS = range(100, 103)
+BESIDE_THE_LABELS = (0.3, 1, 3, 10, 30, 100, 300, 1000)
+CHOSEN = ("hints", "attention", "similarity", "distances", "angles", "mutual-2")
+SETTINGS = {
+    "MNIST, 1,000 images, mlp-30x2": Experiment(dataset="mnist", teacher="mlp-1200x2", images=1000, epochs=20),
+    "CIFAR-10, 2,000 images, cnn-4": Experiment(
+        dataset="cifar10-jpeg", teacher="cnn-32", student="cnn-4", images=2000, epochs=10, batch_size=64
+    ),
+}
+
+
+def on_held_out_images(experiment: Experiment, **choices: object) -> trainer.Material:
+    """`trainer.material`, with training images that are in no seed's transfer set in the place of the test images."""
+    given = material(experiment, **choices)
+    dataset, rest = given.dataset, torch.ones(len(given.labels), dtype=torch.bool)
+    for seed in SEEDS:
+        rest[datasets.choose_images(dataset.train_labels, images=experiment.images, hide_classes=(), seed=seed)] = False
+    chosen = rest.nonzero().flatten()[:HELD_OUT]
+    dataset = replace(dataset, test_images=dataset.train_images[chosen], test_labels=dataset.train_labels[chosen])
+    return replace(given, dataset=dataset, teacher_test_logits=teachers.logits(given.teacher.network, dataset, dataset.test_images))
+
+
+def accuracy(experiment: Experiment) -> float:
+    """Mean accuracy over the seeds, in percent."""
+    lanes = Lanes([replace(experiment, seed=seed) for seed in SEEDS], roles=("student",), quiet=True)
+    results = [told for records in lanes.steps() for told in records if told["event"] == "result"]
+    return 100 * sum(result["student"]["test_accuracy"] for result in results) / len(results)
+
+
+def main(names: list[str]) -> None:
+    """Print a table for each method."""
+    for setting, usual in SETTINGS.items():
+        baseline = accuracy(usual.baseline)
+        print(f"{setting}: baseline {baseline:.2f} %, soft targets {accuracy(usual) - baseline:+.2f}", flush=True)
+        for name in names or CHOSEN:
+            try:
+                experiment = replace(usual, method=name)
+            except ValueError:
+                continue
+            for beside in BESIDE_THE_LABELS:
+                method = replace(METHODS[name], weight=beside * usual.alpha / (1 - usual.alpha))
+                began = time.perf_counter()
+                with mock.patch.dict(objectives.METHODS, {name: method}):
+                    gain = accuracy(experiment) - baseline
+                print(f"    {name:12} {beside:7g} {gain:+.2f}   ({time.perf_counter() - began:.0f} s)", flush=True)
+
+
+material = trainer.material
+
+if __name__ == "__main__":
+    with mock.patch.object(cohort, "material", on_held_out_images):
+        main(sys.argv[1:])
