@@ -7,7 +7,7 @@ import streamlit as st
 from PIL import Image
 
 from distill_core import datasets
-from distill_core.drawing import BOXES, centre_digit
+from distill_core.drawing import LIKE, centre_digit
 from distill_core.experiment import Experiment
 from pages.parts import networks
 from pages.parts.draw_pad import draw_pad
@@ -16,13 +16,16 @@ from pages.parts.link import from_link, settle, to_link
 from pages.parts.soft_targets import soft_targets, within_slider
 from pages.parts.source import show_source
 
-NOBODY = "nobody: the teacher alone"
+NOBODY = "nobody"
 
 set_up("Draw")
 
 state = st.session_state
 usual = {"dataset": "", "teacher": "", "run": "", "T": 1.0}
-if from_link("draw", usual) or "draw_bars" not in state:  # also when the page was left and is opened again
+linked = from_link("draw", usual)
+if linked and "run" not in st.query_params:  # a link that names none was made with the teacher alone
+    state["draw_run"] = NOBODY
+if linked or "draw_bars" not in state:  # also when the page was left and is opened again
     state["draw_given"] = within_slider(state["draw_T"])
 
 here = {name: found for name, found in networks.teachers_here().items() if name in ("mnist", "digits")}
@@ -39,7 +42,7 @@ with st.container(horizontal=True):
     settle("draw_teacher", here[name])
     teacher_name = st.selectbox("Teacher", here[name], key="draw_teacher", persist_state="session")
 try:
-    dataset = datasets.load(name)
+    dataset = networks.images(name)
     members = {"teacher": networks.teacher(name, teacher_name)} | (networks.pupils(runs[run_id]) if run_id in runs else {})
 except ValueError as error:
     st.error(str(error))
@@ -83,7 +86,6 @@ def answer() -> None:
     to_link("draw", {"dataset": name, "teacher": teacher_name, **run, "T": chosen.temperature})
 
 
-assert dataset.image_shape[1] in BOXES
+assert dataset.image_shape[1] in LIKE
 answer()
-with st.expander("The function at work"):
-    show_source(centre_digit)
+show_source(centre_digit)

@@ -11,11 +11,11 @@ from distill_core.drawing import centre_digit
 GRID = 112
 
 
-def on_pad(digit, generator):
-    """A real digit as somebody could have drawn it: of any size, anywhere on the pad, with a pen of any thickness."""
+def on_pad(digit, generator, *, least=0.35):
+    """A real digit as somebody could have drawn it: of any size from `least` on, anywhere on the pad, with a pen of any thickness."""
     rows, columns = np.flatnonzero(digit.any(axis=1)), np.flatnonzero(digit.any(axis=0))
     ink = digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    scale = generator.uniform(0.35, 0.93) * GRID / max(ink.shape)
+    scale = generator.uniform(least, 0.93) * GRID / max(ink.shape)
     height, width = (max(2, round(side * scale)) for side in ink.shape)
     large = Image.fromarray(ink).resize((width, height), Image.Resampling.BICUBIC)
     thick = Image.fromarray(np.pad(np.asarray(large), 3)).filter(ImageFilter.MaxFilter(int(generator.choice([1, 3, 5]))))
@@ -26,19 +26,25 @@ def on_pad(digit, generator):
     return pad
 
 
-def drawn_accuracy(dataset, name, *, count):
+def drawn_accuracy(dataset, name, *, count, source=None, times=1, least=0.35):
+    """Of a teacher on `count` digits of `source` (its own test images), each drawn so many times; and on its test images."""
     generator = np.random.default_rng(0)
-    chosen = torch.from_numpy(generator.permutation(len(dataset.test_labels))[:count])
-    pads = [on_pad(image, generator) for image in dataset.test_images[chosen, 0].numpy()]
+    source = source or dataset
+    chosen = torch.from_numpy(generator.permutation(len(source.test_labels))[:count]).repeat(times)
+    pads = [on_pad(image, generator, least=least) for image in source.test_images[chosen, 0].numpy()]
     pictures = torch.from_numpy(np.stack([centre_digit(pad, size=dataset.image_shape[1]) for pad in pads])).unsqueeze(1)
     teacher = teachers.load_teacher(dataset, name)
     verdicts = teachers.logits(teacher.network, dataset, pictures).argmax(dim=1)
-    accuracy = (verdicts == dataset.test_labels[chosen]).double().mean().item()
-    print(f"{name} on {count} drawn digits of {dataset.name}: {accuracy:.2%}, on its test images {teacher.card.test_accuracy:.2%}")
-    return accuracy, teacher.card.test_accuracy
+    accuracy = (verdicts == source.test_labels[chosen]).double().mean().item()
+    tested = teacher.card.test_accuracy
+    print(f"{name} of {dataset.name} on {len(chosen)} drawn digits of {source.name}: {accuracy:.2%}, on its test images {tested:.2%}")
+    return accuracy, tested
 
 
-@pytest.mark.skipif(not datasets.DATASETS["mnist"].is_here(), reason="MNIST is not on this machine")
+needs_mnist = pytest.mark.skipif(not datasets.DATASETS["mnist"].is_here(), reason="MNIST is not on this machine")
+
+
+@needs_mnist
 @pytest.mark.parametrize("name", ["cnn-32", "mlp-1200x2"])
 def test_on_drawn_digits_the_teacher_is_within_two_points_of_its_test_accuracy(name):
     drawn, tested = drawn_accuracy(datasets.load("mnist"), name, count=500)
@@ -46,10 +52,34 @@ def test_on_drawn_digits_the_teacher_is_within_two_points_of_its_test_accuracy(n
 
 
 @pytest.mark.parametrize("name", ["cnn-32", "mlp-1200x2"])
-def test_eight_by_eight_pixels_keep_most_of_a_drawn_digit(name):
-    """Scaled by anything but a whole number, 8 x 8 pixels fall between each other: less is kept than of MNIST."""
-    drawn, tested = drawn_accuracy(datasets.load("digits"), name, count=359)
-    assert drawn > tested - 0.06
+def test_with_eight_by_eight_pixels_a_digit_that_fills_most_of_the_pad_costs_two_and_a_half_points(name):
+    drawn, tested = drawn_accuracy(datasets.load("digits"), name, count=359, times=5, least=0.6)
+    assert drawn > tested - 0.025
+
+
+@pytest.mark.parametrize("name", ["cnn-32", "mlp-1200x2"])
+def test_a_small_drawing_with_a_thick_pen_costs_little_more(name):
+    """Drawn a third as large, a stroke is three times as thick in 8 x 8 pixels."""
+    drawn, tested = drawn_accuracy(datasets.load("digits"), name, count=359, times=5)
+    assert drawn > tested - 0.035
+
+
+@needs_mnist
+@pytest.mark.parametrize("name", ["cnn-32", "mlp-1200x2"])
+def test_handwriting_of_another_set_becomes_upright_and_wide_as_scikit_learns(name):
+    """MNIST's digits lean and are narrow: with their shape kept, 69 % and 62 % of them were read."""
+    drawn, _ = drawn_accuracy(datasets.load("digits"), name, count=1000, source=datasets.load("mnist"))
+    assert drawn > {"cnn-32": 0.72, "mlp-1200x2": 0.66}[name]
+
+
+def test_a_slanted_stroke_is_made_upright():
+    pad = np.zeros((GRID, GRID), np.uint8)
+    for row in range(10, 100):
+        pad[row, 80 - row // 2 : 90 - row // 2] = 255  # leans by half a column a row
+    ink = centre_digit(pad, size=8).astype(float)
+    middles = (ink * (np.arange(8) + 0.5)).sum(axis=1) / ink.sum(axis=1)
+    assert ink.any(axis=1).all()
+    assert abs(middles[0] - middles[-1]) < 2.5  # it would be above 4
 
 
 def test_wherever_and_however_large_it_is_drawn_the_picture_is_the_same():
@@ -60,14 +90,13 @@ def test_wherever_and_however_large_it_is_drawn_the_picture_is_the_same():
     np.testing.assert_array_equal(centre_digit(larger), centre_digit(pad))
 
 
-@pytest.mark.parametrize(("size", "box"), [(28, 20), (8, 8)])
-def test_the_longest_side_fills_the_box_and_the_mass_is_in_the_middle(size, box):
+@pytest.mark.parametrize(("size", "box"), [(28, (20, 10)), (8, (8, 6))])
+def test_a_stroke_fills_its_box_and_the_mass_is_in_the_middle(size, box):
     pad = np.zeros((GRID, GRID), np.uint8)
     pad[30:70, 60:80] = 255
     picture = centre_digit(pad, size=size).astype(float)
     assert picture.shape == (size, size)
-    assert (picture > 0).any(axis=1).sum() == box
-    assert (picture > 0).any(axis=0).sum() == box // 2
+    assert ((picture > 0).any(axis=1).sum(), (picture > 0).any(axis=0).sum()) == box
     for axis in (0, 1):
         places = np.arange(size) + 0.5
         assert abs((picture.sum(axis=axis) * places).sum() / picture.sum() - size / 2) <= 0.5
