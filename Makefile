@@ -7,7 +7,7 @@ BIN := .venv/bin
 
 run: .venv/installed
 	mkdir -p static
-	$(BIN)/python -m streamlit run app.py --server.port $(PORT)
+	$(BIN)/python -m streamlit run serve.py --server.port $(PORT)
 
 test: .venv/installed-for-tests
 	$(BIN)/ruff check .

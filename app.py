@@ -7,6 +7,8 @@ st.navigation(
         st.Page("pages/start.py", title="Start", default=True),
         st.Page("pages/race.py", title="Race"),
         st.Page("pages/map.py", title="Map"),
+        st.Page("pages/methods.py", title="Methods"),
+        st.Page("pages/find_the_bug.py", title="Find the bug"),
         st.Page("pages/microscope.py", title="Microscope"),
         st.Page("pages/draw.py", title="Draw"),
         st.Page("pages/dark_knowledge.py", title="Dark knowledge"),

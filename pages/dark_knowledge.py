@@ -53,7 +53,7 @@ settle("dark_view", list(CHOICES))
 view = st.segmented_control("View", list(CHOICES), key="dark_view", required=True, label_visibility="collapsed", **kept)
 chosen = [teacher] if beside == NOBODY else [teacher, beside]
 try:
-    dataset = datasets.load(name)
+    dataset = networks.images(name)
     found = {one: knowledge.means(name, one, part, temperature) for one in chosen}
 except ValueError as error:
     st.error(str(error))
@@ -88,5 +88,4 @@ if view in ("Class by class", "Map of images"):
 
 own = ("first", "second") if view == "What two share" else [field for field, *_ in CHOICES[view]]
 to_link("dark", {field: state[f"dark_{field}"] for field in ("dataset", "teacher", "beside", "part", "T", "view", *own)})
-with st.expander("The functions at work"):
-    show_source(soften, mean_soft_targets, class_spread)
+show_source(soften, mean_soft_targets, class_spread)

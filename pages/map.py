@@ -50,14 +50,14 @@ if chosen:
 
 if run_ids:
     maps.follow(run_ids)
-    run = store().get(run_ids[0])
-    if run is not None and run.status in ("finished", "stopped"):
-        st.markdown("Hover over a cell to see its curve; click it to open it as a race.")
-        maps.show_slices(run)
-        maps.show_front(run)
-        st.download_button("The map as CSV", maps.table(run).to_csv(index=False), file_name="map.csv", mime="text/csv", key="map_csv")
+    done = [run for run_id in run_ids if (run := store().get(run_id)) is not None and run.status in ("finished", "stopped")]
+    if done and done[0].id == run_ids[0]:
+        st.markdown("**Next:** point at a cell to see its curve; click it (on a phone, touch it twice) to open it as a race.")
+        maps.show_slices(done[0])
+        maps.show_front(done[0])
+    for run in done:
+        maps.keep(run)
 else:
     have_charts_ready()
-    st.markdown("Choose two axes at the side and press **Go**: all students train at once, and each cell sharpens epoch by epoch.")
-with st.expander("The functions at work"):
-    show_source(losses.soft_loss, soft_targets, without_t2)
+    st.markdown("Press **Go**: all students train at once, and each cell sharpens epoch by epoch. Other axes stand at the side.")
+show_source(losses.soft_loss, soft_targets, without_t2)

@@ -12,7 +12,7 @@ from pages.parts import networks
 from pages.parts.image_grid import image_grid
 from pages.parts.lab import set_up
 from pages.parts.link import from_link, settle, to_link
-from pages.parts.soft_targets import soft_targets, within_slider
+from pages.parts.soft_targets import Details, soft_targets, within_slider
 from pages.parts.source import show_source
 
 MORE = 24
@@ -21,9 +21,11 @@ NOBODY, ANY, MINE = "nobody", "all", "drawing"
 set_up("Microscope")
 
 state = st.session_state
-usual = {"dataset": "", "teacher": "", "run": NOBODY, "beside": "student", "image": "", "T": 4.0}
-if from_link("microscope", usual) or "microscope_bars" not in state:  # also when the page was left and is opened again
-    state["microscope_given"] = within_slider(state["microscope_T"])
+usual = {
+    "dataset": "", "teacher": "", "run": NOBODY, "beside": "student", "image": "", "T": 4.0,
+    "order": next(iter(ORDERS)), "class": ANY, "page": 0, "scale": "linear", "top": "shown", "written": "",
+}  # fmt: skip
+linked = from_link("microscope", usual)
 
 here = networks.teachers_here()
 settle("microscope_dataset", list(here))
@@ -33,6 +35,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     )
     settle("microscope_teacher", here[name])
     teacher_name = st.selectbox("Teacher", here[name], key="microscope_teacher", persist_state="session")
+    settle("microscope_order", list(ORDERS))
     order = st.selectbox("Which", list(ORDERS), key="microscope_order", persist_state="session")
     names = datasets.DATASETS[name].class_names
     settle("microscope_class", [ANY, *names])
@@ -49,11 +52,15 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
             "Whose", ["student", "baseline"], key="microscope_beside", label_visibility="collapsed", required=True, persist_state="session"
         )
 try:
-    dataset, teacher = datasets.load(name), networks.teacher(name, teacher_name)
+    dataset, teacher = networks.images(name), networks.teacher(name, teacher_name)
     members = {"teacher": teacher} | ({beside: networks.pupils(runs[run_id])[beside]} if run_id in runs else {})
 except ValueError as error:
     st.error(str(error))
     st.stop()
+if linked or "microscope_bars" not in state:  # also when the page was left and is opened again
+    written = names.index(state["microscope_written"]) if state["microscope_written"] in names else None
+    details = Details(hide=state["microscope_top"] == "hidden", log=state["microscope_scale"] == "log", asked=written)
+    state.update({"microscope_given": within_slider(state["microscope_T"]), "microscope_details": details})
 labels = dataset.test_labels
 side = dataset.image_shape[1]
 drawn = drawing.centre_digit(state["drawing"], size=side) if "drawing" in state and name in ("mnist", "digits") else None
@@ -66,7 +73,7 @@ def look_at(image: object) -> None:
 
 def turn_page() -> None:
     """The next images of the same kind; after the last, the first again."""
-    state["microscope_page"] = state.get("microscope_page", 0) + 1
+    state["microscope_page"] += 1
 
 
 gallery, bars = st.columns([3, 8], gap="medium")
@@ -74,9 +81,12 @@ with gallery:
     found = ORDERS[order](None if order in WITHOUT_LOGITS else networks.test_logits(name, teacher_name), labels)
     if of_class != ANY:
         found = found[labels[found] == names.index(of_class)]
-    if state.get("microscope_listed") != (listed := (name, teacher_name, order, of_class)):
-        state.update({"microscope_listed": listed, "microscope_page": 0})
-    first = MORE * (state["microscope_page"] % max(1, math.ceil(len(found) / MORE)))
+    listed = (name, teacher_name, order, of_class)
+    if not linked and state.get("microscope_listed", listed) != listed:
+        state["microscope_page"] = 0
+    state["microscope_listed"] = listed
+    state["microscope_page"] %= max(1, math.ceil(len(found) / MORE))
+    first = MORE * state["microscope_page"]
     shown = found[first : first + MORE]
     told = networks.ask(teacher, dataset, dataset.test_images[shown])
 
@@ -89,7 +99,7 @@ with gallery:
     if len(shown):
         sure, says = soften(told, temperature=1).max(dim=1)
         captions = [
-            f"{i}: is {names[labels[i]]}, teacher says {names[c]} ({f'{100 * p:.1f}' if p < 0.9995 else '> 99.9'} %)"
+            f"{i}: is {names[labels[i]]}, teacher says {names[c]} ({f'{100 * p:.1f}' if p < 0.9995 else '> 99.9'} % at T\u00a0=\u00a01)"
             for i, p, c in zip(shown.tolist(), sure.tolist(), says.tolist(), strict=True)
         ]
         chosen = -1 if image == MINE else int(image)
@@ -118,10 +128,18 @@ with bars:
         label=None if mine else int(labels[int(image)]),
         temperature=state["microscope_given"],
         key="microscope_bars",
-        details=True,
+        details=state["microscope_details"],
     )
-state["microscope_T"] = chosen.temperature
+state.update(
+    {
+        "microscope_T": chosen.temperature,
+        "microscope_scale": "log" if chosen.details.log else "linear",
+        "microscope_top": "hidden" if chosen.details.hide else "shown",
+        "microscope_written": "" if chosen.details.asked is None else names[chosen.details.asked],
+    }
+)
+seen = {field: state[f"microscope_{field}"] for field in ("order", "class", "page", "scale", "top", "written")}
+seen = {field: value for field, value in seen.items() if value != usual[field]}  # the usual need not be said
 run = {"run": run_id, "beside": beside} if run_id in runs else {}
-to_link("microscope", {"dataset": name, "teacher": teacher_name, **run, "image": image, "T": chosen.temperature})
-with st.expander("The functions at work"):
-    show_source(soften, soft_loss)
+to_link("microscope", {"dataset": name, "teacher": teacher_name, **run, "image": image, "T": chosen.temperature, **seen})
+show_source(soften, soft_loss)

@@ -3,13 +3,13 @@
 import streamlit as st
 
 from distill_core.experiment import Experiment
-from distill_core.losses import hard_loss, soft_loss, total_loss
+from distill_core.losses import total_loss
 from distill_core.objectives import METHODS
 from distill_core.presets import PRESETS, preset_of
 from pages.parts import controls, race, results
 from pages.parts.lab import set_up, store
 from pages.parts.live_chart import have_charts_ready
-from pages.parts.source import show_source
+from pages.parts.source import functions_of, show_source
 
 set_up("Race")
 
@@ -46,6 +46,5 @@ if run is not None:
 else:
     have_charts_ready()
     st.markdown("Choose at the side, press **Train**, and watch two students learn from the same images.")
-with st.expander("The functions at work"):
-    method = METHODS[experiments[0].method] if experiments else METHODS["soft-targets"]
-    show_source(hard_loss, soft_loss, total_loss, method.objective)
+method = METHODS[experiments[0].method if experiments else Experiment.method]
+show_source(total_loss, *functions_of(method.objective))

@@ -47,7 +47,7 @@ try:
         members = {one if len(chosen) > 1 else "teacher": networks.test_logits(name, one) for one in chosen}
     else:
         name, members = trust.of_run(run_id)
-    dataset = datasets.load(name)
+    dataset = networks.images(name)
 except ValueError as error:
     st.error(str(error))
     st.stop()
@@ -77,5 +77,4 @@ if about:
 choices = ("run",) if run_id != TEACHERS_ONLY else ("dataset", "teacher", "beside")
 more = ("by",) if view == "Disputed" else ()
 to_link("trust", {field: st.session_state[f"trust_{field}"] for field in (*choices, "view", *more)})
-with st.expander("The functions at work"):
-    show_source(reliability, expected_calibration_error, fit_temperature, divergence)
+show_source(reliability, expected_calibration_error, fit_temperature, divergence)

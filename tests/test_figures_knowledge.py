@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from plotly.colors import sample_colorscale
 from plotly.io.json import to_json_plotly
 
 from distill_core.figures import knowledge, trust
@@ -102,9 +103,33 @@ def test_there_and_back_are_two_lines_that_leave_room_for_the_names():
     np.testing.assert_allclose(knowledge.circle([2, 0, 1])[2], [0, 1], atol=1e-12)
 
 
+@pytest.mark.parametrize("log", [False, True])
+def test_every_number_in_the_heat_map_reads_on_its_colour(log):
+    figure = knowledge.heat_map(np.random.default_rng(0).dirichlet(np.full(10, 0.3), 10), list("abcdefghij"), diagonal=True, log=log)
+    heat, names = figure.data[0], list(figure.data[0].x)
+    for ink in figure.data[1:]:
+        for x, y in zip(ink.x, ink.y, strict=True):
+            place = (heat.z[names.index(y)][names.index(x)] - heat.zmin) / (heat.zmax - heat.zmin)
+            (colour,) = sample_colorscale("Cividis", [min(1, max(0, place))], colortype="tuple")
+            paper, text = luminance(colour), {"white": 1.0, "black": 0.0}[ink.textfont.color]
+            assert (max(paper, text) + 0.05) / (min(paper, text) + 0.05) >= 4.5
+
+
+def luminance(colour):
+    """Relative luminance, as WCAG defines it, of red, green and blue from 0 to 1."""
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
+    return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+
 def test_the_pictures_say_what_the_numbers_say():
-    heat = knowledge.heat_map(MEAN, NAMES, most=0.5).data[0]
-    assert heat.zmax == 50 and heat.text[0][1] == "20" and heat.text[0][0] == "" and "cat look like dog: 20.0 %" in heat.hovertext[0][1]
+    heat, *inks = knowledge.heat_map(MEAN, NAMES, most=0.5).data
+    written = {(y, x): text for ink in inks for x, y, text in zip(ink.x, ink.y, ink.text, strict=True)}
+    assert (
+        heat.zmax == 50
+        and written[NAMES[0], NAMES[1]] == "20"
+        and (NAMES[0], NAMES[0]) not in written
+        and "cat look like dog: 20.0 %" in heat.hovertext[0][1]
+    )
     graph = knowledge.looks_like(MEAN, NAMES, order=[0, 1, 2, 3], most=1, widest=0.25)
     assert max(trace.line.width or 0 for trace in graph.data) == knowledge.MOST_WIDTH
     assert any("dog looks like cat: 25.0 %" in (trace.hovertext or ()) for trace in graph.data)

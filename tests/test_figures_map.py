@@ -47,6 +47,12 @@ def test_one_seed_has_the_interval_of_two_proportions():
     assert found.difference[0, 0] == pytest.approx(10) and found.high[0, 0] - found.low[0, 0] == pytest.approx(2 * half, rel=1e-6)
 
 
+def test_seeds_that_agree_by_chance_know_no_more_than_one_test_image():
+    found = pictures.cells(history([[0.91], [0.91]], [[0.90], [0.90]]), rows=1, columns=1, seeds=2, test_images=50)
+    assert found.high[0, 0] - found.difference[0, 0] == found.difference[0, 0] - found.low[0, 0] == pytest.approx(2.0)
+    assert not found.clear[0, 0]
+
+
 def test_a_cell_stands_at_the_last_epoch_that_all_its_students_have_reached():
     told = history([[0.5, 0.9], [0.6]], [[0.5, 0.8], [0.6, 0.7]])
     found = pictures.cells(told, rows=1, columns=1, seeds=2, test_images=100)
@@ -68,14 +74,27 @@ def test_cells_inside_the_noise_are_hatched_and_others_are_not():
     assert found.clear.sum() == 5 and not found.clear[0, 0]
     lines = pictures.map_figure(found, x="temperature", xs=[1.0, 2.0, 4.0], y="alpha", ys=[0.1, 0.5]).to_dict()["data"][1]
     points = [(x, y) for x, y in zip(lines["x"], lines["y"], strict=True) if x is not None]
-    assert points and all(abs(x) < 0.5 and abs(y) < 0.5 for x, y in points)
+    assert points and all(abs(x) < 0.5 and 0.19 < abs(y) < 0.5 for x, y in points)  # in the first cell, and not over its number
+
+
+def test_the_best_cell_is_framed():
+    students, baselines = random_map()
+    students[4:8] += 0.05  # row 0, column 1
+    found = pictures.cells(history(students, baselines), rows=2, columns=3, seeds=4, test_images=1000)
+    frame = pictures.map_figure(found, x="temperature", xs=[1.0, 2.0, 4.0], y="alpha", ys=[0.1, 0.5]).to_dict()["data"][3]
+    assert (np.mean([min(frame["x"]), max(frame["x"])]), np.mean([min(frame["y"]), max(frame["y"])])) == (1, 0)
+
+
+@pytest.mark.parametrize(("value", "said"), [(0.04, "0.0"), (-0.04, "0.0"), (0.06, "+0.1"), (-1.23, "\u22121.2")])
+def test_no_difference_has_no_sign(value, said):
+    assert pictures.points(value) == said
 
 
 def test_the_picture_writes_each_difference_where_its_values_are():
     students, baselines = random_map()
     found = pictures.cells(history(students, baselines), rows=2, columns=3, seeds=4, test_images=1000)
     figure = pictures.map_figure(found, x="temperature", xs=[1.0, 2.0, 4.0], y="alpha", ys=[0.1, 0.5]).to_dict()
-    heat, _, values = figure["data"]
+    heat, _, values, _ = figure["data"]
     for x, y, text in zip(values["x"], values["y"], values["text"], strict=True):
         assert float(text.replace("\u2212", "-")) == pytest.approx(found.difference[y, x], abs=0.051)
         assert heat["z"][y][x] == pytest.approx(found.difference[y, x]) and heat["customdata"][y][x] == y * 3 + x
@@ -103,6 +122,18 @@ def test_a_cell_has_the_neighbours_that_touch_it(place, count):
 def test_the_curve_of_a_cell_is_the_mean_over_its_seeds():
     lines = pictures.cell_lines(history([[0.5, 0.7], [0.7, 0.9]], [[0.4, 0.4], [0.4, 0.6]]), (0, 0), columns=1, seeds=2)
     assert lines["student"] == [[1.0, 2.0], [60.0, 80.0]] and lines["baseline"] == [[1.0, 2.0], [40.0, 50.0]]
+
+
+@pytest.mark.parametrize("sizes", [(415, 650, 16_010), (650,), (1660, 2_000_000), (0.8, 3.1)])
+def test_the_front_has_room_for_every_name_and_no_small_print(sizes):
+    accuracies = {"student": [90.0] * len(sizes), "baseline": [89.0] * len(sizes)}
+    figure = pictures.front_figure(sizes, accuracies, [f"mlp-{size}x2" for size in sizes], size="parameters").to_dict()
+    axis = figure["layout"]["xaxis"]
+    low, high = axis["range"]
+    assert low < math.log10(min(sizes)) and math.log10(max(sizes)) < high
+    assert len(axis["ticktext"]) == len(axis["tickvals"]) <= 10 and all(low <= math.log10(tick) <= high for tick in axis["tickvals"])
+    names = [text for trace in figure["data"] for text in trace.get("text", ()) if text]
+    assert sorted(names) == sorted(f"mlp-{size}x2" for size in sizes)
 
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 50)), min_size=1, max_size=20))

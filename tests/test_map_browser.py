@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 from browser_fixtures import ROOT
+from PIL import Image
 from playwright.sync_api import expect
 from test_race_browser import BUSY, until
 
@@ -107,6 +110,44 @@ def test_a_map_of_students_shows_the_front(lab, watched):
     assert until(lambda: page.evaluate(front)) == [650, 415, 3190]
 
 
+def test_a_map_is_kept_as_a_picture_of_a_slides_size_with_its_words_and_as_csv(lab, watched, tmp_path):
+    page = watched(f"{lab}/map?{SMALL}", color_scheme="dark")
+    go(page)
+    kept = page.locator(".picture-button")
+    kept.wait_for(timeout=BUSY)
+    page.locator(f"{CHART} .js-plotly-plot").first.wait_for(timeout=BUSY)
+    with page.expect_download(timeout=BUSY) as download:
+        kept.click()
+    assert download.value.suggested_filename == "map of temperature and alpha.png"
+    download.value.save_as(tmp_path / "map.png")
+    picture = Image.open(tmp_path / "map.png").convert("RGB")
+    assert picture.size == (1920, 1080)
+    assert picture.getpixel((5, 5)) == (0x14, 0x16, 0x1A)  # the page's own dark, for light text
+    light = np.asarray(picture.convert("L")) > 180
+    places = {"title": np.s_[20:90, 30:1200], "numbers": np.s_[150:800, 150:1900], "legend": np.s_[970:1070, 100:1200]}
+    assert all(light[place].mean() > 0.005 for place in places.values()), {name: light[place].mean() for name, place in places.items()}
+    with page.expect_download(timeout=BUSY) as download:
+        page.get_by_role("button", name="The map as CSV").click()
+    lines = Path(download.value.path()).read_text().splitlines()
+    assert lines[0].startswith("alpha,temperature,student,baseline,difference") and len(lines) == 1 + 6
+
+
+def test_on_a_phone_a_cell_shows_its_curve_first_and_is_a_race_at_the_second_touch(lab, watched):
+    page = watched(f"{lab}/map?{SMALL}", viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    go(page)
+    until(lambda: len(values(page)) == 6 and all(values(page)))
+    expect(page.get_by_text("Best cell:")).to_be_visible(timeout=BUSY)
+    bar, cells = (page.locator(f"{CHART} .paper {part}").bounding_box() for part in (".modebar", ".nsewdrag"))
+    assert bar["y"] + bar["height"] <= cells["y"] + 1  # above the cells, not on them
+    page.touchscreen.tap(*cell(page, 1, 0))
+    until(lambda: detail(page) == "T 1, alpha 0.5")
+    page.wait_for_timeout(700)  # two touches, not a double click
+    assert "/map" in page.url
+    page.touchscreen.tap(*cell(page, 1, 0))
+    page.wait_for_url(re.compile("/race"), timeout=BUSY)
+    expect(page).to_have_url(re.compile("temperature=1.0"))
+
+
 def test_a_map_that_is_none_says_why(lab, watched):
     page = watched(f"{lab}/map?dataset=digits&xs=&ys=0.1")
     page.locator(".st-key-map_values_temperature").get_by_role("button", name="1", exact=True).wait_for(timeout=BUSY)
@@ -114,3 +155,20 @@ def test_a_map_that_is_none_says_why(lab, watched):
         page.locator(".st-key-map_values_temperature").get_by_role("button", name=name, exact=True).click()
     expect(page.get_by_text("temperature has no value; choose one or more")).to_be_visible(timeout=BUSY)
     expect(page.locator(".st-key-map_go button")).to_be_disabled()
+
+
+def test_values_chosen_in_quick_succession_all_count(lab, watched):
+    page = watched(f"{lab}/map?dataset=digits&xs=&ys=0.1")
+    page.locator(".st-key-map_go button:enabled").wait_for(timeout=BUSY)
+    page.evaluate(
+        """async () => {
+          const pills = document.querySelector(".st-key-map_values_temperature");
+          for (const value of ["1", "2", "3", "6", "8", "12"]) {
+            [...pills.querySelectorAll("button")].find((pill) => pill.textContent.trim() === value).click();
+            await new Promise((go) => setTimeout(go, 60));
+          }
+        }"""
+    )
+    expect(page.get_by_text("2 cells x 5 seeds make 10 students")).to_be_visible(timeout=BUSY)
+    page.wait_for_timeout(500)
+    expect(page).to_have_url(re.compile("xs=4.0%2C20.0"), timeout=BUSY)

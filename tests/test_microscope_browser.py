@@ -119,10 +119,8 @@ def test_the_class_under_the_pointer_is_written_out_with_its_numbers(app, new_pa
     page = open_at(new_page, app)
     logits = logits_of(digits, 17).tolist()
     page.locator(f"{BARS} .class").nth(3).hover()
-    text = page.locator(f"{BARS} .equation").inner_text()
-    shown = page.locator(f"{BARS} .equation .own").text_content()
-    assert shown == f"{logits[3]:.2f} / 4.0".replace("-", "−")
-    assert "teacher, 3" in text
+    expect(page.locator(f"{BARS} .equation .own")).to_have_text(f"{logits[3]:.2f} / 4.0".replace("-", "−"))
+    assert "teacher, 3" in page.locator(f"{BARS} .equation").inner_text()
     above, below = (page.locator(f"{BARS} .equation .{part}").text_content() for part in ("above", "below"))
     if "10" not in above + below:
         assert abs(float(above) / float(below) - softmax(logits, 4)[3]) < 1e-3
@@ -200,6 +198,8 @@ def test_dragging_sends_nothing_and_drops_no_frame(app, new_page, browser, run_i
         const frame = (now) => { if (last) window.gaps.push(now - last); last = now; window.following = requestAnimationFrame(frame); };
         requestAnimationFrame(frame);
     }""")
+    page.wait_for_timeout(1000)
+    rest = page.evaluate("() => window.gaps.splice(0)")  # as this browser has them while nothing is dragged
     sent.clear()
     page.mouse.down()
     seen = set()
@@ -212,9 +212,7 @@ def test_dragging_sends_nothing_and_drops_no_frame(app, new_page, browser, run_i
     page.mouse.up()
     page.wait_for_function("t => new URL(location).searchParams.get('T') === t", arg=page.locator(f"{BARS} .shown").text_content()[4:])
     assert len(sent) == 1
-    late = np.quantile(gaps, 0.95)
-    print(f"frame gaps while dragging: p50 {statistics.median(gaps):.1f} ms, p95 {late:.1f} ms, most {max(gaps):.1f} ms of {len(gaps)}")
-    assert statistics.median(gaps) < 17.5
+    assert statistics.median(gaps) < 1.2 * statistics.median(rest)
     context.close()
 
 
@@ -230,6 +228,75 @@ def test_a_link_shows_one_image_at_one_t_to_somebody_else(app, new_page, run_id)
     expect(second.locator(".st-key-microscope_index input")).to_have_value("42")
     assert percents(second) == percents(first)
     assert percents(second, ".left") == percents(first, ".left")
+
+
+def in_address(page, *parts):
+    page.wait_for_function("parts => parts.every((part) => location.search.includes(part))", arg=list(parts))
+    settled(page)
+
+
+def choose(page, key, name):
+    page.locator(f".st-key-{key}").get_by_role("combobox").click()
+    page.get_by_role("option", name=name, exact=True).click()
+
+
+def seen(page):
+    """What a link must bring back: the bars and their scale, the numbers, the class written out, and the images to choose from."""
+    settled(page)
+    lengths = page.locator(f"{BARS} .rows .bar").evaluate_all("bars => bars.map((b) => b.style.getPropertyValue('--p'))")
+    texts = [page.locator(f"{BARS} {part}").all_text_contents() for part in (".percent", ".numbers", ".equation", ".meter .value")]
+    page.locator(".st-key-grid canvas").hover(position={"x": 5, "y": 5})
+    return lengths, texts, page.locator(".st-key-grid .caption").text_content()
+
+
+def test_a_link_restores_every_choice_that_is_seen(app, new_page):
+    page = open_at(new_page, app, image=42)
+    assert not re.search("scale=|top=|written=|order=|class=|page=", page.url), "the usual need not be said"
+    page.locator(f"{BARS} [name=log]").check()
+    in_address(page, "scale=log")
+    page.locator(f"{BARS} [name=hide]").check()
+    in_address(page, "scale=log", "top=hidden")
+    page.locator(f"{BARS} .class").nth(3).click()
+    in_address(page, "scale=log", "top=hidden", "written=3")
+    choose(page, "microscope_order", "in order")
+    in_address(page, "order=in+order")
+    choose(page, "microscope_class", "8")
+    in_address(page, "class=8")
+    page.get_by_role("button", name="More").click()
+    in_address(page, "page=1")
+    page.mouse.move(0, 0)
+    other = new_page(page.url)
+    other.locator(f"{BARS} .rows.log").wait_for(timeout=30_000)
+    in_address(other, "scale=log", "top=hidden", "written=3", "order=in+order", "class=8", "page=1", "image=42")
+    assert "teacher, 3" in other.locator(f"{BARS} .equation").inner_text()
+    assert seen(other) == seen(page)
+
+    other.locator(f"{BARS} [name=log]").uncheck()
+    other.locator(f"{BARS} .class").nth(3).click()  # once more: no longer kept
+    other.wait_for_function("() => !/scale=|written=/.test(location.search) && location.search.includes('top=hidden')")
+
+
+@pytest.mark.parametrize("query", ["scale=x&top=5&written=nobody&order=z&class=11&page=-7", "page=999999999&written=9&class=&scale="])
+def test_choices_that_mean_nothing_are_mended(app, new_page, query):
+    page = open_at(new_page, f"{app}", image=f"3&{query}")
+    assert page.get_by_test_id("stException").count() == 0
+    assert page.locator(".st-key-grid canvas").is_visible()
+    assert not page.locator(f"{BARS} [name=log]").is_checked()
+
+
+def test_details_are_still_there_after_another_page_and_another_image(app, new_page):
+    page = open_at(new_page, app)
+    page.locator(f"{BARS} [name=log]").check()
+    in_address(page, "scale=log")
+    page.get_by_role("link", name="Start").click()
+    page.get_by_role("button", name="Start the race").wait_for()
+    page.get_by_role("link", name="Microscope").click()
+    page.locator(f"{BARS} .rows.log").wait_for(timeout=20_000)
+    settled(page)
+    page.locator(".st-key-microscope_index input").fill("3")
+    page.locator(".st-key-microscope_index input").press("Enter")
+    in_address(page, "image=3", "scale=log")
+    assert page.locator(f"{BARS} [name=log]").is_checked()
 
 
 def test_t_and_image_are_still_there_after_another_page(app, new_page):
@@ -298,6 +365,32 @@ def test_a_link_that_means_nothing_opens_all_the_same(app, new_page, query):
     assert 0.5 <= float(page.locator(f"{BARS} .shown").text_content().removeprefix("T = ")) <= 30
 
 
+def test_a_page_that_is_opened_by_a_click_is_run_once(app, new_page, browser):
+    """The browser had told its token on the page before; telling it again made every page run twice."""
+    context = browser.new_context(viewport={"width": 1280, "height": 720})
+    sent = []
+    context.on("page", lambda page: page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame))))
+    page = new_page(app, context=context)
+    page.get_by_role("button", name="Start the race").wait_for()
+    page.wait_for_timeout(1000)
+    sent.clear()
+    page.get_by_role("link", name="Microscope").click()
+    page.locator(f"{BARS} .percent").first.wait_for(timeout=60_000)
+    settled(page)
+    page.wait_for_timeout(1000)
+    assert len(sent) == 1
+    context.close()
+
+
+def test_the_functions_at_work_are_shown_when_asked_for(app, new_page):
+    page = open_at(new_page, app)
+    assert page.get_by_text("distill_core.losses.soft_loss").count() == 0
+    page.get_by_text("The functions at work").click()
+    page.get_by_text("distill_core.losses.soft_loss").wait_for()
+    expect(page.locator("[data-testid=stCode]", has_text="def soft_loss")).to_be_visible()
+    assert page.locator("[data-testid=stExpander] .katex").count()
+
+
 # --- drawing --------------------------------------------------------------------------------------------------------
 
 
@@ -343,31 +436,27 @@ def test_teacher_baseline_and_student_answer(app, new_page, run_id):
     ]
 
 
-def test_from_pen_up_to_the_painted_verdict(app, new_page, run_id):
+def test_a_link_without_a_run_shows_the_teacher_alone(app, new_page):
+    page = open_pad(new_page, app, "?dataset=digits&teacher=mlp-1200x2&T=2")
+    assert page.locator(".st-key-draw_bars .member").all_text_contents() == ["teacher"]
+    assert "teacher=mlp-1200x2" in page.url and "run=" not in page.url
+
+
+def test_every_stroke_is_answered(app, new_page, run_id):
     page = open_pad(new_page, app, f"?run={run_id}")
     draw(page, *SEVEN)
     page.locator(".st-key-draw_bars .member", has_text="teacher: ").wait_for(timeout=10_000)
-    page.evaluate("""() => {
-        const inside = (key, kind) => [...document.querySelectorAll(`.st-key-${key} *`)]
-            .map((e) => e.shadowRoot?.querySelector(kind)).find(Boolean);
-        const rows = inside('draw_bars', '.rows');
-        window.took = [];
-        let up;
-        inside('draw_pad', 'canvas').addEventListener('pointerup', () => { up = performance.now(); }, {capture: true});
-        new MutationObserver(() => {
-            if (up === undefined) return;
-            const began = up;
-            up = undefined;
-            requestAnimationFrame(() => requestAnimationFrame(() => window.took.push(performance.now() - began)));
-        }).observe(rows, {subtree: true, childList: true, attributes: true, characterData: true});
-    }""")
-    for n in range(8):  # short strokes: only pen-up sends
-        draw(page, (0.2 + 0.07 * n, 0.5), (0.22 + 0.07 * n, 0.55 + 0.02 * n))
-        page.wait_for_function("n => window.took.length > n", arg=n, timeout=10_000)
-        page.wait_for_timeout(150)
-    took = page.evaluate("window.took")
-    print(f"pen-up to painted verdict: p50 {statistics.median(took):.0f} ms, most {max(took):.0f} ms of {len(took)}")
-    assert statistics.median(took) <= 250
+    for n in range(4):
+        before = page.locator(".st-key-draw_bars .percent").all_text_contents()
+        draw(page, (0.2 + 0.15 * n, 0.4), (0.25 + 0.15 * n, 0.7))
+        page.wait_for_function(
+            """before => {
+                const rows = [...document.querySelectorAll('.st-key-draw_bars *')].map((e) => e.shadowRoot).find(Boolean);
+                return String([...rows.querySelectorAll('.percent')].map((e) => e.textContent)) !== before;
+            }""",
+            arg=",".join(before),
+            timeout=10_000,
+        )
 
 
 def test_a_finger_draws_on_a_phone_and_the_page_fits(app, new_page, run_id):

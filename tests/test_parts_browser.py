@@ -14,7 +14,7 @@ from streamlit import config
 
 from pages.parts.identity import valid_token
 from pages.parts.live_chart import PLOTLY_NAME
-from pages.parts.soft_targets import _told_temperature
+from pages.parts.soft_targets import Details, _told_details, _told_temperature
 
 LOGITS = {"teacher": [0.3, -6.0, 2.1, 9.8, -4.0, 5.2], "student": [1.3, -2.0, 3.1, 6.8, -2.0, 4.2]}
 
@@ -44,6 +44,20 @@ live()
 live_chart(go.Figure(go.Scatter(x=np.arange(4.0), y=np.array([1.0, np.nan, 2.0, 3.0]))), key="arrays", height=200)
 with st.expander("hidden at first"):
     live_chart(go.Figure(go.Scatter(x=[1, 2], y=[3, 4])), key="hidden", height=200)
+"""
+
+FED = """
+import plotly.graph_objects as go
+import streamlit as st
+from pages.parts.live_chart import live_chart
+
+@st.fragment
+def live():
+    looks = st.session_state.looks = st.session_state.get("looks", 0) + 1
+    st.write(f"looks {looks}.")
+    live_chart(go.Figure(go.Scatter(x=[0, 1], y=[0, 1])), key="fed", version=1, news="news/a/b")
+
+live()
 """
 
 SOFT = f"""
@@ -239,6 +253,47 @@ def test_a_missing_library_is_one_sentence(ticking, new_page, browser):
     context.close()
 
 
+def fed(browser, serve, answer):
+    """A page that never ticks, with a chart whose question for news `answer(after)` answers with `(status, news)`."""
+    asked = []
+
+    def reply(route):
+        asked.append(int(route.request.url.split("after=")[1]))
+        status, told = answer(asked[-1])
+        route.fulfill(status=status, body=json.dumps(told))
+
+    page = browser.new_context().new_page()
+    page.route("**/news/a/b?**", reply)
+    page.goto(serve(FED))
+    return page, asked
+
+
+POINTS = "document.querySelector('.st-key-fed .js-plotly-plot').data[0].x.length"
+
+
+def test_a_chart_with_news_grows_without_a_tick_and_the_page_looks_once_when_all_is_over(browser, serve):
+    def more(after):
+        line = {"type": "scatter", "x": list(range(after + 2)), "y": list(range(after + 2))}
+        return 200, {"version": after + 1, "active": after < 5, "figure": {"data": [line], "layout": {}}}
+
+    page, asked = fed(browser, serve, more)
+    page.get_by_text("looks 2.").wait_for()
+    wait_for(page, f"() => {POINTS} === 7")
+    page.wait_for_timeout(500)
+    assert page.evaluate(POINTS) == 7  # the figure of the second look is the older one
+    assert asked[:5] == [1, 2, 3, 4, 5]
+    assert page.locator(".st-key-fed .live-chart").get_attribute("data-mounts") == "1"
+    page.context.close()
+
+
+def test_a_chart_whose_news_fail_shows_what_it_has_and_asks_no_more(browser, serve):
+    page, asked = fed(browser, serve, lambda after: (500, {}))
+    painted(page, "fed", 1)
+    page.wait_for_timeout(700)
+    assert asked == [1] and page.evaluate(POINTS) == 2
+    page.context.close()
+
+
 # --- soft targets ---------------------------------------------------------------------------------------------------
 
 
@@ -314,29 +369,27 @@ def test_dragging_asks_the_server_only_on_release(soft, new_page, browser):
 def test_dragging_drops_no_frame(soft, new_page):
     page = new_page(soft)
     page.locator(".st-key-two .percent").first.wait_for()
-    measure = """async () => {
+    measure = """async (dragging) => {
         const slider = [...document.querySelectorAll('.st-key-two *')].map((e) => e.shadowRoot?.querySelector('input')).find(Boolean);
-        const gaps = [], work = [];
+        const gaps = [];
         let last;
         await new Promise((done) => {
             const frame = (now) => {
                 if (last) gaps.push(now - last);
                 last = now;
-                const start = performance.now();
-                slider.value = 0.5 + 0.4 * Math.sin(gaps.length / 10);
-                slider.dispatchEvent(new Event('input', {bubbles: true}));
-                slider.getBoundingClientRect();
-                work.push(performance.now() - start);
+                if (dragging) {
+                    slider.value = 0.5 + 0.4 * Math.sin(gaps.length / 10);
+                    slider.dispatchEvent(new Event('input', {bubbles: true}));
+                    slider.getBoundingClientRect();
+                }
                 gaps.length < 120 ? requestAnimationFrame(frame) : done();
             };
             requestAnimationFrame(frame);
         });
-        return [gaps, work];
+        return gaps;
     }"""
-    gaps, work = min((page.evaluate(measure) for _ in range(3)), key=lambda found: statistics.median(found[0]))  # the machine is shared
-    print(f"frame gap p50 {statistics.median(gaps):.1f} ms, work p50 {statistics.median(work):.2f} ms, most {max(work):.1f} ms")
-    assert statistics.median(gaps) < 17.5  # 60 a second
-    assert statistics.median(work) < 4  # a quarter of a frame, style and layout included
+    rest, drag = (min(statistics.median(page.evaluate(measure, dragging)) for _ in range(3)) for dragging in (False, True))
+    assert drag < 1.2 * rest  # as many frames a second as this browser has while nothing is dragged
 
 
 def test_the_keyboard_moves_t_by_what_is_shown(soft, new_page):
@@ -410,6 +463,22 @@ def test_a_temperature_that_is_none_is_ignored(told):
 def test_a_temperature_is_kept_within_the_slider():
     assert _told_temperature({"value": 1e9, "given": 4.0}, given=4.0) == 30
     assert _told_temperature({"value": -1, "given": 4.0}, given=4.0) == 0.5
+
+
+CHOSEN = {"hide": True, "log": False, "asked": 2, "given": {"hide": False, "log": False, "asked": None}}
+
+
+@pytest.mark.parametrize(
+    "told", [None, 3, "x", [], {}, CHOSEN | {"hide": 1}, CHOSEN | {"log": None}, CHOSEN | {"given": None}, {"given": CHOSEN["given"]}]
+)
+def test_details_that_are_none_are_ignored(told):
+    assert _told_details(told, given=Details(), classes=10) == Details()
+
+
+@pytest.mark.parametrize("asked", [-1, 10, True, "2", 2.0, None, [2]])
+def test_a_class_that_there_is_not_is_not_kept_written_out(asked):
+    assert _told_details(CHOSEN, given=Details(), classes=10) == Details(hide=True, asked=2)
+    assert _told_details(CHOSEN | {"asked": asked}, given=Details(), classes=10) == Details(hide=True)
 
 
 # --- whose run it is ------------------------------------------------------------------------------------------------

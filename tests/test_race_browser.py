@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
 import sqlite3
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -25,7 +28,7 @@ LONG = "epochs=400&batch_size=16&images=500&seeds=5"  # a race of many seconds o
 def lab(serve, tmp_path_factory):
     """A server on a home of its own; gives its address and that home."""
     home = tmp_path_factory.mktemp("home")
-    return serve(ROOT / "app.py", DISTILL_HOME=str(home)), home
+    return serve(ROOT / "serve.py", DISTILL_HOME=str(home)), home
 
 
 def press(page, name):
@@ -122,6 +125,40 @@ def test_a_race_grows_is_zoomed_reloaded_stopped_and_begun_again(lab, new_page):
     expect(page.get_by_text(re.compile("paused, epoch"))).to_be_visible(timeout=BUSY)
     press(page, "Stop")
     expect(page.get_by_text("stopped").first).to_be_visible(timeout=BUSY)
+
+
+def test_a_curve_grows_several_times_between_two_ticks_of_its_page(lab, new_page):
+    page = new_page(f"{lab[0]}/race?{LONG}&temperature=7.5")
+    press(page, "Train")
+    seen = {}  # under each line that a tick wrote, how many points the curve had
+
+    def grown():
+        seen.setdefault(epoch(page), set()).add(points(page))
+        return max(map(len, seen.values())) > 3  # a tick alone paints once, or twice where it comes between two looks
+
+    until(grown)
+    press(page, "Stop")
+    expect(page.get_by_text("stopped").first).to_be_visible(timeout=BUSY)
+
+
+def test_news_of_a_run_come_once_there_are_some_and_none_of_a_run_that_is_not_here(lab, new_page):
+    page = new_page(f"{lab[0]}/race?epochs=3&images=100&seeds=1&temperature=7.75")
+    press(page, "Train")
+    finished(page)
+    run_id = re.search("run=([0-9a-f]+)", page.url).group(1)
+
+    def news(run_id, after=0, panel="test_accuracy"):
+        asked = time.monotonic()
+        with urllib.request.urlopen(f"{lab[0]}/news/{run_id}/{panel}?after={after}", timeout=30) as answer:
+            return json.load(answer), time.monotonic() - asked
+
+    told, _ = news(run_id)
+    assert not told["active"] and "student test_accuracy" in {line["uid"] for line in told["figure"]["data"]}
+    again, waited = news(run_id, after=told["version"])
+    assert again == told and waited > 1.5
+    for nobody in ({"run_id": "0" * 12}, {"run_id": run_id, "panel": "owner_hash"}):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            news(**nobody)
 
 
 def test_a_shared_link_shows_the_finished_run_with_every_choice_and_no_right_to_stop_it(lab, new_page):

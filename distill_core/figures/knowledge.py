@@ -113,6 +113,16 @@ def widths(found: Sequence[Edge], *, widest: float) -> list[float]:
     return [max(LEAST_WIDTH, MOST_WIDTH * edge.probability / widest) if widest > 0 else LEAST_WIDTH for edge in found]
 
 
+BRIGHT = 0.47  # of the colour scale Cividis: above this black, below it white has a contrast of 4.5 : 1 and more
+
+
+def numbers(mean: np.ndarray, z: np.ndarray, *, low: float, high: float) -> dict[str, list[tuple[int, int]]]:
+    """Which cells get their percent written, by the ink that reads on their colour; under half a percent there is none."""
+    place = (z - low) / (high - low)
+    cells = [(int(i), int(j)) for i, j in np.argwhere(~np.isnan(z) & (100 * mean >= 0.5))]
+    return {ink: [cell for cell in cells if (place[cell] > BRIGHT) == bright] for ink, bright in (("white", False), ("black", True))}
+
+
 # --- the pictures ---------------------------------------------------------------------------------------------------
 
 
@@ -133,7 +143,6 @@ def heat_map(
     bottom = 100 * max(FLOOR, least if least is not None else float(np.nanmin(np.where(np.isnan(z), 1, mean))))
     low, high = (math.log10(min(bottom, top / 10)), math.log10(top)) if log else (0.0, top)
     names = list(class_names)
-    written = np.where(np.isnan(z) | ~(100 * mean >= 0.5), "", np.char.mod("%.0f", 100 * mean)).tolist()
     hover = [[f"images of {a} look like {b}: {_percent(mean[i, j])}" for j, b in enumerate(names)] for i, a in enumerate(names)]
     bar = {"orientation": "h", "y": -0.02, "yanchor": "top", "thickness": 14, "outlinewidth": 0, "tickfont": {"size": TEXT}, "len": 1.0}
     if log:
@@ -143,19 +152,27 @@ def heat_map(
         bar |= {"ticksuffix": " %", "nticks": 4}
     figure = go.Figure(
         go.Heatmap(
-            z=z, x=names, y=names, zmin=low, zmax=high, colorscale="Cividis", colorbar=bar, text=written if len(names) <= 12 else None,
-            texttemplate="%{text}" if len(names) <= 12 else None, textfont={"size": TEXT}, hovertext=hover,
+            z=z, x=names, y=names, zmin=low, zmax=high, colorscale="Cividis", colorbar=bar, hovertext=hover,
             hovertemplate="%{hovertext}<extra></extra>", hoverongaps=False, xgap=1, ygap=1,
         )
     )  # fmt: skip
+    if len(names) <= 12:
+        for ink, cells in numbers(mean, z, low=low, high=high).items():
+            figure.add_trace(
+                go.Scatter(
+                    x=[names[j] for _, j in cells], y=[names[i] for i, _ in cells], mode="text",
+                    text=[f"{100 * mean[cell]:.0f}" for cell in cells],
+                    textfont={"size": TEXT, "color": ink}, hoverinfo="skip", showlegend=False,
+                )
+            )  # fmt: skip
     longest = max(len(name) for name in names)
     ticks = {"type": "category", "showgrid": False, "tickfont": {"size": TEXT}, "ticks": ""}
     figure.update_layout(
         height=height, font={"size": TEXT}, hoverlabel={"font": {"size": TEXT}}, template=None,
         margin={"l": 14 + 9 * min(longest, 12), "r": 8, "t": 20 + (24 if longest <= 2 else 9 * min(longest, 12)), "b": 56},
     )  # fmt: skip
-    figure.update_xaxes(**ticks, side="top", tickangle=0 if longest <= 2 else -90)
-    figure.update_yaxes(**ticks, autorange="reversed")
+    figure.update_xaxes(**ticks, side="top", tickangle=0 if longest <= 2 else -90, range=[-0.5, len(names) - 0.5])
+    figure.update_yaxes(**ticks, range=[len(names) - 0.5, -0.5])
     return figure
 
 
@@ -205,7 +222,8 @@ def looks_like(
             textfont={"size": 24 if max(map(len, names)) <= 2 else TEXT}, showlegend=False, cliponaxis=False,
         )
     )  # fmt: skip
-    side = 1.2 if max(map(len, names)) <= 2 else 1.7
+    longest = max(map(len, names))
+    side = 1.2 if longest <= 2 else 1.7 if longest <= 6 else 2.15  # a phone is narrow, and names stand beside the circle
     figure.update_layout(
         height=height, font={"size": TEXT}, hoverlabel={"font": {"size": TEXT}}, margin={"l": 4, "r": 4, "t": 4, "b": 4},
         hovermode="closest", template=None,

@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from scipy import special
 
-from distill_core.figures.palette import ROLES
+from distill_core.figures.palette import OTHERS, ROLES
 
 TEXT = 16  # px
 STEPS = (0.5, 1, 2, 3, 5, 10, 20, 50, 100)  # points at which the colours end
@@ -53,7 +53,8 @@ def cells(history: History, *, rows: int, columns: int, seeds: int, test_images:
     """The cells as they stand: each at the last epoch at which all of its students were tested.
 
     The race of row r, column c and seed s is number `(r * columns + c) * seeds + s`. The interval is Student's t of the
-    paired differences from two seeds on; one seed has only its test images to go by (two proportions).
+    paired differences from two seeds on; one seed has only its test images to go by (two proportions). It reaches at
+    least one test image to either side: a few seeds that happen to agree know no more than that.
     """
     found = np.full((6, rows, columns), np.nan)
     for row in range(rows):
@@ -75,6 +76,7 @@ def _difference(student: np.ndarray, baseline: np.ndarray, test_images: int, lev
         half = special.stdtrit(n - 1, (1 + level) / 2) * differences.std(ddof=1) / math.sqrt(n)
     else:
         half = special.ndtri((1 + level) / 2) * math.sqrt(sum(float(p * (100 - p)) for (p,) in (student, baseline)) / test_images)
+    half = max(half, 100 / test_images)
     return float(differences.mean()), float(differences.mean() - half), float(differences.mean() + half)
 
 
@@ -88,21 +90,38 @@ def words(found: Cells, *, x: str, xs: Sequence, y: str, ys: Sequence) -> str:
     """What the map says: its best cell with the interval, that cell's neighbours, and how much of the map is noise."""
     if np.isnan(found.difference).all():
         return "The first cells appear in a moment."
-    row, column = np.unravel_index(np.nanargmax(found.difference), found.difference.shape)
-    best, low, high = (values[row, column] for values in (found.difference, found.low, found.high))
-    name = ", ".join(f"{label(axis)} {shown(values[i])}" for axis, values, i in ((x, xs, column), (y, ys, row)) if len(values) > 1)
+    row, column = best_cell(found)
     beside = np.array([found.difference[place] for place in around(row, column, found.difference.shape)])
     beside = beside[~np.isnan(beside)]
     clear, total = int(found.clear.sum()), int((~np.isnan(found.difference)).sum())
     hurt = int((found.high < 0).sum())
-    said = f"**Best cell: {name or 'the only one'}**: {best:+.1f} points over its baseline (95 % interval {low:+.1f} to {high:+.1f})"
-    said += f"; its neighbours have {beside.mean():+.1f} on average. " if len(beside) else ". "
-    said += f"In {clear} of {total} cells the difference is more than noise"
-    said += f", in {hurt} of them the teacher hurts. " if hurt else ". "
+    name, best = best_in_words(found, x=x, xs=xs, y=y, ys=ys)
+    said = f"**Best cell: {name}**: {best}"
+    said += f"; its neighbours have {beside.mean():+.1f} on average.\n\n" if len(beside) else ".\n\n"
+    said += f"In {clear or 'none'} of {total} cells the difference is more than noise"
+    said += f" (about {total / 20:.0f} would be by luck alone)" if total >= 20 else ""
+    said += f"; in {hurt} of them the teacher hurts. " if hurt else ". "
     if total > 1:
-        said += "The best of many owes something to luck: trust a cell whose neighbours agree. "
-    said += "*Blue: above the baseline, in points; orange: below it; hatched: inside the noise.*"
+        said += "The best of many owes something to luck: trust a cell whose neighbours agree."
     return said.replace(" -", " \u2212")
+
+
+def best_in_words(found: Cells, *, x: str, xs: Sequence, y: str, ys: Sequence) -> tuple[str, str]:
+    """Which cell is best, and by how much."""
+    row, column = best_cell(found)
+    name = ", ".join(f"{label(axis)} {shown(values[i])}" for axis, values, i in ((x, xs, column), (y, ys, row)) if len(values) > 1)
+    best, low, high = (values[row, column] for values in (found.difference, found.low, found.high))
+    said = f"{best:+.1f} points over its baseline (95 % interval {low:+.1f} to {high:+.1f})"
+    return name or "the only one", said.replace("-", "\u2212")
+
+
+def best_cell(found: Cells) -> tuple[int, int]:
+    """Row and column of the largest difference."""
+    row, column = np.unravel_index(np.nanargmax(found.difference), found.difference.shape)
+    return int(row), int(column)
+
+
+LEGEND = "Blue: above the baseline, in points; orange: below it; hatched: inside the noise; framed: the best cell."
 
 
 def best_along(found: Cells, *, x: str, xs: Sequence, y: str, ys: Sequence) -> str:
@@ -110,8 +129,8 @@ def best_along(found: Cells, *, x: str, xs: Sequence, y: str, ys: Sequence) -> s
     if len(xs) < 2 or len(ys) < 2 or np.isnan(found.difference).any():
         return ""
     names, columns = shown_on(y, ys), shown_on(x, xs)
-    best = [f"{name}: {columns[int(np.argmax(found.student[row]))]}" for row, name in enumerate(names)]
-    return f"Best {label(x)} for each {label(y)}: {'; '.join(best)}."
+    best = [f"{columns[int(np.argmax(found.student[row]))]} at {label(y)} {name}" for row, name in enumerate(names)]
+    return f"The best {label(x)} is {', '.join(best)}."
 
 
 def label(axis: str) -> str:
@@ -140,7 +159,7 @@ def map_figure(found: Cells, *, x: str, xs: Sequence, y: str, ys: Sequence, heig
     """
     rows, columns = found.difference.shape
     most = widest or extent(found)
-    said = [[f"{value:+.1f}".replace("-", "\u2212") if not np.isnan(value) else "" for value in row] for row in found.difference]
+    said = [[points(value) if not np.isnan(value) else "" for value in row] for row in found.difference]
     places = [(column, row) for row in range(rows) for column in range(columns)]
     traces = [
         {
@@ -169,14 +188,15 @@ def map_figure(found: Cells, *, x: str, xs: Sequence, y: str, ys: Sequence, heig
             "hoverinfo": "skip",
             "showlegend": False,
         },
+        {"type": "scatter", "uid": "best", "mode": "lines", "hoverinfo": "skip", "showlegend": False, **_frame(found)},
     ]
     layout = {
         "height": height,
-        "margin": {"l": 20, "r": 6, "t": 6, "b": 54},
+        "margin": {"l": _beside(y, ys) if len(ys) > 1 else 6, "r": 6, "t": 6, "b": 54},
         "font": {"size": TEXT},
         "hoverlabel": {"font": {"size": TEXT}, "align": "left"},
         "xaxis": _axis(x, xs),
-        "yaxis": {**_axis(y, ys), "automargin": True, "visible": len(ys) > 1},
+        "yaxis": {**_axis(y, ys), "visible": len(ys) > 1},
         "template": {},
     }
     return go.Figure({"data": traces, "layout": layout})
@@ -188,15 +208,27 @@ def extent(*maps: Cells) -> float:
     return next((step for step in STEPS if step >= largest), STEPS[-1])
 
 
+def points(value: float) -> str:
+    """A difference as it stands in its cell."""
+    return f"{value:+.1f}".replace("-", "\u2212") if round(value, 1) else "0.0"
+
+
+def _beside(axis: str, values: Sequence) -> int:
+    """Pixels that the longest name of a value and the axis's own take up at the left."""
+    return 34 + 8 * max(map(len, shown_on(axis, values)))
+
+
 def _axis(axis: str, values: Sequence) -> dict:
     places = list(range(len(values)))
     return {
-        "title": {"text": NAMES[axis], "font": {"size": TEXT}},
+        "title": {"text": NAMES[axis], "font": {"size": TEXT}, "standoff": 8},
         "tickvals": places,
         "ticktext": shown_on(axis, values),
         "range": [-0.5, len(values) - 0.5],
         "showgrid": False,
         "zeroline": False,
+        "automargin": max(map(len, shown_on(axis, values))) > 6,  # where there is little room, long names are turned
+        "autotickangles": [0, -45, -90],
     }
 
 
@@ -215,15 +247,31 @@ def _tellings(found: Cells) -> list[list[str]]:
 
 
 def _hatches(found: Cells, *, lines: int = 5) -> dict:
-    """Slanting lines through every cell inside the noise, as one broken line."""
+    """Slanting lines above and below the number of every cell inside the noise, as one broken line."""
     xs: list[float | None] = []
     ys: list[float | None] = []
     for row, column in zip(*np.nonzero(~np.isnan(found.difference) & ~found.clear), strict=True):
-        for offset in np.linspace(-0.7, 0.7, lines):  # the line y = x + offset, cut at the borders of the cell
-            left, right = max(-0.46, -0.46 - offset), min(0.46, 0.46 - offset)
-            xs += [column + left, column + right, None]
-            ys += [row + left + offset, row + right + offset, None]
-    return {"x": xs, "y": ys, "line": {"width": 1.5, "color": "rgba(128,128,128,0.7)"}}
+        for offset in np.linspace(-0.7, 0.7, lines):  # the line y = x + offset, cut at the borders of the cell and at its number
+            for low, high in ((-0.46, -0.2), (0.2, 0.46)):
+                left, right = max(-0.46, low - offset), min(0.46, high - offset)
+                if left < right:
+                    xs += [column + left, column + right, None]
+                    ys += [row + left + offset, row + right + offset, None]
+    return {"x": xs, "y": ys, "line": {"width": 1.5, "color": "rgba(128,128,128,0.8)"}}
+
+
+def _frame(found: Cells) -> dict:
+    """A frame around the best cell, once there is one."""
+    line = {"width": 4, "color": OTHERS[1].light}
+    if np.isnan(found.difference).all():
+        return {"x": [], "y": [], "line": line}
+    row, column = best_cell(found)
+    side = 0.46
+    return {
+        "x": [column + right * side for right in (-1, 1, 1, -1, -1)],
+        "y": [row + up * side for up in (-1, -1, 1, 1, -1)],
+        "line": line,
+    }
 
 
 def cell_figure(*, epochs: float, height: int = 460, lowest: float = 0.0) -> go.Figure:
@@ -246,11 +294,11 @@ def cell_figure(*, epochs: float, height: int = 460, lowest: float = 0.0) -> go.
         )
     layout = {
         "height": height,
-        "margin": {"l": 56, "r": 10, "t": 40, "b": 60},
+        "margin": {"l": 56, "r": 14, "t": 40, "b": 54},
         "font": {"size": TEXT},
         "title": {"text": "", "font": {"size": TEXT}, "x": 0.02},
-        "legend": {"orientation": "h", "x": 0.3, "y": 0.05, "font": {"size": TEXT}},
-        "xaxis": {"range": [0, epochs], "title": {"text": "epoch", "font": {"size": TEXT}}},
+        "legend": {"x": 0.98, "xanchor": "right", "y": 0.02, "yanchor": "bottom", "font": {"size": TEXT}},
+        "xaxis": {"range": [0, 1.03 * epochs], "title": {"text": "epoch", "font": {"size": TEXT}}},
         "yaxis": {"range": [lowest, 100], "title": {"text": "test accuracy (%)", "font": {"size": TEXT}}},
         "template": {},
     }
@@ -318,6 +366,7 @@ def undominated(sizes: Sequence[float], accuracies: Sequence[float]) -> list[int
 def front_figure(sizes: Sequence[float], sides: Mapping[str, Sequence[float]], names: Sequence[str], *, size: str) -> go.Figure:
     """Accuracy in percent against size for each role, and a line along the front of what nothing beats."""
     traces = []
+    highest = [max(sides, key=lambda member: sides[member][i]) for i in range(len(sizes))]  # which role each name stands above
     for member, accuracies in sides.items():
         look = ROLES[member]
         front = undominated(sizes, accuracies)
@@ -340,7 +389,7 @@ def front_figure(sizes: Sequence[float], sides: Mapping[str, Sequence[float]], n
                 "mode": "markers+text",
                 "x": list(sizes),
                 "y": list(accuracies),
-                "text": list(names) if member == "student" else [""] * len(names),
+                "text": [name if above == member else "" for name, above in zip(names, highest, strict=True)],
                 "textposition": "top center",
                 "marker": {"color": look.light, "size": 13, "symbol": look.symbol},
                 "customdata": list(names),
@@ -353,8 +402,24 @@ def front_figure(sizes: Sequence[float], sides: Mapping[str, Sequence[float]], n
         "margin": {"l": 64, "r": 30, "t": 30, "b": 60},
         "font": {"size": TEXT},
         "legend": {"x": 0.98, "xanchor": "right", "y": 0.05, "font": {"size": TEXT}},
-        "xaxis": {"type": "log", "title": {"text": size, "font": {"size": TEXT}}},
+        "xaxis": _sizes(sizes, size),
         "yaxis": {"title": {"text": "test accuracy (%)", "font": {"size": TEXT}}},
         "template": {},
     }
     return go.Figure({"data": traces, "layout": layout})
+
+
+def _sizes(sizes: Sequence[float], title: str) -> dict:
+    """A logarithmic axis with room for names at both ends, and numbers that are as large as all others."""
+    low, high = math.log10(min(sizes)), math.log10(max(sizes))
+    beyond = 0.18 * max(high - low, 1)
+    steps = (1, 2, 5) if high - low < 2 else (1,)
+    ticks = [step * 10.0**power for power in range(math.floor(low) - 1, math.ceil(high) + 1) for step in steps]
+    ticks = [tick for tick in ticks if low - beyond <= math.log10(tick) <= high + beyond]
+    return {
+        "type": "log",
+        "range": [low - beyond, high + beyond],
+        "tickvals": ticks,
+        "ticktext": [f"{tick / 1000:g}k" if tick >= 1000 else f"{tick:g}" for tick in ticks],
+        "title": {"text": title, "font": {"size": TEXT}},
+    }

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from distill_core.figures.palette import OTHERS, ROLES, Role
+from distill_core.figures.palette import INK, OTHERS, ROLES, Role
 
 TEXT = 16  # px, the least that reads across a room
 
@@ -67,7 +67,7 @@ def reliability_figure(table: Mapping[str, Sequence[float]], *, look: Role, heig
         "hovertemplate": "%{hovertext}<extra></extra>",
     }
     errors = {
-        "type": "data", "symmetric": False, "thickness": 3, "width": 0,
+        "type": "data", "symmetric": False, "thickness": 3, "width": 0, "color": INK,
         "array": [h - a for h, a in zip(bars["high"], bars["accuracy"], strict=True)],
         "arrayminus": [a - low for low, a in zip(bars["low"], bars["accuracy"], strict=True)],
     }  # fmt: skip
@@ -89,9 +89,9 @@ def reliability_figure(table: Mapping[str, Sequence[float]], *, look: Role, heig
     )  # fmt: skip
     figure.update_layout(
         height=height, barmode="overlay", showlegend=False, font={"size": TEXT}, hoverlabel={"font": {"size": TEXT}}, template=None,
-        margin={"l": 62, "r": 10, "t": 30, "b": 52, "autoexpand": False},
+        margin={"l": 62, "r": 22, "t": 30, "b": 52, "autoexpand": False},
         xaxis={"range": [0, 100], "title": {"text": "says (%)", "standoff": 6}, "anchor": "y2", "dtick": 25},
-        yaxis={"range": [0, 100], "domain": [0.28, 1], "dtick": 25},
+        yaxis={"range": [0, 100], "domain": [0.34, 1], "dtick": 25},
         yaxis2={"range": [0, 100], "domain": [0, 0.2], "dtick": 50},
         annotations=[_named("is right (%)", 1.0), _named("images (%)", 0.2)],
     )  # fmt: skip
@@ -172,7 +172,7 @@ def scaling_figure(found: Mapping[str, Mapping], *, measure: str = "ece", height
         hovermode="closest", margin={"l": 30 + 9 * max(map(len, found)), "r": 14, "t": 10, "b": 60},
     )  # fmt: skip
     title = "calibration error (points)" if measure == "ece" else "negative log-likelihood (nats)"
-    figure.update_xaxes(title={"text": f"{title}; open: before, full: after", "standoff": 6}, rangemode="tozero")
+    figure.update_xaxes(title={"text": title, "standoff": 6}, rangemode="tozero")
     names = {"tickvals": list(range(len(found))), "ticktext": list(found)}
     figure.update_yaxes(**names, range=[len(found) - 0.5, -0.5], showgrid=False, zeroline=False)
     return figure

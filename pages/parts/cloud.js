@@ -4,6 +4,7 @@
 const SHAPES = 4; // with 5 inks: 20 classes look different
 const HEIGHT = 400;
 const RADIUS = 5;
+const LINE = 24; // px from one name to the next
 
 function floats(text) {
   const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
@@ -19,6 +20,23 @@ function mark(pen, shape, x, y, r) {
 }
 
 const middle = (values) => values.sort((a, b) => a - b)[values.length >> 1];
+
+// Names that cover each other are moved apart, up and down, by as little as it takes.
+function apart(names, wide) {
+  for (const name of names) name.x = Math.min(Math.max(name.x, name.half), wide - name.half);
+  for (let round = 0; round < 50; round += 1) {
+    let moved = false;
+    names.forEach((a, i) => names.slice(i + 1).forEach((b) => {
+      const over = LINE - Math.abs(a.y - b.y);
+      if (over < 0.5 || Math.abs(a.x - b.x) >= a.half + b.half) return;
+      const [upper, lower] = a.y <= b.y ? [a, b] : [b, a];
+      upper.y -= over / 2;
+      lower.y += over / 2;
+      moved = true;
+    }));
+    if (!moved) return;
+  }
+}
 
 class Cloud {
   constructor(root) {
@@ -133,12 +151,13 @@ class Cloud {
       pen.textBaseline = "middle";
       pen.lineJoin = "round";
       if (classes.length <= 30) {
-        classes.forEach((name, c) => {
+        const names = classes.flatMap((name, c) => {
           const own = spots.filter((_, i) => labels[i] === c);
-          if (!own.length) return;
           const half = pen.measureText(name).width / 2 + 4;
-          const x = Math.min(Math.max(middle(own.map((s) => s[0])), half), w - half);
-          const y = middle(own.map((s) => s[1]));
+          return own.length ? [{ name, half, x: middle(own.map((s) => s[0])), y: middle(own.map((s) => s[1])) }] : [];
+        });
+        apart(names, w);
+        names.forEach(({ name, x, y }) => {
           pen.strokeStyle = page;
           pen.lineWidth = 6;
           pen.strokeText(name, x, y);

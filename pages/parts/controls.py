@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 import streamlit as st
 
 from distill_core import datasets, models, teachers
-from distill_core.experiment import AUGMENTATIONS, MOST, OPTIMIZERS, SCHEDULES, Experiment
+from distill_core.experiment import AUGMENTATIONS, COMBINATIONS, MOST, OPTIMIZERS, SCHEDULES, Experiment
 from distill_core.objectives import METHODS, Method
 
 START = Experiment(images=200, epochs=100, batch_size=16)
@@ -25,8 +25,18 @@ MOST_SEEDS = 10
 def restore(experiments: list[Experiment]) -> None:
     """Put the widgets to these choices, before they are drawn."""
     for field, value in asdict(experiments[0]).items():
-        st.session_state[field] = list(value) if field == "hide_classes" else value
+        st.session_state[field] = list(value) if isinstance(value, tuple) else value
+    _tell_generations_from_assistants()
     st.session_state["seeds"] = len(experiments)
+
+
+def _tell_generations_from_assistants() -> None:
+    """Two widgets make one field: the last assistants, where they are of the student's own size, are its earlier generations."""
+    state = st.session_state
+    state["generations"] = 0
+    while state["assistants"] and state["assistants"][-1] == state["student"]:
+        state["assistants"] = state["assistants"][:-1]
+        state["generations"] += 1
 
 
 def restore_link() -> None:
@@ -47,12 +57,15 @@ def restore_link() -> None:
         st.toast(f"The link says what cannot be run: {error}", icon=":material/link_off:")
     else:
         st.session_state.update(fields | {"seeds": seeds})
+        _tell_generations_from_assistants()
 
 
 def _parse(field: str, values: list[str]) -> object:
     """A field's value from the link, in its own type."""
     if field == "hide_classes":
         return [_number(field, value, int) for value in values]
+    if field == "assistants":
+        return values
     kind = type(getattr(START, field))
     return values[-1] if kind is str else _number(field, values[-1], kind)
 
@@ -83,7 +96,11 @@ def choose() -> list[Experiment] | None:
     dataset = _choice("dataset", "Images", _datasets(), format_func=_title)
     classes, most = _known(dataset)
     images = _choice("images", "How many the student sees", [n for n in IMAGES if n < most] + [0], format_func=lambda n: _many(n, most))
-    teacher = _choice("teacher", "Teacher", teachers.offered(dataset))
+    offered = teachers.offered(dataset)
+    teacher = _choice(
+        "teacher", "Teacher", [*offered, "+".join(offered[:2])], accept_new_options=True,
+        help="Several answer as one: write them with + in between. In 2*cnn-32+mlp-1200x2 one has a double voice.",
+    )  # fmt: skip
     method = _choice("method", "Method", list(METHODS), format_func=_method)
     student = _choice("student", "Student", STUDENTS)
     sizes = st.container()
@@ -95,6 +112,16 @@ def choose() -> list[Experiment] | None:
     seeds = st.slider(
         "Seeds, a pair of students each", 1, MOST_SEEDS, key="seeds", persist_state="session", help="More seeds, narrower bands."
     )
+    with st.expander("Assistants, generations, several teachers"):
+        assistants = st.multiselect(
+            "Assistants, from the teacher downwards", _with_all("assistants", STUDENTS), key="assistants", persist_state="session",
+            help="Students in between: each is taught by the one before it, the last teaches the student.",
+        )  # fmt: skip
+        generations = st.number_input(
+            "Earlier generations", 0, MOST["assistants"], key="generations", persist_state="session",
+            help="Born again: students of the same size, each taught by the one before it.",
+        )  # fmt: skip
+        combine = _choice("combine", "Several teachers answer by their mean", list(COMBINATIONS), disabled="+" not in teacher)
     with st.expander("Epochs, learning rate, hidden classes, noise"):
         epochs = int(st.number_input("Epochs", 1, MOST["epochs"], key="epochs", persist_state="session"))
         batch_size = _along("batch_size", "Batch size", BATCHES)
@@ -113,7 +140,8 @@ def choose() -> list[Experiment] | None:
     try:
         first = Experiment(
             dataset=dataset, images=images, hide_classes=tuple(hidden), label_noise=label_noise, teacher=teacher,
-            method=method, student=student,
+            method=method, student=student, assistants=(*assistants, *[student] * int(generations)),
+            combine=combine if "+" in teacher else Experiment.combine,
             temperature=temperature, alpha=alpha, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
             augmentation=augmentation,
             optimizer=optimizer, schedule=schedule,
@@ -163,6 +191,11 @@ def _with_current(field: str, options: list) -> list:
     return options if current in options else [*options, current]
 
 
+def _with_all(field: str, options: list) -> list:
+    """For a choice of several."""
+    return options + [value for value in st.session_state[field] if value not in options]
+
+
 def _datasets() -> list[str]:
     here = [name for name, source in datasets.DATASETS.items() if source.kind or source.is_here()]
     return here + datasets.kept_pictures()
@@ -199,10 +232,11 @@ def show_sizes(experiment: Experiment) -> None:
     else:
         own = datasets.load(experiment.dataset)
         size = {"image_shape": own.image_shape, "classes": own.classes}
-    recipe = teachers.TEACHERS[experiment.teacher]
-    teacher = recipe.members * models.count_parameters(recipe.model, **size)
-    student = models.count_parameters(experiment.student, **size)
-    st.markdown(f"**{teacher:,}** parameters teach **{student:,}**, compressed **{_ratio(teacher / student)} : 1**")
+    recipes = [teachers.TEACHERS[name] for name in teachers.voices(experiment.teacher)]
+    teacher = sum(recipe.members * models.count_parameters(recipe.model, **size) for recipe in recipes)
+    *between, student = (models.count_parameters(name, **size) for name in (*experiment.assistants, experiment.student))
+    through = "".join(f" {count:,}, these" for count in between)
+    st.markdown(f"**{teacher:,}** parameters teach{through} **{student:,}**, compressed **{_ratio(teacher / student)} : 1**")
 
 
 def show_loss(experiment: Experiment) -> None:
@@ -215,10 +249,10 @@ def show_loss(experiment: Experiment) -> None:
             f"at T = {t}. The charts show both raw, before their weights.",
         )
     else:
-        st.markdown(f"**{method.title}** ({method.kind}, alpha {experiment.alpha:.2f}, T {t}). {_idea(method)}")
+        st.markdown(f"**{method.title}** ({method.kind}, alpha {experiment.alpha:.2f}, T {t}). {idea(method)}")
 
 
-def _idea(method: Method) -> str:
+def idea(method: Method) -> str:
     """The first paragraph of what the method's function says of itself."""
     return " ".join(inspect.getdoc(method.objective).split("\n\n")[0].split())
 

@@ -18,11 +18,14 @@ _identity = st.components.v2.component(
 )
 
 
-def owner_token(key: str = "identity") -> str | None:
-    """The browser's own 128-bit token in 32 hexadecimal digits; None until the browser has told it (the first run)."""
+def owner_token(key: str = "identity", *, told: str = "") -> str | None:
+    """The browser's own 128-bit token in 32 hexadecimal digits; None until the browser has told it (the first run).
+
+    `told` is what it told on another page of this session: it need not tell it again, which would run the page twice.
+    """
     state = st.session_state.get(key)
-    known = valid_token(state.get("token")) if isinstance(state, dict) else None
-    return valid_token(_identity(data={"known": known}, key=key, on_token_change=_nothing).token)
+    known = (valid_token(state.get("token")) if isinstance(state, dict) else None) or valid_token(told)
+    return valid_token(_identity(data={"known": known}, key=key, on_token_change=_nothing).token) or known
 
 
 def valid_token(token: object) -> str | None:

@@ -55,7 +55,7 @@ def spread(name: str, teacher: str, part: str) -> tuple[float, float, float]:
     )
 
 
-@st.cache_data(max_entries=64, show_spinner="Laying out the images, a few seconds")
+@st.cache_data(max_entries=64, show_spinner=False)
 def layout(name: str, teacher: str, part: str, how: str) -> tuple[np.ndarray, float]:
     """Where the first images of `shown` stand on the map, and the share of variance it shows (of t-SNE: 0)."""
     logits = logits_of(name, teacher, part).double().numpy()
@@ -116,7 +116,7 @@ def show_graph(found: dict[str, np.ndarray], order: list[int], *, class_names: t
             st.markdown(f"**{teacher}**: the thickest line of all is {_percent(widest)}")
             colour = list(looks(["teacher", "another"]).values())[number].light
             figure = knowledge.looks_like(mean, class_names, order=order, most=doubts, widest=widest, colour=colour)
-            live_chart(figure, key=f"graph_{number}", height=440, revision=teacher)
+            live_chart(figure, key=f"graph_{number}", height=420, revision=teacher)
             st.markdown(in_words(mean, class_names, temperature))
 
 
@@ -125,7 +125,10 @@ def show_map(name: str, chosen: list[str], part: str, how: str) -> None:
     dataset = datasets.load(name)
     logits = {teacher: logits_of(name, teacher, part) for teacher in chosen}
     points = shown(len(indices(dataset, part)))
-    laid = {teacher: layout(name, teacher, part, how) for teacher in chosen}
+    laid = {}
+    for teacher in chosen:
+        with st.spinner(f"{how} moves {len(points):,} images to where {teacher}'s logits have their neighbours: some seconds, once"):
+            laid[teacher] = layout(name, teacher, part, how)
     cloud(
         {teacher: places for teacher, (places, _) in laid.items()},
         verdicts={teacher: z[points].argmax(dim=1).numpy() for teacher, z in logits.items()},

@@ -17,6 +17,12 @@ from distill_core.runs.store import Store
 from pages.parts import late_ticks
 from pages.parts.identity import owner_token
 
+# Streamlit writes a name in the text 14 px high, and lets a long formula hang over the edge of a phone.
+LEGIBLE = """<style>
+[data-testid=stMarkdownContainer] :not(pre) > code {font-size: 0.875rem}
+.katex-display {overflow-x: auto; overflow-y: hidden}
+</style>"""
+CLASS = 30  # sessions of which each looks once a second
 WATCHING: dict[str, float] = {}  # when each session last looked at a race that was going on
 
 
@@ -44,7 +50,8 @@ def set_up(title: str) -> None:
     if PagesManager.uses_pages_directory:
         _go_through_app(f"pages/{title.lower().replace(' ', '_')}.py")
     st.set_page_config(page_title=f"{title} · Distill Lab", page_icon="🎓", layout="wide")
-    st.session_state["owner"] = owner_token() or st.session_state.get("owner", "")
+    st.html(LEGIBLE)
+    st.session_state["owner"] = owner_token(told=st.session_state.get("owner", "")) or ""
     try:
         engine()
     except ValueError as error:
@@ -78,12 +85,15 @@ def owner() -> str:
 def pace(spent: float = 0.0) -> float:
     """Seconds between two looks at a race: at once for one who learns alone, gentler with a whole class or a busy machine.
 
-    `spent` is what the last look took; looking may take a quarter of the time.
+    `spent` is what the last look took; looking may take a quarter of the time. A single slow one, as the first of a page
+    is, says nothing: of the last two the quicker counts.
     """
     session = st.session_state.setdefault("session", secrets.token_hex(8))
-    slow = st.session_state["slow"] = max(spent, 0.8 * st.session_state.get("slow", 0.0))
+    if spent:
+        st.session_state["looks"] = (*st.session_state.get("looks", (0.0,)), spent)[-2:]
+    slow = min(st.session_state.get("looks", (0.0,)))
     now = time.monotonic()
     WATCHING[session] = now
     for gone in [key for key, seen in list(WATCHING.items()) if now - seen > 5]:
         WATCHING.pop(gone, None)
-    return min(2.0, max(0.1, 4 * slow, len(WATCHING) / 30))
+    return min(2.0, max(0.1, 4 * slow, len(WATCHING) / CLASS))

@@ -1,18 +1,27 @@
 // A chart is mounted once and then only told of new figures: Plotly.react changes what differs, so that zoom, legend
-// and the picture itself stay between ticks. `data`: {key, figure (JSON text), height, revision, plotly, dark, sorry, patient, details}.
+// and the picture itself stay between ticks. `data`: {key, figure (JSON text), height, revision, plotly, dark, sorry, patient,
+// version, news, details}.
 // A patient chart waits until the browser has nothing else to do, so that the one that matters is painted first.
 // `details`: {frame (JSON text), cells: [{title, lines: {uid: [xs, ys]}}], first}: a second chart beside the first, which
-// shows the lines of the cell under the pointer; a click on a cell tells its number.
+// shows the lines of the cell under the pointer; a click on a cell tells its number. A finger has no pointer to hover with:
+// its first touch shows the lines, a second on the same cell tells.
+// `picture`: {title, caption, name}, what a picture of it says above and below, and how its file is called.
+// With `news`, an address, the chart asks there for its next figure as soon as it has painted the last, and says when the
+// run is over; `version` tells which of two figures is the newer.
 
 let plotly; // one copy of the library for all charts of the browser page
+
+// Beside Streamlit's own scripts, wherever a proxy has put them.
+function beside(path) {
+  const own = document.querySelector("script[type=module][src*='static/js/']")?.src ?? document.baseURI;
+  return new URL(own.includes("/static/js/") ? `../../${path}` : path, own);
+}
 
 function loadPlotly(name) {
   if (window.Plotly) return Promise.resolve(window.Plotly);
   plotly ??= new Promise((resolve, reject) => {
-    // Beside Streamlit's own scripts, wherever a proxy has put them.
-    const own = document.querySelector("script[type=module][src*='static/js/']")?.src ?? document.baseURI;
     const script = document.createElement("script");
-    script.src = new URL(own.includes("/static/js/") ? `../../app/static/${name}` : `app/static/${name}`, own);
+    script.src = beside(`app/static/${name}`);
     script.onload = () => resolve(window.Plotly);
     script.onerror = () => { plotly = undefined; script.remove(); reject(new Error("not found")); };
     document.head.append(script);
@@ -27,14 +36,35 @@ class LiveChart {
     this.detail = root.querySelector(".detail");
     this.sorry = root.querySelector(".sorry");
     this.painted = 0;
+    this.took = 0; // ms, to paint
     root.dataset.mounts = Number(root.dataset.mounts ?? 0) + 1;
     this.resizing = new ResizeObserver(() => this.resize());
   }
 
   show(data) {
+    const { news, version, revision } = this.last ?? {};
+    if (news && news === data.news && revision === data.revision && data.version <= version) return; // a tick that brings nothing new
+    this.last = data;
     this.next = data; // when figures come faster than they can be painted, the newest wins
     this.seeing ??= this.watch();
     if (this.seen || !this.painted) this.work();
+    if (data.news) this.asking ??= this.ask().finally(() => { this.asking = undefined; });
+  }
+
+  async ask() {
+    for (let news; (news = this.last.news) && this.root.isConnected;) {
+      await this.painting;
+      await new Promise((go) => setTimeout(go, this.took)); // half of the time is for the page around it
+      const answer = await fetch(beside(`${news}?after=${this.last.version}`)).catch(() => undefined);
+      if (!answer?.ok) return; // until the page's next tick
+      const { version, active, figure } = await answer.json();
+      if (news !== this.last.news) continue; // meanwhile the page shows another run
+      this.show({ ...this.last, version, figure: JSON.stringify(figure) });
+      if (active) continue;
+      await new Promise((go) => setTimeout(go, 300)); // after Stop or Pause the page comes by itself, and is not to be held up
+      if (news === this.last.news) this.say("over", true);
+      return;
+    }
   }
 
   work() {
@@ -65,10 +95,13 @@ class LiveChart {
         continue;
       }
       this.sorry.textContent = "";
+      this.words = data.picture;
+      const began = performance.now();
       const figure = dress(JSON.parse(inks(data, this.root)), data, this.root);
       await Plotly.react(this.paper, figure.data, figure.layout, settings(Plotly));
       if (data.details) await this.showDetail(Plotly, data);
       this.resizing.observe(this.root);
+      this.took = performance.now() - began;
       this.painted += 1;
       this.root.dataset.painted = this.painted;
       if (this.painted % 1000 === 0) performance.clearMarks("chart-painted");
@@ -83,7 +116,14 @@ class LiveChart {
       this.paper.on("plotly_hover", ({ points: [{ customdata }] }) => {
         if (Number.isInteger(customdata)) { this.cell = customdata; this.paintDetail(Plotly); }
       });
-      this.paper.on("plotly_click", ({ points: [{ customdata }] }) => Number.isInteger(customdata) && this.tell(customdata));
+      this.paper.on("plotly_click", ({ points: [{ customdata }], event }) => {
+        const again = event.timeStamp - this.clicked < 300; // Plotly tells a touch, and the mouse that a browser makes of it
+        if (!Number.isInteger(customdata) || again) return;
+        this.clicked = event.timeStamp;
+        if (!touch || this.touched === customdata) this.tell(customdata);
+        this.touched = this.cell = customdata;
+        this.paintDetail(Plotly);
+      });
     }
     await this.paintDetail(Plotly);
   }
@@ -96,6 +136,26 @@ class LiveChart {
     for (const trace of figure.data) [trace.x, trace.y] = cell.lines[trace.uid];
     await Plotly.react(this.detail, figure.data, figure.layout, settings(Plotly));
     this.root.dataset.cell = this.cell ?? first;
+  }
+
+  save(paper = this.paper) {
+    const layout = {
+      ...paper.layout,
+      paper_bgcolor: getComputedStyle(this.root).getPropertyValue("--st-background-color").trim(), // light text on nothing cannot be read elsewhere
+      font: { ...paper.layout.font, family: "sans-serif" }, // the page's own does not get into a picture; words would be wider than was reckoned
+    };
+    const file = { format: "png", scale: 2, width: paper.clientWidth, height: paper.clientHeight, filename: "distill-lab" };
+    if (this.words && paper === this.paper) { // as large as a slide, whatever the screen
+      const { title, caption, name } = this.words, { l, r, t, b } = layout.margin;
+      layout.title = { text: title, x: 0.02, y: 0.96, yanchor: "top", font: { size: 18 } };
+      layout.margin = { l: Math.max(24, l + 6), r: r + 14, t: t + 48, b: b + 62 };
+      layout.annotations = [{
+        text: caption, align: "left", showarrow: false,
+        xref: "paper", x: 0, xanchor: "left", yref: "paper", y: 0, yanchor: "top", yshift: -b - 8,
+      }];
+      Object.assign(file, { width: 960, height: 540, filename: name });
+    }
+    return window.Plotly.downloadImage({ data: paper.data, layout }, file);
   }
 
   resize() {
@@ -112,6 +172,7 @@ class LiveChart {
   }
 }
 
+const touch = matchMedia("(pointer: coarse)").matches;
 const isDark = (element) => getComputedStyle(element).colorScheme.startsWith("dark");
 
 // The figure's own colours are for a light page; each has its counterpart for a dark one.
@@ -133,7 +194,10 @@ function dress(figure, data, root) {
   layout.font = { size: 16, family: theme.getPropertyValue("--st-font").trim() || "sans-serif", ...layout.font, color: ink };
   layout.hoverlabel = { bgcolor: page, bordercolor: ink, ...layout.hoverlabel };
   layout.modebar = { bgcolor: "rgba(0,0,0,0)", color: ink, activecolor: ink, ...layout.modebar };
-  if (matchMedia("(pointer: coarse)").matches) layout.dragmode = false; // a finger scrolls the page
+  if (touch) { // a finger scrolls the page, and what it can press is always there: above the picture
+    layout.dragmode = false;
+    layout.margin = { ...layout.margin, t: Math.max(34, layout.margin?.t ?? 0) };
+  }
   for (const name of Object.keys(layout).filter((name) => /^[xy]axis\d*$/.test(name))) {
     layout[name] = { gridcolor: grid, zerolinecolor: grid, linecolor: grid, spikecolor: ink, spikethickness: -2, ...layout[name] };
   }
@@ -147,14 +211,11 @@ function settings(Plotly) { // the same object each time: for settings that diff
     displaylogo: false,
     displayModeBar: "hover",
     responsive: false, // the ResizeObserver also sees columns and tabs
-    modeBarButtons: [["zoomOut2d", "resetScale2d", {
+    modeBarButtons: [[...(touch ? [] : ["zoomOut2d", "resetScale2d"]), {
       name: "picture",
       title: "Download as PNG",
       icon: Plotly.Icons.camera,
-      click: (paper) => Plotly.downloadImage( // on the page's colour: light text on nothing cannot be read elsewhere
-        { data: paper.data, layout: { ...paper.layout, paper_bgcolor: getComputedStyle(paper).getPropertyValue("--st-background-color").trim() } },
-        { format: "png", scale: 2, width: paper.clientWidth, height: paper.clientHeight, filename: "distill-lab" },
-      ),
+      click: (paper) => paper.closest(".live-chart").chart.save(paper),
     }]],
   };
   return kept;
@@ -168,6 +229,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".live-chart");
   root.chart ??= new LiveChart(root);
   root.chart.tell = (cell) => setTriggerValue("clicked", cell);
+  root.chart.say = setTriggerValue;
   root.chart.show(data);
   // Streamlit also cleans up after a tick that the next one overtook: only a chart that left the page is closed.
   return () => setTimeout(() => { if (!root.isConnected) root.chart.close(); });

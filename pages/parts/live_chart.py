@@ -32,6 +32,14 @@ _chart = st.components.v2.component(
     isolate_styles=False,  # Plotly's style sheet is the document's
 )
 
+_picture_button = st.components.v2.component(
+    "picture_button",
+    html='<button type="button" class="picture-button">\n</button>',
+    css=(HERE / "picture_button.css").read_text(),
+    js=(HERE / "picture_button.js").read_text(),
+    isolate_styles=False,
+)
+
 
 def live_chart(
     figure: dict | go.Figure,
@@ -39,24 +47,32 @@ def live_chart(
     key: str,
     height: int = 360,
     revision: str = "",
+    version: int = 0,
+    news: str = "",
     patient: bool = False,
     details: dict | None = None,
+    picture: dict[str, str] | None = None,
     on_click: Callable[[int], None] | None = None,
 ) -> None:
     """Show `figure`, or the next one in the same place. A learner's zoom and legend choices stay until `revision` changes.
 
     Draw lines in the light colours of `figures.palette`: on a dark page each is replaced by its dark counterpart.
 
+    With `news`, an address of `news.of`, the chart asks there for its next figures, until the run is over; then the
+    fragment around it runs again. `version` says how new `figure` is: of two, the chart shows the newer one.
+
     A `patient` chart lets others be painted first.
 
     With `details` a second chart stands beside the first and shows the cell under the pointer: `{"frame": figure,
     "cells": [{"title", "lines": {uid: [xs, ys]}}], "first": number}`; a cell's number is the `customdata` of its point.
     `on_click(number)` is called before the next run of the page.
+
+    Kept as a picture, it says what `picture` holds: `{"title": above it, "caption": below it, "name": of its file}`.
     """
     place_plotly(_static_folder())
     text = to_json_plotly(figure.to_dict() if isinstance(figure, go.Figure) else figure)  # NaN becomes null
     data = {"key": key, "figure": text, "height": height, "revision": revision, "plotly": PLOTLY_NAME, "dark": DARK, "sorry": SORRY}
-    data["patient"] = patient
+    data |= {"patient": patient, "picture": picture, "version": version, "news": news}
     if details:
         data["details"] = {**details, "frame": to_json_plotly(details["frame"])}
 
@@ -65,7 +81,12 @@ def live_chart(
         if on_click and details and isinstance(clicked, int) and 0 <= clicked < len(details["cells"]):  # a browser may send anything
             on_click(clicked)
 
-    _chart(data=data, key=key, height="content", on_clicked_change=tell)
+    _chart(data=data, key=key, height="content", on_clicked_change=tell, on_over_change=lambda: None)
+
+
+def picture_button(label: str, *, chart: str) -> None:
+    """A button that keeps the chart with the key `chart` as a PNG."""
+    _picture_button(data={"label": label, "chart": chart}, key=f"picture_{chart}", height="content", width="content")
 
 
 def have_charts_ready() -> None:

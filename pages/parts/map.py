@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from distill_core.runs.store import Run
 from distill_core.sweep import AXES, Grid, grid_of
 from pages.parts import controls, race
 from pages.parts.lab import engine, owner, pace, store
-from pages.parts.live_chart import live_chart
+from pages.parts.live_chart import live_chart, picture_button
 
 WITHOUT_T2 = "soft-targets-without-t2"
 EVERY = 0.5  # seconds between two looks
@@ -151,7 +151,9 @@ def _values(axis: str, dataset: str) -> list:
     st.session_state.setdefault(key, FIRST.get(axis, possible))
     if axis in ("temperature", "alpha", "label_noise"):
         possible = sorted({*possible, *st.session_state[key]})
-    st.session_state[key] = [value for value in st.session_state[key] if value in possible]
+    kept = [value for value in st.session_state[key] if value in possible]
+    if kept != st.session_state[key]:  # what is written here goes to the browser, and would undo a click made meanwhile
+        st.session_state[key] = kept
     picked = st.pills(
         pictures.NAMES[axis], possible, selection_mode="multi", key=key, format_func=pictures.shown, persist_state="session"
     )  # fmt: skip
@@ -163,12 +165,12 @@ def ask(grid: Grid, experiments: list[Experiment]) -> None:
     axes = [pictures.label(axis) for axis, values in ((grid.x, grid.xs), (grid.y, grid.ys)) if len(values) > 1]
     cells = len(grid.xs) * len(grid.ys)
     try:
-        seconds = f"about {_rounded(engine().estimate(experiments))} on this machine"
+        seconds = f"about {_rounded(engine().estimate(experiments))} here"
     except ValueError as error:
         seconds = str(error)
     each = f" x {grid.seeds} seeds" if grid.seeds > 1 else ""
     st.markdown(f"#### Which {' and which '.join(axes) or 'student'}?")
-    st.markdown(f"Every cell is a student: {cells} cells{each} make {len(experiments)}, each beside its baseline; {seconds}.")
+    st.markdown(f"{cells} cells{each} make {len(experiments)} students, each beside its baseline: {seconds}.")
 
 
 def _rounded(seconds: float) -> str:
@@ -200,42 +202,68 @@ def _look(run_ids: list[str], were_active: list[bool], every: float | None) -> N
     if None in runs or [run.active for run in runs] != were_active:
         st.rerun()
     standing = [_standing(run) for run in runs]
-    widest = pictures.extent(*(found for _, found, _ in standing))
-    for run, (grid, found, history) in zip(runs, standing, strict=True):
-        _say_how_it_stands(run)
-        _draw(run, grid, found, history, widest)
-        st.markdown(pictures.words(found, x=grid.x, xs=grid.xs, y=grid.y, ys=grid.ys))
-        if best := pictures.best_along(found, x=grid.x, xs=grid.xs, y=grid.y, ys=grid.ys):
-            st.markdown(best)
+    widest = pictures.extent(*(one.found for one in standing))
+    for run, one in zip(runs, standing, strict=True):
+        _say_how_it_stands(run, alone=len(runs) == 1)
+        _draw(run, one, widest)
+        st.markdown(pictures.LEGEND)
+        st.markdown(one.words)
     if every and max(EVERY, pace(time.perf_counter() - began)) > 2 * every:
         st.rerun()
 
 
-def _say_how_it_stands(run: Run) -> None:
-    method = Experiment.from_json(run.experiments[0]).method
-    which = "without T\u00b2" if method == WITHOUT_T2 else "with T\u00b2"
-    said = f"finished: {run.epochs} epochs in {run.seconds:.1f} s" if run.status == "finished" else engine().status(run.id)
-    st.markdown(f":material/{race.ICONS[run.status]}: **{which}**, {said}")
+def _say_how_it_stands(run: Run, *, alone: bool) -> None:
+    which = "" if alone and not is_without_t2(run) else f"**{which_t2(run)}**, "
+    epochs = Experiment.from_json(run.experiments[0]).epochs  # of each student; the run counts those of one shape after another
+    said = f"finished: {epochs} epochs in {run.seconds:.1f} s" if run.status == "finished" else engine().status(run.id)
+    st.markdown(f":material/{race.ICONS[run.status]}: {which}{said}")
 
 
-def _standing(run: Run) -> tuple[Grid, pictures.Cells, dict]:
-    experiments = [Experiment.from_json(text) for text in run.experiments]
-    grid = grid_of(experiments)
-    history = _history(run.id, store().version(run.id)[1])
+@dataclass(frozen=True, eq=False)
+class Standing:
+    """A map as far as it has come: its numbers, its words, its cells' curves."""
+
+    key: tuple[str, int, int]  # the run, its resets, how many accuracies it has told
+    of_all: Experiment  # what the cells share, and what the first alone has
+    grid: Grid
+    found: pictures.Cells
+    curves: list[dict]
+    words: str
+
+
+def _standing(run: Run) -> Standing:
+    """How the map stands; reckoned anew only when there are new accuracies."""
+    resets = store().version(run.id)[1]
+    return _reckoned(run.id, resets, _read(run.id, resets), run)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _reckoned(run_id: str, resets: int, accuracies: int, _run: Run) -> Standing:
+    experiments = [Experiment.from_json(text) for text in _run.experiments]
+    grid, (history, _, lock) = grid_of(experiments), _digest(run_id, resets)
+    with lock:
+        history = {key: list(curve) for key, curve in history.items()}
     test_images = datasets.DATASETS[experiments[0].dataset].test
-    shape = {"rows": len(grid.ys), "columns": len(grid.xs), "seeds": grid.seeds}
-    return grid, pictures.cells(history, test_images=test_images, **shape), history
+    rows, columns = len(grid.ys), len(grid.xs)
+    found = pictures.cells(history, test_images=test_images, rows=rows, columns=columns, seeds=grid.seeds)
+    curves = [
+        {"title": _name(grid, *place), "lines": pictures.cell_lines(history, place, columns=columns, seeds=grid.seeds)}
+        for place in np.ndindex(rows, columns)
+    ]
+    axes = {"x": grid.x, "xs": grid.xs, "y": grid.y, "ys": grid.ys}
+    words = f"{pictures.words(found, **axes)}\n\n{pictures.best_along(found, **axes)}"
+    return Standing((run_id, resets, accuracies), experiments[0], grid, found, curves, words)
 
 
-def _history(run_id: str, resets: int) -> dict[tuple[int, str], list[tuple[float, float]]]:
-    """The test accuracies of a map; only what is new is read from the store, for all who look together."""
+def _read(run_id: str, resets: int) -> int:
+    """Read the accuracies that are new in the store, for all who look together; returns how many there are by now."""
     history, last, lock = _digest(run_id, resets)
     with lock:
         for told in store().records(run_id, after=last[0]):
             last[0] = told["row"]
             if told["test_accuracy"] is not None:
                 history.setdefault((told["experiment"], told["member"]), []).append((told["epoch"], told["test_accuracy"]))
-        return {key: list(curve) for key, curve in history.items()}
+        return sum(map(len, history.values()))
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
@@ -243,29 +271,43 @@ def _digest(run_id: str, resets: int) -> tuple[dict, list[int], threading.Lock]:
     return {}, [0], threading.Lock()
 
 
-def _draw(run: Run, grid: Grid, found: pictures.Cells, history: dict, widest: float) -> None:
-    rows, columns = found.difference.shape
-    height = max(320, min(560, 90 + 62 * rows))
-    titles = [[_name(grid, row, column) for column in range(columns)] for row in range(rows)]
-    cells = [
-        {"title": titles[row][column], "lines": pictures.cell_lines(history, (row, column), columns=columns, seeds=grid.seeds)}
-        for row in range(rows)
-        for column in range(columns)
-    ]
-    accuracies = found.student[~np.isnan(found.student)]
-    lowest = max(0.0, 10 * ((accuracies.min() if len(accuracies) else 0) // 10 - 2))
+def _draw(run: Run, standing: Standing, widest: float) -> None:
+    grid, found = standing.grid, standing.found
+    height = max(320, min(560, 90 + 54 * len(grid.ys)))
+    figure, frame = _drawn(standing.key, widest, height, standing)
     first = 0 if np.isnan(found.difference).all() else int(np.nanargmax(found.difference))
-    epochs = Experiment.from_json(run.experiments[0]).epochs
-    frame = pictures.cell_figure(epochs=epochs, height=height, lowest=float(lowest)).to_dict()
-    figure = pictures.map_figure(found, x=grid.x, xs=grid.xs, y=grid.y, ys=grid.ys, height=height, widest=widest)
     live_chart(
         figure,
         key=f"map_{run.id}",
         height=height,
         revision=f"{run.id} {run.resets}",
-        details={"frame": frame, "cells": cells, "first": first},
+        details={"frame": frame, "cells": standing.curves, "first": first},
+        picture=_picture(grid, found, standing.of_all),
         on_click=lambda cell: st.session_state.update(map_open=(run.id, cell)),
     )
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _drawn(key: tuple, widest: float, height: int, _standing: Standing) -> tuple[dict, dict]:
+    """The map, and the frame of its cells' curves; `key` says which `_standing` it is."""
+    grid, found = _standing.grid, _standing.found
+    accuracies = found.student[~np.isnan(found.student)]
+    lowest = max(0.0, 10 * ((accuracies.min() if len(accuracies) else 0) // 10 - 2))
+    figure = pictures.map_figure(found, x=grid.x, xs=grid.xs, y=grid.y, ys=grid.ys, height=height, widest=widest)
+    return figure.to_dict(), pictures.cell_figure(epochs=_standing.of_all.epochs, height=height, lowest=float(lowest)).to_dict()
+
+
+def _picture(grid: Grid, found: pictures.Cells, of_all: Experiment) -> dict[str, str]:
+    """What a map says where there is no page around it."""
+    fixed = {"student": of_all.student, "images": f"{of_all.images or datasets.DATASETS[of_all.dataset].train:,} images"}
+    fixed |= {"temperature": f"T {of_all.temperature:g}", "alpha": f"alpha {of_all.alpha:g}", "teacher": f"teacher {of_all.teacher}"}
+    same = [said for axis, said in fixed.items() if axis not in (grid.x, grid.y)]
+    same += [f"{of_all.epochs} epochs", f"{grid.seeds} seed{'s' * (grid.seeds > 1)}"] + ["without T\u00b2"] * (of_all.method == WITHOUT_T2)
+    caption = [pictures.LEGEND]
+    if not np.isnan(found.difference).all():
+        caption.insert(0, "Best cell: {}: {}".format(*pictures.best_in_words(found, x=grid.x, xs=grid.xs, y=grid.y, ys=grid.ys)))
+    title = f"{datasets.DATASETS[of_all.dataset].title}: {', '.join(same)}"
+    return {"title": title, "caption": "<br>".join(caption), "name": f"map of {grid.x} and {grid.y}"}
 
 
 def _name(grid: Grid, row: int, column: int) -> str:
@@ -292,7 +334,8 @@ def _open_clicked() -> None:
 
 def show_slices(run: Run) -> None:
     """One row and one column of the map, with intervals."""
-    grid, found, _ = _standing(run)
+    standing = _standing(run)
+    grid, found = standing.grid, standing.found
     if np.isnan(found.difference).all():
         return
     row, column = np.unravel_index(np.nanargmax(found.difference), found.difference.shape)
@@ -315,7 +358,8 @@ SIZES = {"parameters": "parameters", "bytes": "bytes as float32", "latency": "mi
 
 def show_front(run: Run) -> None:
     """Where the student is an axis: accuracy against its size, and the front of what nothing beats."""
-    grid, found, _ = _standing(run)
+    standing = _standing(run)
+    grid, found = standing.grid, standing.found
     if "student" not in (grid.x, grid.y) or np.isnan(found.student).any():
         return
     names, axis = (grid.xs, 0) if grid.x == "student" else (grid.ys, 1)
@@ -338,13 +382,34 @@ def _size(name: str, what: str, image_shape: tuple[int, int, int], classes: int)
 
 def table(run: Run) -> pd.DataFrame:
     """The map as rows: its cell, accuracies in percent, difference in points with its interval."""
-    grid, found, _ = _standing(run)
+    standing = _standing(run)
+    grid, found = standing.grid, standing.found
     places = list(np.ndindex(found.difference.shape))
     cells = {grid.y: [grid.ys[row] for row, _ in places], grid.x: [grid.xs[column] for _, column in places]}
     numbers = {
         name: [getattr(found, name)[place] for place in places] for name in ("student", "baseline", "difference", "low", "high", "epoch")
     }
     return pd.DataFrame({**cells, **numbers, "seeds": grid.seeds})
+
+
+def keep(run: Run) -> None:
+    """The map to take along: its numbers, and its picture."""
+    which = f" {which_t2(run)}" if is_without_t2(run) else ""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.download_button(
+            f"The map{which} as CSV", table(run).to_csv(index=False), file_name="map.csv", mime="text/csv", key=f"map_csv_{run.id}"
+        )  # fmt: skip
+        picture_button(f"The map{which} as a picture", chart=f"map_{run.id}")
+
+
+def is_without_t2(run: Run) -> bool:
+    """Whether the factor T squared was left out."""
+    return Experiment.from_json(run.experiments[0]).method == WITHOUT_T2
+
+
+def which_t2(run: Run) -> str:
+    """The same in words."""
+    return "without T\u00b2" if is_without_t2(run) else "with T\u00b2"
 
 
 def without_t2(experiments: list[Experiment]) -> list[Experiment]:

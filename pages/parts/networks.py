@@ -27,6 +27,12 @@ def teachers_here() -> dict[str, list[str]]:
     return dict(sorted(found.items(), key=lambda item: (item[0] != "mnist", item[0])))
 
 
+def images(name: str) -> datasets.Dataset:
+    """A data set; where it must be read first, the page says so. Raises `ValueError` with one sentence where that cannot be."""
+    with st.spinner(f"Reading {datasets.DATASETS[name].title if name in datasets.DATASETS else 'the pictures'}"):
+        return datasets.load(name)
+
+
 def finished_runs(*names: str) -> dict[str, Run]:
     """Runs on these data sets that left their weights, newest first, by id."""
     runs = [run for run in store().list(status="finished") if Experiment.from_json(run.experiments[0]).dataset in names]

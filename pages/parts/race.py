@@ -11,14 +11,17 @@ import streamlit as st
 
 from distill_core import analysis
 from distill_core.experiment import Experiment
-from distill_core.figures.curves import bands, race_drawing
+from distill_core.figures.curves import Bands, bands, race_drawing
 from distill_core.presets import preset_of
 from distill_core.runs.store import Run
+from pages.parts import news
 from pages.parts.lab import engine, owner, pace, store
 from pages.parts.live_chart import live_chart
 
 ROWS = (("test_accuracy",), ("hard_loss", "soft_loss"), ("agreement",))
+FIRST = ROWS[0][0]  # the chart that matters
 HEIGHTS = {"test_accuracy": 380, "hard_loss": 280, "soft_loss": 280, "agreement": 280}
+BESIDE_NEWS = 1.0  # seconds between looks where the chart that matters gets its news without them
 ICONS = {
     "queued": "hourglass_top",
     "preparing": "download",
@@ -87,6 +90,8 @@ def follow(run_id: str, *, key: str, panels: Sequence[str] = tuple(HEIGHTS)) -> 
         st.warning("This run is not here: it was deleted, or it belongs to another server. Start a new one.")
         return None
     every = pace() if run.active else None
+    if every and news.of(run_id, FIRST):
+        every = max(BESIDE_NEWS, 2 * every)
     st.fragment(_look, run_every=every)(run_id, key, tuple(panels), (run.active, run.status), every)
     return run
 
@@ -103,17 +108,30 @@ def _look(run_id: str, key: str, panels: tuple[str, ...], before: tuple[bool, st
 def _draw(run: Run, key: str, panels: tuple[str, ...]) -> None:
     """How the race stands, its curves, and its verdict once there is one."""
     _say_how_it_stands(run)
-    figures = _figures(run.id, store().version(run.id), panels)
+    version = store().version(run.id)
+    figures = _figures(run.id, version, panels)
     revision = f"{run.id} {run.resets} {run.active}"
     results = store().results(run.id)
     for row in ROWS:
         shown = [panel for panel in row if panel in panels]
         for column, panel in zip(st.columns(len(shown)) if shown else [], shown, strict=True):
             with column:
-                first = row == ROWS[0]
-                live_chart(figures[panel], key=f"{key}_{panel}", height=HEIGHTS[panel], revision=revision, patient=not first)
+                first = panel == FIRST
+                ask = news.of(run.id, panel) if first and run.active else ""
+                live_chart(
+                    figures[panel], key=f"{key}_{panel}", height=HEIGHTS[panel], revision=revision, version=version[0],
+                    news=ask, patient=not first,
+                )  # fmt: skip
         if results and row == ROWS[0]:
             show_verdict(results)
+
+
+def newest(run_id: str, panel: str) -> dict | None:
+    """One chart of a run as it stands now, for a browser that asks for its news; None where there is no such chart."""
+    run, version = store().get(run_id), store().version(run_id)
+    if run is None or panel not in HEIGHTS:
+        return None
+    return {"version": version[0], "active": run.active, "figure": _figures(run_id, version, (panel,))[panel]}
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
@@ -122,8 +140,15 @@ def _figures(run_id: str, version: tuple, panels: tuple[str, ...]) -> dict[str, 
     run, curves = store().get(run_id), bands(_told(run_id, version[1]))
     results = store().results(run_id)
     teacher = results[0]["teacher"]["test_accuracy"] if results else None
-    common = {"teacher_accuracy": teacher, "epochs": run.epochs, "accuracy_from": _worth_seeing(results)}
+    first = Experiment.from_json(run.experiments[0])
+    members = ("student", "baseline", *(f"assistant-{number + 1}" for number in range(len(first.assistants))))
+    common = {"teacher_accuracy": teacher, "epochs": first.epochs, "accuracy_from": _worth_seeing(results), "members": members}
     return {panel: race_drawing(curves, fields=(panel,), height=HEIGHTS[panel], **common) for panel in panels}
+
+
+def curves(run_id: str) -> Bands:
+    """The bands of a run as it stands."""
+    return bands(_told(run_id, store().version(run_id)[1]))
 
 
 def _told(run_id: str, resets: int) -> list[dict]:

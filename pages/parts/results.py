@@ -50,14 +50,14 @@ def show(run: Run) -> None:
 
 def _show_scores(results: list[dict]) -> None:
     """One row a network, averaged over the seeds."""
-    rows = []
-    for role in ("teacher", "baseline", "student"):
-        scores = [result[role] for result in results]
+    rows, assistants = [], [f"assistant {n}" for n in range(1, 1 + len(results[0].get("assistants", ())))]
+    for role in ("teacher", *assistants, "baseline", "student"):
+        scores = [result["assistants"][assistants.index(role)] if role in assistants else result[role] for result in results]
         mean = {name: float(np.mean([s[name] for s in scores])) for name in ("test_accuracy", "test_errors", "agreement", "ece")}
         low, high = _interval(scores)
         rows.append(
             {
-                "": role,
+                "": f"{role}: {scores[0]['name']}" if role in assistants else role,
                 "test accuracy": f"{mean['test_accuracy']:.2%}",
                 "95 % interval": f"{low:.2%} to {high:.2%}",
                 "errors": f"{mean['test_errors']:.1f} of {scores[0]['test_images']:,}",

@@ -1,6 +1,6 @@
 // One image and what the members think of it, softened at T in the browser: dragging asks no server.
 // `data`: {image: {pixels (base64, D x H x W), shape}, members: [{name, logits or null, light, dark}], classes, label or null,
-// temperature, low, high, moving, details}. With details, `Details` of soft_targets_details.js adds what there is beside the bars.
+// temperature, low, high, moving, details: {hide, log, asked} or null}. With details, `Details` of soft_targets_details.js adds what there is beside the bars.
 
 function softmax(logits, temperature) {
   const top = Math.max(...logits); // before dividing: the largest exponent is then 0 at every T
@@ -114,6 +114,7 @@ class SoftTargets {
     const canvas = this.root.querySelector("canvas");
     Object.assign(canvas, { width, height });
     const name = this.data.classes[this.data.label];
+    this.root.querySelector(".seen").textContent = name === undefined ? "what networks see" : "";
     canvas.setAttribute("aria-label", name === undefined ? "the image as the networks see it" : `image of class ${name}`);
     const picture = new ImageData(width, height);
     for (let i = 0; i < height * width; i += 1) {

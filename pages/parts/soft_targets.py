@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ _soft_targets = st.components.v2.component(
     "soft_targets",
     html="""
     <div class="soft-targets">
-      <div class="beside"><canvas class="picture" role="img" width="1" height="1"></canvas></div>
+      <div class="beside"><canvas class="picture" role="img" width="1" height="1"></canvas><p class="seen"></p></div>
       <div class="right">
         <label class="control">
           <span class="shown"></span>
@@ -35,10 +35,20 @@ _soft_targets = st.components.v2.component(
 
 
 @dataclass(frozen=True)
+class Details:
+    """What there is beside the bars: the top class hidden, logarithmic bars, and whose softmax is kept written out (None: any)."""
+
+    hide: bool = False
+    log: bool = False
+    asked: int | None = None
+
+
+@dataclass(frozen=True)
 class SoftTargets:
-    """What the learner chose: T as it stood when the slider was last let go."""
+    """What the learner chose: T as it stood when the slider was last let go, and the details, where there are any."""
 
     temperature: float
+    details: Details | None = None
 
 
 def soft_targets(
@@ -51,7 +61,7 @@ def soft_targets(
     temperature: float,
     key: str,
     moving: bool = False,
-    details: bool = False,
+    details: Details | None = None,
 ) -> SoftTargets:
     """Show one image beside softmax(z / T) of one member, of two as mirrored bars, or of three, with a slider for T.
 
@@ -60,7 +70,8 @@ def soft_targets(
     With `moving`, T sweeps from 1 to 12 and back until the learner touches it (and rests where motion is not wanted).
     With `details`: a logarithmic scale, the top class hidden, entropy, the softmax of one class written out with its
     numbers, and the size of the soft loss's gradient with and without T squared.
-    Only letting the slider go asks the server; a new `temperature` from the page puts the slider there.
+    Only letting the slider go, a toggle, or a click on a class asks the server; a new `temperature` from the page puts the
+    slider there, new `details` the toggles.
     """
     if not 1 <= len(logits) <= 3:
         raise ValueError(f"soft targets of {len(logits)} members cannot be shown; give one, two or three")
@@ -82,10 +93,11 @@ def soft_targets(
         "low": LOWEST,
         "high": HIGHEST,
         "moving": moving,
-        "details": details,
+        "details": None if details is None else asdict(details),
     }
-    told = _soft_targets(data=data, key=key, on_temperature_change=_nothing).temperature
-    return SoftTargets(_told_temperature(told, given=temperature))
+    told = _soft_targets(data=data, key=key, on_temperature_change=_nothing, on_details_change=_nothing)
+    chosen = _told_temperature(told.temperature, given=temperature)
+    return SoftTargets(chosen, details and _told_details(told.details, given=details, classes=len(class_names)))
 
 
 def _base64(pixels: Sequence | np.ndarray, image_shape: tuple[int, int, int]) -> str:
@@ -100,6 +112,16 @@ def _told_temperature(told: object, *, given: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return float(given)
     return within_slider(value)
+
+
+def _told_details(told: object, *, given: Details, classes: int) -> Details:
+    """The details as the browser told them, if they are some and were chosen since the page gave `given`."""
+    if not isinstance(told, dict) or told.get("given") != asdict(given):
+        return given
+    hide, log, asked = (told.get(name) for name in ("hide", "log", "asked"))
+    if not (isinstance(hide, bool) and isinstance(log, bool)):
+        return given
+    return Details(hide, log, asked if type(asked) is int and 0 <= asked < classes else None)
 
 
 def within_slider(temperature: float) -> float:

@@ -39,7 +39,7 @@ class Details {
     root.querySelector(".rows").before(toggles);
     root.querySelector(".rows").classList.add("detailed-rows");
     [this.hiding, this.logging] = toggles.querySelectorAll("input");
-    for (const toggle of [this.hiding, this.logging]) toggle.addEventListener("change", () => view.draw());
+    for (const toggle of [this.hiding, this.logging]) toggle.addEventListener("change", () => { view.draw(); this.tell(); });
     this.numbers = make("about", "", beside);
     this.meter = make("meter", `<div class="title"></div>
       <div>without T²: ‖q − p‖ / T = <span class="value"></span></div><div class="bar"><div class="fill"></div><div class="mark"></div></div>
@@ -47,24 +47,51 @@ class Details {
       <div>a line is a factor of 10; mark: at T = 1</div>`, beside);
     this.equations = make("equations", "", right);
     const rows = root.querySelector(".rows");
-    for (const event of ["pointerover", "click", "focusin"]) {
-      rows.addEventListener(event, ({ target }) => {
-        const asked = target.closest("[data-class]")?.dataset.class;
-        if (asked === undefined) return;
-        this.asked = Number(asked);
-        view.draw();
-      });
-    }
+    const ask = (target, keep) => { // under the pointer for now, by a click until the next click
+      const asked = target.closest("[data-class]")?.dataset.class;
+      if (asked === undefined) return;
+      this.asked = Number(asked);
+      if (keep) {
+        this.kept = this.kept === this.asked ? null : this.asked;
+        this.tell();
+      }
+      view.draw();
+    };
+    for (const event of ["pointerover", "focusin"]) rows.addEventListener(event, ({ target }) => ask(target, false));
+    rows.addEventListener("click", ({ target }) => ask(target, true));
+    rows.addEventListener("pointerleave", () => {
+      if (this.kept === null || this.kept === this.asked) return;
+      this.asked = this.kept;
+      view.draw();
+    });
+    rows.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      ask(event.target, true);
+    });
+  }
+
+  tell() {
+    this.view.send("details", { hide: this.hiding.checked, log: this.log, asked: this.kept, given: this.view.data.details });
+  }
+
+  take(given) { // what the page or a link says; it counts once
+    const text = JSON.stringify(given);
+    if (text === this.given) return;
+    this.given = text;
+    [this.hiding.checked, this.logging.checked, this.kept, this.key] = [given.hide, given.log, given.asked, undefined];
   }
 
   get log() { return this.logging.checked; }
 
-  show({ members, classes, label }) {
-    for (const name of this.view.root.querySelectorAll(".class")) name.tabIndex = 0;
+  show({ members, classes, label, details }) {
+    this.take(details);
+    if (this.kept >= classes.length) this.kept = null;
+    for (const name of this.view.root.querySelectorAll(".class")) Object.assign(name, { tabIndex: 0, role: "button" });
     const known = members.every(({ logits }) => logits);
     this.numbers.hidden = this.meter.hidden = this.equations.hidden = !known;
     const key = JSON.stringify([label, members.map(({ logits }) => logits)]);
-    if (key !== this.key) this.asked = label ?? top(members[0].logits ?? [0]);
+    if (key !== this.key) this.asked = this.kept ?? label ?? top(members[0].logits ?? [0]);
     this.key = key;
     const table = Object.assign(document.createElement("table"), { className: "numbers" });
     const row = (place, kinds, texts) => {
@@ -120,7 +147,10 @@ class Details {
       this.told["runner-up"][m].textContent = classes[order[1]] ?? "";
       this.told["runner-up ÷ top"][m].textContent = order.length > 1 ? three(ratio) : "";
     });
-    root.querySelectorAll(".class").forEach((name) => name.classList.toggle("asked", Number(name.dataset.class) === this.asked));
+    for (const name of root.querySelectorAll(".class")) {
+      name.classList.toggle("asked", Number(name.dataset.class) === this.asked);
+      name.ariaPressed = Number(name.dataset.class) === this.kept;
+    }
     [...this.equations.children].forEach((line, m) => this.write(line, members[m].logits, shown[m], hidden));
 
     const size = gradientSize(...this.pair, temperature);

@@ -117,6 +117,7 @@ def show_scaling(members: Members, labels: Tensor) -> None:
     live_chart(scaling_figure(found), key="scaling", height=110 + 80 * len(found), revision=" ".join(found))
     first = next(iter(found.values()))
     st.markdown(
+        "Open marks: before; full: after. "
         f"One number T each, fitted on {first['fitted']:,} test images drawn by seed 0; everything shown is measured on the other "
         f"{first['reported']:,}. T above 1: it was too sure. No verdict changes."
     )
@@ -152,7 +153,8 @@ def show_disputed(members: Members, dataset: datasets.Dataset, by: str) -> None:
     different = int((names == len(members)).sum())
     if by == "names":
         order = torch.argsort(names.double() * 10 + apart, descending=True)
-        st.markdown(f"All {len(members)} name different classes for **{different:,}** of {len(names):,} images.")
+        all_of_them = "Both" if len(members) == 2 else f"All {len(members)}"
+        st.markdown(f"{all_of_them} name different classes for **{different:,}** of {len(names):,} images.")
     else:
         order = torch.argsort(apart, descending=True)
         st.markdown(f"Jensen-Shannon divergence of their soft targets at T = 1: 0 is agreement, {np.log(len(members)):.2f} nats the most.")

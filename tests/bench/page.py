@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -26,7 +27,7 @@ from tests.browser_fixtures import FLAGS, chromium_path, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
-STARTS, SUBMITS, RACES = 3, 20, 10
+STARTS, SUBMITS, RACES, MAPS, OPENINGS = 3, 20, 10, 3, 10
 WAIT = 120_000  # ms, of which none is measured
 
 # Notes, in a page, when something was pressed and when a chart with so many epochs was painted: after the frame that shows it.
@@ -45,11 +46,41 @@ performance.mark = (name, options) => {
   }
   return made;
 };
+window.barsSince = (began) => new Promise((done) => {
+  const inside = () => [...document.querySelectorAll(".st-key-microscope_bars *")].find((e) => e.shadowRoot)?.shadowRoot;
+  const look = () => inside()?.querySelector(".percent")?.textContent
+    ? requestAnimationFrame(() => setTimeout(() => done(performance.now() - began))) : requestAnimationFrame(look);
+  look();
+});
 window.said = (word) => new Promise((done) => {
   const look = () => [...document.querySelectorAll("[data-testid=stMarkdownContainer]")].some((e) => e.textContent.includes(word))
     ? setTimeout(() => done(now())) : requestAnimationFrame(look);
   look();
 });
+"""
+
+# Notes when the server has told the page something, once for all messages of one look, and when the map was painted and
+# up to which epoch.
+WATCH_MAP = """
+window.ticks = []; window.paints = [];
+const now = () => (performance.timeOrigin + performance.now()) / 1000;
+const mark = performance.mark.bind(performance);
+performance.mark = (name, options) => {
+  const made = mark(name, options);
+  if (name === "chart-painted" && options.detail.key.startsWith("map_")) {
+    const { cells } = document.querySelector(".live-chart.with-detail").chart.details.details;
+    const epoch = Math.min(...cells.map(({ lines }) => lines.student[0].at(-1) ?? -1));
+    requestAnimationFrame(() => setTimeout(() => window.paints.push([now(), epoch])));
+  }
+  return made;
+};
+let last = 0;
+window.WebSocket = class extends window.WebSocket {
+  constructor(...given) {
+    super(...given);
+    this.addEventListener("message", () => { if (now() - last > 0.15) window.ticks.push(now()); last = now(); });
+  }
+};
 """
 
 
@@ -60,6 +91,8 @@ def run() -> Iterator[Figure]:
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
         yield start_of_the_lab(browser)
         yield from races(browser)
+        yield from maps(browser)
+        yield from openings(browser)
         browser.close()
 
 
@@ -118,6 +151,67 @@ def races(browser: Browser) -> Iterator[Figure]:
     yield Figure("from Stop to its being shown", stops, "s", "at most 0.5")
 
 
+def maps(browser: Browser) -> Iterator[Figure]:
+    """A map of 40 cells and three seeds on MNIST, on all cores, while its page looks at it twice a second."""
+    ticks, waits = [], []
+    with served() as (address, home):
+        for number in range(MAPS):
+            context = browser.new_context(viewport={"width": 1280, "height": 720})
+            page = context.new_page()
+            page.add_init_script(WATCH_MAP)
+            page.goto(f"{address}/map?dataset=mnist&images=1000&epochs=100&seeds=3&learning_rate={0.01 + (number + 1) / 10_000:g}")
+            press(page, "map_go")
+            page.locator(".live-chart.with-detail .js-plotly-plot").first.wait_for(timeout=WAIT)
+            with arrivals(home / "lab.sqlite") as stored:
+                page.wait_for_timeout(2000)  # until the first steps are done
+                started = time.time()
+                page.wait_for_timeout(20_000)
+                ended = time.time()
+                page.wait_for_timeout(2000)  # for what was stored at the end
+            moments = [moment for moment in page.evaluate("ticks") if started < moment < ended]
+            ticks += [after - before for before, after in itertools.pairwise(moments)]
+            painted = [tuple(paint) for paint in page.evaluate("paints")]
+            waits += delays([arrival for arrival in stored if started < arrival[0] < ended], painted)
+            press(page, "map_stop")
+            page.wait_for_timeout(1000)
+            context.close()
+    yield Figure("map of 40 cells x 3 seeds: from look to look", ticks, "s", "at most 0.55")
+    yield Figure(f"the same: looks missed, of {len(ticks)}", [sum(max(0, round(2 * tick) - 1) for tick in ticks)], "", "at most 0")
+    yield Figure("the same: from new cells in the store to their paint", [1000 * wait for wait in waits], "ms", "at most 600")
+
+
+def openings(browser: Browser) -> Iterator[Figure]:
+    """The microscope on MNIST, its data read before: by a click in a page that is open, and in turn by a link in a new browser."""
+    clicked, loaded = [], []
+    with served() as (address, _):
+        for number in range(OPENINGS + 1):
+            with opened(browser, f"{address}/microscope") as page:
+                loaded.append(page.evaluate("barsSince(0)"))
+            with opened(browser, address) as page:
+                page.get_by_role("button", name="Start the race").wait_for(timeout=WAIT)
+                page.wait_for_timeout(2000)  # nobody presses before having looked
+                page.evaluate("addEventListener('click', () => { window.shown = barsSince(performance.now()) }, { capture: true })")
+                page.get_by_role("link", name="Microscope").click()
+                page.wait_for_function("window.shown", timeout=WAIT)
+                clicked.append(page.evaluate("window.shown"))
+            if not number:  # the data are read now
+                clicked, loaded = [], []
+    yield Figure("from a click on Microscope to its painted bars", [wait / 1000 for wait in clicked], "s", "at most 1")
+    yield Figure("from a link to the microscope, in a new browser, to its painted bars", [wait / 1000 for wait in loaded], "s")
+
+
+@contextlib.contextmanager
+def opened(browser: Browser, address: str) -> Iterator[Page]:
+    """A page of a new browser."""
+    context = browser.new_context(viewport={"width": 1280, "height": 720})
+    page = context.new_page()
+    page.set_default_timeout(WAIT)
+    page.add_init_script(WATCH)
+    page.goto(address)
+    yield page
+    context.close()
+
+
 def delays(stored: list[tuple[float, float]], painted: list[tuple[float, float]]) -> list[float]:
     """For each `(moment, epoch)` stored, how long until a chart that reaches so far was painted; those that never were are left out."""
     waits = []
@@ -171,15 +265,11 @@ def listens(port: int) -> bool:
 @contextlib.contextmanager
 def raced(browser: Browser, address: str) -> Iterator[Page]:
     """A page of a new browser on which Train has just been pressed."""
-    context = browser.new_context(viewport={"width": 1280, "height": 720})
-    page = context.new_page()
-    page.add_init_script(WATCH)
-    page.goto(address)
-    page.locator(".st-key-train button:enabled").wait_for(timeout=WAIT)
-    page.wait_for_timeout(2000)  # nobody presses before having looked
-    press(page, "train")
-    yield page
-    context.close()
+    with opened(browser, address) as page:
+        page.locator(".st-key-train button:enabled").wait_for(timeout=WAIT)
+        page.wait_for_timeout(2000)  # nobody presses before having looked
+        press(page, "train")
+        yield page
 
 
 def press(page: Page, key: str) -> None:

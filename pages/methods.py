@@ -1,0 +1,31 @@
+"""Methods: what else than soft targets a student can learn from, and what each is worth."""
+
+import streamlit as st
+
+from distill_core.objectives import METHODS
+from pages.parts import methods
+from pages.parts.lab import set_up
+from pages.parts.link import from_link, settle, to_link
+from pages.parts.source import functions_of, show_source
+
+USUAL = {"group": "Logits", "method": "", "setting": "", "dataset": "", "image": 0, "student": ""}
+
+set_up("Methods")
+st.title("What can a student learn from?")
+from_link("methods", USUAL)
+state = st.session_state
+
+settle("methods_group", list(methods.GROUPS))
+group = st.segmented_control(
+    "Kind", list(methods.GROUPS), key="methods_group", required=True, label_visibility="collapsed", persist_state="session"
+)
+st.markdown(methods.GROUPS[group])
+names = methods.members(group)
+settle("methods_method", list(names))
+name = st.selectbox("Method", list(names), key="methods_method", format_func=names.get, persist_state="session")
+methods.show_card(name)
+methods.show_what_is_compared(group, name)
+methods.show_comparison(name)
+to_link("methods", {choice: state.get(f"methods_{choice}", "") for choice in USUAL})
+if name in METHODS:
+    show_source(*functions_of(METHODS[name].objective))
