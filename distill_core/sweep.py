@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from distill_core.experiment import Experiment
 
-AXES = ("temperature", "alpha", "student", "images", "label_noise", "teacher")
+AXES = ("temperature", "alpha", "student", "images", "label_noise", "teacher", "method")
 
 
 @dataclass(frozen=True)

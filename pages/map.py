@@ -2,14 +2,14 @@
 
 import streamlit as st
 
-from distill_core import losses
-from distill_core.objectives import soft_targets, without_t2
+from distill_core.experiment import Experiment
+from distill_core.objectives import METHODS, without_t2
 from pages.parts import map as maps
 from pages.parts import race
 from pages.parts.lab import set_up, store
 from pages.parts.link import from_link, to_link
 from pages.parts.live_chart import have_charts_ready
-from pages.parts.source import show_source
+from pages.parts.source import functions_of, show_source
 
 set_up("Map")
 
@@ -32,11 +32,14 @@ else:
 with st.container(horizontal=True, vertical_alignment="center"):
     go = st.button("Go", type="primary", icon=":material/grid_on:", key="map_go", disabled=not chosen or bool(active))
     stop = st.button("Stop", icon=":material/stop:", key="map_stop", disabled=not any(maps.mine(run_id) for run_id in active))
-    both = st.toggle("Beside it, the same without T\u00b2", key="map_both", help="The factor that many implementations leave out.")
+    alone = not chosen or not maps.can_leave_t2_out(experiments)
+    both = st.toggle(
+        "Beside it, the same without T\u00b2", key="map_both", disabled=alone, help="The factor that many implementations leave out."
+    )
 if go:
     st.session_state["map_run"] = maps.start(experiments, title=f"map of {grid.x} and {grid.y}") or ""
-    twin = maps.start(maps.without_t2(experiments), title=f"map of {grid.x} and {grid.y} without T\u00b2") if both else ""
-    st.session_state["map_without"] = twin or ""
+    without = maps.start(maps.without_t2(experiments), title=f"map of {grid.x} and {grid.y} without T\u00b2") if both and not alone else ""
+    st.session_state["map_without"] = without or ""
     st.rerun()
 if stop:
     for run_id in active:
@@ -60,4 +63,4 @@ if run_ids:
 else:
     have_charts_ready()
     st.markdown("Press **Go**: all students train at once, and each cell sharpens epoch by epoch. Other axes stand at the side.")
-show_source(losses.soft_loss, soft_targets, without_t2)
+show_source(*functions_of(METHODS[experiments[0].method if chosen else Experiment.method].objective), without_t2)

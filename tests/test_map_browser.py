@@ -102,6 +102,22 @@ def test_the_same_map_without_t_squared_stands_beside_it(lab, watched):
     expect(page.get_by_text("without T\u00b2", exact=False).first).to_be_visible()
 
 
+def test_methods_are_an_axis_of_the_map_and_a_choice_for_all_its_cells(lab, watched):
+    page = watched(f"{lab}/map?{SMALL}&x=temperature&xs=1,4&y=method&ys=soft-targets,correlation,mutual-2")
+    expect(page.get_by_text("Which T and which method?")).to_be_visible(timeout=BUSY)
+    expect(page.get_by_role("switch", name=re.compile("without T"))).to_be_disabled()
+    go(page)
+    expect(page.get_by_text("finished:").first).to_be_visible(timeout=BUSY)
+    until(lambda: detail(page))
+    page.mouse.move(*cell(page, 2, 0))
+    until(lambda: detail(page) == "T 1, method mutual-2")
+    page.mouse.click(*cell(page, 2, 0))
+    page.wait_for_url(re.compile("/race.*method=mutual-2"), timeout=BUSY)
+    of_one = watched(f"{lab}/map?{SMALL}&method=logits")
+    go(of_one)
+    expect(of_one.get_by_text(re.compile("Matching logits, finished:"))).to_be_visible(timeout=BUSY)
+
+
 def test_a_map_of_students_shows_the_front(lab, watched):
     page = watched(f"{lab}/map?dataset=digits&images=250&epochs=10&seeds=2&x=student&xs=linear,mlp-5x2,mlp-30x2&y=alpha&ys=0.1")
     go(page)

@@ -21,6 +21,7 @@ NAMES = {
     "images": "images",
     "label_noise": "share of wrong labels",
     "teacher": "teacher",
+    "method": "method",
 }
 
 History = Mapping[tuple[int, str], Sequence[tuple[float, float]]]  # (race, member) to its (epoch, test accuracy)

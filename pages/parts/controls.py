@@ -101,7 +101,7 @@ def choose() -> list[Experiment] | None:
         "teacher", "Teacher", [*offered, "+".join(offered[:2])], accept_new_options=True,
         help="Several answer as one: write them with + in between. In 2*cnn-32+mlp-1200x2 one has a double voice.",
     )  # fmt: skip
-    method = _choice("method", "Method", list(METHODS), format_func=_method)
+    method = _choice("method", "Method", list(METHODS), format_func=method_title)
     student = _choice("student", "Student", STUDENTS)
     sizes = st.container()
     temperature = _along("temperature", "Temperature T", TEMPERATURES, "By how much both softmax functions are softened in the soft loss.")
@@ -180,7 +180,7 @@ def _along(field: str, label: str, options: list, explanation: str | None = None
     return st.select_slider(label, sorted(_with_current(field, options)), key=field, persist_state="session", help=explanation)
 
 
-def _method(name: str) -> str:
+def method_title(name: str) -> str:
     """A method as the list shows it: controls and mistakes are marked as such."""
     method = METHODS[name]
     return method.title if method.kind not in ("control", "mistake") else f"{method.kind}: {method.title}"

@@ -13,6 +13,7 @@ import streamlit as st
 from distill_core import datasets, models, teachers
 from distill_core.experiment import Experiment
 from distill_core.figures import map as pictures
+from distill_core.objectives import METHODS
 from distill_core.runs.store import Run
 from distill_core.sweep import AXES, Grid, grid_of
 from pages.parts import controls, race
@@ -27,6 +28,7 @@ VALUES = {
     "student": ["linear", "mlp-5x2", "mlp-10x2", "mlp-30x2", "mlp-100x2", "mlp-300x2", "cnn-4", "cnn-8"],
     "images": [100, 200, 300, 500, 1000, 2000, 5000, 10_000, 20_000],
     "label_noise": [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6],
+    "method": list(METHODS),
 }
 FIRST = {  # of each axis, when it is chosen
     "temperature": [1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0],
@@ -34,6 +36,7 @@ FIRST = {  # of each axis, when it is chosen
     "student": ["mlp-5x2", "mlp-10x2", "mlp-30x2", "mlp-100x2"],
     "images": [200, 500, 1000, 2000, 5000],
     "label_noise": [0.0, 0.2, 0.4, 0.6],
+    "method": ["soft-targets", "logits", "decoupled", "correlation"],
 }
 MAPS = {
     "Temperature and alpha": {"x": "temperature", "y": "alpha"},
@@ -45,6 +48,12 @@ MAPS = {
     },
     "How small can it be": {"x": "student", "y": "alpha", "alpha": [0.1], "student": VALUES["student"][:6]},
     "Images and wrong labels": {"x": "images", "y": "label_noise"},
+    "Methods and temperature": {"x": "temperature", "y": "method"},
+    "Methods and images": {
+        "x": "images",
+        "y": "method",
+        "method": ["soft-targets", "hints", "similarity", "distances", "mutual-2", "label-smoothing"],
+    },
 }
 
 
@@ -56,6 +65,7 @@ def usual() -> dict[str, object]:
         "images": 1000 if here == "mnist" else 500,
         "teacher": "mlp-1200x2",
         "student": "mlp-30x2",
+        "method": "soft-targets",
         "temperature": 4.0,
         "alpha": 0.1,
         "epochs": 20,
@@ -73,7 +83,7 @@ def usual() -> dict[str, object]:
 
 def read_values(axis: str, text: str) -> list:
     """An axis's values as the link has them."""
-    kind = str if axis in ("student", "teacher") else type(getattr(Experiment(), axis))
+    kind = type(getattr(Experiment(), axis))
     try:
         return [kind(part) for part in text.split(",") if part]
     except ValueError:
@@ -109,6 +119,8 @@ def choose() -> tuple[Grid, list[Experiment]] | None:
     dataset = _select("dataset", "Images", here, format_func=lambda name: datasets.DATASETS[name].title)
     chosen = {axis: _values(axis, dataset) for axis in (x, y)}
     fixed = {}
+    if "method" not in chosen:
+        fixed["method"] = _select("method", "Method", list(METHODS), format_func=controls.method_title)
     if "student" not in chosen:
         fixed["student"] = _select("student", "Student", VALUES["student"])
     if "teacher" not in chosen:
@@ -154,9 +166,8 @@ def _values(axis: str, dataset: str) -> list:
     kept = [value for value in st.session_state[key] if value in possible]
     if kept != st.session_state[key]:  # what is written here goes to the browser, and would undo a click made meanwhile
         st.session_state[key] = kept
-    picked = st.pills(
-        pictures.NAMES[axis], possible, selection_mode="multi", key=key, format_func=pictures.shown, persist_state="session"
-    )  # fmt: skip
+    said = controls.method_title if axis == "method" else pictures.shown
+    picked = st.pills(pictures.NAMES[axis], possible, selection_mode="multi", key=key, format_func=said, persist_state="session")
     return [value for value in possible if value in picked]
 
 
@@ -213,7 +224,7 @@ def _look(run_ids: list[str], were_active: list[bool], every: float | None) -> N
 
 
 def _say_how_it_stands(run: Run, *, alone: bool) -> None:
-    which = "" if alone and not is_without_t2(run) else f"**{which_t2(run)}**, "
+    which = f"**{variant(run) or 'with T²'}**, " if variant(run) or not alone else ""
     epochs = Experiment.from_json(run.experiments[0]).epochs  # of each student; the run counts those of one shape after another
     said = f"finished: {epochs} epochs in {run.seconds:.1f} s" if run.status == "finished" else engine().status(run.id)
     st.markdown(f":material/{race.ICONS[run.status]}: {which}{said}")
@@ -301,8 +312,9 @@ def _picture(grid: Grid, found: pictures.Cells, of_all: Experiment) -> dict[str,
     """What a map says where there is no page around it."""
     fixed = {"student": of_all.student, "images": f"{of_all.images or datasets.DATASETS[of_all.dataset].train:,} images"}
     fixed |= {"temperature": f"T {of_all.temperature:g}", "alpha": f"alpha {of_all.alpha:g}", "teacher": f"teacher {of_all.teacher}"}
-    same = [said for axis, said in fixed.items() if axis not in (grid.x, grid.y)]
-    same += [f"{of_all.epochs} epochs", f"{grid.seeds} seed{'s' * (grid.seeds > 1)}"] + ["without T\u00b2"] * (of_all.method == WITHOUT_T2)
+    fixed |= {"method": _called(of_all.method)}
+    same = [said for axis, said in fixed.items() if said and axis not in (grid.x, grid.y)]
+    same += [f"{of_all.epochs} epochs", f"{grid.seeds} seed{'s' * (grid.seeds > 1)}"]
     caption = [pictures.LEGEND]
     if not np.isnan(found.difference).all():
         caption.insert(0, "Best cell: {}: {}".format(*pictures.best_in_words(found, x=grid.x, xs=grid.xs, y=grid.y, ys=grid.ys)))
@@ -394,7 +406,7 @@ def table(run: Run) -> pd.DataFrame:
 
 def keep(run: Run) -> None:
     """The map to take along: its numbers, and its picture."""
-    which = f" {which_t2(run)}" if is_without_t2(run) else ""
+    which = f" {variant(run)}" if variant(run) == _called(WITHOUT_T2) else ""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
             f"The map{which} as CSV", table(run).to_csv(index=False), file_name="map.csv", mime="text/csv", key=f"map_csv_{run.id}"
@@ -402,14 +414,19 @@ def keep(run: Run) -> None:
         picture_button(f"The map{which} as a picture", chart=f"map_{run.id}")
 
 
-def is_without_t2(run: Run) -> bool:
-    """Whether the factor T squared was left out."""
-    return Experiment.from_json(run.experiments[0]).method == WITHOUT_T2
+def variant(run: Run) -> str:
+    """The method of all cells in words, if it is not the usual one; nothing where the cells differ in it."""
+    first, last = (Experiment.from_json(run.experiments[place]).method for place in (0, -1))
+    return _called(first) if first == last else ""
 
 
-def which_t2(run: Run) -> str:
-    """The same in words."""
-    return "without T\u00b2" if is_without_t2(run) else "with T\u00b2"
+def _called(method: str) -> str:
+    return {Experiment.method: "", WITHOUT_T2: "without T\u00b2"}.get(method, METHODS[method].title)
+
+
+def can_leave_t2_out(experiments: list[Experiment]) -> bool:
+    """Whether the map has a twin without the factor T squared: other methods have no such factor, or keep theirs."""
+    return {experiment.method for experiment in experiments} == {Experiment.method}
 
 
 def without_t2(experiments: list[Experiment]) -> list[Experiment]:
