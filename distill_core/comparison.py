@@ -168,9 +168,11 @@ def kept() -> dict:
 
 
 def keep(setting: str, rows: Sequence[dict], *, command: str, seconds: float, date: str) -> None:
-    """Put a setting's rows in the place of those that were kept, with the command that made them."""
-    told = kept()
-    names = {row["name"] for row in rows}
-    told["rows"] = [row for row in told["rows"] if (row["setting"], row["name"]) not in {(setting, name) for name in names}] + list(rows)
+    """Put a setting's rows in the place of those that were kept, with the command that makes them all and the time that all took."""
+    told, names = kept(), {row["name"] for row in rows}
+    before = [row for row in told["rows"] if row["setting"] == setting]
+    if any(row["name"] not in names for row in before):
+        seconds += told["measured"][setting]["seconds"] - sum(row.get("seconds", 0) for row in before if row["name"] in names)
+    told["rows"] = [row for row in told["rows"] if row not in before or row["name"] not in names] + list(rows)
     told["measured"][setting] = {"command": command, "seconds": round(seconds), "date": date, "machine": machine()}
     FILE.write_text(json.dumps(told, indent=1) + "\n")

@@ -443,7 +443,9 @@ METHODS = {
     "decoupled": Method(decoupled, "Decoupled distillation (DKD)", "Zhao et al. 2022"),
     "correlation": Method(correlation, "Correlation (DIST)", "Huang et al. 2022"),
     "soft-targets-standardized": Method(standardized(soft_targets), "Soft targets on standardised logits", "Sun et al. 2024", weight=9.0),
+    "logits-standardized": Method(standardized(logits), "Matching standardised logits", "Sun et al. 2024", weight=_beside(3)),
     "decoupled-standardized": Method(standardized(decoupled), "DKD on standardised logits", "Sun et al. 2024", weight=9.0),
+    "correlation-standardized": Method(standardized(correlation), "DIST on standardised logits", "Sun et al. 2024", weight=_beside(3)),
     "hints": Method(hints, "Hints, from the first step (FitNets)", "Romero et al. 2015", weight=_beside(3), **_HINTS),
     "hints-two-stage": Method(hints_then_soft_targets, "Hints, then soft targets (FitNets)", "Romero et al. 2015", **_HINTS),
     "attention": Method(

@@ -21,10 +21,11 @@ if run is not None and st.session_state.get("restored") != run.id:
     st.session_state.update({"run": run.id, "restored": run.id})
 
 with st.sidebar:
-    with st.popover("Experiments worth doing", icon=":material/auto_awesome:", width="stretch"):
-        for name, entry in PRESETS.items():
-            if st.button(f"**{entry.title}.** {entry.question}", key=f"preset_{name}", width="stretch"):
-                controls.restore(entry.experiments())
+    controls.offer(
+        "Experiments worth doing",
+        {name: f"**{entry.title}.** {entry.question}" for name, entry in PRESETS.items()},
+        take=lambda name: controls.restore(PRESETS[name].experiments()),
+    )
     controls.bring_pictures()
     experiments = controls.choose()
 

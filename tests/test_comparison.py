@@ -123,3 +123,16 @@ def test_panels_hold_their_arrays_and_do_not_overlap():
     assert [a.text for a in figure.layout.annotations] == ["one", "two", "three"]
     first, second = figure.layout.xaxis.domain, figure.layout.xaxis2.domain
     assert first[1] < second[0] and figure.layout.yaxis.domain[0] >= figure.layout.yaxis3.domain[1]
+
+
+def test_a_method_that_is_measured_later_joins_the_others_and_its_time_theirs(monkeypatch, tmp_path):
+    monkeypatch.setattr(comparison, "FILE", tmp_path / "comparison.json")
+    row = {"setting": "mnist-1000", "seconds": 10.0}
+    comparison.keep("mnist-1000", [{**row, "name": "one"}, {**row, "name": "two"}], command="all", seconds=25, date="2026-01-01")
+    comparison.keep("mnist-1000", [{**row, "name": "three"}], command="all", seconds=12, date="2026-01-02")
+    comparison.keep("mnist-1000", [{**row, "name": "one", "seconds": 11.0}], command="all", seconds=13, date="2026-01-03")
+    told = comparison.kept()
+    assert [row["name"] for row in told["rows"]] == ["two", "three", "one"]
+    assert told["measured"]["mnist-1000"]["seconds"] == 25 + 12 + 13 - 10
+    comparison.keep("mnist-1000", [{**row, "name": name} for name in ("one", "two", "three")], command="all", seconds=30, date="2026-01-04")
+    assert comparison.kept()["measured"]["mnist-1000"]["seconds"] == 30

@@ -184,7 +184,7 @@ def test_a_preset_gives_its_own_experiments(alone):
 
     app = alone("race").run()
     for name, preset in PRESETS.items():
-        app.button(key=f"preset_{name}").click().run()
+        app.button(key=f"experiments_{name}").click().run()
         assert not app.exception
         app.button(key="train").click().run()
         run_id = run_shown(app)

@@ -80,6 +80,16 @@ def test_one_press_on_the_first_page_gives_a_race_and_its_result_in_words(lab, n
     expect(page).to_have_url(re.compile("run="))
 
 
+def test_the_list_of_experiments_closes_over_the_one_that_was_chosen(lab, new_page):
+    page = new_page(f"{lab[0]}/race")
+    page.get_by_role("button", name="Experiments worth doing").click(timeout=BUSY)
+    page.get_by_role("button", name="Where it hurts: a weak teacher").click(timeout=BUSY)
+    expect(page.get_by_text("What gets through?")).to_have_count(1, timeout=BUSY)  # on the page, and no longer in the list
+    press(page, "Train")
+    finished(page)
+    expect(page.get_by_text("assistant-1").first).to_be_visible(timeout=BUSY)
+
+
 def test_a_race_grows_is_zoomed_reloaded_stopped_and_begun_again(lab, new_page):
     data = "mnist" if DATASETS["mnist"].is_here() else "digits"
     page = new_page(f"{lab[0]}/race?dataset={data}&{LONG}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from dataclasses import asdict, replace
 
 import streamlit as st
@@ -152,6 +153,19 @@ def choose() -> list[Experiment] | None:
         st.error(str(error))
         return None
     return [replace(first, seed=seed) for seed in range(seeds)]
+
+
+def offer(label: str, choices: dict[str, str], *, take: Callable[[str], None]) -> None:
+    """A list to choose from, which opens under a button and closes over what was chosen."""
+    key = label.split()[0].lower()
+
+    def chosen(name: str) -> None:
+        take(name)
+        st.session_state[key] = False
+
+    with st.popover(label, icon=":material/auto_awesome:", width="stretch", key=key, on_change="rerun"):
+        for name, text in choices.items():
+            st.button(text, key=f"{key}_{name}", on_click=chosen, args=(name,), width="stretch")
 
 
 def bring_pictures() -> None:

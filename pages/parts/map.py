@@ -111,9 +111,7 @@ def set_map(choice: dict) -> None:
 def choose() -> tuple[Grid, list[Experiment]] | None:
     """The map that the widgets describe; None, with a sentence, where they describe none."""
     here = [name for name, source in datasets.DATASETS.items() if source.kind or source.is_here()]
-    with st.popover("Maps worth making", icon=":material/auto_awesome:", width="stretch"):
-        for title, choice in MAPS.items():
-            st.button(title, key=f"map_of_{title}", on_click=set_map, args=(choice,), width="stretch")
+    controls.offer("Maps worth making", {title: title for title in MAPS}, take=lambda title: set_map(MAPS[title]))
     x = _select("x", "Along", list(AXES), format_func=pictures.NAMES.get)
     y = _select("y", "Up", [axis for axis in AXES if axis != x], format_func=pictures.NAMES.get)
     dataset = _select("dataset", "Images", here, format_func=lambda name: datasets.DATASETS[name].title)

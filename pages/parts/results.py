@@ -93,8 +93,10 @@ def _show_differing(dataset: datasets.Dataset, named: dict[str, np.ndarray], lab
         st.markdown("There is no such image.")
         return
     names = dataset.class_names
-    captions = [" · ".join(f"{role} {names[named[role][place]]}" for role in named) + f" · is {names[labels[place]]}" for place in places]
-    st.image([_picture(dataset, place) for place in places], caption=captions, width=150)
+    with st.container(horizontal=True):
+        for place in places:
+            said = " · ".join(f"{role} {names[named[role][place]]}" for role in named)
+            st.image(_picture(dataset, place), caption=f"{said} · is {names[labels[place]]}", width=150)
 
 
 def _picture(dataset: datasets.Dataset, place: int) -> Image.Image:
