@@ -1,13 +1,14 @@
 # make run: open the lab.  make test: check everything.  Both make their environment first.
 PYTHON ?= python3
 PORT ?= 8501
+ADDRESS ?= 127.0.0.1
 BIN := .venv/bin
 
 .PHONY: run test bench
 
 run: .venv/installed
 	mkdir -p static
-	$(BIN)/python -m streamlit run serve.py --server.port $(PORT)
+	$(BIN)/python -m streamlit run pages/parts/serve.py --server.port $(PORT) --server.address $(ADDRESS)
 
 test: .venv/installed-for-tests
 	$(BIN)/ruff check .

@@ -98,7 +98,7 @@ class Server:
         with log.open("a") as output:
             self.process = subprocess.Popen(
                 command,
-                cwd=script.parent,
+                cwd=ROOT if script.is_relative_to(ROOT) else script.parent,
                 env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
                 stdout=output,
                 stderr=subprocess.STDOUT,

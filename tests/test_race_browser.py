@@ -28,7 +28,7 @@ LONG = "epochs=400&batch_size=16&images=500&seeds=5"  # a race of many seconds o
 def lab(serve, tmp_path_factory):
     """A server on a home of its own; gives its address and that home."""
     home = tmp_path_factory.mktemp("home")
-    return serve(ROOT / "serve.py", DISTILL_HOME=str(home)), home
+    return serve(ROOT / "pages" / "parts" / "serve.py", DISTILL_HOME=str(home)), home
 
 
 def press(page, name):

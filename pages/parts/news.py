@@ -1,7 +1,7 @@
 """News of a race without a tick: a chart asks for its next figure, and is answered as soon as there is one.
 
 A tick runs the page's script, and the browser renders the page anew around its charts; here one chart gets one figure.
-Only `serve.py` opens this way. Where the lab is started as `app.py`, ticks alone bring what is new.
+Only `parts/serve.py` opens this way. Where the lab is started as `app.py`, ticks alone bring what is new.
 """
 
 from __future__ import annotations

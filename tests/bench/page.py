@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sqlite3
+import statistics
 import subprocess
 import tempfile
 import threading
@@ -27,7 +28,7 @@ from tests.browser_fixtures import FLAGS, chromium_path, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
-STARTS, SUBMITS, RACES, MAPS, OPENINGS = 3, 20, 10, 3, 10
+STARTS, SUBMITS, RACES, MAPS, OPENINGS, STROKES, FRAMES = 3, 20, 10, 3, 10, 30, 300
 WAIT = 120_000  # ms, of which none is measured
 
 # Notes, in a page, when something was pressed and when a chart with so many epochs was painted: after the frame that shows it.
@@ -84,6 +85,42 @@ window.WebSocket = class extends window.WebSocket {
 """
 
 
+# Milliseconds from frame to frame, while T is dragged in each of them or in none.
+DRAG = """async ([dragging, frames]) => {
+  const slider = [...document.querySelectorAll(".st-key-microscope_bars *")].map((e) => e.shadowRoot?.querySelector("input")).find(Boolean);
+  const gaps = [], middle = (Number(slider.min) + Number(slider.max)) / 2, reach = (slider.max - slider.min) / 3;
+  let last;
+  await new Promise((done) => {
+    const frame = (now) => {
+      if (last) gaps.push(now - last);
+      last = now;
+      if (dragging) {
+        slider.value = middle + reach * Math.sin(gaps.length / 10);
+        slider.dispatchEvent(new Event("input", { bubbles: true }));
+      }
+      gaps.length < frames ? requestAnimationFrame(frame) : done();
+    };
+    requestAnimationFrame(frame);
+  });
+  return gaps;
+}"""
+
+# Notes how long it took from each pen-up until the bars had changed and were painted.
+VERDICTS = """() => {
+  const inside = (key, kind) => [...document.querySelectorAll(`.st-key-${key} *`)]
+    .map((e) => e.shadowRoot?.querySelector(kind)).find(Boolean);
+  window.took = [];
+  let up;
+  inside("draw_pad", "canvas").addEventListener("pointerup", () => { up = performance.now(); }, { capture: true });
+  new MutationObserver(() => {
+    if (up === undefined) return;
+    const began = up;
+    up = undefined;
+    requestAnimationFrame(() => requestAnimationFrame(() => window.took.push(performance.now() - began)));
+  }).observe(inside("draw_bars", ".rows"), { subtree: true, childList: true, attributes: true, characterData: true });
+}"""
+
+
 def run() -> Iterator[Figure]:
     """Seconds and milliseconds, against the figures of the first issue."""
     yield first_record()
@@ -93,6 +130,7 @@ def run() -> Iterator[Figure]:
         yield from races(browser)
         yield from maps(browser)
         yield from openings(browser)
+        yield from gestures(browser)
         browser.close()
 
 
@@ -198,6 +236,31 @@ def openings(browser: Browser) -> Iterator[Figure]:
                 clicked, loaded = [], []
     yield Figure("from a click on Microscope to its painted bars", [wait / 1000 for wait in clicked], "s", "at most 1")
     yield Figure("from a link to the microscope, in a new browser, to its painted bars", [wait / 1000 for wait in loaded], "s")
+
+
+def gestures(browser: Browser) -> Iterator[Figure]:
+    """A temperature dragged under the microscope, frame by frame; and strokes on the pad, each until its verdict is painted."""
+    with served() as (address, _):
+        with opened(browser, f"{address}/microscope") as page:
+            page.evaluate("barsSince(0)")
+            page.wait_for_timeout(3000)
+            rest, drag = (page.evaluate(DRAG, [frames, FRAMES]) for frames in (False, True))
+        with opened(browser, f"{address}/draw") as page:
+            page.locator(".st-key-draw_bars .member").first.wait_for(timeout=WAIT)
+            page.wait_for_timeout(3000)
+            box = page.locator(".draw-pad canvas").bounding_box()
+            page.evaluate(VERDICTS)
+            for number in range(STROKES):
+                for name, y in (("down", 0.3), ("up", 0.6)):
+                    page.mouse.move(box["x"] + box["width"] * (0.2 + 0.6 * number / STROKES), box["y"] + box["height"] * y)
+                    getattr(page.mouse, name)()
+                page.wait_for_function("count => window.took.length > count", arg=number, timeout=WAIT)
+                page.wait_for_timeout(200)
+            took = page.evaluate("took")
+    yield Figure("from frame to frame, nothing dragged", rest, "ms")
+    yield Figure("from frame to frame, T dragged in every one", drag, "ms", "at most 17")
+    yield Figure("the same: frames dropped", [sum(round(gap / statistics.median(rest)) - 1 for gap in drag)], "", "at most 0")
+    yield Figure("from pen-up to the painted verdict", took[1:], "ms", "at most 250")  # the first loads the teacher
 
 
 @contextlib.contextmanager
