@@ -17,10 +17,12 @@ from distill_core.runs.store import Store
 from pages.parts import late_ticks
 from pages.parts.identity import owner_token
 
-# Streamlit writes a name in the text 14 px high, and lets a long formula hang over the edge of a phone.
+# Streamlit writes a name in the text 14 px high, lets a long formula hang over the edge of a phone, and writes what is chosen
+# in the primary colour, which on a dark page cannot be read from the back row.
 LEGIBLE = """<style>
 [data-testid=stMarkdownContainer] :not(pre) > code {font-size: 0.875rem}
 .katex-display {overflow-x: auto; overflow-y: hidden}
+button[data-variant][data-selected=true] {color: inherit !important; background-color: #1F82C066 !important}
 </style>"""
 CLASS = 30  # sessions of which each looks once a second
 WATCHING: dict[str, float] = {}  # when each session last looked at a race that was going on
