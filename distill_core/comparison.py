@@ -116,7 +116,7 @@ def _accuracies(experiment: Experiment, seeds: int, device: str) -> list[float]:
     return [round(100 * results[place]["student"]["test_accuracy"], 4) for place in range(seeds)]
 
 
-def cost(experiment: Experiment, *, device: str = "auto", steps: int = 15) -> dict[str, float]:
+def cost(experiment: Experiment, *, device: str = "auto", steps: int = 60) -> dict[str, float]:
     """Milliseconds of one step of the student alone, with its peers and the teacher's look, and megabytes that it holds meanwhile.
 
     Memory is counted, not sampled: weights with gradient and moments, what autograd keeps for the way back, and what the
