@@ -12,11 +12,14 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Error, sync_playwright
+from playwright.sync_api import Error, expect, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+
+expect.set_options(timeout=60_000)  # a shared machine may be slow; what never comes is still missed
 
 
 def chromium_path():
@@ -49,8 +52,9 @@ def new_page(browser):
             context = browser.new_context(**{"viewport": {"width": 1280, "height": 720}, **options})
             contexts.append(context)
         page = context.new_page()
+        page.set_default_timeout(90_000)
         page.goto(address)
-        page.locator("[data-testid='stApp'][data-test-connection-state='CONNECTED']").wait_for(state="attached", timeout=30_000)
+        page.locator("[data-testid='stApp'][data-test-connection-state='CONNECTED']").wait_for(state="attached", timeout=90_000)
         return page
 
     yield open_page

@@ -63,7 +63,7 @@ def open_at(new_page, app, *, run="", image=17, t=4, context=None):
 
 
 def settled(page):
-    page.locator("[data-testid='stApp'][data-test-script-state='notRunning']").wait_for(state="attached", timeout=30_000)
+    page.locator("[data-testid='stApp'][data-test-script-state='notRunning']").wait_for(state="attached", timeout=90_000)
 
 
 def percents(page, side=":not(.left)"):
@@ -223,7 +223,7 @@ def test_a_link_shows_one_image_at_one_t_to_somebody_else(app, new_page, run_id)
         first.keyboard.press("ArrowRight")
     first.wait_for_function("() => new URL(location).searchParams.get('T') === '4.3'")
     second = new_page(first.url)
-    second.locator(f"{BARS} .shown", has_text="T = 4.3").wait_for(timeout=30_000)
+    second.locator(f"{BARS} .shown", has_text="T = 4.3").wait_for(timeout=90_000)
     second.locator(f"{BARS} .member", has_text="student").wait_for()
     expect(second.locator(".st-key-microscope_index input")).to_have_value("42")
     assert percents(second) == percents(first)
@@ -266,7 +266,7 @@ def test_a_link_restores_every_choice_that_is_seen(app, new_page):
     in_address(page, "page=1")
     page.mouse.move(0, 0)
     other = new_page(page.url)
-    other.locator(f"{BARS} .rows.log").wait_for(timeout=30_000)
+    other.locator(f"{BARS} .rows.log").wait_for(timeout=90_000)
     in_address(other, "scale=log", "top=hidden", "written=3", "order=in+order", "class=8", "page=1", "image=42")
     assert "teacher, 3" in other.locator(f"{BARS} .equation").inner_text()
     assert seen(other) == seen(page)
@@ -291,7 +291,7 @@ def test_details_are_still_there_after_another_page_and_another_image(app, new_p
     page.get_by_role("link", name="Start").click()
     page.get_by_role("button", name="Start the race").wait_for()
     page.get_by_role("link", name="Microscope").click()
-    page.locator(f"{BARS} .rows.log").wait_for(timeout=20_000)
+    page.locator(f"{BARS} .rows.log").wait_for(timeout=60_000)
     settled(page)
     page.locator(".st-key-microscope_index input").fill("3")
     page.locator(".st-key-microscope_index input").press("Enter")
@@ -308,7 +308,7 @@ def test_t_and_image_are_still_there_after_another_page(app, new_page):
     page.get_by_role("link", name="Start").click()
     page.get_by_role("button", name="Start the race").wait_for()
     page.get_by_role("link", name="Microscope").click()
-    page.locator(f"{BARS} .shown", has_text="T = 7.1").wait_for(timeout=20_000)
+    page.locator(f"{BARS} .shown", has_text="T = 7.1").wait_for(timeout=60_000)
     expect(page.locator(".st-key-microscope_index input")).to_have_value("33")
 
 
@@ -419,7 +419,7 @@ def test_a_seven_drawn_with_the_mouse_is_called_seven(app, new_page):
     page = open_pad(new_page, app, "?dataset=mnist" if datasets.DATASETS["mnist"].is_here() else "")
     assert page.locator(".st-key-draw_bars .percent").all_text_contents() == [""] * len(page.locator(".st-key-draw_bars .percent").all())
     draw(page, *SEVEN)
-    page.locator(".st-key-draw_bars .member", has_text="teacher: 7").wait_for(timeout=10_000)
+    page.locator(".st-key-draw_bars .member", has_text="teacher: 7").wait_for(timeout=60_000)
     page.get_by_role("button", name="Undo").click()
     page.wait_for_function("() => document.querySelector('.st-key-draw_keep') === null")
     assert not any(page.locator(".st-key-draw_bars .percent").all_text_contents())
@@ -428,7 +428,7 @@ def test_a_seven_drawn_with_the_mouse_is_called_seven(app, new_page):
 def test_teacher_baseline_and_student_answer(app, new_page, run_id):
     page = open_pad(new_page, app, f"?run={run_id}")
     draw(page, *SEVEN)
-    page.locator(".st-key-draw_bars .member", has_text="teacher: ").wait_for(timeout=10_000)
+    page.locator(".st-key-draw_bars .member", has_text="teacher: ").wait_for(timeout=60_000)
     assert [text.split(":")[0] for text in page.locator(".st-key-draw_bars .member").all_text_contents()] == [
         "teacher",
         "baseline",
@@ -445,7 +445,7 @@ def test_a_link_without_a_run_shows_the_teacher_alone(app, new_page):
 def test_every_stroke_is_answered(app, new_page, run_id):
     page = open_pad(new_page, app, f"?run={run_id}")
     draw(page, *SEVEN)
-    page.locator(".st-key-draw_bars .member", has_text="teacher: ").wait_for(timeout=10_000)
+    page.locator(".st-key-draw_bars .member", has_text="teacher: ").wait_for(timeout=60_000)
     for n in range(4):
         before = page.locator(".st-key-draw_bars .percent").all_text_contents()
         draw(page, (0.2 + 0.15 * n, 0.4), (0.25 + 0.15 * n, 0.7))
@@ -455,7 +455,7 @@ def test_every_stroke_is_answered(app, new_page, run_id):
                 return String([...rows.querySelectorAll('.percent')].map((e) => e.textContent)) !== before;
             }""",
             arg=",".join(before),
-            timeout=10_000,
+            timeout=60_000,
         )
 
 
@@ -464,7 +464,7 @@ def test_a_finger_draws_on_a_phone_and_the_page_fits(app, new_page, run_id):
     page.wait_for_timeout(1000)
     box = page.locator(".draw-pad canvas").bounding_box()
     page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.locator(".st-key-draw_bars .member", has_text="teacher: ").wait_for(timeout=10_000)
+    page.locator(".st-key-draw_bars .member", has_text="teacher: ").wait_for(timeout=60_000)
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth + 1")
 
 
@@ -475,7 +475,7 @@ def test_a_kept_drawing_comes_under_the_microscope(app, new_page):
         page.get_by_role("button", name="Keep this drawing").click()
     assert download.value.path().read_bytes().startswith(b"\x89PNG")
     page.get_by_role("link", name="Under the microscope").click()
-    page.locator(f"{BARS} .percent").first.wait_for(timeout=30_000)
+    page.locator(f"{BARS} .percent").first.wait_for(timeout=90_000)
     settled(page)
     assert "image=drawing" in page.url
     assert page.locator(f"{BARS} .diamond").count() == 0

@@ -332,8 +332,8 @@ def test_the_first_visit_to_a_server_may_be_a_deep_link(lab_server, watched, nam
     assert not NOT_FOR_PEOPLE.search(shown) and page.locator("[data-testid=stException], [data-testid=stAlertContentError]").count() == 0
     assert page.evaluate(TOO_SMALL) == []
     page.set_viewport_size({"width": 390, "height": 844})
-    page.wait_for_function(f"() => {SIDEWAYS} <= 1 && ({INSIDE})() <= 1", timeout=20_000)
+    page.wait_for_function(f"() => {SIDEWAYS} <= 1 && ({INSIDE})() <= 1", timeout=60_000)
     page.set_viewport_size({"width": 1280, "height": 720})
     navigation.click()
-    expect(page).to_have_url(re.compile("/runs"), timeout=30_000)
-    expect(page.get_by_role("heading", name="Runs")).to_be_visible(timeout=30_000)
+    expect(page).to_have_url(re.compile("/runs"), timeout=90_000)
+    expect(page.get_by_role("heading", name="Runs")).to_be_visible(timeout=90_000)

@@ -99,7 +99,7 @@ def who(serve):
     return serve(WHO)
 
 
-def wait_for(page, condition, *arguments, timeout=20_000):
+def wait_for(page, condition, *arguments, timeout=60_000):
     page.wait_for_function(condition, arg=list(arguments), timeout=timeout)
 
 
@@ -166,7 +166,7 @@ def test_a_zoom_and_a_hidden_line_survive_ticks_until_the_revision_changes(ticki
 
     page.get_by_test_id("stSelectbox").get_by_role("combobox").click()
     page.get_by_role("option", name="two").click()
-    wait_for(page, "() => document.querySelector('.st-key-race .paper')._fullLayout.xaxis.range[1] === 25")
+    wait_for(page, "() => document.querySelector('.st-key-race .paper')?._fullLayout?.xaxis.range[1] === 25")
     assert ranges(page) == [0, 25, 0, 100]
 
 

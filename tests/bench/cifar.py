@@ -15,6 +15,7 @@ from tests.bench.measure import Figure, alternate, ratios, threads
 from tests.bench.usual_loop import loop_over
 
 TIMES = 2
+OURS = Experiment(dataset="cifar10-jpeg", teacher="cnn-32", student="cnn-8", batch_size=256, epochs=1, augmentation="fixed")
 
 
 def run() -> Iterator[Figure]:
@@ -52,15 +53,15 @@ def usual_epoch() -> Callable[[], None]:
     return loop_over(Pictures(dataset), teacher, "cnn-8", image_shape=dataset.image_shape)
 
 
-def our_epoch() -> Callable[[], None]:
+def our_epoch(experiment: Experiment = OURS) -> Callable[[], None]:
     """All steps of one epoch of one student."""
-    experiment = Experiment(dataset="cifar10-jpeg", teacher="cnn-32", student="cnn-8", batch_size=256, epochs=1, augmentation="fixed")
     given = material(experiment, device="cpu")
-    runner = Runner(experiment, given, False)
+    runner = Runner(experiment, given, "student")
 
     def epoch() -> None:
         for step, batch in enumerate(order_of_images(experiment, given.indices, 0).split(experiment.batch_size)):
-            images, soft = given.look(experiment, batch, step)
-            runner.learn(images, given.labels[batch], soft, learning_rate=0.001)
+            images, labels, *taught = given.look(experiment, batch, step)
+            runner.look(images)
+            runner.learn(labels, *taught, [], learning_rate=0.001, progress=0.0)
 
     return epoch
