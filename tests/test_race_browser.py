@@ -31,6 +31,13 @@ def lab(serve, tmp_path_factory):
     return serve(ROOT / "pages" / "parts" / "serve.py", DISTILL_HOME=str(home)), home
 
 
+STILL = """() => {
+  const still = document.querySelector("[data-testid=stApp][data-test-script-state=notRunning]");
+  window.stillSince = still ? window.stillSince ?? performance.now() : undefined;
+  return still && performance.now() - window.stillSince > 500;
+}"""
+
+
 def press(page, name):
     page.locator(".stButton, .stDownloadButton").get_by_role("button", name=re.compile(name)).click(timeout=BUSY)
 
@@ -250,6 +257,8 @@ def _server_on(port):
 def test_a_zip_of_pictures_becomes_a_data_set_and_a_bad_one_a_sentence(lab, new_page, zipped, picture):
     page = new_page(f"{lab[0]}/race")
     page.get_by_text("Bring your own pictures").click()
+    expect(page.get_by_text("50MB per file")).to_be_visible()
+    page.wait_for_function(STILL)  # nobody has a file at hand while the page is still coming
     chooser = page.locator("input[type=file]")
     bad = zipped({"cats/a.txt": b"words", "dogs/b.png": picture()}).getvalue()
     chooser.set_input_files({"name": "bad.zip", "mimeType": "application/zip", "buffer": bad})
