@@ -29,6 +29,8 @@ from distill_core.losses import hard_loss, soft_loss, standardize
 Terms = dict[str, Tensor]
 Objective = Callable[..., tuple[Tensor, Terms]]
 
+SMOOTHING = 0.1  # of labels, where there is no teacher
+
 
 def soft_targets(
     student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: float | Tensor, temperature: float | Tensor, **_: object
@@ -265,7 +267,7 @@ def label_smoothing(
 
     Source: Szegedy et al. 2016, *Rethinking the Inception Architecture for Computer Vision*.
     """
-    return _mixed(student_logits, labels, losses.smoothing_loss(student_logits, labels, smoothing=0.1), alpha=alpha)
+    return _mixed(student_logits, labels, losses.smoothing_loss(student_logits, labels, smoothing=SMOOTHING), alpha=alpha)
 
 
 def permuted_classes(
@@ -287,10 +289,16 @@ def uniform_classes(
 
     Source: Furlanello et al. 2018, *Born-Again Neural Networks* (confidence-weighted by teacher, taken as a target).
     """
+    targets = equalise_wrong_classes(teacher_logits, labels, temperature=temperature)
+    return soft_targets(student_logits, targets, labels, alpha=alpha, temperature=temperature)
+
+
+def equalise_wrong_classes(teacher_logits: Tensor, labels: Tensor, *, temperature: float | Tensor) -> Tensor:
+    """Logits `(N, C)` in which all wrong classes have the same; at T the label's probability stays what it was."""
     wrong = ~_is_label(teacher_logits, labels)
     others = torch.logsumexp(teacher_logits.masked_fill(~wrong, -torch.inf) / temperature, dim=-1, keepdim=True)
     level = temperature * (others - torch.log(wrong.sum(dim=-1, keepdim=True).to(others.dtype)))
-    return soft_targets(student_logits, torch.where(wrong, level, teacher_logits), labels, alpha=alpha, temperature=temperature)
+    return torch.where(wrong, level, teacher_logits)
 
 
 def permute_wrong_classes(teacher_logits: Tensor, labels: Tensor) -> Tensor:
@@ -341,7 +349,12 @@ def shuffled_targets(
 
     Source: soft targets stored in one order and used in another, found in public repositories.
     """
-    return soft_targets(student_logits, teacher_logits.roll(1, dims=0), labels, alpha=alpha, temperature=temperature)
+    return soft_targets(student_logits, of_other_images(teacher_logits), labels, alpha=alpha, temperature=temperature)
+
+
+def of_other_images(teacher_logits: Tensor) -> Tensor:
+    """Logits `(N, C)`, each those of another image of the batch."""
+    return teacher_logits.roll(1, dims=0)
 
 
 def alpha_turned_round(
@@ -426,7 +439,7 @@ class Method:
 
 _HINTS = {"kind": "feature-based", "looks_at": "features", "regressor": make_regressor}
 _RELATIONS = {"kind": "relation-based", "looks_at": "features"}
-_SMOOTHING, _BORN_AGAIN = "Szegedy et al. 2016", "Furlanello et al. 2018"
+_SZEGEDY, _BORN_AGAIN = "Szegedy et al. 2016", "Furlanello et al. 2018"
 
 
 def _beside(labels: float) -> float:
@@ -458,7 +471,7 @@ METHODS = {
         name: Method(mutual, f"Mutual learning of {many}", "Zhang et al. 2018", weight=_beside(1), scheme="online", peers=peers)
         for name, many, peers in (("mutual-2", "two", 1), ("mutual-3", "three", 2), ("mutual-4", "four", 3))
     },
-    "label-smoothing": Method(label_smoothing, "Label smoothing, no teacher", _SMOOTHING, "control"),
+    "label-smoothing": Method(label_smoothing, "Label smoothing, no teacher", _SZEGEDY, "control"),
     "permuted-classes": Method(permuted_classes, "Wrong classes permuted", _BORN_AGAIN, "control"),
     "uniform-classes": Method(uniform_classes, "Wrong classes made equal", _BORN_AGAIN, "control"),
     "shuffled-targets": Method(shuffled_targets, "Soft targets of other images", "public code", "control"),

@@ -4,6 +4,7 @@ import streamlit as st
 
 from distill_core.objectives import METHODS
 from pages.parts import methods
+from pages.parts.compared import show_what_is_compared
 from pages.parts.lab import set_up
 from pages.parts.link import from_link, settle, to_link
 from pages.parts.source import functions_of, show_source
@@ -24,7 +25,10 @@ names = methods.members(group)
 settle("methods_method", list(names))
 name = st.selectbox("Method", list(names), key="methods_method", format_func=names.get, persist_state="session")
 methods.show_card(name)
-methods.show_what_is_compared(group, name)
+if group in methods.OF_SEVERAL:
+    methods.show_who_teaches_whom(name)
+else:
+    show_what_is_compared(name)
 methods.show_comparison(name)
 to_link("methods", {choice: state.get(f"methods_{choice}", "") for choice in USUAL})
 if name in METHODS:

@@ -7,13 +7,26 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from distill_core import analysis, comparison, trainer
 from distill_core.cohort import Cohort
 from distill_core.comparison import SET_UPS, SETTINGS, compare, cost, entries
 from distill_core.experiment import Experiment
-from distill_core.figures.methods import comparison_figure, panels_figure, points, ranked, sign
-from distill_core.objectives import METHODS
+from distill_core.figures.methods import (
+    Pairs,
+    chain,
+    circle,
+    comparison_figure,
+    pairs_figure,
+    panels_figure,
+    points,
+    ranked,
+    sign,
+    who_teaches_whom,
+)
+from distill_core.objectives import METHODS, soft_targets
+from pages.parts import compared
 
 SMALL = Experiment(images=80, epochs=2)
 
@@ -136,3 +149,86 @@ def test_a_method_that_is_measured_later_joins_the_others_and_its_time_theirs(mo
     assert told["measured"]["mnist-1000"]["seconds"] == 25 + 12 + 13 - 10
     comparison.keep("mnist-1000", [{**row, "name": name} for name in ("one", "two", "three")], command="all", seconds=30, date="2026-01-04")
     assert comparison.kept()["measured"]["mnist-1000"]["seconds"] == 30
+
+
+# --- what is compared, and who teaches whom -------------------------------------------------------------------------
+
+
+def arrows(figure, name):
+    """From where to where each arrow of this kind goes."""
+    return [tuple(zip(trace.x, trace.y, strict=True)) for trace in figure.data if trace.name == name]
+
+
+@pytest.mark.parametrize("peers", [1, 2, 3])
+def test_every_peer_teaches_every_other_and_all_hear_labels(peers):
+    figure = who_teaches_whom(*circle(peers))
+    taught, labelled = arrows(figure, "soft targets"), arrows(figure, "labels")
+    learners = {end for _, end in taught}
+    assert len(learners) == peers + 1 and len(set(taught)) == len(taught) == peers * (peers + 1)
+    assert {end for _, end in labelled} == learners and not learners & {start for start, _ in labelled}
+
+
+def test_a_chain_goes_from_the_teacher_to_the_student_and_all_but_the_teacher_hear_labels():
+    networks, teaches = chain(["teacher"], ["assistant", "earlier student"])
+    assert [(networks[a].text, networks[b].text) for a, b in teaches] == [
+        ("teacher", "assistant"), ("assistant", "earlier student"), ("earlier student", "student")
+    ]  # fmt: skip
+    assert [network.text for network in networks if network.labels] == ["assistant", "earlier student", "student"]
+
+
+def test_several_teachers_meet_in_their_mean():
+    networks, teaches = chain(["cnn-16"] * 5, mean_of="logits")
+    assert [networks[a].text for a, b in teaches if networks[b].role == "mean"] == ["cnn-16"] * 5
+    assert [networks[a].text for a, b in teaches if networks[b].text == "student"] == ["mean of<br>logits"]
+    assert len({(network.x, network.y) for network in networks}) == len(networks)
+
+
+def test_pairs_are_drawn_as_they_were_said_filled_and_hatched():
+    panels = [
+        Pairs("one", ["a", "b"], {"teacher": [0.1, 0.9], "student": [0.4, 0.6]}),
+        Pairs("two", ["a"], {"teacher": [2], "student": [3]}),
+    ]
+    figure = pairs_figure(panels)
+    assert [(bars.name, list(bars.y)) for bars in figure.data] == [
+        ("teacher", [0.1, 0.9]), ("student", [0.4, 0.6]), ("teacher", [2]), ("student", [3])
+    ]  # fmt: skip
+    assert [bool(bars.marker.pattern.shape) for bars in figure.data] == [False, True] * 2
+    assert [annotation.text for annotation in figure.layout.annotations] == ["one", "two"]
+
+
+CONTROLS = [name for name, method in METHODS.items() if method.kind == "control"]
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_the_picture_of_a_control_shows_what_its_student_is_trained_on(name):
+    """A student that says exactly what the picture shows, at its temperature, has no gradient left."""
+    torch.manual_seed(0)
+    teacher_logits, labels = 3 * torch.randn(6, 10, dtype=torch.float64), torch.randint(0, 10, (6,))
+    heard = compared.heard(name, teacher_logits, labels)["heard by the student"]
+    assert torch.allclose(heard.sum(dim=1), torch.ones(6, dtype=torch.float64))
+    temperature = 1.0 if name == "label-smoothing" else compared.T
+    student_logits = (temperature * heard.log()).requires_grad_()
+    total, _ = METHODS[name](student_logits, teacher_logits, labels, alpha=0.0, temperature=temperature)
+    (gradient,) = torch.autograd.grad(total, student_logits)
+    assert gradient.abs().max() < 1e-12
+    plain, _ = soft_targets(student_logits, teacher_logits, labels, alpha=0.0, temperature=compared.T)
+    (gradient,) = torch.autograd.grad(plain, student_logits)
+    assert gradient.abs().max() > 1e-3  # the teacher itself would say something else
+
+
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.kind == "response-based" and not method.peers])
+def test_what_a_method_makes_of_logits_has_one_panel_a_step_with_both_sides(name):
+    torch.manual_seed(0)
+    logits = {who: 3 * torch.randn(20, 10) for who in ("teacher", "student")}
+    panels = compared.of_logits(name, logits, torch.full((20,), 3), [f"class {n}" for n in range(10)])
+    for panel in panels:
+        assert set(panel.values) == {"teacher", "student"}
+        assert all(len(values) == len(panel.names) for values in panel.values.values())
+        if "among" in panel.title or "against" in panel.title or "softmax" in panel.title:
+            assert sum(panel.values["teacher"]) == pytest.approx(1, abs=1e-6)
+    if name == "decoupled":
+        assert panels[0].names == ["class 3", "all others"] and "class 3" not in panels[1].names
+    if name == "correlation":
+        assert len(panels[1].names) == 20
+    if name.endswith("-standardized") and panels[0].title == "standardised logits":
+        assert np.std(panels[0].values["teacher"], ddof=1) == pytest.approx(1, abs=1e-5)

@@ -39,6 +39,32 @@ def test_features_and_relations_of_both_networks_are_drawn_from_real_images(lab,
     until(lambda: [size for _, size in panels(again)] == [20, 20])
 
 
+def bars(page):
+    """Who says what, panel by panel."""
+    chart = page.locator("[class*='st-key-methods_pairs'] .live-chart")
+    chart.scroll_into_view_if_needed(timeout=BUSY)
+    return chart.evaluate("(chart) => (chart.querySelector('.js-plotly-plot')?.data ?? []).map((t) => [t.name, t.x.length])")
+
+
+def test_a_control_shows_what_the_teacher_says_and_what_the_student_hears(lab, watched):
+    page = watched(f"{lab}/methods?dataset=digits&group=Controls&method=permuted-classes")
+    heard = "heard by the student"
+    until(lambda: bars(page) == [["teacher", 10], [heard, 10], ["teacher", 9], [heard, 9]])
+    page.get_by_text("Logits", exact=True).click()
+    expect(page.get_by_text("What is compared")).to_be_visible(timeout=BUSY)
+    expect(page.locator("[class*='st-key-methods_soft_targets']")).to_be_visible(timeout=BUSY)
+
+
+def test_who_teaches_whom_is_drawn_for_peers_and_for_chains(lab, watched):
+    page = watched(f"{lab}/methods?group=Online&method=mutual-3")
+    expect(page.get_by_text("Who teaches whom")).to_be_visible(timeout=BUSY)
+    chart = page.locator("[class*='st-key-methods_networks'] .js-plotly-plot")
+    words = "(chart) => chart.data.filter((t) => t.mode === 'markers+text').flatMap((t) => [...t.text])"
+    until(lambda: chart.count() and chart.evaluate(words) == ["student", "peer 1", "peer 2"])
+    page.get_by_text("Self and chains", exact=True).click()
+    until(lambda: chart.count() and chart.evaluate(words) == [*["cnn-16"] * 5, "mean of<br>probabilities", "student"])
+
+
 def test_a_card_leads_to_its_race_which_runs(lab, watched):
     page = watched(f"{lab}/methods")
     page.get_by_text("Online", exact=True).click(timeout=BUSY)

@@ -1,16 +1,20 @@
-"""All methods compared, and what the methods of features and relations compare: numbers first, then pictures."""
+"""All methods compared, what each compares, and who teaches whom: numbers first, then pictures."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go
 
-from distill_core.figures.palette import OTHERS, ROLES
+from distill_core.figures.palette import INK, OTHERS, ROLES, hatched, role
 
 TEXT = 16  # px
 ROW = 34  # px of a method
+LEGEND = 50  # px below a figure
+MARK = 26  # px across a network
 SHADES = "Cividis"  # made for colour-blind readers
 
 LOOKS = {1: ROLES["student"], 0: OTHERS[1], -1: ROLES["baseline"]}
@@ -119,3 +123,140 @@ def panels_figure(panels: Sequence[Sequence[tuple[str, np.ndarray]]], *, height:
             )  # fmt: skip
     figure.update_layout(height=height * len(panels), margin={"l": 0, "r": 0, "t": 0, "b": 0}, font={"size": TEXT})
     return figure
+
+
+# --- what is compared, class by class -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Two sides' numbers for the same things: a title, the things' names, and the numbers by who says them."""
+
+    title: str
+    names: Sequence[str]
+    values: dict[str, Sequence[float]]
+
+
+def pairs_figure(panels: Sequence[Pairs], *, height: int = 300) -> go.Figure:
+    """Below each other, panels of paired bars: who says what of each class. The teacher's are filled, the others hatched."""
+    figure = go.Figure()
+    down, title, names = 1 / len(panels), 40 / height, 60 / height  # of the whole, of a row
+    for row, panel in enumerate(panels):
+        axis = "" if row == 0 else str(row + 1)
+        top = 1 - row * down
+        for who, values in panel.values.items():
+            look = role(who)
+            figure.add_trace(
+                go.Bar(
+                    x=list(panel.names), y=list(values), name=who, legendgroup=who, showlegend=row == 0, xaxis=f"x{axis}", yaxis=f"y{axis}",
+                    marker={"color": look.light} if who == "teacher" else hatched(look.light),
+                    hovertemplate="%{x}: %{y:.3g}<extra>%{fullData.name}</extra>",
+                )
+            )  # fmt: skip
+        figure.update_layout(
+            {
+                f"xaxis{axis}": {"anchor": f"y{axis}", "type": "category"},
+                f"yaxis{axis}": {
+                    "domain": [top - down + names * down, top - title * down], "anchor": f"x{axis}", "zeroline": True, "nticks": 4,
+                },
+            }
+        )  # fmt: skip
+        figure.add_annotation(
+            text=panel.title, x=0, y=top, xref="paper", yref="paper", xanchor="left", yanchor="top", showarrow=False, font={"size": TEXT}
+        )
+    figure.update_layout(
+        height=height * len(panels) + LEGEND, margin={"l": 50, "r": 10, "t": 0, "b": LEGEND}, font={"size": TEXT}, bargap=0.25,
+        barmode="group", legend={"orientation": "h", "y": 0, "yref": "container", "yanchor": "bottom"},
+    )  # fmt: skip
+    return figure
+
+
+# --- who teaches whom -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network in the picture: its words, its role, its place, and from where labels come to it (1 above, -1 below, 0 none)."""
+
+    text: str
+    role: str
+    x: float
+    y: float
+    side: str = "top center"  # of the mark, where its words stand
+    labels: int = 0
+
+
+def chain(teachers: Sequence[str], between: Sequence[str] = (), *, mean_of: str = "") -> tuple[list[Network], list[tuple[int, int]]]:
+    """Teachers on the left, the student on the right, whoever is in between on the way; and which of them teaches which.
+
+    Several teachers meet in their mean, of what `mean_of` says.
+    """
+    many, learners = len(teachers), [*between, "student"]
+    side = "top center" if many == 1 else "middle left"
+    networks = [Network(text, "teacher", 0, (many - 1) / 2 - n, side) for n, text in enumerate(teachers)]
+    edges = [(n, many) for n in range(many)]
+    if many > 1:
+        networks.append(Network(f"mean of<br>{mean_of}", "mean", 1, 0, "top right"))
+        edges.append((many, many + 1))
+    first, side = len(networks), "top center" if many == 1 else "middle right"
+    for n, text in enumerate(learners):
+        networks.append(Network(text, "student" if text == "student" else "assistant", 1 + (many > 1) + n, 0, side, labels=-1))
+    return networks, edges + [(n, n + 1) for n in range(first, len(networks) - 1)]
+
+
+def circle(peers: int) -> tuple[list[Network], list[tuple[int, int]]]:
+    """A student and its peers around a circle; each teaches every other."""
+    names, many = ["student", *(f"peer {n + 1}" for n in range(peers))], peers + 1
+    start = {2: math.pi, 3: math.pi / 2}.get(many, 3 * math.pi / 4)
+    networks = []
+    for n, text in enumerate(names):
+        x, y = (round(f(start - 2 * math.pi * n / many), 6) for f in (math.cos, math.sin))
+        side = "middle right" if x > -0.1 else "middle left"
+        networks.append(Network(text, "student" if n == 0 else "peer", x, y, side, labels=1 if y > 0.1 else -1))
+    return networks, [(a, b) for a in range(many) for b in range(many) if a != b]
+
+
+def who_teaches_whom(networks: Sequence[Network], edges: Sequence[tuple[int, int]]) -> go.Figure:
+    """A mark for each network, an arrow from each that teaches to each that it teaches, and where labels come in."""
+    figure, place = go.Figure(), [(network.x, network.y) for network in networks]
+    for n, (a, b) in enumerate(edges):
+        figure.add_trace(_arrow(place[a], place[b], name="soft targets", first=n == 0, dash="solid"))
+    hearing = [network for network in networks if network.labels]
+    for n, network in enumerate(hearing):
+        start = (network.x, network.y + 0.7 * network.labels)
+        figure.add_trace(_arrow(start, (network.x, network.y), name="labels", first=n == 0, dash="dot"))
+    for who in dict.fromkeys(network.role for network in networks):
+        own, look = [network for network in networks if network.role == who], role(who)
+        figure.add_trace(
+            go.Scatter(
+                x=[network.x for network in own], y=[network.y for network in own], text=[network.text for network in own],
+                mode="markers+text", textposition=[network.side for network in own], textfont={"size": TEXT + 2}, cliponaxis=False,
+                marker={"color": look.light, "symbol": look.symbol, "size": MARK}, hoverinfo="skip", showlegend=False,
+            )
+        )  # fmt: skip
+    (left, low), (right, high) = (tuple(map(most, zip(*place, strict=True))) for most in (min, max))
+    figure.update_xaxes(visible=False, range=[left, right], fixedrange=True)
+    figure.update_yaxes(visible=False, range=[low - 0.9, high + 0.9], fixedrange=True)
+    room = {edge: max(map(_room, (one for one in networks if one.x == x))) for edge, x in (("l", left), ("r", right))}
+    figure.update_layout(
+        height=int(LEGEND + 75 * (high - low + 1.8)), margin={**room, "t": 0, "b": LEGEND}, font={"size": TEXT}, dragmode=False,
+        legend={
+            "orientation": "h", "x": 0, "xref": "container", "y": 0, "yref": "container", "yanchor": "bottom",
+            "itemclick": False, "itemdoubleclick": False,
+        },
+    )  # fmt: skip
+    return figure
+
+
+def _room(network: Network) -> int:
+    """Pixels beside its mark that its words need."""
+    wide = 12 * max(map(len, network.text.split("<br>")))
+    return wide // 2 if "center" in network.side else wide + MARK // 2
+
+
+def _arrow(start: tuple[float, float], end: tuple[float, float], *, name: str, first: bool, dash: str) -> go.Scatter:
+    return go.Scatter(
+        x=[start[0], end[0]], y=[start[1], end[1]], mode="lines+markers", name=name, legendgroup=name, showlegend=first, hoverinfo="skip",
+        cliponaxis=False, line={"color": INK, "width": 3, "dash": dash},
+        marker={"color": INK, "symbol": "arrow", "size": [0, 16], "angleref": "previous", "standoff": [0, MARK / 2 + 4]},
+    )  # fmt: skip

@@ -41,3 +41,8 @@ DARK = {role.light: role.dark for role in (*ROLES.values(), *OTHERS)} | {INK: "#
 def role(name: str, others: int = 0) -> Role:
     """The role called `name`, or for any other name one of the remaining looks, by its number."""
     return ROLES.get(name) or OTHERS[others % len(OTHERS)]
+
+
+def hatched(colour: str) -> dict:
+    """A bar's marker with hatching inside an outline, beside bars that are filled."""
+    return {"color": "rgba(0,0,0,0)", "line": {"color": colour, "width": 3}, "pattern": {"shape": "/", "fgcolor": colour, "size": 8}}

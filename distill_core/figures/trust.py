@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from distill_core.figures.palette import INK, OTHERS, ROLES, Role
+from distill_core.figures.palette import INK, OTHERS, ROLES, Role, hatched
 
 TEXT = 16  # px, the least that reads across a room
 
@@ -74,13 +74,7 @@ def reliability_figure(table: Mapping[str, Sequence[float]], *, look: Role, heig
     figure = go.Figure(
         [
             go.Bar(y=bars["accuracy"], marker={"color": look.light, "opacity": 0.75}, error_y=errors, name="is right", **place),
-            go.Bar(
-                y=bars["gap"], base=bars["accuracy"], name="gap", **place,
-                marker={
-                    "color": "rgba(0,0,0,0)", "line": {"color": look.light, "width": 3},
-                    "pattern": {"shape": "/", "fgcolor": look.light, "size": 8},
-                },
-            ),
+            go.Bar(y=bars["gap"], base=bars["accuracy"], marker=hatched(look.light), name="gap", **place),
             go.Scatter(
                 x=[0, 100], y=[0, 100], mode="lines", line={"width": 3, "dash": "dot", "color": "#8A8F98"}, name="honest", hoverinfo="skip"
             ),

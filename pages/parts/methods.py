@@ -1,4 +1,4 @@
-"""The views of the page of methods: a card, a picture of what is compared, and how all of them fared."""
+"""The views of the page of methods: a card, a picture of who teaches whom, and how all of them fared."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import streamlit as st
-import torch
 
-from distill_core import comparison, datasets, losses, models, objectives
+from distill_core import comparison, datasets, losses, teachers
+from distill_core.experiment import Experiment
 from distill_core.figures import methods as figures
 from distill_core.objectives import METHODS, Method
-from pages.parts import controls, networks
-from pages.parts.lab import link, store
+from pages.parts import controls
+from pages.parts.lab import link
 from pages.parts.link import settle
 from pages.parts.live_chart import live_chart
-from pages.parts.soft_targets import soft_targets
 from pages.parts.source import losses_in
 
 GROUPS = {
@@ -27,9 +26,8 @@ GROUPS = {
     "Self and chains": "**Self-distillation, assistants, several teachers.** The loss is that of soft targets; who teaches whom changes.",
     "Controls": "**Controls.** Soft targets without knowledge in them: what is left of the gain came from somewhere else.",
 }
+OF_SEVERAL = ("Online", "Self and chains")  # groups whose idea is who teaches whom
 KINDS = {"Logits": "response-based", "Features": "feature-based", "Relations": "relation-based", "Controls": "control"}
-EXAMPLES = 20  # images whose relations are shown
-MOST_MAPS = 6
 
 
 def members(group: str) -> dict[str, str]:
@@ -88,105 +86,36 @@ def _found(row: dict | None) -> str:
 
 def _race(name: str) -> dict[str, str]:
     """The race page's address for a quick race by this method."""
+    usual, changes = _usual_race(name)
+    return controls.link_to([replace(usual, **changes, seed=seed) for seed in range(5)])
+
+
+def _usual_race(name: str) -> tuple[Experiment, dict]:
+    """A quick race that the method's networks and images allow, and what the method changes in it."""
     usual = controls.START
     _, changes = comparison.entries(usual)[name]
     if name in METHODS and METHODS[name].looks_at == "maps":
         usual = replace(usual, teacher="cnn-32", student="cnn-4", epochs=40)
     if changes.get("teacher") == "ensemble-5" and datasets.DATASETS["mnist"].is_here():  # the digits have none
         usual = replace(usual, dataset="mnist", images=1000, epochs=40)
-    return controls.link_to([replace(usual, **changes, seed=seed) for seed in range(5)])
+    return usual, changes
 
 
-# --- what is compared -----------------------------------------------------------------------------------------------
-
-
-def show_what_is_compared(group: str, name: str) -> None:
-    """Teacher and student on real images, computed now: their soft targets, their maps, or their relations."""
-    if group not in ("Logits", "Features", "Relations"):
-        return
-    here = [one for one, names in networks.teachers_here().items() if "cnn-32" in names]
-    st.subheader("What is compared")
-    left, middle, right = st.columns(3)
-    with left:
-        settle("methods_dataset", here)
-        dataset = st.selectbox(
-            "Images", here, key="methods_dataset", format_func=lambda n: datasets.DATASETS[n].title, persist_state="session"
-        )
-    runs = {
-        run_id: run for run_id, run in networks.finished_runs(dataset).items() if "cnn" in run.experiments[0].split('"student"')[1][:20]
-    }
-    with middle:
-        settle("methods_student", ["", *runs])
-        run_id = st.selectbox(
-            "Student", ["", *runs], key="methods_student", persist_state="session",
-            format_func=lambda r: networks.describe(runs[r]) if r else "cnn-4, not trained yet",
-            help="Convolutional students of finished races can be chosen here.",
-        )  # fmt: skip
-    data = datasets.load(dataset)
-    with right:
-        most = len(data.test_labels) - EXAMPLES
-        st.session_state["methods_image"] = min(max(0, st.session_state["methods_image"]), most)
-        image = int(st.number_input("Test image", 0, most, key="methods_image", persist_state="session"))
-    try:
-        teacher = networks.teacher(dataset, "cnn-32")
-        student = networks.pupils(store().get(run_id))["student"] if run_id else _untrained(dataset)
-    except ValueError as error:
-        st.error(str(error))
-        return
-    pixels = data.pixels(data.test_images[image : image + EXAMPLES])
-    with torch.no_grad():
-        answers = {"teacher": teacher(pixels, features=True), "student": student(pixels, features=True)}
-    if group == "Logits":
-        soft_targets(
-            pixels=data.test_images[image].flatten().tolist(), image_shape=data.image_shape, class_names=data.class_names,
-            logits={who: logits[0].tolist() for who, (logits, _) in answers.items()}, label=int(data.test_labels[image]),
-            temperature=4.0, key="methods_soft_targets",
-        )  # fmt: skip
-        return
-    features = {who: blocks for who, (_, blocks) in answers.items()}
-    if group == "Relations":
-        panels, said = _relations(name, features), f"Rows and columns are the test images {image} to {image + EXAMPLES - 1}."
+def show_who_teaches_whom(name: str) -> None:
+    """A picture of the networks of this race: peers around a circle, or a chain from the teachers to the student."""
+    usual, changes = _usual_race(name)
+    race = replace(usual, **changes)
+    if peers := METHODS[race.method].peers:
+        networks, teaches = figures.circle(peers)
     else:
-        panels, said = _maps(name, data.test_images[image].float().mean(dim=0).numpy(), features), "Each picture by its own scale."
-    height = 320 if group == "Relations" else 200
-    live_chart(figures.panels_figure(panels, height=height), key="methods_panels", height=len(panels) * height)
-    st.markdown(f"{said} Dark is little, light is much. Computed now, by the networks themselves.")
-
-
-@st.cache_resource(show_spinner=False)
-def _untrained(dataset: str) -> models.Network:
-    data = datasets.load(dataset)
-    return models.build("cnn-4", image_shape=data.image_shape, classes=data.classes, seed=0).eval().requires_grad_(False)
-
-
-def _relations(name: str, features: dict[str, list[torch.Tensor]]) -> list[list[tuple[str, np.ndarray]]]:
-    """One picture of teacher and one of student: how every two of the images stand to each other."""
-    measure, what = {
-        "similarity": (losses.similarity_matrix, "which are alike"),
-        "distances": (losses.relative_distances, "distances"),
-        "angles": (_cosines_at_first, "cosines at the first image"),
-    }[name]
-    return [[(f"{who}: {what}", measure(blocks[-1].flatten(1)).numpy()) for who, blocks in features.items()]]
-
-
-def _cosines_at_first(embeddings: torch.Tensor) -> torch.Tensor:
-    """Of all triples those whose angle is at the first image, `(N, N)`."""
-    away = torch.nn.functional.normalize(embeddings - embeddings[0], dim=1)
-    return away @ away.mT
-
-
-def _maps(name: str, image: np.ndarray, features: dict[str, list[torch.Tensor]]) -> list[list[tuple[str, np.ndarray]]]:
-    """A row for the teacher, a row for the student: the image, then attention maps block by block, or the guided layer's channels."""
-    rows = []
-    for who, blocks in features.items():
-        if name == "attention":
-            shown = [(f"block {n}", losses.attention_map(block[:1])[0].numpy()) for n, block in enumerate(blocks, start=1)]
-        else:
-            channels = objectives.guided(blocks)[0]
-            busiest = channels.mean(dim=(1, 2)).topk(min(MOST_MAPS, len(channels))).indices.sort().values.tolist()
-            shown = [(f"channel {n + 1}", channels[n].numpy()) for n in busiest]
-        rows.append([(who, image), *shown])
-    return rows
+        recipes = [teachers.TEACHERS[one] for one in teachers.voices(race.teacher)]
+        members = [recipe.model for recipe in recipes for _ in range(recipe.members)]
+        between = [f"earlier student<br>{one}" if one == race.student else f"assistant<br>{one}" for one in race.assistants]
+        several = len(members) > 1
+        networks, teaches = figures.chain(members if several else [f"teacher<br>{members[0]}"], between, mean_of=race.combine)
+    st.subheader("Who teaches whom")
+    figure = figures.who_teaches_whom(networks, teaches)
+    live_chart(figure, key="methods_networks", height=figure.layout.height)
 
 
 # --- all side by side -----------------------------------------------------------------------------------------------
