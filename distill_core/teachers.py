@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 import math
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -43,10 +44,15 @@ class Recipe:
     weight_decay: float = 0.01
     images: int = 0  # 0 for all
     members: int = 1  # of an ensemble
+    polish_epochs: int = 0  # of an airbench, at the end: no squares are hidden, and the learning rate is small
     seed: int = 0
 
 
 _HINTON = Recipe("mlp-1200x2", "Hinton's net: two hidden layers of 1200 units", epochs=60, dropout=0.5, jitter=2)
+_AIRBENCH = Recipe(
+    "airbench-256", "Keller Jordan's airbench, seven convolutions of up to 256 channels; looks at each picture and its mirror image",
+    epochs=30, batch_size=1024, jitter=airbench.SHIFT, mirror=True, smoothing=0.2, polish_epochs=4,
+)  # fmt: skip
 
 TEACHERS = {
     "mlp-1200x2": _HINTON,
@@ -59,11 +65,12 @@ TEACHERS = {
         "cnn-16", "five nets of 16, 32 and 64 channels, their probabilities averaged",
         epochs=8, learning_rate=3e-3, dropout=0.2, jitter=2, members=5,
     ),
-    "airbench-256": Recipe(
-        "airbench-256", "Keller Jordan's airbench, seven convolutions of up to 256 channels; looks at each picture and its mirror image",
-        epochs=30, batch_size=1024, jitter=airbench.SHIFT, mirror=True, smoothing=0.2,
+    "airbench-256": _AIRBENCH,
+    "airbench-pair": replace(
+        _AIRBENCH, about="two of Keller Jordan's airbench with averaged probabilities, each as airbench-256", members=2
     ),
 }  # fmt: skip
+LARGEST_FILE = 4_900_000  # bytes of weights: the repository takes no file above 5 MB
 EVERYWHERE = ("mlp-1200x2", "cnn-32")  # made on any set of images, on first use
 TWINS = {"cifar10": "cifar10-jpeg"}  # the same pictures, encoded otherwise: one's teachers can teach the other
 
@@ -91,7 +98,7 @@ def teacher_network(dataset: Dataset, recipe: Recipe) -> nn.Module:
         for _ in range(recipe.members)
     ]
     if recipe.model.startswith("airbench"):  # which is scored so by its author, too
-        return models.Mirrored(members[0])
+        members = [models.Mirrored(member) for member in members]
     return members[0] if recipe.members == 1 else models.Ensemble(members)
 
 
@@ -202,13 +209,13 @@ def _load_one(dataset: Dataset, name: str, *, device: torch.device | str) -> Tea
     if card is None:
         raise ValueError(f"there is no teacher '{name}' for {dataset.title} yet; the next run with it makes one")
     try:
-        blob = path.read_bytes()
+        blobs = _read_parts(path)
     except OSError as error:
         raise ValueError(f"the teacher '{name}' of {dataset.title} is missing at {path}; {remedy}") from error
-    if hashlib.sha256(blob).hexdigest() != card.sha256:
+    if hashlib.sha256(b"".join(blobs)).hexdigest() != card.sha256:
         raise ValueError(f"the teacher '{name}' of {dataset.title} in {path} is cut or altered; {remedy}")
     network = teacher_network(dataset, TEACHERS[name])
-    network.load_state_dict({key: value.float() for key, value in load(blob).items()})
+    network.load_state_dict({key: value.float() for blob in blobs for key, value in load(blob).items()})
     network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
     return Teacher(network, card.parameters, card.sha256, card)
 
@@ -266,7 +273,7 @@ def make_teacher(
     plain = teacher_network(dataset, recipe).to(device, memory_format=torch.channels_last)
     plain.load_state_dict({key: value.float() for key, value in weights.items()})
     test_logits = logits(plain.eval(), dataset, dataset.test_images)
-    blob = save({key: value.cpu().contiguous() for key, value in weights.items()})
+    blobs = [save({key: weights[key].cpu().contiguous() for key in keys}) for keys in _cut(weights)]
     card = Card(
         name=name,
         dataset=dataset.name,
@@ -278,9 +285,9 @@ def make_teacher(
         test_errors=int((test_logits.argmax(dim=1) != dataset.test_labels).sum()),
         seconds=round(time.perf_counter() - started, 1),
         made_with=f"torch {torch.__version__}, {torch.get_num_threads()} threads, {torch.device(device).type}",
-        sha256=hashlib.sha256(blob).hexdigest(),
+        sha256=hashlib.sha256(b"".join(blobs)).hexdigest(),
     )
-    _write(folder / f"{stem}.safetensors", blob)
+    _write_parts(folder / f"{stem}.safetensors", blobs)
     _write(folder / f"{stem}.json", json.dumps(asdict(card), indent=1).encode())  # last: a card says that the weights are whole
     return card
 
@@ -324,6 +331,40 @@ def choose_first_digit(dataset: Dataset) -> dict:
     }
 
 
+def _cut(weights: dict[str, Tensor]) -> list[list[str]]:
+    """The names of the weights, file by file: as many as fit into one, in their order."""
+    files: list[list[str]] = [[]]
+    room = LARGEST_FILE
+    for name, value in weights.items():
+        if files[-1] and value.nbytes > room:
+            files.append([])
+            room = LARGEST_FILE
+        files[-1].append(name)
+        room -= value.nbytes
+    return files
+
+
+def _part(path: Path, number: int) -> Path:
+    """Where the weights go on that do not fit into one file: `x.safetensors`, `x.part2.safetensors` ..."""
+    return path.with_suffix(f".part{number + 1}.safetensors") if number else path
+
+
+def _read_parts(path: Path) -> list[bytes]:
+    """A file of weights and those in which it goes on."""
+    blobs = [path.read_bytes()]
+    while (more := _part(path, len(blobs))).exists():
+        blobs.append(more.read_bytes())
+    return blobs
+
+
+def _write_parts(path: Path, blobs: list[bytes]) -> None:
+    """These and no others: what an earlier teacher had more is deleted."""
+    for number, blob in enumerate(blobs):
+        _write(_part(path, number), blob)
+    for number in itertools.takewhile(lambda n: _part(path, n).exists(), itertools.count(len(blobs))):
+        _part(path, number).unlink()
+
+
 def _write(path: Path, blob: bytes) -> None:
     """All of it or nothing."""
     temporary = path.with_suffix(f".{os.getpid()}")
@@ -336,20 +377,25 @@ def _write(path: Path, blob: bytes) -> None:
 
 def _train(dataset: Dataset, recipe: Recipe, what: str) -> Generator[tuple[str, float], None, dict[str, Tensor]]:
     """The trained weights, named as in `teacher_network`; yields what is done and which fraction of it."""
-    if recipe.model.startswith("airbench"):
-        width = int(recipe.model.split("-")[1])
-        for done, network in airbench.fit(dataset, width=width, epochs=recipe.epochs, seed=recipe.seed):  # noqa: B007
-            yield what, done
-        return {f"network.{name}": value for name, value in airbench.fold(network).items()}
     network = teacher_network(dataset, recipe)
     for member in range(recipe.members):
-        options = {"image_shape": dataset.image_shape, "classes": dataset.classes, "dropout": recipe.dropout}
-        learner = models.build(recipe.model, seed=recipe.seed + member, **options)
-        learner.to(dataset.train_images.device, memory_format=torch.channels_last)
-        for done in _fit(learner, dataset, replace(recipe, seed=recipe.seed + member)):
+        for done, learner in _learn(dataset, replace(recipe, seed=recipe.seed + member)):  # noqa: B007
             yield what, (member + done) / recipe.members
         _copy_weights(learner, network if recipe.members == 1 else network.networks[member])
     return network.state_dict()
+
+
+def _learn(dataset: Dataset, recipe: Recipe) -> Iterator[tuple[float, nn.Module]]:
+    """Train one network; yields the fraction done and the network, at last as it is to be kept."""
+    if recipe.model.startswith("airbench"):
+        choices = {"width": int(recipe.model.split("-")[1]), "epochs": recipe.epochs, "polish_epochs": recipe.polish_epochs}
+        yield from airbench.train(dataset, **choices, seed=recipe.seed)
+        return
+    options = {"image_shape": dataset.image_shape, "classes": dataset.classes, "dropout": recipe.dropout}
+    learner = models.build(recipe.model, seed=recipe.seed, **options)
+    learner.to(dataset.train_images.device, memory_format=torch.channels_last)
+    for done in _fit(learner, dataset, recipe):
+        yield done, learner
 
 
 def _fit(network: nn.Module, dataset: Dataset, recipe: Recipe) -> Generator[float, None, None]:
@@ -428,6 +474,7 @@ def describe(card: Card) -> str:
         "mirrored" if recipe.get("mirror") else "",
         f"label smoothing {recipe['smoothing']:g}" if recipe["smoothing"] else "",
         f"{recipe['epochs']} epochs of airbench's SGD" if recipe["model"].startswith("airbench") else adamw,
+        f"{recipe['polish_epochs']} of AdamW without hidden squares" if recipe.get("polish_epochs") else "",
     ]
     parts = [part for part in parts if part]
     return f"{', '.join(parts)}, seed {recipe['seed']}; {card.seconds:.0f} s with {card.made_with}; scored in half precision as shipped"

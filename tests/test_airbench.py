@@ -1,9 +1,11 @@
 """The strong teacher's recipe: what can be checked without training it for ten epochs."""
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
-from distill_core import airbench, models
+from distill_core import airbench, models, teachers
 from distill_core.datasets import Dataset
 
 
@@ -28,8 +30,8 @@ def with_statistics():
 
 
 def test_folding_the_normalisations_changes_no_answer():
-    network, plain = with_statistics(), models.build("airbench-64", image_shape=(3, 32, 32), classes=10, seed=1)
-    plain.load_state_dict(airbench.fold(network))
+    network = with_statistics()
+    plain = airbench.fold(network)
     images = torch.randn(8, 3, 32, 32)
     assert torch.allclose(network(images), plain(images), atol=1e-6)
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in plain.modules())
@@ -74,3 +76,42 @@ def test_training_repeats_exactly_and_separates_two_colours():
             runs.append(network(dataset.pixels(dataset.test_images)))
     assert torch.equal(runs[0], runs[1])
     assert (runs[0].argmax(dim=1) == dataset.test_labels).double().mean() > 0.9
+
+
+def test_polishing_goes_on_from_the_folded_network_and_leaves_the_whitening_alone():
+    dataset = tiny_pictures()
+    *_, (_, begun) = airbench.train(dataset, width=64, epochs=2, polish_epochs=0, seed=0)
+    *_, (done, ended) = airbench.train(dataset, width=64, epochs=2, polish_epochs=2, seed=0)
+    assert done == 1.0 and not ended.training
+    assert torch.equal(begun.stem.weight, ended.stem.weight)
+    assert not torch.equal(begun.head[1].weight, ended.head[1].weight)
+    pixels, labels = dataset.pixels(dataset.test_images), dataset.test_labels
+    with torch.no_grad():
+        before, after = (nn.functional.cross_entropy(network(pixels), labels, label_smoothing=0.2) for network in (begun, ended))
+    assert after < before
+
+
+def trained(dataset, recipe):
+    """A teacher of this recipe, and the fractions that were told meanwhile."""
+    weights = {}
+
+    def train():
+        weights.update((yield from teachers._train(dataset, recipe, "")))
+
+    told = [done for _, done in train()]
+    network = teachers.teacher_network(dataset, recipe).eval()
+    network.load_state_dict(weights)
+    return network, told
+
+
+def test_a_pair_is_two_teachers_of_other_seeds_and_answers_by_their_mean_probabilities():
+    dataset = tiny_pictures()
+    recipe = replace(teachers.TEACHERS["airbench-pair"], model="airbench-64", epochs=1, polish_epochs=1)
+    pair, told = trained(dataset, recipe)
+    assert told == [0.25, 0.5, 0.75, 1.0]
+    pixels = dataset.pixels(dataset.test_images[:20])
+    alone = [trained(dataset, replace(recipe, members=1, seed=seed))[0] for seed in (0, 1)]
+    with torch.no_grad():
+        said = [network(pixels).softmax(dim=1) for network in alone]
+        assert torch.allclose(pair(pixels).softmax(dim=1), (said[0] + said[1]) / 2, atol=1e-6)
+    assert (said[0] - said[1]).abs().max() > 1e-3
