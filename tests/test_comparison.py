@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from distill_core import analysis, comparison, trainer
+from distill_core import analysis, comparison, losses, trainer
 from distill_core.cohort import Cohort
 from distill_core.comparison import SET_UPS, SETTINGS, compare, cost, entries
 from distill_core.experiment import Experiment
@@ -232,3 +232,24 @@ def test_what_a_method_makes_of_logits_has_one_panel_a_step_with_both_sides(name
         assert len(panels[1].names) == 20
     if name.endswith("-standardized") and panels[0].title == "standardised logits":
         assert np.std(panels[0].values["teacher"], ddof=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_two_panels_of_decoupling_are_what_its_loss_compares():
+    torch.manual_seed(0)
+    logits = {who: 3 * torch.randn(1, 10, dtype=torch.float64) for who in ("teacher", "student")}
+    label = torch.tensor([3])
+    pair, among = compared.of_logits("decoupled", logits, label, [str(n) for n in range(10)])
+    target, nontarget = (
+        sum(p * np.log(p / q) for p, q in zip(panel.values["teacher"], panel.values["student"], strict=True)) for panel in (pair, among)
+    )
+    expected = losses.decoupled_loss(logits["student"], logits["teacher"], label, temperature=compared.T)
+    assert compared.T**2 * (target + 8 * nontarget) == pytest.approx(float(expected), rel=1e-9)
+
+
+def test_the_correlations_in_words_are_those_of_the_loss():
+    torch.manual_seed(0)
+    logits = {who: 3 * torch.randn(20, 10, dtype=torch.float64) for who in ("teacher", "student")}
+    of_image, _ = compared.of_logits("correlation", logits, torch.full((20,), 3), [str(n) for n in range(10)])
+    one = {who: z[:1] for who, z in logits.items()}
+    loss = losses.correlation_loss(one["student"], one["teacher"], temperature=compared.T, intra_weight=0.0)
+    assert float(of_image.title.split("correlation ")[1]) == pytest.approx(1 - float(loss) / compared.T**2, abs=0.005)

@@ -175,7 +175,7 @@ def pairs_figure(panels: Sequence[Pairs], *, height: int = 300) -> go.Figure:
 
 
 @dataclass(frozen=True)
-class Network:
+class Node:
     """One network in the picture: its words, its role, its place, and from where labels come to it (1 above, -1 below, 0 none)."""
 
     text: str
@@ -186,25 +186,25 @@ class Network:
     labels: int = 0
 
 
-def chain(teachers: Sequence[str], between: Sequence[str] = (), *, mean_of: str = "") -> tuple[list[Network], list[tuple[int, int]]]:
+def chain(teachers: Sequence[str], between: Sequence[str] = (), *, mean_of: str = "") -> tuple[list[Node], list[tuple[int, int]]]:
     """Teachers on the left, the student on the right, whoever is in between on the way; and which of them teaches which.
 
     Several teachers meet in their mean, of what `mean_of` says.
     """
     many, learners = len(teachers), [*between, "student"]
     side = "top center" if many == 1 else "middle left"
-    networks = [Network(text, "teacher", 0, (many - 1) / 2 - n, side) for n, text in enumerate(teachers)]
+    networks = [Node(text, "teacher", 0, (many - 1) / 2 - n, side) for n, text in enumerate(teachers)]
     edges = [(n, many) for n in range(many)]
     if many > 1:
-        networks.append(Network(f"mean of<br>{mean_of}", "mean", 1, 0, "top right"))
+        networks.append(Node(f"mean of<br>{mean_of}", "mean", 1, 0, "top right"))
         edges.append((many, many + 1))
     first, side = len(networks), "top center" if many == 1 else "middle right"
     for n, text in enumerate(learners):
-        networks.append(Network(text, "student" if text == "student" else "assistant", 1 + (many > 1) + n, 0, side, labels=-1))
+        networks.append(Node(text, "student" if text == "student" else "assistant", 1 + (many > 1) + n, 0, side, labels=-1))
     return networks, edges + [(n, n + 1) for n in range(first, len(networks) - 1)]
 
 
-def circle(peers: int) -> tuple[list[Network], list[tuple[int, int]]]:
+def circle(peers: int) -> tuple[list[Node], list[tuple[int, int]]]:
     """A student and its peers around a circle; each teaches every other."""
     names, many = ["student", *(f"peer {n + 1}" for n in range(peers))], peers + 1
     start = {2: math.pi, 3: math.pi / 2}.get(many, 3 * math.pi / 4)
@@ -212,11 +212,11 @@ def circle(peers: int) -> tuple[list[Network], list[tuple[int, int]]]:
     for n, text in enumerate(names):
         x, y = (round(f(start - 2 * math.pi * n / many), 6) for f in (math.cos, math.sin))
         side = "middle right" if x > -0.1 else "middle left"
-        networks.append(Network(text, "student" if n == 0 else "peer", x, y, side, labels=1 if y > 0.1 else -1))
+        networks.append(Node(text, "student" if n == 0 else "peer", x, y, side, labels=1 if y > 0.1 else -1))
     return networks, [(a, b) for a in range(many) for b in range(many) if a != b]
 
 
-def who_teaches_whom(networks: Sequence[Network], edges: Sequence[tuple[int, int]]) -> go.Figure:
+def who_teaches_whom(networks: Sequence[Node], edges: Sequence[tuple[int, int]]) -> go.Figure:
     """A mark for each network, an arrow from each that teaches to each that it teaches, and where labels come in."""
     figure, place = go.Figure(), [(network.x, network.y) for network in networks]
     for n, (a, b) in enumerate(edges):
@@ -248,7 +248,7 @@ def who_teaches_whom(networks: Sequence[Network], edges: Sequence[tuple[int, int
     return figure
 
 
-def _room(network: Network) -> int:
+def _room(network: Node) -> int:
     """Pixels beside its mark that its words need."""
     wide = 12 * max(map(len, network.text.split("<br>")))
     return wide // 2 if "center" in network.side else wide + MARK // 2

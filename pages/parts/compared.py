@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from distill_core import datasets, losses, models, objectives
+from distill_core.experiment import Experiment
 from distill_core.figures.methods import Pairs, pairs_figure, panels_figure
 from distill_core.objectives import METHODS
+from distill_core.runs.store import Run
 from pages.parts import controls, networks
 from pages.parts.lab import store
 from pages.parts.link import settle
@@ -44,9 +46,7 @@ def show_what_is_compared(name: str) -> None:
         dataset = st.selectbox(
             "Images", here, key="methods_dataset", format_func=lambda n: datasets.DATASETS[n].title, persist_state="session"
         )
-    runs = {
-        run_id: run for run_id, run in networks.finished_runs(dataset).items() if "cnn" in run.experiments[0].split('"student"')[1][:20]
-    }
+    runs = {run_id: run for run_id, run in networks.finished_runs(dataset).items() if _convolutional(run)}
     with middle:
         settle("methods_student", ["", *runs])
         run_id = st.selectbox(
@@ -54,7 +54,7 @@ def show_what_is_compared(name: str) -> None:
             format_func=lambda r: networks.describe(runs[r]) if r else "cnn-4, not trained yet",
             help="Convolutional students of finished races can be chosen here.", disabled=method.kind == "control",
         )  # fmt: skip
-    data = datasets.load(dataset)
+    data = networks.images(dataset)
     with right:
         most = len(data.test_labels) - EXAMPLES
         st.session_state["methods_image"] = min(max(0, st.session_state["methods_image"]), most)
@@ -88,6 +88,11 @@ def show_what_is_compared(name: str) -> None:
     else:
         picture = data.test_images[image].float().mean(dim=0).numpy()
         _show_panels(_maps(name, picture, features), "Each picture by its own scale.", height=200)
+
+
+def _convolutional(run: Run) -> bool:
+    """Whether its students have feature maps."""
+    return Experiment.from_json(run.experiments[0]).student.startswith(("cnn", "resnet"))
 
 
 def _show_panels(panels: Panels, said: str, *, height: int) -> None:
