@@ -5,6 +5,7 @@ import re
 import pytest
 from browser_fixtures import ROOT
 from playwright.sync_api import expect
+from test_race_browser import STILL
 
 from distill_core.cohort import Cohort
 from distill_core.experiment import Experiment
@@ -70,6 +71,7 @@ def test_the_numbers_follow_the_temperature_and_the_link_restores_them(lab, new_
     painted(page, "means_0")
     cold, at_one = wrong_share(page), cells(page)
     assert len(at_one) == 10 and all(row[i] is None or row[i] != row[i] for i, row in enumerate(at_one)), "the right class is hidden"
+    page.wait_for_function(STILL, timeout=SLOW)  # a page that is still coming draws its slider anew
     thumb = page.locator(".st-key-dark_T input[type=range]")
     thumb.focus()
     for _ in range(6):

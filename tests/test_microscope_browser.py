@@ -118,6 +118,7 @@ def test_bars_and_numbers_follow_t_as_python_computes_them(app, new_page, digits
 def test_the_class_under_the_pointer_is_written_out_with_its_numbers(app, new_page, digits):
     page = open_at(new_page, app)
     logits = logits_of(digits, 17).tolist()
+    settled(page)  # what comes later must not push another class under the pointer
     page.locator(f"{BARS} .class").nth(3).hover()
     expect(page.locator(f"{BARS} .equation .own")).to_have_text(f"{logits[3]:.2f} / 4.0".replace("-", "−"))
     assert "teacher, 3" in page.locator(f"{BARS} .equation").inner_text()
