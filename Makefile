@@ -8,7 +8,7 @@ BIN := .venv/bin
 
 run: .venv/installed
 	mkdir -p static
-	$(BIN)/python -m streamlit run pages/parts/serve.py --server.port $(PORT) --server.address $(ADDRESS)
+	$(BIN)/python -m streamlit run pages/server/serve.py --server.port $(PORT) --server.address $(ADDRESS)
 
 test: .venv/installed-for-tests
 	$(BIN)/ruff check .

@@ -3,17 +3,21 @@
 import streamlit as st
 
 st.navigation(
-    [
-        st.Page("pages/start.py", title="Start", default=True),
-        st.Page("pages/race.py", title="Race"),
-        st.Page("pages/map.py", title="Map"),
-        st.Page("pages/methods.py", title="Methods"),
-        st.Page("pages/find_the_bug.py", title="Find the bug"),
-        st.Page("pages/microscope.py", title="Microscope"),
-        st.Page("pages/draw.py", title="Draw"),
-        st.Page("pages/dark_knowledge.py", title="Dark knowledge"),
-        st.Page("pages/trust.py", title="Trust"),
-        st.Page("pages/runs.py", title="Runs"),
-    ],
+    {
+        "Learn": [st.Page("pages/start.py", title="Start", default=True)],
+        "Experiment": [
+            st.Page("pages/race.py", title="Race"),
+            st.Page("pages/sweep.py", title="Sweep"),
+            st.Page("pages/methods.py", title="Methods"),
+            st.Page("pages/find_the_bug.py", title="Find the bug"),
+        ],
+        "Look inside": [
+            st.Page("pages/soft_targets.py", title="Soft targets"),
+            st.Page("pages/dark_knowledge.py", title="Dark knowledge"),
+            st.Page("pages/calibration.py", title="Calibration"),
+            st.Page("pages/draw.py", title="Draw"),
+        ],
+        "Lab": [st.Page("pages/runs.py", title="Runs")],
+    },
     position="top",
 ).run()

@@ -16,22 +16,24 @@ if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
 
 READING_ORDER = (
     "losses",  # the mathematics
-    "places",  # where data, caches and runs are kept
-    "datasets",  # small image sets as tensors
-    "drawing",  # a drawing as the data sets have their digits
-    "gallery",  # which images are worth looking at
+    "paths",  # where data, caches and runs are kept
+    "data.datasets",  # small image sets as tensors
+    "data.drawing",  # a drawing, centred as the digits of the data sets are
+    "data.image_order",  # images by ambiguity, by difficulty, by the teacher's errors
+    "data.cifar10h",  # the labels that people gave to CIFAR-10, where that file is on the machine
     "models",  # teachers and students
-    "airbench",  # how the strong teacher for CIFAR-10 is trained
+    "teachers.airbench",  # how the strong teacher for CIFAR-10 is trained
     "teachers",  # the trained teachers that come with the lab
     "objectives",  # the methods: which losses, with which weights
     "experiment",  # every choice of a run, as one value
     "analysis",  # accuracy with its interval, agreement, calibration
-    "humans",  # what people said of CIFAR-10, where that file is on the machine
-    "trainer",  # the training loop, for one student and its baseline
-    "perceptrons",  # a step of the smallest students, by hand
-    "cohort",  # the same, many students as one batched tensor
-    "lanes",  # a large cohort on all cores
-    "sweep",  # the cells of a map
-    "presets",  # experiments of the literature
-    "comparison",  # all methods side by side
+    "training.trainer",  # the training loop, for one student and its baseline
+    "training.perceptrons",  # a step of the smallest students, by hand
+    "training.cohort",  # the same, many students as one batched tensor
+    "training.shards",  # a large cohort on all cores
+    "trainer",  # the name under which notebooks find `train`
+    "cohort",  # the name under which notebooks find `train_cohort`
+    "studies.sweep",  # the cells of a sweep
+    "studies.presets",  # experiments of the literature
+    "studies.comparison",  # all methods side by side
 )

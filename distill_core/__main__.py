@@ -21,14 +21,16 @@ from typing import Annotated, get_type_hints
 
 import tyro
 
-from distill_core import analysis, comparison, datasets, places, teachers
+from distill_core import analysis, paths, teachers
+from distill_core.data import datasets
 from distill_core.experiment import Experiment
-from distill_core.lanes import train_side_by_side
-from distill_core.presets import PRESETS, measure
-from distill_core.trainer import pick_device, prepare
-from distill_core.trainer import train as train_race
+from distill_core.studies import comparison
+from distill_core.studies.presets import PRESETS, measure
+from distill_core.training.shards import train_sharded
+from distill_core.training.trainer import pick_device, prepare
+from distill_core.training.trainer import train as train_race
 
-MOST_AT_ONCE = 2000
+MAX_AT_ONCE = 2000
 ROOT = Path(__file__).resolve().parents[1]
 TheExperiment = Annotated[Experiment, tyro.conf.arg(name="")]
 
@@ -90,12 +92,12 @@ def sweep(choices: Annotated[Sweep, tyro.conf.arg(name="")], *, device: str = "a
     if not all(values):
         raise ValueError(f"{SEVERAL[values.index({})]} has no value; give one or more")
     experiments = [Experiment(**fixed, **dict(zip(SEVERAL, chosen, strict=True))) for chosen in itertools.product(*values)]
-    if len(experiments) > MOST_AT_ONCE:
-        raise ValueError(f"{len(experiments)} students are more than the {MOST_AT_ONCE} that one sweep takes; give fewer values")
+    if len(experiments) > MAX_AT_ONCE:
+        raise ValueError(f"{len(experiments)} students are more than the {MAX_AT_ONCE} that one sweep takes; give fewer values")
     for one in {(e.dataset, e.teacher): e for e in experiments}.values():
         _tell(prepare(one, device=device))
     started, results = time.perf_counter(), {}
-    for told in train_side_by_side(experiments, device=device):
+    for told in train_sharded(experiments, device=device):
         if told["event"] == "result":
             results[told["experiment"]] = told
         elif told["test_accuracy"] is not None:
@@ -269,9 +271,9 @@ def doctor(*, port: int = 8501, json: bool = False) -> None:
         "python": sys.version.split()[0],
         "device": str(pick_device("auto")),
         "cores": os.cpu_count(),
-        "home": str(places.home()),
+        "home": str(paths.home()),
         "home_writable": _problem(_try_writing) or True,
-        "free_disk_gb": round(shutil.disk_usage(_existing(places.home())).free / 1e9, 1),
+        "free_disk_gb": round(shutil.disk_usage(_existing(paths.home())).free / 1e9, 1),
         "datasets": {name: _dataset_state(name) for name in datasets.DATASETS},
         "teachers": {f"{card.dataset}/{card.name}": _problem(_check_teacher, card) or "ready" for card in teachers.shipped()},
         "port": port,
@@ -317,8 +319,8 @@ def _check_teacher(card: teachers.Card) -> None:
 
 
 def _try_writing() -> None:
-    places.home().mkdir(parents=True, exist_ok=True)
-    probe = places.home() / ".doctor"
+    paths.home().mkdir(parents=True, exist_ok=True)
+    probe = paths.home() / ".doctor"
     probe.write_bytes(b"1")
     probe.unlink()
 

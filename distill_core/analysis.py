@@ -51,7 +51,7 @@ def accuracy_interval(correct: int, total: int, *, level: float = 0.95) -> tuple
 
 
 def expected_calibration_error(logits: Tensor, labels: Tensor, *, bins: int = 15) -> float:
-    r"""How far confidence is from accuracy: 0 when, of all verdicts given with 80 %, 80 % are right.
+    r"""How far confidence is from accuracy: 0 when, of all predictions given with 80 %, 80 % are right.
 
     $$\mathrm{ECE} = \sum_b \frac{n_b}{N} \left| \mathrm{accuracy}_b - \mathrm{confidence}_b \right|$$
 
@@ -107,7 +107,7 @@ def reliability(logits: Tensor, labels: Tensor, *, bins: int = 15) -> dict[str, 
     return table | {"accuracy_low": low, "accuracy_high": high}
 
 
-def coverage(logits: Tensor, labels: Tensor, *, points: int = 100) -> dict[str, np.ndarray]:
+def selective_accuracy(logits: Tensor, labels: Tensor, *, points: int = 100) -> dict[str, np.ndarray]:
     r"""Accuracy of the most confident share of the images: what is gained by keeping silent when in doubt.
 
     $$\mathrm{accuracy}(x) = \frac{1}{k} \sum_{i \le k} [\hat y_{(i)} = y_{(i)}], \qquad k = \lceil x N \rceil$$
@@ -133,7 +133,7 @@ def coverage(logits: Tensor, labels: Tensor, *, points: int = 100) -> dict[str, 
     return {"share": share, "accuracy": accuracy, "low": low, "high": high}
 
 
-LEAST_SCALE, MOST_SCALE = 0.01, 100.0  # the temperatures among which fit_temperature looks
+MIN_SCALE, MAX_SCALE = 0.01, 100.0  # the temperatures among which fit_temperature looks
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
@@ -159,11 +159,11 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     def slope(sharpness: float) -> float:
         return ((torch.softmax(z * sharpness, dim=-1) * z).sum(dim=-1) - chosen).mean().item()
 
-    least, most = 1 / MOST_SCALE, 1 / LEAST_SCALE
+    least, most = 1 / MAX_SCALE, 1 / MIN_SCALE
     if slope(least) >= 0:  # no better than chance: the flattest is the best
-        return MOST_SCALE
+        return MAX_SCALE
     if slope(most) <= 0:  # never wrong: the sharpest is the best
-        return LEAST_SCALE
+        return MIN_SCALE
     return float(1 / optimize.brentq(slope, least, most, xtol=1e-9))
 
 
@@ -370,9 +370,9 @@ def paired_difference(students: Sequence[float], baselines: Sequence[float], *, 
     return mean_interval(np.subtract(students, baselines), level=level)
 
 
-def confusion(verdicts: Sequence[int], labels: Sequence[int], *, classes: int) -> np.ndarray:
+def confusion(predictions: Sequence[int], labels: Sequence[int], *, classes: int) -> np.ndarray:
     """How often each class (row) was called each class (column): `(C, C)` counts."""
-    return np.bincount(np.asarray(labels) * classes + np.asarray(verdicts), minlength=classes**2).reshape(classes, classes)
+    return np.bincount(np.asarray(labels) * classes + np.asarray(predictions), minlength=classes**2).reshape(classes, classes)
 
 
 # --- in words -------------------------------------------------------------------------------------------------------

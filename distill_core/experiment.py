@@ -7,10 +7,10 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from distill_core.datasets import DATASETS
+from distill_core.data.datasets import DATASETS
 from distill_core.models import check_model
 from distill_core.objectives import METHODS
-from distill_core.teachers import single, voices
+from distill_core.teachers import parse_ensemble, single
 
 OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("one-cycle", "constant")
@@ -19,7 +19,7 @@ COMBINATIONS = ("probabilities", "logits")
 EDITION = 1  # raised when the same choices come to give other numbers, so that no old result answers for them
 
 # The most of each number that the lab takes, wherever it comes from: a page, a link or a hand-made message.
-MOST = {
+MAX = {
     "images": 1_000_000,
     "assistants": 5,
     "epochs": 500,
@@ -29,7 +29,7 @@ MOST = {
     "seed": 2**31 - 1,
 }
 
-LEAST_TEMPERATURE = 0.001  # below, logits over temperature leave the range of float32
+MIN_TEMPERATURE = 0.001  # below, logits over temperature leave the range of float32
 
 
 @dataclass(frozen=True)
@@ -97,25 +97,25 @@ class Experiment:
             raise ValueError(
                 f"dataset '{self.dataset}' is not known; choose one of: {', '.join(DATASETS)}, or the path of a .zip of pictures"
             )
-        voices(self.teacher)
+        parse_ensemble(self.teacher)
         check_model(self.student)
         for name in self.assistants:
             check_model(name, role="assistant")
-        if len(self.assistants) > MOST["assistants"]:
-            raise ValueError(f"{len(self.assistants)} assistants are a long way round; give {MOST['assistants']} at most")
+        if len(self.assistants) > MAX["assistants"]:
+            raise ValueError(f"{len(self.assistants)} assistants are a long way round; give {MAX['assistants']} at most")
         _check_choice("method", self.method, METHODS)
         _check_choice("combine", self.combine, COMBINATIONS)
         _check_choice("augmentation", self.augmentation, AUGMENTATIONS)
         _check_choice("optimizer", self.optimizer, OPTIMIZERS)
         _check_choice("schedule", self.schedule, SCHEDULES)
-        _check_range("temperature", self.temperature, LEAST_TEMPERATURE, MOST["temperature"])
+        _check_range("temperature", self.temperature, MIN_TEMPERATURE, MAX["temperature"])
         _check_range("alpha", self.alpha, 0, 1)
         _check_range("label_noise", self.label_noise, 0, 1)
-        _check_range("learning_rate", self.learning_rate, 0, MOST["learning_rate"], above=True)
-        _check_range("epochs", self.epochs, 1, MOST["epochs"])
-        _check_range("batch_size", self.batch_size, 1, MOST["batch_size"])
-        _check_range("seed", self.seed, 0, MOST["seed"])
-        _check_range("images", self.images, 0, source.train if source else MOST["images"])
+        _check_range("learning_rate", self.learning_rate, 0, MAX["learning_rate"], above=True)
+        _check_range("epochs", self.epochs, 1, MAX["epochs"])
+        _check_range("batch_size", self.batch_size, 1, MAX["batch_size"])
+        _check_range("seed", self.seed, 0, MAX["seed"])
+        _check_range("images", self.images, 0, source.train if source else MAX["images"])
         classes = len(source.class_names) if source else 100
         for hidden in self.hide_classes:
             if not 0 <= hidden < classes:
@@ -127,25 +127,25 @@ class Experiment:
     def _check_method(self) -> None:
         """Refuse a method for networks that do not have what it looks at."""
         method, teacher = METHODS[self.method], single(self.teacher)
-        if method.looks_at != "logits" and teacher is None:
+        if method.compares != "logits" and teacher is None:
             raise ValueError(
                 f"method '{self.method}' looks into one network, and the teacher '{self.teacher}' is several; choose a single teacher"
             )
-        for name in (teacher.model, *self.assistants, self.student) if method.looks_at != "logits" else ():
+        for name in (teacher.model, *self.assistants, self.student) if method.compares != "logits" else ():
             if name == "linear":
                 raise ValueError(f"method '{self.method}' looks at hidden layers, and '{name}' has none; choose an mlp or a cnn")
-            if method.looks_at == "maps" and name.startswith("mlp"):
+            if method.compares == "maps" and name.startswith("mlp"):
                 raise ValueError(f"method '{self.method}' looks at feature maps, and '{name}' has none; choose convolutions, such as cnn-8")
-        if method.restless and (self.assistants or teacher is None or not teacher.dropout):
+        if method.teacher_in_train_mode and (self.assistants or teacher is None or not teacher.dropout):
             raise ValueError(
                 f"method '{self.method}' needs one teacher that was trained with dropout; choose mlp-1200x2 or cnn-32, without assistants"
             )
         if method.peers and self.assistants:
             raise ValueError(f"method '{self.method}' has no teacher, so assistants have nothing to hand on; leave them out")
-        if 0 < method.largest_batch < self.batch_size:
+        if 0 < method.max_batch < self.batch_size:
             raise ValueError(
                 f"method '{self.method}' compares all triples of a batch; batch_size {self.batch_size} needs too much memory for it, "
-                f"give {method.largest_batch} at most"
+                f"give {method.max_batch} at most"
             )
 
     def to_json(self) -> str:

@@ -420,25 +420,33 @@ def beside_baseline(objective: Objective) -> Objective:
 class Method:
     """A method by its name: its objective, who thought of it, of which kind it is, and what it looks at."""
 
-    objective: Objective
+    loss: Objective
     title: str
     paper: str
     kind: str = "response-based"  # feature-based, relation-based; control; mistake
+    loss_name: str = "soft loss"  # of its own loss, as the axis of a chart has it
+    unit: str = "nats"  # of its own loss; empty for a ratio
     weight: float = 1.0  # of its own loss beside the hard loss, before alpha
     scheme: str = "offline"  # the teacher was trained before; online: all learn at once
-    looks_at: str = "logits"  # features: of any network with hidden layers; maps: of convolutions only
+    compares: str = "logits"  # features: of any network with hidden layers; maps: of convolutions only
     regressor: Callable[[list[Tensor], list[Tensor]], nn.Module] | None = None  # makes the layer that is trained along
     peers: int = 0  # networks that learn beside the student
-    restless: bool = False  # the teacher's dropout stays on
-    largest_batch: int = 0  # more images at once would need too much memory; 0 if any will do
+    teacher_in_train_mode: bool = False  # the teacher's dropout stays on
+    max_batch: int = 0  # more images at once would need too much memory; 0 if any will do
 
     def __call__(self, student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, **choices: object) -> tuple[Tensor, Terms]:
         """The total and its raw terms. `choices`: alpha, temperature and whatever else the method looks at."""
-        return self.objective(student_logits, teacher_logits, labels, weight=self.weight, **choices)
+        return self.loss(student_logits, teacher_logits, labels, weight=self.weight, **choices)
 
 
-_HINTS = {"kind": "feature-based", "looks_at": "features", "regressor": make_regressor}
-_RELATIONS = {"kind": "relation-based", "looks_at": "features"}
+_HINTS = {
+    "kind": "feature-based",
+    "loss_name": "hint loss",
+    "unit": "squared activations",
+    "compares": "features",
+    "regressor": make_regressor,
+}
+_RELATIONS = {"kind": "relation-based", "compares": "features"}
 _SZEGEDY, _BORN_AGAIN = "Szegedy et al. 2016", "Furlanello et al. 2018"
 
 
@@ -452,32 +460,80 @@ def _beside(labels: float) -> float:
 # attention, 3000 for similarity, 25 for distances and 50 for angles.
 METHODS = {
     "soft-targets": Method(soft_targets, "Soft targets", "Hinton et al. 2015"),
-    "logits": Method(logits, "Matching logits", "Ba and Caruana 2014"),
-    "decoupled": Method(decoupled, "Decoupled distillation (DKD)", "Zhao et al. 2022"),
-    "correlation": Method(correlation, "Correlation (DIST)", "Huang et al. 2022"),
+    "logits": Method(logits, "Matching logits", "Ba and Caruana 2014", loss_name="logit loss", unit="squared logits"),
+    "decoupled": Method(decoupled, "Decoupled distillation (DKD)", "Zhao et al. 2022", loss_name="decoupled loss", unit="nats"),
+    "correlation": Method(correlation, "Correlation (DIST)", "Huang et al. 2022", loss_name="correlation loss", unit=""),
     "soft-targets-standardized": Method(standardized(soft_targets), "Soft targets on standardised logits", "Sun et al. 2024", weight=9.0),
-    "logits-standardized": Method(standardized(logits), "Matching standardised logits", "Sun et al. 2024", weight=_beside(3)),
-    "decoupled-standardized": Method(standardized(decoupled), "DKD on standardised logits", "Sun et al. 2024", weight=9.0),
-    "correlation-standardized": Method(standardized(correlation), "DIST on standardised logits", "Sun et al. 2024", weight=_beside(3)),
+    "logits-standardized": Method(
+        standardized(logits),
+        "Matching standardised logits",
+        "Sun et al. 2024",
+        weight=_beside(3),
+        loss_name="logit loss",
+        unit="squared logits",
+    ),
+    "decoupled-standardized": Method(
+        standardized(decoupled), "DKD on standardised logits", "Sun et al. 2024", weight=9.0, loss_name="decoupled loss", unit="nats"
+    ),
+    "correlation-standardized": Method(
+        standardized(correlation),
+        "DIST on standardised logits",
+        "Sun et al. 2024",
+        weight=_beside(3),
+        loss_name="correlation loss",
+        unit="",
+    ),
     "hints": Method(hints, "Hints, from the first step (FitNets)", "Romero et al. 2015", weight=_beside(3), **_HINTS),
     "hints-two-stage": Method(hints_then_soft_targets, "Hints, then soft targets (FitNets)", "Romero et al. 2015", **_HINTS),
     "attention": Method(
-        attention, "Attention transfer", "Zagoruyko and Komodakis 2017", "feature-based", weight=_beside(30), looks_at="maps"
+        attention,
+        "Attention transfer",
+        "Zagoruyko and Komodakis 2017",
+        "feature-based",
+        weight=_beside(30),
+        compares="maps",
+        loss_name="attention loss",
+        unit="",
     ),
-    "similarity": Method(similarity, "Similarity preserving", "Tung and Mori 2019", weight=_beside(100), **_RELATIONS),
-    "distances": Method(distances, "Relations: distances (RKD-D)", "Park et al. 2019", weight=_beside(30), **_RELATIONS),
-    "angles": Method(angles, "Relations: angles (RKD-A)", "Park et al. 2019", weight=_beside(30), largest_batch=128, **_RELATIONS),
+    "similarity": Method(
+        similarity, "Similarity preserving", "Tung and Mori 2019", weight=_beside(100), **_RELATIONS, loss_name="similarity loss", unit=""
+    ),
+    "distances": Method(
+        distances, "Relations: distances (RKD-D)", "Park et al. 2019", weight=_beside(30), **_RELATIONS, loss_name="distance loss", unit=""
+    ),
+    "angles": Method(
+        angles,
+        "Relations: angles (RKD-A)",
+        "Park et al. 2019",
+        weight=_beside(30),
+        max_batch=128,
+        **_RELATIONS,
+        loss_name="angle loss",
+        unit="",
+    ),
     **{
-        name: Method(mutual, f"Mutual learning of {many}", "Zhang et al. 2018", weight=_beside(1), scheme="online", peers=peers)
+        name: Method(
+            mutual,
+            f"Mutual learning of {many}",
+            "Zhang et al. 2018",
+            weight=_beside(1),
+            scheme="online",
+            peers=peers,
+            loss_name="divergence from the peers",
+        )
         for name, many, peers in (("mutual-2", "two", 1), ("mutual-3", "three", 2), ("mutual-4", "four", 3))
     },
-    "label-smoothing": Method(label_smoothing, "Label smoothing, no teacher", _SZEGEDY, "control"),
+    "label-smoothing": Method(
+        label_smoothing, "Label smoothing, no teacher", _SZEGEDY, "control", loss_name="smoothed cross-entropy", unit="nats"
+    ),
     "permuted-classes": Method(permuted_classes, "Wrong classes permuted", _BORN_AGAIN, "control"),
     "uniform-classes": Method(uniform_classes, "Wrong classes made equal", _BORN_AGAIN, "control"),
     "shuffled-targets": Method(shuffled_targets, "Soft targets of other images", "public code", "control"),
     "soft-targets-without-t2": Method(without_t2, "T\u00b2 left out", "public code", "mistake"),
     "mean-over-classes": Method(mean_over_classes, "Divergence averaged over classes", "public code", "mistake"),
-    "alpha-turned-round": Method(alpha_turned_round, "Alpha turned round", "public code", "mistake"),
+    "alpha-swapped": Method(alpha_turned_round, "Alpha and 1 − alpha swapped", "public code", "mistake"),
     "doubled-hard-loss": Method(doubled_hard_loss, "Hard loss counted twice", "public code", "mistake"),
-    "restless-teacher": Method(restless_teacher, "Teacher left in training mode", "public code", "mistake", restless=True),
+    "teacher-in-train-mode": Method(
+        restless_teacher, "Teacher left in training mode", "public code", "mistake", teacher_in_train_mode=True
+    ),
 }

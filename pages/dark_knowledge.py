@@ -2,14 +2,14 @@
 
 import streamlit as st
 
-from distill_core import datasets
 from distill_core.analysis import class_spread, mean_soft_targets
-from distill_core.figures.knowledge import round_the_circle
+from distill_core.data import datasets
+from distill_core.figures.dark_knowledge import circular_order
 from distill_core.losses import soften
-from pages.parts import knowledge, networks
-from pages.parts.lab import set_up
-from pages.parts.link import from_link, settle, to_link
-from pages.parts.source import show_source
+from pages.sections import dark_knowledge, networks
+from pages.sections.source import show_source
+from pages.server.lab import set_up
+from pages.server.link import from_link, settle, to_link
 
 TEMPERATURES = [0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0]
 CHOICES = {
@@ -42,7 +42,7 @@ with st.sidebar:
     settle("dark_part", ["test", "train"])
     part = st.segmented_control(
         "Which images", ["test", "train"], key="dark_part", required=True, format_func=lambda p: {"test": "test", "train": "training"}[p],
-        help=f"Of more than {knowledge.MOST:,} training images, {knowledge.MOST:,} drawn by seed 0.", **kept,
+        help=f"Of more than {dark_knowledge.MAX:,} training images, {dark_knowledge.MAX:,} drawn by seed 0.", **kept,
     )  # fmt: skip
     if state["dark_T"] not in TEMPERATURES:
         st.toast("The link's T is not on the slider; choose one from 0.5 to 30.", icon=":material/link_off:")
@@ -54,7 +54,7 @@ view = st.segmented_control("View", list(CHOICES), key="dark_view", required=Tru
 chosen = [teacher] if beside == NOBODY else [teacher, beside]
 try:
     dataset = networks.images(name)
-    found = {one: knowledge.means(name, one, part, temperature) for one in chosen}
+    found = {one: dark_knowledge.means(name, one, part, temperature) for one in chosen}
 except ValueError as error:
     st.error(str(error))
     st.stop()
@@ -65,7 +65,7 @@ with st.sidebar:  # what only this view has
         settle(f"dark_{field}", options)
         st.segmented_control(label, options, key=f"dark_{field}", required=True, **kept)
     if view == "What two share":
-        alike = knowledge.strongest_pair(found[teacher], classes)
+        alike = dark_knowledge.strongest_pair(found[teacher], classes)
         for field, label, usual in (("first", "One class", alike[0]), ("second", "Another", alike[1])):
             if state[f"dark_{field}"] not in classes:
                 state[f"dark_{field}"] = usual
@@ -73,18 +73,18 @@ with st.sidebar:  # what only this view has
 
 seen = {"class_names": dataset.class_names, "temperature": temperature}
 if view == "Class by class":
-    knowledge.show_means(found, diagonal=state["dark_diagonal"] == "shown", log=state["dark_scale"] == "log", **seen)
+    dark_knowledge.show_means(found, diagonal=state["dark_diagonal"] == "shown", log=state["dark_scale"] == "log", **seen)
 elif view == "Looks like":
-    order = round_the_circle(knowledge.means(name, teacher, part, knowledge.REFERENCE))
-    knowledge.show_graph(found, order, doubts=state["dark_doubts"], **seen)
+    order = circular_order(dark_knowledge.means(name, teacher, part, dark_knowledge.REFERENCE))
+    dark_knowledge.show_graph(found, order, doubts=state["dark_doubts"], **seen)
 elif view == "Map of images":
-    knowledge.show_map(name, chosen, part, state["dark_map"])
+    dark_knowledge.show_map(name, chosen, part, state["dark_map"])
 elif state["dark_first"] == state["dark_second"]:
     st.markdown("Choose two different classes.")
 else:
-    knowledge.show_pair(name, chosen, part, temperature, tuple(classes.index(state[f"dark_{w}"]) for w in ("first", "second")))
+    dark_knowledge.show_pair(name, chosen, part, temperature, tuple(classes.index(state[f"dark_{w}"]) for w in ("first", "second")))
 if view in ("Class by class", "Map of images"):
-    knowledge.show_spread(name, chosen, part)
+    dark_knowledge.show_spread(name, chosen, part)
 
 own = ("first", "second") if view == "What two share" else [field for field, *_ in CHOICES[view]]
 to_link("dark", {field: state[f"dark_{field}"] for field in ("dataset", "teacher", "beside", "part", "T", "view", *own)})

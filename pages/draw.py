@@ -6,15 +6,15 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from distill_core import datasets
-from distill_core.drawing import LIKE, centre_digit
+from distill_core.data import datasets
+from distill_core.data.drawing import LIKE, centre_digit
 from distill_core.experiment import Experiment
-from pages.parts import networks
-from pages.parts.draw_pad import draw_pad
-from pages.parts.lab import set_up
-from pages.parts.link import from_link, settle, to_link
-from pages.parts.soft_targets import soft_targets, within_slider
-from pages.parts.source import show_source
+from pages.components.draw_pad import draw_pad
+from pages.components.soft_targets import soft_targets, within_slider
+from pages.sections import networks
+from pages.sections.source import show_source
+from pages.server.lab import set_up
+from pages.server.link import from_link, settle, to_link
 
 NOBODY = "nobody"
 
@@ -69,7 +69,7 @@ def answer() -> None:
             )  # fmt: skip
         if "drawing" in state:
             query = {"dataset": name, "teacher": teacher_name, "image": "drawing"} | ({"run": run_id} if run_id in runs else {})
-            st.page_link("pages/microscope.py", label="Under the microscope", icon=":material/biotech:", query_params=query)
+            st.page_link("pages/soft_targets.py", label="Open in Soft targets", icon=":material/biotech:", query_params=query)
     with bars:
         picture = centre_digit(ink, size=dataset.image_shape[1])[None, None]
         chosen = soft_targets(

@@ -3,10 +3,10 @@
 import streamlit as st
 
 from distill_core.objectives import METHODS
-from pages.parts import bugs
-from pages.parts.lab import set_up
-from pages.parts.live_chart import have_charts_ready
-from pages.parts.source import show_source
+from pages.components.live_chart import have_charts_ready
+from pages.sections import bugs
+from pages.sections.source import show_source
+from pages.server.lab import set_up
 
 set_up("Find the bug")
 st.title("Something is wrong here. What?")
@@ -31,4 +31,4 @@ else:
     have_charts_ready()
 bugs.guess()
 if named := bugs.solved():
-    show_source(METHODS[named].objective)
+    show_source(METHODS[named].loss)

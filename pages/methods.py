@@ -3,11 +3,11 @@
 import streamlit as st
 
 from distill_core.objectives import METHODS
-from pages.parts import methods
-from pages.parts.compared import show_what_is_compared
-from pages.parts.lab import set_up
-from pages.parts.link import from_link, settle, to_link
-from pages.parts.source import functions_of, show_source
+from pages.sections import methods
+from pages.sections.method_inputs import show_what_is_compared
+from pages.sections.source import functions_of, show_source
+from pages.server.lab import set_up
+from pages.server.link import from_link, settle, to_link
 
 USUAL = {"group": "Logits", "method": "", "setting": "", "dataset": "", "image": 0, "student": ""}
 
@@ -32,4 +32,4 @@ else:
 methods.show_comparison(name)
 to_link("methods", {choice: state.get(f"methods_{choice}", "") for choice in USUAL})
 if name in METHODS:
-    show_source(*functions_of(METHODS[name].objective))
+    show_source(*functions_of(METHODS[name].loss))

@@ -5,11 +5,11 @@ import streamlit as st
 from distill_core.experiment import Experiment
 from distill_core.losses import total_loss
 from distill_core.objectives import METHODS
-from distill_core.presets import PRESETS, preset_of
-from pages.parts import controls, race, results
-from pages.parts.lab import set_up, store
-from pages.parts.live_chart import have_charts_ready
-from pages.parts.source import functions_of, show_source
+from distill_core.studies.presets import PRESETS, preset_of
+from pages.components.live_chart import have_charts_ready
+from pages.sections import controls, race, results
+from pages.sections.source import functions_of, show_source
+from pages.server.lab import set_up, store
 
 set_up("Race")
 
@@ -48,4 +48,4 @@ else:
     have_charts_ready()
     st.markdown("Choose at the side, press **Train**, and watch two students learn from the same images.")
 method = METHODS[experiments[0].method if experiments else Experiment.method]
-show_source(total_loss, *functions_of(method.objective))
+show_source(total_loss, *functions_of(method.loss))

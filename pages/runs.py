@@ -7,9 +7,9 @@ import streamlit as st
 
 from distill_core.experiment import Experiment
 from distill_core.figures.curves import bands, compare_figure
-from pages.parts import race
-from pages.parts.lab import engine, link, owner, set_up, store
-from pages.parts.live_chart import live_chart
+from pages.components.live_chart import live_chart
+from pages.sections import race
+from pages.server.lab import engine, link, owner, set_up, store
 
 set_up("Runs")
 st.title("Runs")

@@ -4,10 +4,10 @@ import json
 
 import streamlit as st
 
-from distill_core.places import WEIGHTS
-from pages.parts.lab import link, set_up
-from pages.parts.live_chart import have_charts_ready
-from pages.parts.soft_targets import soft_targets
+from distill_core.paths import WEIGHTS
+from pages.components.live_chart import have_charts_ready
+from pages.components.soft_targets import soft_targets
+from pages.server.lab import link, set_up
 
 set_up("Start")
 st.title("What does a teacher know beyond the answer?")
@@ -38,8 +38,8 @@ with race:
     pressed = st.button("Start the race", type="primary", icon=":material/sprint:", key="start_race", width="stretch")
     if pressed or st.session_state.get("first_run"):
         # Only now, because this needs torch: on a fresh server it takes seconds to load, and the picture is already moving.
-        from distill_core.presets import PRESETS
-        from pages.parts import race as races
+        from distill_core.studies.presets import PRESETS
+        from pages.sections import race as races
 
         preset = PRESETS["first-race"]
         if pressed:

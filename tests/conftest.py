@@ -36,7 +36,8 @@ def pytest_unconfigure(config):
 
 def pytest_generate_tests(metafunc):
     """`real_set` runs a claim on every labelled set that is on this machine, `card` on every shipped teacher of those."""
-    from distill_core import datasets, teachers
+    from distill_core import teachers
+    from distill_core.data import datasets
 
     here = [name for name in ("digits", "mnist") if datasets.DATASETS[name].is_here()]
     if "real_set" in metafunc.fixturenames:
@@ -57,7 +58,7 @@ def one_thread():
 @pytest.fixture(scope="session")
 def mnist():
     """The name of the largest real set on this machine: MNIST, or the digits where it is not."""
-    from distill_core.datasets import DATASETS
+    from distill_core.data.datasets import DATASETS
 
     return "mnist" if DATASETS["mnist"].is_here() else "digits"
 
@@ -73,7 +74,7 @@ def home(tmp_path, monkeypatch):
 @pytest.fixture
 def data(tmp_path, monkeypatch):
     """An empty DISTILL_DATA of this test alone."""
-    from distill_core import datasets
+    from distill_core.data import datasets
 
     folder = tmp_path / "data"
     monkeypatch.setenv("DISTILL_DATA", str(folder))

@@ -5,8 +5,9 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from distill_core import airbench, models, teachers
-from distill_core.datasets import Dataset
+from distill_core import models, teachers
+from distill_core.data.datasets import Dataset
+from distill_core.teachers import airbench
 
 
 def tiny_pictures(n=1100):
@@ -80,8 +81,8 @@ def test_training_repeats_exactly_and_separates_two_colours():
 
 def test_polishing_goes_on_from_the_folded_network_and_leaves_the_whitening_alone():
     dataset = tiny_pictures()
-    *_, (_, begun) = airbench.train(dataset, width=64, epochs=2, polish_epochs=0, seed=0)
-    *_, (done, ended) = airbench.train(dataset, width=64, epochs=2, polish_epochs=2, seed=0)
+    *_, (_, begun) = airbench.train(dataset, width=64, epochs=2, finetune_epochs=0, seed=0)
+    *_, (done, ended) = airbench.train(dataset, width=64, epochs=2, finetune_epochs=2, seed=0)
     assert done == 1.0 and not ended.training
     assert torch.equal(begun.stem.weight, ended.stem.weight)
     assert not torch.equal(begun.head[1].weight, ended.head[1].weight)
@@ -106,7 +107,7 @@ def trained(dataset, recipe):
 
 def test_a_pair_is_two_teachers_of_other_seeds_and_answers_by_their_mean_probabilities():
     dataset = tiny_pictures()
-    recipe = replace(teachers.TEACHERS["airbench-pair"], model="airbench-64", epochs=1, polish_epochs=1)
+    recipe = replace(teachers.TEACHERS["airbench-pair"], model="airbench-64", epochs=1, finetune_epochs=1)
     pair, told = trained(dataset, recipe)
     assert told == [0.25, 0.5, 0.75, 1.0]
     pixels = dataset.pixels(dataset.test_images[:20])

@@ -16,7 +16,7 @@ from distill_core import analysis
 
 
 @pytest.fixture
-def verdicts():
+def predictions():
     """Logits `(N, C)` with every degree of confidence, labels that they often hit, and another network's logits."""
     rng = np.random.default_rng(0)
     labels = rng.integers(5, size=400)
@@ -25,13 +25,13 @@ def verdicts():
     return torch.from_numpy(logits), torch.from_numpy(labels), torch.from_numpy(rng.normal(size=(400, 5)))
 
 
-def test_accuracy_is_scikit_learns(verdicts):
-    logits, labels, _ = verdicts
+def test_accuracy_is_scikit_learns(predictions):
+    logits, labels, _ = predictions
     assert analysis.accuracy(logits, labels) == pytest.approx(metrics.accuracy_score(labels, logits.argmax(1)), abs=1e-15)
 
 
-def test_agreement_counts_examples_on_which_both_name_the_same_class_right_or_wrong(verdicts):
-    student, labels, teacher = verdicts
+def test_agreement_counts_examples_on_which_both_name_the_same_class_right_or_wrong(predictions):
+    student, labels, teacher = predictions
     expected = np.mean([int(np.argmax(s)) == int(np.argmax(t)) for s, t in zip(student.numpy(), teacher.numpy(), strict=True)])
     assert analysis.agreement(student, teacher) == pytest.approx(expected, abs=1e-15) == analysis.agreement(teacher, student)
     assert analysis.agreement(student, student) == 1 and analysis.accuracy(student, labels) < 1
@@ -65,8 +65,8 @@ def by_hand(logits, labels, bins):
 
 
 @pytest.mark.parametrize("bins", (1, 2, 10, 15, 100))
-def test_calibration_error_is_the_formula_bin_by_bin(verdicts, bins):
-    logits, labels, _ = verdicts
+def test_calibration_error_is_the_formula_bin_by_bin(predictions, bins):
+    logits, labels, _ = predictions
     assert analysis.expected_calibration_error(logits, labels, bins=bins) == pytest.approx(by_hand(logits, labels, bins), abs=1e-12)
 
 
@@ -112,14 +112,14 @@ def test_paired_difference_is_the_interval_of_the_paired_t_test():
     assert found == pytest.approx((0.015, expected.low, expected.high), rel=1e-9)
 
 
-def test_confusion_is_scikit_learns(verdicts):
-    logits, labels, _ = verdicts
+def test_confusion_is_scikit_learns(predictions):
+    logits, labels, _ = predictions
     ours = analysis.confusion(logits.argmax(1).tolist(), labels.tolist(), classes=6)  # the last class never occurs
     np.testing.assert_array_equal(ours, metrics.confusion_matrix(labels, logits.argmax(1), labels=range(6)))
 
 
-def test_scores_agree_with_each_other(verdicts):
-    logits, labels, teacher = verdicts
+def test_scores_agree_with_each_other(predictions):
+    logits, labels, teacher = predictions
     found = analysis.scores(logits, labels, teacher, classes=5, parameters=7)
     assert list(found) == [
         *("test_accuracy", "low", "high", "test_errors", "test_images", "errors_by_class", "agreement", "ece", "parameters")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from distill_core import datasets, teachers
+from distill_core import teachers
+from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from tests.bench import cifar, training, usual_loop
 from tests.bench.measure import Figure, ratios

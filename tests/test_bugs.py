@@ -10,9 +10,9 @@ import torch
 
 from distill_core.figures.bugs import ZOO, beside_each_other, bug_drawing
 from distill_core.figures.curves import PERCENT, bands
-from distill_core.lanes import Lanes
 from distill_core.objectives import METHODS
-from pages.parts.bugs import ALPHAS, TEMPERATURES, USUAL, experiments
+from distill_core.training.shards import Shards
+from pages.sections.bugs import ALPHAS, TEMPERATURES, USUAL, experiments
 
 SEEDS = 10
 
@@ -21,7 +21,7 @@ def told(method, temperature, alpha, **options):
     """All records of a race over ten seeds."""
     first = experiments(method, temperature, alpha)[0]
     return [
-        one for records in Lanes([replace(first, seed=seed) for seed in range(SEEDS)], device="cpu", **options).steps() for one in records
+        one for records in Shards([replace(first, seed=seed) for seed in range(SEEDS)], device="cpu", **options).steps() for one in records
     ]
 
 
@@ -56,9 +56,9 @@ def test_a_bug_differs_visibly_from_the_right_code_where_its_card_says(name):
     ("name", "temperature", "alpha"),
     [
         ("soft-targets-without-t2", 1.0, 0.1),
-        ("alpha-turned-round", 8.0, 0.5),
+        ("alpha-swapped", 8.0, 0.5),
         ("shuffled-targets", 4.0, 1.0),
-        ("restless-teacher", 4.0, 1.0),
+        ("teacher-in-train-mode", 4.0, 1.0),
     ],
 )
 def test_a_bug_hides_where_its_card_says_that_nothing_differs(name, temperature, alpha):
@@ -69,7 +69,7 @@ def test_a_bug_hides_where_its_card_says_that_nothing_differs(name, temperature,
 
 
 def test_at_alpha_one_only_the_turned_alpha_is_not_the_baseline():
-    for name in ("soft-targets", "alpha-turned-round"):
+    for name in ("soft-targets", "alpha-swapped"):
         records = told(name, 8.0, 1.0)
         equal = np.array_equal(last(records, "test_accuracy"), last(records, "test_accuracy", member="baseline"))
         assert equal == (name == "soft-targets")

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from safetensors.torch import load
 from torch import nn
 
-from distill_core import datasets, trainer
-from distill_core.cohort import Cohort, Optimizer, cohorts, train_cohort, wide_stem
+from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.objectives import METHODS
-from distill_core.trainer import MEMBERS, initial_student, make_optimizer, train
+from distill_core.training import trainer
+from distill_core.training.cohort import Cohort, Optimizer, cohorts, train_cohort, wide_stem
+from distill_core.training.trainer import MEMBERS, initial_student, make_optimizer, train
 
 ON_MAPS = (
     "decoupled",
@@ -26,7 +27,7 @@ ON_MAPS = (
     "distances",
     "angles",
     "mutual-3",
-    "restless-teacher",
+    "teacher-in-train-mode",
 )
 SMALL = {"images": 150, "student": "mlp-12x2", "epochs": 1, "batch_size": 64}  # three steps an epoch, the last of 22 images
 
@@ -70,7 +71,7 @@ def together(experiments, dtype):
 
 
 def assert_same(found, expected, tolerance):
-    """Weights relative to the largest of their tensor, losses relative to themselves; verdicts exactly."""
+    """Weights relative to the largest of their tensor, losses relative to themselves; predictions exactly."""
     for ours, theirs in zip(found[1], expected[1], strict=True):
         assert ours.keys() == theirs.keys()
         for name, value in theirs.items():
@@ -116,7 +117,7 @@ def test_a_cohort_equals_alone_in_double_precision(student, optimizer, monkeypat
         {"batch_size": 1, "images": 20},
         {"batch_size": 8192},
         {"teacher": "cnn-32", "images": 0, "batch_size": 500},
-        *({"method": name} for name, method in METHODS.items() if method.looks_at != "maps"),
+        *({"method": name} for name, method in METHODS.items() if method.compares != "maps"),
         *({"method": name, "student": "cnn-2", "teacher": "cnn-32", "images": 80} for name in ON_MAPS),
         {"method": "hints", "teacher": "cnn-32"},
         {"method": "similarity", "teacher": "cnn-32", "augmentation": "consistent"},
@@ -246,13 +247,13 @@ def test_artefacts_hold_the_trained_weights_and_every_verdict():
     cohort = Cohort(experiments, device="cpu")
     told = [record for records in cohort.steps() for record in records]
     artefacts = cohort.artefacts()
-    verdicts, weights = load(artefacts["verdicts.safetensors"]), load(artefacts["weights.safetensors"])
+    predictions, weights = load(artefacts["predictions.safetensors"]), load(artefacts["weights.safetensors"])
     digits = datasets.load("digits")
-    assert verdicts["by_epoch"].shape == (3, 2, 359) and torch.equal(verdicts["labels"].long(), digits.test_labels)
+    assert predictions["by_epoch"].shape == (3, 2, 359) and torch.equal(predictions["labels"].long(), digits.test_labels)
     accuracies = [r["test_accuracy"] for r in told if r["event"] == "record" and r["experiment"] == 0]
-    found = (verdicts["by_epoch"] == verdicts["labels"]).double().mean(dim=2).flatten().tolist()
+    found = (predictions["by_epoch"] == predictions["labels"]).double().mean(dim=2).flatten().tolist()
     assert found == pytest.approx(accuracies, abs=1e-12)
-    for member, final in zip(("student", "baseline"), verdicts["by_epoch"][-1], strict=True):
+    for member, final in zip(("student", "baseline"), predictions["by_epoch"][-1], strict=True):
         network = initial_student(experiments[0], digits)
         network.load_state_dict({name.removeprefix(f"{member}."): w for name, w in weights.items() if name.startswith(member)})
         assert torch.equal(network(digits.pixels(digits.test_images)).argmax(dim=1), final.long())

@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from distill_core import analysis, comparison, losses, trainer
-from distill_core.cohort import Cohort
-from distill_core.comparison import SET_UPS, SETTINGS, compare, cost, entries
+from distill_core import analysis, losses
 from distill_core.experiment import Experiment
 from distill_core.figures.methods import (
     Pairs,
@@ -26,7 +24,11 @@ from distill_core.figures.methods import (
     who_teaches_whom,
 )
 from distill_core.objectives import METHODS, soft_targets
-from pages.parts import compared
+from distill_core.studies import comparison
+from distill_core.studies.comparison import SET_UPS, SETTINGS, compare, cost, entries
+from distill_core.training import trainer
+from distill_core.training.cohort import Cohort
+from pages.sections import method_inputs
 
 SMALL = Experiment(images=80, epochs=2)
 
@@ -204,14 +206,14 @@ def test_the_picture_of_a_control_shows_what_its_student_is_trained_on(name):
     """A student that says exactly what the picture shows, at its temperature, has no gradient left."""
     torch.manual_seed(0)
     teacher_logits, labels = 3 * torch.randn(6, 10, dtype=torch.float64), torch.randint(0, 10, (6,))
-    heard = compared.heard(name, teacher_logits, labels)["heard by the student"]
+    heard = method_inputs.heard(name, teacher_logits, labels)["heard by the student"]
     assert torch.allclose(heard.sum(dim=1), torch.ones(6, dtype=torch.float64))
-    temperature = 1.0 if name == "label-smoothing" else compared.T
+    temperature = 1.0 if name == "label-smoothing" else method_inputs.T
     student_logits = (temperature * heard.log()).requires_grad_()
     total, _ = METHODS[name](student_logits, teacher_logits, labels, alpha=0.0, temperature=temperature)
     (gradient,) = torch.autograd.grad(total, student_logits)
     assert gradient.abs().max() < 1e-12
-    plain, _ = soft_targets(student_logits, teacher_logits, labels, alpha=0.0, temperature=compared.T)
+    plain, _ = soft_targets(student_logits, teacher_logits, labels, alpha=0.0, temperature=method_inputs.T)
     (gradient,) = torch.autograd.grad(plain, student_logits)
     assert gradient.abs().max() > 1e-3  # the teacher itself would say something else
 
@@ -220,7 +222,7 @@ def test_the_picture_of_a_control_shows_what_its_student_is_trained_on(name):
 def test_what_a_method_makes_of_logits_has_one_panel_a_step_with_both_sides(name):
     torch.manual_seed(0)
     logits = {who: 3 * torch.randn(20, 10) for who in ("teacher", "student")}
-    panels = compared.of_logits(name, logits, torch.full((20,), 3), [f"class {n}" for n in range(10)])
+    panels = method_inputs.of_logits(name, logits, torch.full((20,), 3), [f"class {n}" for n in range(10)])
     for panel in panels:
         assert set(panel.values) == {"teacher", "student"}
         assert all(len(values) == len(panel.names) for values in panel.values.values())
@@ -238,18 +240,18 @@ def test_the_two_panels_of_decoupling_are_what_its_loss_compares():
     torch.manual_seed(0)
     logits = {who: 3 * torch.randn(1, 10, dtype=torch.float64) for who in ("teacher", "student")}
     label = torch.tensor([3])
-    pair, among = compared.of_logits("decoupled", logits, label, [str(n) for n in range(10)])
+    pair, among = method_inputs.of_logits("decoupled", logits, label, [str(n) for n in range(10)])
     target, nontarget = (
         sum(p * np.log(p / q) for p, q in zip(panel.values["teacher"], panel.values["student"], strict=True)) for panel in (pair, among)
     )
-    expected = losses.decoupled_loss(logits["student"], logits["teacher"], label, temperature=compared.T)
-    assert compared.T**2 * (target + 8 * nontarget) == pytest.approx(float(expected), rel=1e-9)
+    expected = losses.decoupled_loss(logits["student"], logits["teacher"], label, temperature=method_inputs.T)
+    assert method_inputs.T**2 * (target + 8 * nontarget) == pytest.approx(float(expected), rel=1e-9)
 
 
 def test_the_correlations_in_words_are_those_of_the_loss():
     torch.manual_seed(0)
     logits = {who: 3 * torch.randn(20, 10, dtype=torch.float64) for who in ("teacher", "student")}
-    of_image, _ = compared.of_logits("correlation", logits, torch.full((20,), 3), [str(n) for n in range(10)])
+    of_image, _ = method_inputs.of_logits("correlation", logits, torch.full((20,), 3), [str(n) for n in range(10)])
     one = {who: z[:1] for who, z in logits.items()}
-    loss = losses.correlation_loss(one["student"], one["teacher"], temperature=compared.T, intra_weight=0.0)
-    assert float(of_image.title.split("correlation ")[1]) == pytest.approx(1 - float(loss) / compared.T**2, abs=0.005)
+    loss = losses.correlation_loss(one["student"], one["teacher"], temperature=method_inputs.T, intra_weight=0.0)
+    assert float(of_image.title.split("correlation ")[1]) == pytest.approx(1 - float(loss) / method_inputs.T**2, abs=0.005)

@@ -26,8 +26,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.datasets import load_digits
 
-from distill_core import datasets
-from distill_core.datasets import DATASETS, choose_images, download, flip_labels, load, read_pictures, seeded
+from distill_core.data import datasets
+from distill_core.data.datasets import DATASETS, add_label_noise, choose_images, download, load, read_pictures, seeded
 
 # --- the sets that are here -----------------------------------------------------------------------------------------
 
@@ -65,8 +65,8 @@ def test_the_moments_are_those_of_numpy_for_each_channel():
     random = np.random.default_rng(0).integers(0, 256, (20, 3, 9, 8)) // np.array([1, 2, 3]).reshape(3, 1, 1)
     images = torch.from_numpy(random.astype(np.uint8))
     found = datasets.Dataset("x", "X", ("a", "b"), images, torch.zeros(20).long(), images[:2], torch.zeros(2).long())
-    np.testing.assert_allclose(found.moments[0].flatten(), images.numpy().mean(axis=(0, 2, 3)), rtol=1e-5)
-    np.testing.assert_allclose(found.moments[1].flatten(), images.numpy().std(axis=(0, 2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(found.pixel_mean_std[0].flatten(), images.numpy().mean(axis=(0, 2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(found.pixel_mean_std[1].flatten(), images.numpy().std(axis=(0, 2, 3)), rtol=1e-5)
 
 
 def test_the_fingerprint_changes_with_one_pixel_and_with_one_label():
@@ -126,24 +126,24 @@ def test_every_image_is_as_likely_to_be_chosen():
 @given(st.integers(2, 12), st.floats(0, 1), st.integers(0, 2**31 - 1))
 def test_label_noise_replaces_its_fraction_by_other_classes(classes, noise, seed):
     labels = torch.arange(4000) % classes
-    noisy = flip_labels(labels, label_noise=noise, classes=classes, seed=seed)
+    noisy = add_label_noise(labels, label_noise=noise, classes=classes, seed=seed)
     assert noisy.min() >= 0 and noisy.max() < classes
     share = (noisy != labels).double().mean().item()
     assert abs(share - noise) <= 6 * (noise * (1 - noise) / 4000) ** 0.5 + 5 / 4000
-    assert torch.equal(noisy, flip_labels(labels, label_noise=noise, classes=classes, seed=seed))
+    assert torch.equal(noisy, add_label_noise(labels, label_noise=noise, classes=classes, seed=seed))
 
 
 def test_label_noise_of_one_leaves_no_label_and_draws_the_others_evenly():
     labels = torch.zeros(9000, dtype=torch.int64)
-    noisy = flip_labels(labels, label_noise=1.0, classes=10, seed=0)
+    noisy = add_label_noise(labels, label_noise=1.0, classes=10, seed=0)
     counts = torch.bincount(noisy, minlength=10).tolist()
     assert counts[0] == 0 and stats.chisquare(counts[1:]).pvalue > 1e-4
-    assert not torch.equal(noisy, flip_labels(labels, label_noise=1.0, classes=10, seed=1))
+    assert not torch.equal(noisy, add_label_noise(labels, label_noise=1.0, classes=10, seed=1))
 
 
 def test_no_label_noise_leaves_the_labels_alone():
     labels = torch.arange(10)
-    assert torch.equal(flip_labels(labels, label_noise=0.0, classes=10, seed=0), labels)
+    assert torch.equal(add_label_noise(labels, label_noise=0.0, classes=10, seed=0), labels)
 
 
 def test_each_purpose_of_a_seed_has_its_own_numbers():
@@ -165,7 +165,7 @@ def test_two_threads_that_meet_at_a_broken_import_both_get_a_whole_torchvision(t
     visits = (
         "import sys, threading, time\n"
         f"sys.path[:0] = [{str(tmp_path)!r}, {str(Path(__file__).parents[1])!r}]\n"
-        "from distill_core import datasets\n"
+        "from distill_core.data import datasets\n"
         "found = []\n"
         "visit = lambda: found.append(getattr(datasets._torchvision(), 'datasets', 'half'))\n"
         "visitors = [threading.Thread(target=visit) for _ in range(3)]\n"

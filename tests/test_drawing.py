@@ -5,8 +5,9 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
-from distill_core import datasets, teachers
-from distill_core.drawing import centre_digit
+from distill_core import teachers
+from distill_core.data import datasets
+from distill_core.data.drawing import centre_digit
 
 GRID = 112
 
@@ -34,8 +35,8 @@ def drawn_accuracy(dataset, name, *, count, source=None, times=1, least=0.35):
     pads = [on_pad(image, generator, least=least) for image in source.test_images[chosen, 0].numpy()]
     pictures = torch.from_numpy(np.stack([centre_digit(pad, size=dataset.image_shape[1]) for pad in pads])).unsqueeze(1)
     teacher = teachers.load_teacher(dataset, name)
-    verdicts = teachers.logits(teacher.network, dataset, pictures).argmax(dim=1)
-    accuracy = (verdicts == source.test_labels[chosen]).double().mean().item()
+    predictions = teachers.logits(teacher.network, dataset, pictures).argmax(dim=1)
+    accuracy = (predictions == source.test_labels[chosen]).double().mean().item()
     tested = teacher.card.test_accuracy
     print(f"{name} of {dataset.name} on {len(chosen)} drawn digits of {source.name}: {accuracy:.2%}, on its test images {tested:.2%}")
     return accuracy, tested

@@ -11,14 +11,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from distill_core import places
+from distill_core import paths
 from distill_core.experiment import Experiment
 from distill_core.objectives import METHODS
 from distill_core.runs import engine as engine_module
 from distill_core.runs import task
 from distill_core.runs.engine import Engine, check_limits, run_key
 from distill_core.runs.store import Store, StoreError
-from distill_core.sweep import Grid
+from distill_core.studies.sweep import Grid
 
 SEEDS = itertools.count(1000)  # each test its own experiments, so that none is on the shelf
 ROOT = Path(__file__).parents[1]
@@ -86,7 +86,7 @@ def test_a_race_ends_with_records_results_and_artefacts(lab):
     told, results = numbers(lab.store, run_id)
     assert {(one["experiment"], one["member"]) for one in told} == {(i, member) for i in (0, 1) for member in ("student", "baseline")}
     assert [one["key"] for one in results] == [one.key for one in experiments]
-    assert lab.store.artefacts(run_id) == ["verdicts.safetensors", "weights.safetensors"]
+    assert lab.store.artefacts(run_id) == ["predictions.safetensors", "weights.safetensors"]
     assert lab.position(run_id) is None
 
 
@@ -101,7 +101,7 @@ def test_experiments_of_several_shapes_are_one_run(lab):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_is_run_from_queue_to_result(lab, method):
-    networks = {"teacher": "cnn-32", "student": "cnn-2"} if METHODS[method].looks_at == "maps" else {}
+    networks = {"teacher": "cnn-32", "student": "cnn-2"} if METHODS[method].compares == "maps" else {}
     experiments = race(2, images=100, epochs=2, method=method, **networks)
     run_id, _ = lab.submit(experiments)
     over(lab, run_id)
@@ -218,7 +218,7 @@ def test_a_run_that_takes_too_long_is_stopped_with_a_sentence(lab, monkeypatch):
 
 
 def test_what_cannot_be_trained_fails_with_its_own_sentence(lab):
-    broken = places.home() / "pictures" / "broken.zip"
+    broken = paths.home() / "pictures" / "broken.zip"
     broken.parent.mkdir(parents=True, exist_ok=True)
     broken.write_bytes(b"no zip at all")
     run_id, _ = lab.submit(race(1, dataset=broken.name))
@@ -428,7 +428,7 @@ def test_an_owner_may_have_four_runs_going(idle):
 
 
 def test_a_full_queue_says_so(idle, monkeypatch):
-    monkeypatch.setattr(engine_module, "MOST_QUEUED", 3)
+    monkeypatch.setattr(engine_module, "MAX_QUEUED", 3)
     for owner in "abc":
         idle.submit(race(), owner=owner)
     with pytest.raises(ValueError, match="the queue is full: 3 runs wait or train"):

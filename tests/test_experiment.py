@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
-from distill_core.datasets import DATASETS
-from distill_core.experiment import AUGMENTATIONS, COMBINATIONS, MOST, OPTIMIZERS, SCHEDULES, Experiment
+from distill_core.data.datasets import DATASETS
+from distill_core.experiment import AUGMENTATIONS, COMBINATIONS, MAX, OPTIMIZERS, SCHEDULES, Experiment
 from distill_core.objectives import METHODS
 from distill_core.teachers import TEACHERS
 
@@ -39,15 +39,15 @@ experiments = st.builds(
     assistants=st.lists(st.sampled_from(["mlp-30x2", "cnn-8"]), max_size=2).map(tuple),
     student=st.sampled_from(["linear", "mlp-30x2", "mlp-2048x6", "cnn-1", "cnn-64"]),
     method=st.sampled_from(list(METHODS)),
-    temperature=st.floats(0.01, MOST["temperature"]),
+    temperature=st.floats(0.01, MAX["temperature"]),
     alpha=st.floats(0, 1),
-    epochs=st.integers(1, MOST["epochs"]),
-    batch_size=st.integers(1, MOST["batch_size"]),
-    learning_rate=st.floats(1e-9, MOST["learning_rate"]),
+    epochs=st.integers(1, MAX["epochs"]),
+    batch_size=st.integers(1, MAX["batch_size"]),
+    learning_rate=st.floats(1e-9, MAX["learning_rate"]),
     augmentation=st.sampled_from(AUGMENTATIONS),
     optimizer=st.sampled_from(OPTIMIZERS),
     schedule=st.sampled_from(SCHEDULES),
-    seed=st.integers(0, MOST["seed"]),
+    seed=st.integers(0, MAX["seed"]),
 )
 
 
@@ -193,7 +193,7 @@ def test_a_bad_value_is_refused_in_one_sentence_that_names_it(refused, field, va
         ({"method": "hints", "teacher": "ensemble-5"}, "'ensemble-5'"),
         ({"method": "similarity", "teacher": "cnn-32+mlp-1200x2"}, "'cnn-32+mlp-1200x2'"),
         ({"method": "angles", "batch_size": 256}, "256"),
-        ({"method": "restless-teacher", "teacher": "mlp-1200x2-overfit"}, "dropout"),
+        ({"method": "teacher-in-train-mode", "teacher": "mlp-1200x2-overfit"}, "dropout"),
         ({"method": "mutual-2", "assistants": ("mlp-30x2",)}, "assistants"),
     ],
     ids=str,

@@ -58,7 +58,7 @@ def test_soft_targets_tells_the_soft_loss(batch):
     assert torch.equal(terms["soft_loss"], soft_loss(batch[0], batch[1], temperature=4.0))
 
 
-WORTH = [name for name, method in METHODS.items() if method.kind != "mistake" or method.restless]
+WORTH = [name for name, method in METHODS.items() if method.kind != "mistake" or method.teacher_in_train_mode]
 
 
 @pytest.mark.parametrize("method", WORTH)
@@ -129,7 +129,7 @@ def test_each_mistake_changes_the_gradient_by_what_it_says(batch):
     soft, hard = gradient("soft-targets", 0.0), gradient("soft-targets", 1.0)
     torch.testing.assert_close(gradient("soft-targets-without-t2", 0.0), soft / 16)
     torch.testing.assert_close(gradient("mean-over-classes", 0.0), soft / 4)
-    torch.testing.assert_close(gradient("alpha-turned-round", 0.1), 0.9 * hard + 0.1 * soft)
+    torch.testing.assert_close(gradient("alpha-swapped", 0.1), 0.9 * hard + 0.1 * soft)
     torch.testing.assert_close(gradient("doubled-hard-loss", 0.1), 1.1 * hard + 0.9 * soft)
 
 
@@ -146,7 +146,7 @@ def test_a_method_gives_many_members_at_once_what_it_gives_each(batch, seen, met
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_names_its_source(method):
-    assert "Source:" in inspect.getdoc(METHODS[method].objective)
+    assert "Source:" in inspect.getdoc(METHODS[method].loss)
 
 
 # --- features, relations, peers -------------------------------------------------------------------------------------

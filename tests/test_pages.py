@@ -9,11 +9,12 @@ from browser_fixtures import ROOT
 from playwright.sync_api import expect
 from streamlit.testing.v1 import AppTest
 
-from distill_core.cohort import Cohort
 from distill_core.experiment import Experiment
 from distill_core.runs.engine import Engine, run_key
 from distill_core.runs.store import Store
-from pages.parts import controls, lab
+from distill_core.training.cohort import Cohort
+from pages.sections import controls
+from pages.server import lab
 
 PAGES = sorted(path.stem for path in (ROOT / "pages").glob("*.py") if path.stem != "__init__")
 NOT_FOR_PEOPLE = re.compile(r"\b(None|nan|NaN|undefined|NaT)\b|Traceback")
@@ -180,7 +181,7 @@ def test_choices_give_the_experiments_they_say_and_a_link_that_restores_them(alo
 
 
 def test_a_preset_gives_its_own_experiments(alone):
-    from distill_core.presets import PRESETS
+    from distill_core.studies.presets import PRESETS
 
     app = alone("race").run()
     for name, preset in PRESETS.items():

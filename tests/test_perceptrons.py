@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from distill_core import models, perceptrons
+from distill_core import models
 from distill_core.objectives import soft_targets
+from distill_core.training import perceptrons
 
 SHAPE = {"image_shape": (1, 4, 4), "classes": 5}
 

@@ -5,8 +5,8 @@ import math
 import pytest
 from scipy import stats
 
-from distill_core.datasets import DATASETS
-from distill_core.presets import PRESETS, measure, preset_of
+from distill_core.data.datasets import DATASETS
+from distill_core.studies.presets import PRESETS, measure, preset_of
 
 QUICK = [
     name

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from distill_core.datasets import DATASETS
+from distill_core.data.datasets import DATASETS
 
 ROOT = Path(__file__).resolve().parent.parent
 BUSY = 120_000  # ms: a machine that runs other things, too
@@ -28,7 +28,7 @@ LONG = "epochs=400&batch_size=16&images=500&seeds=5"  # a race of many seconds o
 def lab(serve, tmp_path_factory):
     """A server on a home of its own; gives its address and that home."""
     home = tmp_path_factory.mktemp("home")
-    return serve(ROOT / "pages" / "parts" / "serve.py", DISTILL_HOME=str(home)), home
+    return serve(ROOT / "pages" / "server" / "serve.py", DISTILL_HOME=str(home)), home
 
 
 STILL = """() => {

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distill_core.experiment import Experiment
-from distill_core.sweep import AXES, Grid, grid_of
+from distill_core.studies.sweep import AXES, Grid, grid_of
 
 VALUES = {
     "temperature": [1.0, 2.0, 4.0, 20.0],

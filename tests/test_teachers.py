@@ -12,7 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from distill_core import datasets, models, teachers
+from distill_core import models, teachers
+from distill_core.data import datasets
 from distill_core.teachers import EVERYWHERE, TEACHERS, load_teacher, offered, prepare_teacher, shipped, teacher_logits
 
 # --- shipped --------------------------------------------------------------------------------------------------------
@@ -200,7 +201,7 @@ def test_a_full_disk_leaves_no_half_written_cache(home, monkeypatch):
 def quick(monkeypatch):
     """A teacher that is made in a moment."""
     monkeypatch.setitem(TEACHERS, "mlp-1200x2", replace(TEACHERS["mlp-1200x2"], model="mlp-20x2"))
-    monkeypatch.setattr(teachers, "recipe_for", lambda dataset, name: replace(TEACHERS[name], epochs=3, batch_size=8, jitter=1))
+    monkeypatch.setattr(teachers, "recipe_for", lambda dataset, name: replace(TEACHERS[name], epochs=3, batch_size=8, random_shift=1))
 
 
 def make(dataset):
@@ -310,7 +311,7 @@ def test_weights_are_written_in_half_precision_without_dropout_layers():
 
 def test_few_images_are_seen_more_often_and_moved_less(small_zip, home):
     few = teachers.recipe_for(datasets.load(str(small_zip)), "cnn-32")
-    assert (few.epochs, few.jitter) == (120, 1) and few.model == "cnn-32"
+    assert (few.epochs, few.random_shift) == (120, 1) and few.model == "cnn-32"
     digits = datasets.load("digits")
     large = replace(digits, train_images=torch.zeros(10_000, 1, 28, 28, dtype=torch.uint8), train_labels=torch.zeros(10_000).long())
     assert teachers.recipe_for(large, "cnn-32") == TEACHERS["cnn-32"]
@@ -318,7 +319,7 @@ def test_few_images_are_seen_more_often_and_moved_less(small_zip, home):
 
 def test_jitter_moves_each_image_by_whole_pixels_and_leaves_black():
     images = datasets.load("digits").train_images[:200]
-    moved = teachers.jitter(images, 2, torch.Generator().manual_seed(0))
+    moved = teachers.random_shift(images, 2, torch.Generator().manual_seed(0))
     padded = torch.nn.functional.pad(images, (2, 2, 2, 2))
     shifts = set()
     for before, after in zip(padded, moved, strict=True):
@@ -336,7 +337,7 @@ def test_jitter_moves_each_image_by_whole_pixels_and_leaves_black():
 
 def test_what_comes_into_a_coloured_image_is_the_mirror_image_of_its_edge():
     images = torch.randint(1, 256, (50, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
-    moved = teachers.jitter(images, 2, torch.Generator().manual_seed(0)).numpy()
+    moved = teachers.random_shift(images, 2, torch.Generator().manual_seed(0)).numpy()
     for before, after in zip(images.numpy(), moved, strict=True):
         padded = np.pad(before, ((0, 0), (2, 2), (2, 2)), mode="reflect")
         assert any(np.array_equal(padded[:, down : down + 8, right : right + 8], after) for down in range(5) for right in range(5))
@@ -344,13 +345,13 @@ def test_what_comes_into_a_coloured_image_is_the_mirror_image_of_its_edge():
 
 def test_jitter_of_nothing_draws_nothing():
     images, generator = datasets.load("digits").train_images[:3], torch.Generator().manual_seed(0)
-    assert teachers.jitter(images, 0, generator) is images
+    assert teachers.random_shift(images, 0, generator) is images
     assert torch.equal(torch.rand(2, generator=generator), torch.rand(2, generator=torch.Generator().manual_seed(0)))
 
 
 def test_jitter_moves_all_channels_of_an_image_together():
     images = torch.arange(3 * 64, dtype=torch.uint8).view(1, 1, 3, 8, 8).expand(5, 1, 3, 8, 8).reshape(5, 3, 8, 8)
-    moved = teachers.jitter(images, 2, torch.Generator().manual_seed(1)).int()
+    moved = teachers.random_shift(images, 2, torch.Generator().manual_seed(1)).int()
     inside = moved[:, :, 2:-2, 2:-2]
     assert ((inside[:, 1] - inside[:, 0]) == 64).all() and math.prod(inside.shape) > 0
 
@@ -359,8 +360,8 @@ def test_jitter_moves_all_channels_of_an_image_together():
 
 
 def test_several_teachers_answer_by_the_weights_in_their_name():
-    assert teachers.voices("cnn-32") == {"cnn-32": 1.0}
-    assert teachers.voices("2*cnn-32+0.5*mlp-1200x2") == {"cnn-32": 2.0, "mlp-1200x2": 0.5}
+    assert teachers.parse_ensemble("cnn-32") == {"cnn-32": 1.0}
+    assert teachers.parse_ensemble("2*cnn-32+0.5*mlp-1200x2") == {"cnn-32": 2.0, "mlp-1200x2": 0.5}
     dataset, indices = datasets.load("digits"), torch.arange(5)
     said = {
         name: torch.softmax(teacher_logits(load_teacher(dataset, name), dataset, part="test", indices=indices)[:5], dim=1)

@@ -11,10 +11,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from distill_core import datasets, teachers, trainer
+from distill_core import teachers
+from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.losses import hard_loss, soft_loss
-from distill_core.trainer import train
+from distill_core.training import trainer
+from distill_core.training.trainer import train
 
 SMALL = {"images": 150, "student": "mlp-12x2", "epochs": 2, "batch_size": 64}  # three steps an epoch, the last of 22 images
 SCORES = ["test_accuracy", "low", "high", "test_errors", "errors_by_class", "agreement", "ece", "parameters"]
@@ -361,7 +363,7 @@ def test_digits_are_never_mirrored_and_pictures_are():
     assert 60 < int(right.sum()) < 140
 
 
-# --- assistants, peers, a restless teacher --------------------------------------------------------------------------
+# --- assistants, peers, a teacher_in_train_mode teacher --------------------------------------------------------------------------
 
 
 def test_each_assistant_is_taught_by_the_one_before_it_and_the_last_teaches_the_student(runners):
@@ -425,7 +427,7 @@ def test_peers_hear_what_the_others_said_before_any_of_them_changed(monkeypatch)
 
 
 def test_a_restless_teacher_answers_differently_at_each_step_and_is_scored_at_rest():
-    experiment = Experiment(**SMALL, method="restless-teacher")
+    experiment = Experiment(**SMALL, method="teacher-in-train-mode")
     given = trainer.material(experiment, device="cpu")
     batch = given.indices[:20]
     first, again, later = (given.look(experiment, batch, step)[2] for step in (3, 3, 4))
@@ -433,7 +435,7 @@ def test_a_restless_teacher_answers_differently_at_each_step_and_is_scored_at_re
     rest = given.look(replace(experiment, method="soft-targets"), batch, 3)
     many = torch.stack([torch.softmax(given.look(experiment, batch, step)[2], dim=1) for step in range(40)]).mean(dim=0)
     assert (many.argmax(dim=1) == given.teacher_logits[batch].argmax(dim=1)).double().mean() > 0.9  # the same teacher all the same
-    assert run(method="restless-teacher")[-1]["teacher"] == run()[-1]["teacher"]
+    assert run(method="teacher-in-train-mode")[-1]["teacher"] == run()[-1]["teacher"]
     assert torch.equal(rest[0], given.pixels(batch))
 
 

@@ -37,13 +37,13 @@ ZOO = {
         "keep soft targets by the index of their image, and look them up by the same index as the labels.",
         4.0, 0.0, "test_accuracy",
     ),
-    "restless-teacher": Bug(
+    "teacher-in-train-mode": Bug(
         "The soft loss falls, but not as far: the teacher says something else each time, and what changes by chance cannot be "
         "learnt. The accuracy hardly suffers. At alpha = 1 all is well.",
         "call `teacher.eval()` before the first question, so that dropout rests (and batch normalisation uses what it learnt).",
         4.0, 0.1, "soft_loss",
     ),
-    "alpha-turned-round": Bug(
+    "alpha-swapped": Bug(
         "At alpha = 1 the student should be the baseline to the last digit, and is not; at alpha = 0 it hears nothing but labels. "
         "At alpha = 0.5 nothing differs.",
         "look which of the two losses alpha weighs in this code: here the hard one.",

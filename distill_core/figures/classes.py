@@ -48,7 +48,7 @@ def per_class_figure(accuracy: dict[str, Sequence[float]], class_names: Sequence
     return figure
 
 
-def class_accuracy(verdicts: Sequence[int], labels: Sequence[int], *, classes: int) -> list[float]:
+def class_accuracy(predictions: Sequence[int], labels: Sequence[int], *, classes: int) -> list[float]:
     """The fraction of each class's examples that were named correctly; NaN for a class without examples."""
-    verdicts, labels = np.asarray(verdicts), np.asarray(labels)
-    return [float((verdicts[labels == c] == c).mean()) if (labels == c).any() else float("nan") for c in range(classes)]
+    predictions, labels = np.asarray(predictions), np.asarray(labels)
+    return [float((predictions[labels == c] == c).mean()) if (labels == c).any() else float("nan") for c in range(classes)]

@@ -37,15 +37,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("distill_core.runs")
 
-MOST_EXPERIMENTS = {"race": 64, "map": 400}
-MOST_ACTIVE = 4  # queued or running, of one owner
-MOST_QUEUED = 200
-MOST_WORK = 1e15  # multiplications of a weight with a pixel; two cores do some 1e13 in a quarter of an hour
-MOST_MEMORY = 8e9  # bytes
+MAX_EXPERIMENTS = {"race": 64, "map": 400}
+MAX_ACTIVE = 4  # queued or running, of one owner
+MAX_QUEUED = 200
+MAX_WORK = 1e15  # multiplications of a weight with a pixel; two cores do some 1e13 in a quarter of an hour
+MAX_MEMORY = 8e9  # bytes
 TENSORS_OF_TRIPLES = 6  # cosines of all triples of a batch, and what their gradient needs
 RATES = {"linear": 2e10, "mlp": 2e10, "cnn": 1e10, "resnet": 1e10}  # multiplications a second, until runs have told better
 SECONDS_A_STEP = 5e-4  # that a step takes beside its multiplications
-MOST_DEATHS = 3
+MAX_DEATHS = 3
 CAP = 900.0  # seconds; DISTILL_CAP
 TICK = 0.5  # seconds between looks at the cluster when nothing happens
 
@@ -275,10 +275,10 @@ class Engine:
 
     def _check_queue(self, mark: str) -> None:
         mine, queued = self.store.count_active(mark), self.store.count_active()
-        if mine >= MOST_ACTIVE:
-            raise ValueError(f"you have {mine} runs queued or running, and {MOST_ACTIVE} is the most; stop one or wait for its end")
-        if queued >= MOST_QUEUED:
-            raise ValueError(f"the queue is full: {queued} runs wait or train, and {MOST_QUEUED} is the most; try again later")
+        if mine >= MAX_ACTIVE:
+            raise ValueError(f"you have {mine} runs queued or running, and {MAX_ACTIVE} is the most; stop one or wait for its end")
+        if queued >= MAX_QUEUED:
+            raise ValueError(f"the queue is full: {queued} runs wait or train, and {MAX_QUEUED} is the most; try again later")
 
     def _enqueue(self, run_id: str, mark: str) -> None:
         with self._lock:
@@ -513,7 +513,7 @@ class Engine:
         """The worker died. From the last state, or from the beginning; with the same numbers either way."""
         with self._lock:
             job.deaths += deaths
-            if job.deaths >= MOST_DEATHS:
+            if job.deaths >= MAX_DEATHS:
                 sentence = f"its worker died {job.deaths} times, perhaps for want of memory; choose fewer seeds or a smaller student"
                 self.store.set_status(job.run_id, "failed", only_from=ACTIVE, message=sentence)
                 self._drop(job)
@@ -583,31 +583,31 @@ def run_key(experiments: Sequence[Experiment]) -> str:
 
 def check_limits(experiments: Sequence[Experiment], *, kind: str = "race") -> None:
     """Raise `ValueError` for more than the lab takes, whatever a browser sent."""
-    if kind not in MOST_EXPERIMENTS:
-        raise ValueError(f"kind '{kind}' is not known; choose one of: {', '.join(MOST_EXPERIMENTS)}")
-    most = MOST_EXPERIMENTS[kind]
+    if kind not in MAX_EXPERIMENTS:
+        raise ValueError(f"kind '{kind}' is not known; choose one of: {', '.join(MAX_EXPERIMENTS)}")
+    most = MAX_EXPERIMENTS[kind]
     if not 1 <= len(experiments) <= most:
         raise ValueError(f"{len(experiments)} experiments cannot be one {kind}; give from 1 to {most}, for example fewer seeds")
     for one in experiments:
         _check_pictures(one.dataset)
     sizes = [_size(one) for one in experiments]
     work = sum(work for work, _ in sizes)
-    if work > MOST_WORK:
+    if work > MAX_WORK:
         raise ValueError(
-            f"the run would take {work:.1e} multiplications (images x epochs x weights x networks), the most is {MOST_WORK:.0e}; "
+            f"the run would take {work:.1e} multiplications (images x epochs x weights x networks), the most is {MAX_WORK:.0e}; "
             "choose fewer images, epochs or seeds, or a smaller student"
         )
     memory = sum(memory for _, memory in sizes)
-    if memory > MOST_MEMORY:
+    if memory > MAX_MEMORY:
         raise ValueError(
-            f"the networks would need about {memory / 1e9:.0f} GB of memory, the most is {MOST_MEMORY / 1e9:.0f} GB; "
+            f"the networks would need about {memory / 1e9:.0f} GB of memory, the most is {MAX_MEMORY / 1e9:.0f} GB; "
             "choose fewer seeds, a smaller student or a smaller batch"
         )
 
 
 def _check_pictures(dataset: str) -> None:
     """A browser may name a zip that was brought to the lab, and no other file of this machine."""
-    from distill_core import datasets
+    from distill_core.data import datasets
 
     if dataset not in datasets.DATASETS and dataset not in datasets.kept_pictures():
         raise ValueError(f"the pictures '{Path(dataset).name}' are not in this lab; bring the zip again, or choose another data set")
@@ -623,7 +623,7 @@ def _work_of(student: str, texts: tuple[str, ...]) -> float:
 
 
 def _steps(experiment: Experiment) -> int:
-    from distill_core import datasets
+    from distill_core.data import datasets
 
     source = datasets.DATASETS.get(experiment.dataset)
     return experiment.all_epochs * -(-(experiment.images or (source.train if source else 1000)) // experiment.batch_size)
@@ -631,7 +631,8 @@ def _steps(experiment: Experiment) -> int:
 
 def _size(experiment: Experiment) -> tuple[float, float]:
     """Multiplications and bytes of one experiment, with its baseline, peers and assistants, rather too few than too many."""
-    from distill_core import datasets, models
+    from distill_core import models
+    from distill_core.data import datasets
     from distill_core.objectives import METHODS
 
     source = datasets.DATASETS.get(experiment.dataset)
@@ -642,5 +643,5 @@ def _size(experiment: Experiment) -> tuple[float, float]:
     networks = 2 + method.peers
     work = images * experiment.epochs * (networks * cost.multiplications + sum(one.multiplications for one in assistants))
     memory = sum(16 * one.parameters + 4 * batch * one.outputs for one in (*[cost] * networks, *assistants))  # with gradients and moments
-    triples = 4 * networks * TENSORS_OF_TRIPLES * batch**3 if method.largest_batch else 0
+    triples = 4 * networks * TENSORS_OF_TRIPLES * batch**3 if method.max_batch else 0
     return work, memory + triples

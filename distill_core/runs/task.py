@@ -46,9 +46,9 @@ def work(
 
 
 def _work(news: News, experiments: Sequence[str], *, state: bytes | None, until_epoch: int | None, cap: float) -> dict:
-    from distill_core.cohort import cohorts  # torch: never in the server
     from distill_core.experiment import Experiment
-    from distill_core.lanes import Lanes
+    from distill_core.training.cohort import cohorts  # torch: never in the server
+    from distill_core.training.shards import Shards
 
     race = [Experiment.from_json(text) for text in experiments]
     groups = cohorts(race)  # experiments of one shape train at once, others one cohort after another
@@ -62,7 +62,7 @@ def _work(news: News, experiments: Sequence[str], *, state: bytes | None, until_
     for index in range(first, len(groups)):
         group, before = groups[index], ends[index] - race[groups[index][0]].all_epochs
         members = [race[place] for place in group]
-        cohort, cohort_state = Lanes.restored(members, cohort_state) if cohort_state else Lanes(members), None
+        cohort, cohort_state = Shards.restored(members, cohort_state) if cohort_state else Shards(members), None
         earlier = cap - (deadline - time.monotonic()) - cohort.seconds if index else 0.0  # what other cohorts took
         for told in cohort.steps():
             news.add([{**one, "experiment": group[one["experiment"]]} for one in told], done=before + cohort.done, earlier=earlier)
@@ -85,7 +85,7 @@ def _work(news: News, experiments: Sequence[str], *, state: bytes | None, until_
 
 def _prepare(news: News, race: Sequence) -> bool:
     """Bring data and teachers to this machine. Says whether to go on: False if somebody pressed Stop."""
-    from distill_core.trainer import prepare
+    from distill_core.training.trainer import prepare
 
     for experiment in {(one.dataset, one.teacher): one for one in race}.values():
         for what, fraction in prepare(experiment):

@@ -86,8 +86,8 @@ def dask_setup(worker: object) -> None:
 
 def warm() -> None:
     """Whole training steps of a tiny cohort: the first optimizer and the first `vmap` of a process take seconds."""
-    from distill_core.cohort import Cohort
     from distill_core.experiment import Experiment
+    from distill_core.training.cohort import Cohort
 
     for _ in Cohort([Experiment(dataset="digits", images=64, epochs=1, seed=seed) for seed in (0, 1)]).steps():
         pass
@@ -95,12 +95,12 @@ def warm() -> None:
 
 def read_ahead() -> None:
     """The set that most runs ask for is read before the first one does, if it is on this machine."""
-    from distill_core import datasets
+    from distill_core.data import datasets
 
     with contextlib.suppress(Exception):  # a run that needs it will say what is wrong
         if datasets.DATASETS["mnist"].is_here():
             dataset = datasets.load("mnist")
-            _ = dataset.fingerprint, dataset.moments
+            _ = dataset.fingerprint, dataset.pixel_mean_std
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 import torch
 from PIL import Image
 
-from distill_core import datasets, teachers
+from distill_core import teachers
+from distill_core.data import datasets
 from distill_core.experiment import Experiment
-from distill_core.trainer import Runner, material, order_of_images
+from distill_core.training.trainer import Runner, material, order_of_images
 from tests.bench.measure import Figure, alternate, ratios, threads
 from tests.bench.usual_loop import loop_over
 
@@ -35,7 +36,7 @@ class Pictures(torch.utils.data.Dataset):
     def __init__(self, dataset: datasets.Dataset) -> None:
         transforms = datasets._torchvision().transforms
         self.arrays, self.labels = dataset.train_images.permute(0, 2, 3, 1).numpy(), dataset.train_labels.tolist()
-        mean, deviation = ((value / 255).flatten().tolist() for value in dataset.moments)
+        mean, deviation = ((value / 255).flatten().tolist() for value in dataset.pixel_mean_std)
         steps = [transforms.RandomHorizontalFlip(), transforms.RandomCrop(32, padding=2, padding_mode="reflect"), transforms.ToTensor()]
         self.transform = transforms.Compose([*steps, transforms.Normalize(mean, deviation)])
 

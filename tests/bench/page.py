@@ -197,7 +197,7 @@ def maps(browser: Browser) -> Iterator[Figure]:
             context = browser.new_context(viewport={"width": 1280, "height": 720})
             page = context.new_page()
             page.add_init_script(WATCH_MAP)
-            page.goto(f"{address}/map?dataset=mnist&images=1000&epochs=100&seeds=3&learning_rate={0.01 + (number + 1) / 10_000:g}")
+            page.goto(f"{address}/sweep?dataset=mnist&images=1000&epochs=100&seeds=3&learning_rate={0.01 + (number + 1) / 10_000:g}")
             press(page, "map_go")
             page.locator(".live-chart.with-detail .js-plotly-plot").first.wait_for(timeout=WAIT)
             with arrivals(home / "lab.sqlite") as stored:
@@ -206,8 +206,8 @@ def maps(browser: Browser) -> Iterator[Figure]:
                 page.wait_for_timeout(20_000)
                 ended = time.time()
                 page.wait_for_timeout(2000)  # for what was stored at the end
-            moments = [moment for moment in page.evaluate("ticks") if started < moment < ended]
-            ticks += [after - before for before, after in itertools.pairwise(moments)]
+            tick_times = [moment for moment in page.evaluate("ticks") if started < moment < ended]
+            ticks += [after - before for before, after in itertools.pairwise(tick_times)]
             painted = [tuple(paint) for paint in page.evaluate("paints")]
             waits += delays([arrival for arrival in stored if started < arrival[0] < ended], painted)
             press(page, "map_stop")
@@ -223,13 +223,13 @@ def openings(browser: Browser) -> Iterator[Figure]:
     clicked, loaded = [], []
     with served() as (address, _):
         for number in range(OPENINGS + 1):
-            with opened(browser, f"{address}/microscope") as page:
+            with opened(browser, f"{address}/soft_targets") as page:
                 loaded.append(page.evaluate("barsSince(0)"))
             with opened(browser, address) as page:
                 page.get_by_role("button", name="Start the race").wait_for(timeout=WAIT)
                 page.wait_for_timeout(2000)  # nobody presses before having looked
                 page.evaluate("addEventListener('click', () => { window.shown = barsSince(performance.now()) }, { capture: true })")
-                page.get_by_role("link", name="Microscope").click()
+                page.get_by_role("link", name="Soft targets").click()
                 page.wait_for_function("window.shown", timeout=WAIT)
                 clicked.append(page.evaluate("window.shown"))
             if not number:  # the data are read now
@@ -241,7 +241,7 @@ def openings(browser: Browser) -> Iterator[Figure]:
 def gestures(browser: Browser) -> Iterator[Figure]:
     """A temperature dragged under the microscope, frame by frame; and strokes on the pad, each until its verdict is painted."""
     with served() as (address, _):
-        with opened(browser, f"{address}/microscope") as page:
+        with opened(browser, f"{address}/soft_targets") as page:
             page.evaluate("barsSince(0)")
             page.wait_for_timeout(3000)
             rest, drag = (page.evaluate(DRAG, [frames, FRAMES]) for frames in (False, True))

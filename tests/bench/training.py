@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 
 from torch import nn
 
-from distill_core import trainer
-from distill_core.cohort import Cohort
-from distill_core.datasets import load
+from distill_core.data.datasets import load
 from distill_core.experiment import Experiment
-from distill_core.trainer import initial_student, order_of_images
+from distill_core.training import trainer
+from distill_core.training.cohort import Cohort
+from distill_core.training.trainer import initial_student, order_of_images
 from tests.bench.measure import Figure, alternate, product, ratios, thread_counts, threads
 from tests.bench.usual_loop import usual_loop
 

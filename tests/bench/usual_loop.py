@@ -11,14 +11,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from distill_core import datasets, models, places, teachers
+from distill_core import models, paths, teachers
+from distill_core.data import datasets
 
 
 def usual_loop(student_name: str) -> Callable[[], None]:
     """One epoch of all 60,000 images of MNIST, as a function."""
     torchvision = datasets._torchvision()
     steps = torchvision.transforms.Compose([torchvision.transforms.ToTensor(), torchvision.transforms.Normalize((0.1307,), (0.3081,))])
-    images = torchvision.datasets.MNIST(places.data(), train=True, transform=steps)
+    images = torchvision.datasets.MNIST(paths.data(), train=True, transform=steps)
     teacher = teachers.load_teacher(datasets.load("mnist"), "mlp-1200x2").network
     return loop_over(images, teacher, student_name, image_shape=(1, 28, 28))
 

@@ -13,10 +13,12 @@ from unittest import mock
 
 import torch
 
-from distill_core import cohort, datasets, objectives, teachers, trainer
+from distill_core import objectives, teachers
+from distill_core.data import datasets
 from distill_core.experiment import Experiment
-from distill_core.lanes import Lanes
 from distill_core.objectives import METHODS
+from distill_core.training import cohort, trainer
+from distill_core.training.shards import Shards
 
 HELD_OUT = 5000
 SEEDS = range(100, 103)
@@ -43,8 +45,8 @@ def on_held_out_images(experiment: Experiment, **choices: object) -> trainer.Mat
 
 def accuracy(experiment: Experiment) -> float:
     """Mean accuracy over the seeds, in percent."""
-    lanes = Lanes([replace(experiment, seed=seed) for seed in SEEDS], roles=("student",), quiet=True)
-    results = [told for records in lanes.steps() for told in records if told["event"] == "result"]
+    shards = Shards([replace(experiment, seed=seed) for seed in SEEDS], roles=("student",), quiet=True)
+    results = [told for records in shards.steps() for told in records if told["event"] == "result"]
     return 100 * sum(result["student"]["test_accuracy"] for result in results) / len(results)
 
 

@@ -1,0 +1,248 @@
+"""What a teacher takes for what: mean soft targets as a heat map, and as a graph of "looks like". Numbers first."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+
+from distill_core.figures.palette import ROLES
+
+TEXT = 16  # px, the least that reads across a room
+MIN_WIDTH, MAX_WIDTH = 3, 14  # px of a line in the graph
+TICKS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # percent, on a logarithmic colour scale
+FLOOR = 1e-5  # the least probability that a logarithmic colour scale tells apart
+
+
+# --- the numbers ----------------------------------------------------------------------------------------------------
+
+
+def shades(mean: np.ndarray, *, diagonal: bool, log: bool) -> np.ndarray:
+    """What is coloured, `(C, C)`: percent, or its logarithm to base 10; NaN where nothing is drawn."""
+    shown = mean.astype(float).copy()
+    if not diagonal:
+        np.fill_diagonal(shown, np.nan)
+    return np.log10(100 * np.maximum(shown, FLOOR)) if log else 100 * shown
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One class's doubt: images of class `start` look like class `end` with this mean probability."""
+
+    start: int
+    end: int
+    probability: float
+
+
+def edges(mean: np.ndarray, *, most: int = 2) -> list[Edge]:
+    """For each class the `most` other classes that its doubt goes to, strongest first; weakest edge of all first.
+
+    So the strong ones are drawn on top. A class without images has no edges.
+    """
+    doubt = mean.astype(float).copy()
+    np.fill_diagonal(doubt, -1.0)
+    found = []
+    for start, row in enumerate(doubt):
+        if np.isfinite(mean[start]).all():
+            found += [Edge(start, int(end), float(row[end])) for end in np.argsort(-row, kind="stable")[: min(most, len(row) - 1)]]
+    return sorted(found, key=lambda edge: edge.probability)
+
+
+def circular_order(mean: np.ndarray) -> list[int]:
+    """The classes in an order in which those that look alike stand near each other; the same for the same numbers.
+
+    Any two stretches of the circle are turned round while that shortens the sum of (likeness x steps apart).
+    """
+    c = len(mean)
+    like = np.nan_to_num(mean + mean.T)
+    steps = np.abs(np.subtract.outer(np.arange(c), np.arange(c)))
+    steps = np.minimum(steps, c - steps)
+
+    def length(order: list[int]) -> float:
+        return float((like[np.ix_(order, order)] * steps).sum())
+
+    best = list(range(c))
+    improved = True
+    while improved:
+        improved = False
+        for i, j in itertools.combinations(range(c), 2):
+            for tried in (best[:i] + best[i : j + 1][::-1] + best[j + 1 :], _swapped(best, i, j)):
+                if length(tried) < length(best) - 1e-12:
+                    best, improved = tried, True
+        if c > 30:  # a learner's own hundred classes: one round is enough
+            break
+    first = best.index(0)
+    return best[first:] + best[:first]
+
+
+def _swapped(order: list[int], i: int, j: int) -> list[int]:
+    swapped = list(order)
+    swapped[i], swapped[j] = swapped[j], swapped[i]
+    return swapped
+
+
+def circle(order: Sequence[int]) -> np.ndarray:
+    """Where each class stands: `(C, 2)` on the unit circle, the first of `order` at the top, then clockwise."""
+    places = np.empty((len(order), 2))
+    for step, which in enumerate(order):
+        angle = math.pi / 2 - 2 * math.pi * step / len(order)
+        places[which] = math.cos(angle), math.sin(angle)
+    return places
+
+
+def bend(start: np.ndarray, end: np.ndarray, *, gap: float, points: int = 40) -> np.ndarray:
+    """A line `(points, 2)` from one class to another, bent to its right, so that there and back are two lines.
+
+    It leaves `gap` free at both ends.
+    """
+    along = end - start
+    middle = (start + end) / 2 + 0.2 * np.array([along[1], -along[0]])
+    t = np.linspace(0, 1, 200)[:, None]
+    curve = (1 - t) ** 2 * start + 2 * t * (1 - t) * middle + t**2 * end
+    free = (np.linalg.norm(curve - start, axis=1) >= gap) & (np.linalg.norm(curve - end, axis=1) >= gap)
+    curve = curve[free] if free.sum() > 1 else curve[90:110]
+    return curve[np.linspace(0, len(curve) - 1, points).round().astype(int)]
+
+
+def widths(found: Sequence[Edge], *, widest: float) -> list[float]:
+    """The width of each line in px, in proportion to its probability; `widest` is the probability of the thickest line."""
+    return [max(MIN_WIDTH, MAX_WIDTH * edge.probability / widest) if widest > 0 else MIN_WIDTH for edge in found]
+
+
+BRIGHT = 0.47  # of the colour scale Cividis: above this black, below it white has a contrast of 4.5 : 1 and more
+
+
+def numbers(mean: np.ndarray, z: np.ndarray, *, low: float, high: float) -> dict[str, list[tuple[int, int]]]:
+    """Which cells get their percent written, by the ink that reads on their colour; under half a percent there is none."""
+    place = (z - low) / (high - low)
+    cells = [(int(i), int(j)) for i, j in np.argwhere(~np.isnan(z) & (100 * mean >= 0.5))]
+    return {ink: [cell for cell in cells if (place[cell] > BRIGHT) == bright] for ink, bright in (("white", False), ("black", True))}
+
+
+# --- the pictures ---------------------------------------------------------------------------------------------------
+
+
+def heat_map(
+    mean: np.ndarray,
+    class_names: Sequence[str],
+    *,
+    diagonal: bool = False,
+    log: bool = False,
+    most: float | None = None,
+    least: float | None = None,
+    height: int = 440,
+) -> go.Figure:
+    """Mean soft targets `(C, C)`: a row is what images of that class look like. Colours go from `least` to `most` (probabilities)."""
+    z = shades(mean, diagonal=diagonal, log=log)
+    top = 100 * (most if most is not None else np.nanmax(np.where(np.isnan(z), -1, mean)))
+    top = max(float(top), 1e-4)
+    bottom = 100 * max(FLOOR, least if least is not None else float(np.nanmin(np.where(np.isnan(z), 1, mean))))
+    low, high = (math.log10(min(bottom, top / 10)), math.log10(top)) if log else (0.0, top)
+    names = list(class_names)
+    hover = [[f"images of {a} look like {b}: {_percent(mean[i, j])}" for j, b in enumerate(names)] for i, a in enumerate(names)]
+    bar = {"orientation": "h", "y": -0.02, "yanchor": "top", "thickness": 14, "outlinewidth": 0, "tickfont": {"size": TEXT}, "len": 1.0}
+    if log:
+        ticks = TICKS if high - low < 1.7 else TICKS[::2]
+        bar |= {"tickvals": [math.log10(t) for t in ticks], "ticktext": [f"{t:g} %" for t in ticks]}
+    else:
+        bar |= {"ticksuffix": " %", "nticks": 4}
+    figure = go.Figure(
+        go.Heatmap(
+            z=z, x=names, y=names, zmin=low, zmax=high, colorscale="Cividis", colorbar=bar, hovertext=hover,
+            hovertemplate="%{hovertext}<extra></extra>", hoverongaps=False, xgap=1, ygap=1,
+        )
+    )  # fmt: skip
+    if len(names) <= 12:
+        for ink, cells in numbers(mean, z, low=low, high=high).items():
+            figure.add_trace(
+                go.Scatter(
+                    x=[names[j] for _, j in cells], y=[names[i] for i, _ in cells], mode="text",
+                    text=[f"{100 * mean[cell]:.0f}" for cell in cells],
+                    textfont={"size": TEXT, "color": ink}, hoverinfo="skip", showlegend=False,
+                )
+            )  # fmt: skip
+    longest = max(len(name) for name in names)
+    ticks = {"type": "category", "showgrid": False, "tickfont": {"size": TEXT}, "ticks": ""}
+    figure.update_layout(
+        height=height, font={"size": TEXT}, hoverlabel={"font": {"size": TEXT}}, template=None,
+        margin={"l": 14 + 9 * min(longest, 12), "r": 8, "t": 20 + (24 if longest <= 2 else 9 * min(longest, 12)), "b": 56},
+    )  # fmt: skip
+    figure.update_xaxes(**ticks, side="top", tickangle=0 if longest <= 2 else -90, range=[-0.5, len(names) - 0.5])
+    figure.update_yaxes(**ticks, range=[len(names) - 0.5, -0.5])
+    return figure
+
+
+def looks_like(
+    mean: np.ndarray,
+    class_names: Sequence[str],
+    *,
+    order: Sequence[int],
+    most: int = 2,
+    widest: float | None = None,
+    colour: str = ROLES["teacher"].light,
+    height: int = 440,
+) -> go.Figure:
+    """Each class points to the classes that its images look like; the width of a line is the mean probability."""
+    found = edges(mean, most=most)
+    widest = widest if widest is not None else max((edge.probability for edge in found), default=0.0)
+    places = circle(order)
+    names = list(class_names)
+    lines = [bend(places[edge.start], places[edge.end], gap=0.15 if len(names) <= 12 else 0.05) for edge in found]
+    figure = go.Figure()
+    for line, width in zip(lines, widths(found, widest=widest), strict=True):
+        heading = math.degrees(math.atan2(*(line[-1] - line[-6])))  # from north, clockwise, as a marker's angle is
+        figure.add_trace(
+            go.Scatter(
+                x=line[:, 0], y=line[:, 1], mode="lines+markers", line={"color": colour, "width": width, "simplify": False},
+                marker={
+                    "symbol": "triangle-up", "size": [0] * (len(line) - 1) + [14 + width], "angle": heading, "color": colour,
+                    "opacity": 1, "line": {"color": colour, "width": 0},
+                },
+                hoverinfo="skip", showlegend=False,
+            )
+        )  # fmt: skip
+    middles = [line[len(line) // 2] for line in lines]
+    if middles:
+        figure.add_trace(
+            go.Scatter(
+                x=[m[0] for m in middles], y=[m[1] for m in middles], mode="markers", marker={"size": 24, "color": colour, "opacity": 0},
+                hovertext=[f"{names[e.start]} looks like {names[e.end]}: {_percent(e.probability)}" for e in found],
+                hovertemplate="%{hovertext}<extra></extra>", showlegend=False,
+            )
+        )  # fmt: skip
+    figure.add_trace(
+        go.Scatter(
+            x=places[:, 0], y=places[:, 1], mode="markers+text" if len(names) <= 30 else "markers",
+            text=[f" <b>{name}</b> " for name in names], textposition=[_outside(x, y) for x, y in places],
+            marker={"size": 12, "color": colour}, hovertext=names, hovertemplate="%{hovertext}<extra></extra>",
+            textfont={"size": 24 if max(map(len, names)) <= 2 else TEXT}, showlegend=False, cliponaxis=False,
+        )
+    )  # fmt: skip
+    longest = max(map(len, names))
+    side = 1.2 if longest <= 2 else 1.7 if longest <= 6 else 2.15  # a phone is narrow, and names stand beside the circle
+    figure.update_layout(
+        height=height, font={"size": TEXT}, hoverlabel={"font": {"size": TEXT}}, margin={"l": 4, "r": 4, "t": 4, "b": 4},
+        hovermode="closest", template=None,
+    )  # fmt: skip
+    figure.update_xaxes(visible=False, range=[-side, side])
+    figure.update_yaxes(visible=False, range=[-1.2, 1.2], scaleanchor="x")
+    return figure
+
+
+def _outside(x: float, y: float) -> str:
+    """Where a name stands beside its point, away from the middle of the circle."""
+    if abs(x) < 0.35:
+        return "top center" if y > 0 else "bottom center"
+    return "middle right" if x > 0 else "middle left"
+
+
+def _percent(probability: float) -> str:
+    """A probability in words of percent; a class without images has none."""
+    if math.isnan(probability):
+        return "no image"
+    value = 100 * probability
+    return f"{value:.1f} %" if value >= 0.1 else f"{value:.2g} %" if value >= 1e-4 else "< 0.0001 %"

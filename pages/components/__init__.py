@@ -1,0 +1,1 @@
+"""Browser components, each a Python file with its JavaScript and style sheet."""

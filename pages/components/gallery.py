@@ -1,0 +1,45 @@
+"""Images side by side, each with what its networks say of it: their likeliest classes as small bars."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from distill_core.figures.calibration import looks
+
+HERE = Path(__file__).parent
+SIGNS = {"diamond": "◆", "circle": "●", "square": "■", "triangle-up": "▲", "x": "✖"}
+
+_gallery = st.components.v2.component(
+    "gallery",
+    html='<div class="gallery">\n</div>',
+    css=(HERE / "gallery.css").read_text(),
+    js=(HERE / "gallery.js").read_text(),
+)
+
+
+def gallery(
+    images: np.ndarray, *, captions: Sequence[str], soft: Mapping[str, np.ndarray], class_names: Sequence[str], key: str, most: int = 3
+) -> None:
+    """Show images `(N, D, H, W)` uint8; of each, the `most` likeliest classes of every member in `soft` (name: `(N, C)`)."""
+    drawn = looks(list(soft))
+    data = {
+        "shape": list(images.shape[1:]),
+        "images": [
+            {
+                "pixels": base64.b64encode(np.ascontiguousarray(image, dtype=np.uint8).tobytes()).decode(),
+                "caption": caption,
+                "bars": [
+                    [[class_names[c], round(float(p[place, c]), 6)] for c in np.argsort(-p[place], kind="stable")[:most]]
+                    for p in soft.values()
+                ],
+            }
+            for place, (image, caption) in enumerate(zip(images, captions, strict=True))
+        ],
+        "members": [{"name": n, "light": look.light, "dark": look.dark, "sign": SIGNS.get(look.symbol, "●")} for n, look in drawn.items()],
+    }
+    _gallery(data=data, key=key)

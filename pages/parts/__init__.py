@@ -1,1 +1,0 @@
-"""Widgets that pages share. Only pages and these files know Streamlit."""

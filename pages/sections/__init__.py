@@ -1,0 +1,1 @@
+"""What a page is made of: the race, the sweep, the card of a method."""

@@ -1,0 +1,12 @@
+"""The lab as a server: the pages of app.py, and beside them the news of races, which need no page to run again.
+
+`python -m streamlit run pages/server/serve.py`, from the repository; `make run` does it.
+"""
+
+from pathlib import Path
+
+import streamlit as st
+
+from pages.server import live_updates
+
+app = st.App(Path(__file__).resolve().parents[2] / "app.py", routes=live_updates.routes())

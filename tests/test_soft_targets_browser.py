@@ -1,0 +1,514 @@
+"""The microscope and the drawing pad, as somebody uses them."""
+
+import base64
+import math
+import re
+import statistics
+
+import numpy as np
+import pytest
+import torch
+from browser_fixtures import ROOT
+from playwright.sync_api import expect
+
+from distill_core import paths, teachers
+from distill_core.data import datasets
+from distill_core.experiment import Experiment
+from distill_core.losses import soft_loss
+from distill_core.runs.store import Store
+from distill_core.training.cohort import Cohort
+from pages.components.draw_pad import GRID, read_ink
+from pages.sections.networks import WEIGHTS
+
+BARS = ".st-key-microscope_bars"
+
+
+@pytest.fixture(scope="module")
+def run_id(tmp_path_factory):
+    """A finished run in a home of its own, as the engine leaves it."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("DISTILL_HOME", str(tmp_path_factory.mktemp("home")))
+    experiment = Experiment(dataset="digits", images=200, epochs=30, student="mlp-30x2", teacher="cnn-32")
+    cohort, store = Cohort([experiment]), Store(paths.home() / "lab.sqlite")
+    found = store.create([experiment.to_json()], key=experiment.key)
+    store.append(found, [told for step in cohort.steps() for told in step])
+    for name, blob in cohort.artefacts().items():
+        store.write_artefact(found, name, blob)
+    store.set_status(found, "finished")
+    assert WEIGHTS in store.artefacts(found)
+    yield found
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def app(serve, run_id):
+    return serve(ROOT / "app.py", DISTILL_HOME=str(paths.home()))
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return datasets.load("digits")
+
+
+def logits_of(digits, image, name="cnn-32"):
+    teacher = teachers.load_teacher(digits, name)
+    return teachers.logits(teacher.network, digits, digits.test_images[[image]])[0]
+
+
+def open_at(new_page, app, *, run="", image=17, t=4, context=None):
+    more = f"&run={run}" if run else ""
+    page = new_page(f"{app}/soft_targets?dataset=digits&teacher=cnn-32&image={image}&T={t}{more}", context=context)
+    page.locator(f"{BARS} .percent").first.wait_for(timeout=60_000)
+    settled(page)
+    return page
+
+
+def settled(page):
+    page.locator("[data-testid='stApp'][data-test-script-state='notRunning']").wait_for(state="attached", timeout=90_000)
+
+
+def percents(page, side=":not(.left)"):
+    return page.locator(f"{BARS} .rows .bar{side} .percent").all_text_contents()
+
+
+def softmax(logits, t, hidden=None):
+    z = np.array(logits, dtype=float) / t
+    if hidden is not None:
+        z[hidden] = -math.inf
+    return np.exp(z - z.max()) / np.exp(z - z.max()).sum()
+
+
+def written(p):
+    value = 100 * p
+    if value >= 99.95:
+        return "> 99.9 %"
+    if value >= 0.1:
+        return f"{value:.1f} %"
+    one = float(f"{value:.0e}")
+    return f"{one:.{-math.floor(math.log10(one))}f} %" if value >= 0.0001 else "< 0.0001 %"
+
+
+def close(shown, expected):
+    """As written; where a digit stands on the edge, the browser may have rounded the other way."""
+    number = [float(re.sub("[^0-9.e-]", "", text)) for text in (shown, expected)]
+    return shown == expected or abs(number[0] - number[1]) <= 0.1001
+
+
+def drag(page, t):
+    page.locator(f"{BARS} input[type=range]").evaluate(
+        "(slider, t) => { slider.value = Math.log(t / 0.5) / Math.log(60); slider.dispatchEvent(new Event('input', {bubbles: true})) }", t
+    )
+
+
+def test_bars_and_numbers_follow_t_as_python_computes_them(app, new_page, digits):
+    page = open_at(new_page, app)
+    logits = logits_of(digits, 17).tolist()
+    for t in (0.5, 1, 2.5, 4, 12, 30):
+        drag(page, t)
+        shares = softmax(logits, t)
+        assert all(close(a, written(b)) for a, b in zip(percents(page), shares, strict=True))
+        nats, bits = (float(page.locator(f"{BARS} .numbers tr").nth(n).locator("td").text_content()) for n in (1, 2)) if t > 1 else (0, 0)
+        if t > 1:
+            expected = -(shares * np.log(shares)).sum()
+            np.testing.assert_allclose([nats, bits], [expected, expected / math.log(2)], rtol=0.01)
+            ratio = float(page.locator(f"{BARS} .numbers tr").nth(4).locator("td").text_content())
+            second, first = np.sort(shares)[-2:]
+            np.testing.assert_allclose(ratio, second / first, rtol=0.01)
+
+
+def test_the_class_under_the_pointer_is_written_out_with_its_numbers(app, new_page, digits):
+    page = open_at(new_page, app)
+    logits = logits_of(digits, 17).tolist()
+    settled(page)  # what comes later must not push another class under the pointer
+    page.locator(f"{BARS} .class").nth(3).hover()
+    expect(page.locator(f"{BARS} .equation .own")).to_have_text(f"{logits[3]:.2f} / 4.0".replace("-", "−"))
+    assert "teacher, 3" in page.locator(f"{BARS} .equation").inner_text()
+    above, below = (page.locator(f"{BARS} .equation .{part}").text_content() for part in ("above", "below"))
+    if "10" not in above + below:
+        assert abs(float(above) / float(below) - softmax(logits, 4)[3]) < 1e-3
+    assert close(page.locator(f"{BARS} .equation .share").text_content(), written(softmax(logits, 4)[3]))
+
+
+def test_hiding_the_top_class_leaves_the_dark_knowledge(app, new_page, digits):
+    page = open_at(new_page, app)
+    logits = logits_of(digits, 17).tolist()
+    top = int(np.argmax(logits))
+    page.locator(f"{BARS} [name=hide]").check()
+    shown, shares = percents(page), softmax(logits, 4, hidden=top)
+    assert shown[top] == "hidden"
+    assert all(close(a, written(b)) for c, (a, b) in enumerate(zip(shown, shares, strict=True)) if c != top)
+    drag(page, 0.5)  # where the top class has all there is, the rest is still one
+    shares = softmax(logits, 0.5, hidden=top)
+    assert all(close(a, written(b)) for c, (a, b) in enumerate(zip(percents(page), shares, strict=True)) if c != top)
+    page.locator(f"{BARS} [name=hide]").uncheck()
+    assert "hidden" not in percents(page)
+
+
+def test_on_the_log_scale_a_bar_is_the_logarithm(app, new_page, digits):
+    page = open_at(new_page, app)
+    page.locator(f"{BARS} [name=log]").check()
+    lengths = page.locator(f"{BARS} .rows .bar").evaluate_all("bars => bars.map((b) => Number(b.style.getPropertyValue('--p')))")
+    shares = softmax(logits_of(digits, 17).tolist(), 4)
+    np.testing.assert_allclose(lengths, np.clip(1 + np.log10(shares) / 6, 0, 1), atol=2e-3)
+
+
+@pytest.mark.parametrize("t", [0.5, 1, 4, 30])
+def test_the_gradient_meter_is_autograds_gradient_of_the_soft_loss(app, new_page, run_id, digits, t):
+    page = open_at(new_page, app, run=run_id, t=t)
+    sent = page.evaluate(
+        "() => [...document.querySelectorAll('.st-key-microscope_bars *')].map((e) => e.shadowRoot?.querySelector('.soft-targets'))"
+        ".find(Boolean).view.data.members.map((member) => member.logits)"
+    )
+    teacher, student = (torch.tensor([z], dtype=torch.float64) for z in sent)
+    torch.testing.assert_close(teacher[0].float(), logits_of(digits, 17), rtol=1e-4, atol=1e-4)
+    student.requires_grad_()
+    soft_loss(student, teacher, temperature=t).backward()
+    with_square = student.grad.norm().item()
+    bars = page.locator(f"{BARS} .meter .bar")
+    measured = [float(bars.nth(n).get_attribute("data-value")) for n in (0, 1)]
+    np.testing.assert_allclose(measured, [with_square / t**2, with_square], rtol=1e-6)
+    shown = [float(text) for text in page.locator(f"{BARS} .meter .value").all_text_contents() if "10" not in text]
+    assert all(any(abs(value - m) <= 0.006 * m for m in measured) for value in shown)
+
+
+def test_the_student_of_a_run_stands_beside_its_teacher(app, new_page, run_id, digits):
+    page = open_at(new_page, app, run=run_id)
+    members = page.locator(f"{BARS} .member").all_text_contents()
+    assert [text.split(":")[0] for text in members] == ["teacher", "student"]
+    student = percents(page)
+    page.get_by_role("radio", name="baseline").or_(page.get_by_test_id("stButtonGroup").get_by_text("baseline")).first.click()
+    page.locator(f"{BARS} .member", has_text="baseline").wait_for()
+    assert percents(page) != student
+    assert f"run={run_id}" in page.url
+    assert "beside=baseline" in page.url
+
+
+def test_dragging_sends_nothing_and_drops_no_frame(app, new_page, browser, run_id):
+    context = browser.new_context(viewport={"width": 1280, "height": 720})
+    sent = []
+    context.on("page", lambda page: page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame))))
+    page = open_at(new_page, app, run=run_id, context=context)
+    page.wait_for_timeout(1000)
+    slider = page.locator(f"{BARS} input[type=range]")
+    slider.hover()  # once it stands still
+    box = slider.bounding_box()
+    at = lambda share: (box["x"] + box["width"] * share, box["y"] + box["height"] / 2)  # noqa: E731
+    page.mouse.move(*at(0.3))
+    page.evaluate("""() => {
+        window.gaps = [];
+        let last;
+        const frame = (now) => { if (last) window.gaps.push(now - last); last = now; window.following = requestAnimationFrame(frame); };
+        requestAnimationFrame(frame);
+    }""")
+    page.wait_for_timeout(1000)
+    rest = page.evaluate("() => window.gaps.splice(0)")  # as this browser has them while nothing is dragged
+    sent.clear()
+    page.mouse.down()
+    seen = set()
+    for step in range(60):
+        page.mouse.move(*at(0.3 + 0.01 * step))
+        seen.add(page.locator(f"{BARS} .shown").text_content())
+    gaps = page.evaluate("() => { cancelAnimationFrame(window.following); return window.gaps }")
+    assert sent == []
+    assert len(seen) > 40
+    page.mouse.up()
+    page.wait_for_function("t => new URL(location).searchParams.get('T') === t", arg=page.locator(f"{BARS} .shown").text_content()[4:])
+    assert len(sent) == 1
+    assert statistics.median(gaps) < 1.2 * statistics.median(rest)
+    context.close()
+
+
+def test_a_link_shows_one_image_at_one_t_to_somebody_else(app, new_page, run_id):
+    first = open_at(new_page, app, run=run_id, image=42, t=4)
+    first.locator(f"{BARS} input[type=range]").focus()
+    for _ in range(3):
+        first.keyboard.press("ArrowRight")
+    first.wait_for_function("() => new URL(location).searchParams.get('T') === '4.3'")
+    second = new_page(first.url)
+    second.locator(f"{BARS} .shown", has_text="T = 4.3").wait_for(timeout=90_000)
+    second.locator(f"{BARS} .member", has_text="student").wait_for()
+    expect(second.locator(".st-key-microscope_index input")).to_have_value("42")
+    assert percents(second) == percents(first)
+    assert percents(second, ".left") == percents(first, ".left")
+
+
+def in_address(page, *parts):
+    page.wait_for_function("parts => parts.every((part) => location.search.includes(part))", arg=list(parts))
+    settled(page)
+
+
+def choose(page, key, name):
+    page.locator(f".st-key-{key}").get_by_role("combobox").click()
+    page.get_by_role("option", name=name, exact=True).click()
+
+
+def seen(page):
+    """What a link must bring back: the bars and their scale, the numbers, the class written out, and the images to choose from."""
+    settled(page)
+    lengths = page.locator(f"{BARS} .rows .bar").evaluate_all("bars => bars.map((b) => b.style.getPropertyValue('--p'))")
+    texts = [page.locator(f"{BARS} {part}").all_text_contents() for part in (".percent", ".numbers", ".equation", ".meter .value")]
+    page.locator(".st-key-grid canvas").hover(position={"x": 5, "y": 5})
+    return lengths, texts, page.locator(".st-key-grid .caption").text_content()
+
+
+def test_a_link_restores_every_choice_that_is_seen(app, new_page):
+    page = open_at(new_page, app, image=42)
+    assert not re.search("scale=|top=|written=|order=|class=|page=", page.url), "the usual need not be said"
+    page.locator(f"{BARS} [name=log]").check()
+    in_address(page, "scale=log")
+    page.locator(f"{BARS} [name=hide]").check()
+    in_address(page, "scale=log", "top=hidden")
+    page.locator(f"{BARS} .class").nth(3).click()
+    in_address(page, "scale=log", "top=hidden", "written=3")
+    choose(page, "microscope_order", "in order")
+    in_address(page, "order=in+order")
+    choose(page, "microscope_class", "8")
+    in_address(page, "class=8")
+    page.get_by_role("button", name="More").click()
+    in_address(page, "page=1")
+    page.mouse.move(0, 0)
+    other = new_page(page.url)
+    other.locator(f"{BARS} .rows.log").wait_for(timeout=90_000)
+    in_address(other, "scale=log", "top=hidden", "written=3", "order=in+order", "class=8", "page=1", "image=42")
+    assert "teacher, 3" in other.locator(f"{BARS} .equation").inner_text()
+    assert seen(other) == seen(page)
+
+    other.locator(f"{BARS} [name=log]").uncheck()
+    other.locator(f"{BARS} .class").nth(3).click()  # once more: no longer kept
+    other.wait_for_function("() => !/scale=|written=/.test(location.search) && location.search.includes('top=hidden')")
+
+
+@pytest.mark.parametrize("query", ["scale=x&top=5&written=nobody&order=z&class=11&page=-7", "page=999999999&written=9&class=&scale="])
+def test_choices_that_mean_nothing_are_mended(app, new_page, query):
+    page = open_at(new_page, f"{app}", image=f"3&{query}")
+    assert page.get_by_test_id("stException").count() == 0
+    assert page.locator(".st-key-grid canvas").is_visible()
+    assert not page.locator(f"{BARS} [name=log]").is_checked()
+
+
+def test_details_are_still_there_after_another_page_and_another_image(app, new_page):
+    page = open_at(new_page, app)
+    page.locator(f"{BARS} [name=log]").check()
+    in_address(page, "scale=log")
+    page.get_by_role("link", name="Start").click()
+    page.get_by_role("button", name="Start the race").wait_for()
+    page.get_by_role("link", name="Soft targets").click()
+    page.locator(f"{BARS} .rows.log").wait_for(timeout=60_000)
+    settled(page)
+    page.locator(".st-key-microscope_index input").fill("3")
+    page.locator(".st-key-microscope_index input").press("Enter")
+    in_address(page, "image=3", "scale=log")
+    assert page.locator(f"{BARS} [name=log]").is_checked()
+
+
+def test_t_and_image_are_still_there_after_another_page(app, new_page):
+    page = open_at(new_page, app, image=33, t=7)
+    page.locator(f"{BARS} input[type=range]").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("() => new URL(location).searchParams.get('T') === '7.1'")
+    settled(page)
+    page.get_by_role("link", name="Start").click()
+    page.get_by_role("button", name="Start the race").wait_for()
+    page.get_by_role("link", name="Soft targets").click()
+    page.locator(f"{BARS} .shown", has_text="T = 7.1").wait_for(timeout=60_000)
+    expect(page.locator(".st-key-microscope_index input")).to_have_value("33")
+
+
+def test_an_image_is_chosen_by_click_by_keys_and_by_number(app, new_page):
+    page = open_at(new_page, app)
+    index, grid = page.locator(".st-key-microscope_index input"), page.locator(".st-key-grid canvas")
+    expect(index).to_have_value("17")
+    box = grid.bounding_box()
+    grid.click(position={"x": box["width"] / 12, "y": box["height"] / 8})
+    page.wait_for_function("() => !/image=17(&|$)/.test(location.search)")
+    clicked = re.search(r"image=(\d+)", page.url)[1]
+    settled(page)
+    expect(index).to_have_value(clicked)
+    assert page.locator(".st-key-grid .caption").text_content().startswith(f"{clicked}: is ")
+    grid.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_function("image => !location.search.includes(`image=${image}&`)", arg=clicked)
+    settled(page)
+    index.fill("100")
+    index.press("Enter")
+    page.wait_for_function("() => location.search.includes('image=100&')")
+
+
+def test_more_shows_others_and_an_order_lists_what_it_says(app, new_page):
+    page = open_at(new_page, app)
+    caption = page.locator(".st-key-grid .caption")
+    grid = page.locator(".st-key-grid canvas")
+    grid.hover(position={"x": 5, "y": 5})
+    first = caption.text_content()
+    page.get_by_role("button", name="More").click()
+    settled(page)
+    page.mouse.move(0, 0)
+    grid.hover(position={"x": 5, "y": 5})
+    assert caption.text_content() != first
+    page.locator(".st-key-microscope_order").get_by_role("combobox").click()
+    page.get_by_role("option", name="teacher wrong").click()
+    page.wait_for_timeout(300)
+    settled(page)
+    page.mouse.move(0, 0)
+    grid.hover(position={"x": 5, "y": 5})
+    is_, says = re.search(r"is (\d), teacher says (\d)", caption.text_content()).groups()
+    assert is_ != says
+
+
+@pytest.mark.parametrize(
+    "query", ["dataset=nothing&teacher=x&run=../x&image=-5&T=nan", "dataset=digits&image=99999&T=1e9", "image=drawing&T=x"]
+)
+def test_a_link_that_means_nothing_opens_all_the_same(app, new_page, query):
+    page = new_page(f"{app}/soft_targets?{query}")
+    page.locator(f"{BARS} .percent").first.wait_for(timeout=60_000)
+    settled(page)
+    assert page.get_by_test_id("stException").count() == 0
+    assert 0.5 <= float(page.locator(f"{BARS} .shown").text_content().removeprefix("T = ")) <= 30
+
+
+def test_a_page_that_is_opened_by_a_click_is_run_once(app, new_page, browser):
+    """The browser had told its token on the page before; telling it again made every page run twice."""
+    context = browser.new_context(viewport={"width": 1280, "height": 720})
+    sent = []
+    context.on("page", lambda page: page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame))))
+    page = new_page(app, context=context)
+    page.get_by_role("button", name="Start the race").wait_for()
+    page.wait_for_timeout(1000)
+    sent.clear()
+    page.get_by_role("link", name="Soft targets").click()
+    page.locator(f"{BARS} .percent").first.wait_for(timeout=60_000)
+    settled(page)
+    page.wait_for_timeout(1000)
+    assert len(sent) == 1
+    context.close()
+
+
+def test_the_functions_at_work_are_shown_when_asked_for(app, new_page):
+    page = open_at(new_page, app)
+    assert page.get_by_text("distill_core.losses.soft_loss").count() == 0
+    page.get_by_text("The functions at work").click()
+    page.get_by_text("distill_core.losses.soft_loss").wait_for()
+    expect(page.locator("[data-testid=stCode]", has_text="def soft_loss")).to_be_visible()
+    assert page.locator("[data-testid=stExpander] .katex").count()
+
+
+# --- drawing --------------------------------------------------------------------------------------------------------
+
+
+def open_pad(new_page, app, query="", **options):
+    page = new_page(f"{app}/draw{query}", **options)
+    page.locator(".st-key-draw_bars .member").first.wait_for(timeout=60_000)
+    settled(page)
+    return page
+
+
+def draw(page, *points):
+    page.locator(".draw-pad canvas").hover(position={"x": 5, "y": 5})  # once it stands still
+    box = page.locator(".draw-pad canvas").bounding_box()
+    place = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+    page.mouse.move(*place[0])
+    page.mouse.down()
+    for x, y in place[1:]:
+        page.mouse.move(x, y, steps=8)
+    page.mouse.up()
+
+
+SEVEN = ((0.27, 0.2), (0.73, 0.2), (0.45, 0.85))
+
+
+def test_a_seven_drawn_with_the_mouse_is_called_seven(app, new_page):
+    page = open_pad(new_page, app, "?dataset=mnist" if datasets.DATASETS["mnist"].is_here() else "")
+    assert page.locator(".st-key-draw_bars .percent").all_text_contents() == [""] * len(page.locator(".st-key-draw_bars .percent").all())
+    draw(page, *SEVEN)
+    page.locator(".st-key-draw_bars .member", has_text="teacher: 7").wait_for(timeout=60_000)
+    page.get_by_role("button", name="Undo").click()
+    page.wait_for_function("() => document.querySelector('.st-key-draw_keep') === null")
+    assert not any(page.locator(".st-key-draw_bars .percent").all_text_contents())
+
+
+def test_teacher_baseline_and_student_answer(app, new_page, run_id):
+    page = open_pad(new_page, app, f"?run={run_id}")
+    draw(page, *SEVEN)
+    page.locator(".st-key-draw_bars .member", has_text="teacher: ").wait_for(timeout=60_000)
+    assert [text.split(":")[0] for text in page.locator(".st-key-draw_bars .member").all_text_contents()] == [
+        "teacher",
+        "baseline",
+        "student",
+    ]
+
+
+def test_a_link_without_a_run_shows_the_teacher_alone(app, new_page):
+    page = open_pad(new_page, app, "?dataset=digits&teacher=mlp-1200x2&T=2")
+    assert page.locator(".st-key-draw_bars .member").all_text_contents() == ["teacher"]
+    assert "teacher=mlp-1200x2" in page.url and "run=" not in page.url
+
+
+def test_every_stroke_is_answered(app, new_page, run_id):
+    page = open_pad(new_page, app, f"?run={run_id}")
+    draw(page, *SEVEN)
+    page.locator(".st-key-draw_bars .member", has_text="teacher: ").wait_for(timeout=60_000)
+    for n in range(4):
+        before = page.locator(".st-key-draw_bars .percent").all_text_contents()
+        draw(page, (0.2 + 0.15 * n, 0.4), (0.25 + 0.15 * n, 0.7))
+        page.wait_for_function(
+            """before => {
+                const rows = [...document.querySelectorAll('.st-key-draw_bars *')].map((e) => e.shadowRoot).find(Boolean);
+                return String([...rows.querySelectorAll('.percent')].map((e) => e.textContent)) !== before;
+            }""",
+            arg=",".join(before),
+            timeout=60_000,
+        )
+
+
+def test_a_finger_draws_on_a_phone_and_the_page_fits(app, new_page, run_id):
+    page = open_pad(new_page, app, f"?run={run_id}", viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page.wait_for_timeout(1000)
+    box = page.locator(".draw-pad canvas").bounding_box()
+    page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.locator(".st-key-draw_bars .member", has_text="teacher: ").wait_for(timeout=60_000)
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth + 1")
+
+
+def test_a_kept_drawing_comes_under_the_microscope(app, new_page):
+    page = open_pad(new_page, app)
+    draw(page, *SEVEN)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Keep this drawing").click()
+    assert download.value.path().read_bytes().startswith(b"\x89PNG")
+    page.get_by_role("link", name="Under the microscope").click()
+    page.locator(f"{BARS} .percent").first.wait_for(timeout=90_000)
+    settled(page)
+    assert "image=drawing" in page.url
+    assert page.locator(f"{BARS} .diamond").count() == 0
+    page.locator(".st-key-microscope_index input").fill("3")
+    page.locator(".st-key-microscope_index input").press("Enter")
+    page.wait_for_function("() => location.search.includes('image=3&')")
+    page.get_by_role("button", name="My drawing").click()
+    page.wait_for_function("() => location.search.includes('image=drawing&')")
+
+
+@pytest.mark.parametrize(
+    "told", [None, 3, "x", [], {}, {"pixels": 5}, {"pixels": "no base64!"}, {"pixels": "ä"}, {"pixels": base64.b64encode(b"abc").decode()}]
+)
+def test_what_is_no_ink_is_an_empty_pad(told):
+    assert read_ink(told).shape == (GRID, GRID)
+    assert not read_ink(told).any()
+
+
+@pytest.mark.parametrize("name", ["microscope", "draw"])
+def test_no_text_is_smaller_than_sixteen_pixels(app, new_page, run_id, name):
+    page = open_at(new_page, app, run=run_id) if name == "microscope" else open_pad(new_page, app, f"?run={run_id}")
+    small = page.evaluate("""() => {
+        const found = [];
+        const walk = (root) => root.querySelectorAll('*').forEach((element) => {
+            if (element.shadowRoot) walk(element.shadowRoot);
+            const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+            const style = getComputedStyle(element);
+            const parts = '.soft-targets, .image-grid, .draw-pad';
+            if (own && element.closest(parts) && element.offsetParent && parseFloat(style.fontSize) < 16) found.push(element.className);
+        });
+        walk(document);
+        return found;
+    }""")
+    assert small == []
