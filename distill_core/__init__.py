@@ -24,12 +24,19 @@ READING_ORDER = (
     "models",  # teachers and students
     "teachers.airbench",  # how the strong teacher for CIFAR-10 is trained
     "teachers",  # the trained teachers that come with the lab
+    "batch",  # what a method gets in one step
+    "controls",  # soft targets without the knowledge, and mistakes of public code
     "objectives",  # the methods: which losses, with which weights
     "experiment",  # every choice of a run, as one value
     "analysis",  # accuracy with its interval, agreement, calibration
-    "training.trainer",  # the training loop, for one student and its baseline
+    "training.run_data",  # images, labels and teacher logits of a run, batch by batch
+    "training.schedule",  # steps, learning rate, when a run is measured
+    "training.records",  # what a run yields
+    "training.initial",  # untrained students
+    "training.loop",  # the training loop, for one student and its baseline
     "training.perceptrons",  # a step of the smallest students, by hand
-    "training.cohort",  # the same, many students as one batched tensor
+    "training.stacked",  # tools for networks with stacked weights
+    "training.cohort",  # the loop again, for many students as one batched tensor
     "training.shards",  # a large cohort on all cores
     "trainer",  # the name under which notebooks find `train`
     "cohort",  # the name under which notebooks find `train_cohort`

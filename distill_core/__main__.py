@@ -26,9 +26,9 @@ from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.studies import comparison
 from distill_core.studies.presets import PRESETS, measure
+from distill_core.training.loop import train as train_race
+from distill_core.training.run_data import pick_device, prepare
 from distill_core.training.shards import train_sharded
-from distill_core.training.trainer import pick_device, prepare
-from distill_core.training.trainer import train as train_race
 
 MAX_AT_ONCE = 2000
 ROOT = Path(__file__).resolve().parents[1]

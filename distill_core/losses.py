@@ -87,7 +87,20 @@ def total_loss(
     """
     hard = hard_loss(student_logits, labels)
     soft = soft_loss(student_logits, teacher_logits, temperature=temperature)
-    return alpha * hard + (1 - alpha) * soft
+    return mixed_loss(hard, soft, alpha=alpha)
+
+
+def mixed_loss(hard: Tensor, method_loss: Tensor, *, alpha: float | Tensor, weight: float = 1.0) -> Tensor:
+    r"""The mixture that every method minimises: alpha weighs the hard loss, 1 - alpha the method's own loss.
+
+    $$L_{total} = \alpha \, L_{hard} + (1 - \alpha) \, w \, L_{method}$$
+
+    The soft loss has $w = 1$. Losses of features and relations have other units, so each method has a weight w of its own.
+
+    - `hard`, `method_loss`: scalars, averaged over the examples; `alpha` from 0 to 1; `weight`: w, above 0.
+    - Returns a scalar.
+    """
+    return alpha * hard + (1 - alpha) * weight * method_loss
 
 
 # --- two close relatives: no teacher, no softmax --------------------------------------------------------------------

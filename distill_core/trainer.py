@@ -1,5 +1,5 @@
 """The training loop of one race, under the name that notebooks and lessons use."""
 
-from distill_core.training.trainer import train
+from distill_core.training.loop import train
 
 __all__ = ["train"]

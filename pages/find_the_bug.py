@@ -31,4 +31,4 @@ else:
     have_charts_ready()
 bugs.guess()
 if named := bugs.solved():
-    show_source(METHODS[named].loss)
+    show_source(METHODS[named].definition)

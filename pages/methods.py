@@ -32,4 +32,4 @@ else:
 methods.show_comparison(name)
 to_link("methods", {choice: state.get(f"methods_{choice}", "") for choice in USUAL})
 if name in METHODS:
-    show_source(*functions_of(METHODS[name].loss))
+    show_source(*functions_of(METHODS[name].definition))

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from distill_core.experiment import Experiment
-from distill_core.losses import total_loss
+from distill_core.losses import mixed_loss
 from distill_core.objectives import METHODS
 from distill_core.studies.presets import PRESETS, preset_of
 from pages.components.live_chart import have_charts_ready
@@ -48,4 +48,4 @@ else:
     have_charts_ready()
     st.markdown("Choose at the side, press **Train**, and watch two students learn from the same images.")
 method = METHODS[experiments[0].method if experiments else Experiment.method]
-show_source(total_loss, *functions_of(method.loss))
+show_source(mixed_loss, *functions_of(method.definition))

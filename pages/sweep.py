@@ -2,8 +2,9 @@
 
 import streamlit as st
 
+from distill_core.controls import without_t2
 from distill_core.experiment import Experiment
-from distill_core.objectives import METHODS, without_t2
+from distill_core.objectives import METHODS
 from pages.components.live_chart import have_charts_ready
 from pages.sections import race
 from pages.sections import sweep as maps
@@ -63,4 +64,4 @@ if run_ids:
 else:
     have_charts_ready()
     st.markdown("Press **Go**: all students train at once, and each cell sharpens epoch by epoch. Other axes stand at the side.")
-show_source(*functions_of(METHODS[experiments[0].method if chosen else Experiment.method].loss), without_t2)
+show_source(*functions_of(METHODS[experiments[0].method if chosen else Experiment.method].definition), without_t2)

@@ -14,9 +14,12 @@ from torch import nn
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.objectives import METHODS
-from distill_core.training import trainer
-from distill_core.training.cohort import Cohort, Optimizer, cohorts, train_cohort, wide_stem
-from distill_core.training.trainer import MEMBERS, initial_student, make_optimizer, train
+from distill_core.training import loop
+from distill_core.training.cohort import Cohort, cohorts, train_cohort
+from distill_core.training.initial import MEMBERS, initial_student
+from distill_core.training.loop import train
+from distill_core.training.schedule import make_optimizer
+from distill_core.training.stacked import StackedOptimizer, wide_stem
 
 ON_MAPS = (
     "decoupled",
@@ -46,15 +49,15 @@ def alone(experiment, dtype, monkeypatch):
     """Records and trained weights of student and baseline, from the plain loop."""
     kept = []
 
-    class Kept(trainer.Runner):
-        def __init__(self, *given):
-            super().__init__(*given)
+    class Kept(loop.Learner):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
             kept.append(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer, "Runner", Kept)
+        patch.setattr(loop, "Learner", Kept)
         records = list(train(experiment, device="cpu", dtype=dtype))
-    return records, [runner.network.state_dict() for runner in kept if runner.member in MEMBERS]
+    return records, [learner.network.state_dict() for learner in kept if learner.member in MEMBERS]
 
 
 def together(experiments, dtype):
@@ -62,11 +65,11 @@ def together(experiments, dtype):
     found = {}
     for places in cohorts(experiments):
         cohort = Cohort([experiments[place] for place in places], device="cpu", dtype=dtype)
-        told = [record for records in cohort.steps() for record in records]
+        records = [record for step in cohort.steps() for record in step]
         own = {name: value.detach() for name, value in cohort.weights.items() if not name.startswith("regressor.")}
         for i, place in enumerate(places):
-            weights = [{name: value[k] for name, value in own.items()} for k in cohort._pair(experiments[place])]
-            found[place] = ([r for r in told if r["experiment"] == i], weights)
+            weights = [{name: value[k] for name, value in own.items()} for k in cohort.pair(experiments[place])]
+            found[place] = ([r for r in records if r["experiment"] == i], weights)
     return [found[place] for place in range(len(experiments))]
 
 
@@ -94,7 +97,7 @@ def assert_same(found, expected, tolerance):
             for member in ("student", "baseline", "teacher"):
                 if member in theirs:
                     assert ours[member] == {**theirs[member], "ece": pytest.approx(theirs[member]["ece"], rel=1e-8)}
-            errors = [[one["test_errors"] for one in told.get("assistants", ())] for told in (ours, theirs)]
+            errors = [[scores["test_errors"] for scores in one.get("assistants", ())] for one in (ours, theirs)]
             assert errors[0] == errors[1]
 
 
@@ -125,6 +128,7 @@ def test_a_cohort_equals_alone_in_double_precision(student, optimizer, monkeypat
         {"assistants": ("mlp-20x2", "mlp-12x1")},
         {"assistants": ("cnn-4",), "student": "cnn-2", "teacher": "cnn-32", "images": 80, "method": "attention"},
         {"assistants": ("mlp-20x2",), "augmentation": "consistent"},
+        {"augmentation": "fixed", "method": "hints"},
     ],
     ids=str,
 )
@@ -154,7 +158,7 @@ def test_members_of_a_seed_start_from_identical_weights():
     cohort = Cohort(sweep(), device="cpu")
     for experiment in cohort.experiments:
         initial = initial_student(experiment, datasets.load("digits")).state_dict()
-        student, baseline = cohort._pair(experiment)
+        student, baseline = cohort.pair(experiment)
         for name, value in cohort.weights.items():
             assert torch.equal(value[student], value[baseline]) and torch.equal(value[student], initial[name])
     assert not torch.equal(cohort.weights["stem.weight"][0], cohort.weights["stem.weight"][-1])  # another seed's
@@ -163,11 +167,11 @@ def test_members_of_a_seed_start_from_identical_weights():
 def test_a_student_with_alpha_one_is_exactly_its_baseline():
     experiments = [Experiment(**{**SMALL, "epochs": 2}, alpha=1.0, temperature=4.0, seed=seed) for seed in (0, 1)]
     cohort = Cohort(experiments, device="cpu")
-    told = [record for records in cohort.steps() for record in records]
+    records = [record for step in cohort.steps() for record in step]
     for experiment in experiments:
-        student, baseline = cohort._pair(experiment)
+        student, baseline = cohort.pair(experiment)
         assert student == baseline  # one member, trained once
-    for result in told[-2:]:
+    for result in records[-2:]:
         assert result["student"] == result["baseline"]
 
 
@@ -177,9 +181,9 @@ def test_a_baseline_is_trained_once_for_all_students_of_its_seed():
     assert len(Cohort(own, device="cpu").members) == 2
 
 
-def test_a_shared_baseline_tells_no_soft_loss_at_a_temperature_it_was_not_measured_at():
-    told = [r for r in train_cohort([Experiment(**SMALL, temperature=t) for t in (2.0, 8.0)], device="cpu") if r["event"] == "record"]
-    own, other = ([r["soft_loss"] for r in told if r["member"] == "baseline" and r["experiment"] == i and r["step"]] for i in (0, 1))
+def test_a_shared_baseline_has_no_soft_loss_at_a_temperature_it_was_not_measured_at():
+    records = [r for r in train_cohort([Experiment(**SMALL, temperature=t) for t in (2.0, 8.0)], device="cpu") if r["event"] == "record"]
+    own, other = ([r["soft_loss"] for r in records if r["member"] == "baseline" and r["experiment"] == i and r["step"]] for i in (0, 1))
     alone = [
         r["soft_loss"] for r in train(Experiment(**SMALL, temperature=2.0), device="cpu") if r.get("member") == "baseline" and r["step"]
     ]
@@ -195,7 +199,7 @@ def test_members_do_not_touch_each_other():
 
 
 def test_the_same_cohort_twice_gives_the_same_records_but_for_seconds():
-    runs = [[{**told, "seconds": 0} for told in train_cohort(sweep(), device="cpu")] for _ in range(2)]
+    runs = [[{**one, "seconds": 0} for one in train_cohort(sweep(), device="cpu")] for _ in range(2)]
     assert runs[0] == runs[1]
 
 
@@ -206,9 +210,9 @@ def test_the_same_cohort_twice_gives_the_same_records_but_for_seconds():
 def test_a_restored_cohort_goes_on_with_exactly_the_same_numbers(optimizer, student):
     experiments = sweep(optimizer=optimizer, student=student, epochs=3)
     undisturbed = Cohort(experiments, device="cpu")
-    told, kept, rest = [], None, []
+    all_records, kept, rest = [], None, []
     for records in undisturbed.steps():
-        told += records
+        all_records += records
         if kept is not None:
             rest += records
         elif undisturbed.epoch == 1 and undisturbed.at_epoch_end:
@@ -217,7 +221,7 @@ def test_a_restored_cohort_goes_on_with_exactly_the_same_numbers(optimizer, stud
     revived.restore(kept)
     assert revived.epoch == 1 and revived.seconds > 0
     again = [record for records in revived.steps() for record in records]
-    assert [{**r, "seconds": 0} for r in again] == [{**r, "seconds": 0} for r in rest] and 0 < len(rest) < len(told)
+    assert [{**r, "seconds": 0} for r in again] == [{**r, "seconds": 0} for r in rest] and 0 < len(rest) < len(all_records)
     assert all(torch.equal(revived.weights[name], value) for name, value in undisturbed.weights.items())
     assert undisturbed.artefacts() == revived.artefacts()
 
@@ -226,9 +230,9 @@ def test_a_cohort_restored_before_its_first_step_or_after_its_last_goes_on_too()
     experiments = sweep()
     cohort = Cohort(experiments, device="cpu")
     start = cohort.state()
-    told = [{**r, "seconds": 0} for records in cohort.steps() for r in records]
+    records = [{**r, "seconds": 0} for records in cohort.steps() for r in records]
     end = cohort.state()
-    for state, expected in ((start, told), (end, told[-len(experiments) :])):
+    for state, expected in ((start, records), (end, records[-len(experiments) :])):
         revived = Cohort(experiments, device="cpu")
         revived.restore(state)
         assert [{**r, "seconds": 0} for records in revived.steps() for r in records] == expected
@@ -242,15 +246,15 @@ def test_the_state_cannot_be_kept_in_the_middle_of_an_epoch(refused):
         cohort.state()
 
 
-def test_artefacts_hold_the_trained_weights_and_every_verdict():
+def test_artefacts_hold_the_trained_weights_and_every_prediction():
     experiments = sweep(epochs=2)
     cohort = Cohort(experiments, device="cpu")
-    told = [record for records in cohort.steps() for record in records]
+    records = [record for step in cohort.steps() for record in step]
     artefacts = cohort.artefacts()
     predictions, weights = load(artefacts["predictions.safetensors"]), load(artefacts["weights.safetensors"])
     digits = datasets.load("digits")
     assert predictions["by_epoch"].shape == (3, 2, 359) and torch.equal(predictions["labels"].long(), digits.test_labels)
-    accuracies = [r["test_accuracy"] for r in told if r["event"] == "record" and r["experiment"] == 0]
+    accuracies = [r["test_accuracy"] for r in records if r["event"] == "record" and r["experiment"] == 0]
     found = (predictions["by_epoch"] == predictions["labels"]).double().mean(dim=2).flatten().tolist()
     assert found == pytest.approx(accuracies, abs=1e-12)
     for member, final in zip(("student", "baseline"), predictions["by_epoch"][-1], strict=True):
@@ -273,7 +277,7 @@ def test_different_shapes_are_different_cohorts():
 @pytest.mark.parametrize(
     "choice", [{"images": 100}, {"epochs": 2}, {"batch_size": 50}, {"optimizer": "sgd"}, {"teacher": "cnn-32"}, {"label_noise": 0.1}]
 )
-def test_what_cannot_be_shared_divides(choice):
+def test_experiments_that_differ_in_more_train_apart(choice):
     assert len(cohorts([Experiment(**SMALL), replace(Experiment(**SMALL), **choice)])) == 2
 
 
@@ -303,9 +307,9 @@ def test_experiments_that_cannot_be_stacked_are_refused(refused):
         Cohort(uneven, device="cpu")
 
 
-def test_one_experiment_asked_twice_is_answered_twice():
-    told = list(train_cohort([Experiment(**SMALL)] * 2, device="cpu"))
-    results = [{**r, "seconds": 0} for r in told if r["event"] == "result"]
+def test_one_experiment_given_twice_has_two_results():
+    records = list(train_cohort([Experiment(**SMALL)] * 2, device="cpu"))
+    results = [{**r, "seconds": 0} for r in records if r["event"] == "result"]
     assert [r.pop("experiment") is not None for r in results] == [True, True] and results[0] == results[1]
 
 
@@ -337,7 +341,7 @@ def test_the_wide_stem_is_each_members_stem(kind, seeds, shared):
 def test_the_optimizer_steps_exactly_as_pytorchs(name):
     torch.manual_seed(0)
     experiment = Experiment(optimizer=name)
-    ours, theirs = Optimizer(experiment, torch.randn(50)), nn.Parameter(torch.empty(50))
+    ours, theirs = StackedOptimizer(experiment, torch.randn(50)), nn.Parameter(torch.empty(50))
     theirs.data.copy_(ours.weights)
     reference = make_optimizer(experiment, [theirs])
     for step in range(1, 20):
@@ -347,3 +351,25 @@ def test_the_optimizer_steps_exactly_as_pytorchs(name):
         ours.step(0.1 / step)
         reference.step()
         assert torch.equal(ours.weights, theirs.data)
+
+
+# --- assistants -----------------------------------------------------------------------------------------------------
+
+
+def test_an_assistant_with_alpha_one_is_the_one_that_it_would_be_alone(monkeypatch):
+    experiments = [Experiment(**SMALL, assistants=("mlp-20x2",), alpha=1.0, seed=seed) for seed in (3, 0)]
+    for experiment, found in zip(experiments, together(experiments, torch.float64), strict=True):
+        assert_same(found, alone(experiment, torch.float64, monkeypatch), DOUBLE)
+
+
+def test_seconds_go_on_where_a_chain_was_interrupted_at_the_hand_over():
+    experiments = [Experiment(**SMALL, assistants=("mlp-20x2",))]
+    cohort = Cohort(experiments, device="cpu")
+    for _ in cohort.steps():
+        if cohort.done == 1 and cohort.at_epoch_end:
+            break
+    revived = Cohort(experiments, device="cpu")
+    revived.restore(cohort.state())
+    assert revived.seconds == cohort.seconds > 0
+    later = [one["seconds"] for records in revived.steps() for one in records]
+    assert later and min(later) >= cohort.seconds

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from distill_core import analysis, losses
+from distill_core.batch import Batch
 from distill_core.experiment import Experiment
 from distill_core.figures.methods import (
     Pairs,
@@ -23,10 +24,10 @@ from distill_core.figures.methods import (
     sign,
     who_teaches_whom,
 )
-from distill_core.objectives import METHODS, soft_targets
+from distill_core.objectives import METHODS
 from distill_core.studies import comparison
 from distill_core.studies.comparison import SET_UPS, SETTINGS, compare, cost, entries
-from distill_core.training import trainer
+from distill_core.training import loop
 from distill_core.training.cohort import Cohort
 from pages.sections import method_inputs
 
@@ -45,7 +46,7 @@ def test_everything_but_the_mistakes_is_compared():
 def test_a_row_is_the_paired_difference_of_the_same_races(small):
     (row,) = compare("small", seeds=3, only=["correlation"])
     for seed in range(3):
-        *_, result = trainer.train(replace(SMALL, method="correlation", seed=seed))
+        *_, result = loop.train(replace(SMALL, method="correlation", seed=seed))
         assert row["students"][seed] == pytest.approx(100 * result["student"]["test_accuracy"], abs=0.3)  # an image on the border
         assert row["baselines"][seed] == pytest.approx(100 * result["baseline"]["test_accuracy"], abs=0.3)
     assert (row["difference"], row["low"], row["high"]) == analysis.paired_difference(row["students"], row["baselines"])
@@ -210,10 +211,10 @@ def test_the_picture_of_a_control_shows_what_its_student_is_trained_on(name):
     assert torch.allclose(heard.sum(dim=1), torch.ones(6, dtype=torch.float64))
     temperature = 1.0 if name == "label-smoothing" else method_inputs.T
     student_logits = (temperature * heard.log()).requires_grad_()
-    total, _ = METHODS[name](student_logits, teacher_logits, labels, alpha=0.0, temperature=temperature)
-    (gradient,) = torch.autograd.grad(total, student_logits)
+    batch = Batch(student_logits, teacher_logits, labels, alpha=0.0, temperature=temperature)
+    (gradient,) = torch.autograd.grad(METHODS[name].loss(batch), student_logits)
     assert gradient.abs().max() < 1e-12
-    plain, _ = soft_targets(student_logits, teacher_logits, labels, alpha=0.0, temperature=method_inputs.T)
+    plain = losses.soft_loss(student_logits, teacher_logits, temperature=method_inputs.T)
     (gradient,) = torch.autograd.grad(plain, student_logits)
     assert gradient.abs().max() > 1e-3  # the teacher itself would say something else
 

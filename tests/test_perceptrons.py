@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from distill_core import models
-from distill_core.objectives import soft_targets
+from distill_core.batch import Batch
+from distill_core.objectives import METHODS, objective
 from distill_core.training import perceptrons
 
 SHAPE = {"image_shape": (1, 4, 4), "classes": 5}
@@ -26,11 +27,11 @@ def layers_of(nets):
 
 
 @pytest.mark.parametrize(("name", "layers"), [("linear", 1), ("mlp-6x1", 2), ("mlp-6x3", 4)])
-def test_a_perceptron_is_known_by_its_layers(name, layers):
+def test_a_perceptron_is_recognised_by_its_layers(name, layers):
     assert len(perceptrons.linear_layers(models.build(name, **SHAPE, seed=0))) == layers
 
 
-def test_what_has_another_kind_of_layer_is_no_perceptron():
+def test_a_network_with_another_kind_of_layer_is_no_perceptron():
     assert perceptrons.linear_layers(models.build("cnn-4", image_shape=(1, 8, 8), classes=5, seed=0)) is None
     assert perceptrons.linear_layers(models.build("mlp-6x2", **SHAPE, seed=0, dropout=0.5)) is None
     assert perceptrons.linear_layers(nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))) is None
@@ -57,7 +58,7 @@ def test_forward_and_backward_are_those_of_each_network_alone(name, seeds, image
             torch.testing.assert_close(ours, parameter.grad.view(-1), rtol=1e-12, atol=1e-12)
 
 
-def test_the_gradient_of_the_losses_is_what_autograd_finds_for_each_member():
+def test_the_gradient_by_hand_and_by_autograd_is_that_of_each_member_alone():
     torch.manual_seed(0)
     seeds, members, classes, examples = 2, 3, 5, 7
     student = torch.randn(seeds, members, classes, examples, dtype=torch.float64) * 4
@@ -65,13 +66,15 @@ def test_the_gradient_of_the_losses_is_what_autograd_finds_for_each_member():
     labels = torch.randint(0, classes, (seeds, examples))
     alpha, temperature = torch.rand(2, seeds, members, 1, 1, dtype=torch.float64)
     alpha[0, 0], alpha[1, 1], temperature = 0.0, 1.0, 0.5 + 9 * temperature
-    gradient, terms = perceptrons.soft_targets_gradient(student, teacher, labels[:, None, None], alpha=alpha, temperature=temperature)
-    for s in range(seeds):
-        for m in range(members):
-            logits = student[s, m].T.clone().requires_grad_()
-            choices = {"alpha": alpha[s, m].item(), "temperature": temperature[s, m].item()}
-            total, expected = soft_targets(logits, teacher[s, 0].T, labels[s], **choices)
-            total.backward()
-            torch.testing.assert_close(gradient[s, m].T, logits.grad, rtol=1e-12, atol=1e-14)
-            for name, value in expected.items():
-                torch.testing.assert_close(terms[name][s * members + m], value.detach(), rtol=1e-12, atol=1e-14)
+    batch = Batch(student, teacher, labels[:, None, None], alpha, temperature, labels_only=torch.zeros_like(alpha, dtype=torch.bool))
+    for gradient_of in (perceptrons.soft_targets_gradient, perceptrons.gradient_by_autograd(METHODS["soft-targets"])):
+        gradient, terms = gradient_of(batch)
+        for s in range(seeds):
+            for m in range(members):
+                logits = student[s, m].T.clone().requires_grad_()
+                choices = {"alpha": alpha[s, m].item(), "temperature": temperature[s, m].item()}
+                total, expected = objective(METHODS["soft-targets"], Batch(logits, teacher[s, 0].T, labels[s], **choices))
+                total.backward()
+                torch.testing.assert_close(gradient[s, m].T, logits.grad, rtol=1e-12, atol=1e-14)
+                for name, value in expected.items():
+                    torch.testing.assert_close(terms[name][s * members + m], value.detach(), rtol=1e-12, atol=1e-14)

@@ -85,7 +85,7 @@ def _work(news: News, experiments: Sequence[str], *, state: bytes | None, until_
 
 def _prepare(news: News, race: Sequence) -> bool:
     """Bring data and teachers to this machine. Says whether to go on: False if somebody pressed Stop."""
-    from distill_core.training.trainer import prepare
+    from distill_core.training.run_data import prepare
 
     for experiment in {(one.dataset, one.teacher): one for one in race}.values():
         for what, fraction in prepare(experiment):

@@ -1,12 +1,11 @@
 r"""Many perceptrons at once, by hand: forward, the gradient of the losses, and backpropagation, each written out.
 
-In a step of a small network the time goes between the operations and not into them: recording them for autograd and
-batching them by `vmap` costs three times what the arithmetic of `mlp-30x2` does. But its derivative is short enough to
-be written down, and then nothing is left but some thirty operations. `tests/test_perceptrons.py` holds them against
-autograd.
+In a step of a small network the time is spent between the operations: recording them for autograd and batching them by
+`vmap` takes three times as long as the arithmetic of `mlp-30x2`. Its derivative is short enough to be written out in
+some thirty operations. `tests/test_perceptrons.py` compares them with autograd.
 
-Examples stand *last*, `(K, units, B)`: so each product takes its factors as they lie, and a sum over the ten classes
-runs along whole vectors of examples.
+Examples are the *last* dimension, `(K, units, B)`: each product takes its factors without copying them, and a sum over
+the ten classes runs along whole vectors of examples.
 """
 
 from __future__ import annotations
@@ -17,14 +16,15 @@ import torch
 from torch import Tensor, nn
 from torch.func import grad, vmap
 
+from distill_core.batch import Batch
 from distill_core.models import Network
-from distill_core.objectives import METHODS, beside_baseline
+from distill_core.objectives import METHODS, Method, objective
 
 Layer = tuple[Tensor, Tensor]  # weights (K, units, inputs) and biases (K, units, 1) of K networks
 
 
 def linear_layers(network: nn.Module) -> list[str] | None:
-    """The names of the linear layers if the network is nothing but these with a ReLU between each two; otherwise None."""
+    """The names of the linear layers of a network that has only these, with a ReLU between each two; None for any other."""
     around = (Network, nn.Sequential, nn.ModuleList, nn.Identity)
     parts = [(name, part) for name, part in network.named_modules() if not isinstance(part, around)]
     kinds = [type(part) for _, part in parts]
@@ -34,9 +34,9 @@ def linear_layers(network: nn.Module) -> list[str] | None:
 
 
 def forward(layers: list[Layer], images: Tensor) -> list[Tensor]:
-    """What each layer gives, `(K, units, B)`; the last are the logits `(K, C, B)`. `images`: `(S, B, pixels)`.
+    """The output of each layer, `(K, units, B)`; the last are the logits `(K, C, B)`. `images`: `(S, B, pixels)`.
 
-    K networks belong to S seeds, or all to one. Those of a seed see the same images: their first layers stand side by
+    K networks belong to S seeds, or all to one. Those of a seed have the same images: their first layers stand side by
     side like one layer with more units.
     """
     seeds, batch = images.shape[:2]
@@ -53,30 +53,32 @@ def backward(layers: list[Layer], images: Tensor, outputs: list[Tensor], gradien
     for (weight, _), (to_weight, to_bias), below in zip(layers[:0:-1], into[:0:-1], outputs[-2::-1], strict=True):
         torch.bmm(gradient, below.transpose(1, 2), out=to_weight)
         torch.sum(gradient, dim=2, keepdim=True, out=to_bias)
-        gradient = torch.ops.aten.threshold_backward(torch.bmm(weight.transpose(1, 2), gradient), below, 0)  # where the ReLU let pass
+        gradient = torch.ops.aten.threshold_backward(torch.bmm(weight.transpose(1, 2), gradient), below, 0)  # where the ReLU was active
     to_weight, to_bias = into[0]
     wide = gradient.view(len(images), -1, images.shape[1])  # (S, M * units, B)
     torch.bmm(wide, images, out=to_weight.view(len(images), -1, images.shape[2]))
     torch.sum(gradient, dim=2, keepdim=True, out=to_bias)
 
 
-def soft_targets_gradient(
-    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, alpha: Tensor, temperature: Tensor, **_: Tensor
-) -> tuple[Tensor, dict[str, Tensor]]:
-    r"""The gradient of `objectives.soft_targets` with respect to the student's logits, and its raw terms.
+Gradient = Callable[[Batch], tuple[Tensor, dict[str, Tensor]]]
+
+
+def soft_targets_gradient(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    r"""The gradient of the total loss of soft targets with respect to the student's logits, and its raw losses.
 
     $$\frac{\partial L_{total}}{\partial z} =
       \frac{1}{N} \Big( \alpha \, (p - y) + (1 - \alpha) \, T \, (p_T - q_T) \Big)$$
 
     with the student's probabilities $p$ at T = 1 and $p_T$ at T, the labels $y$ as one-hot vectors, and the soft
-    targets $q_T$: both losses pull the student's probabilities towards what they should be.
+    targets $q_T$: the gradient of each loss is the difference between probabilities and their target.
 
-    - `student_logits`: `(S, M, C, N)`, `teacher_logits`: `(S, 1, C, N)`, `labels`: `(S, 1, 1, N)`, `alpha`, `temperature`: `(S, M, 1, 1)`.
+    - `batch`: `student_logits` `(S, M, C, N)`, `teacher_logits` `(S, 1, C, N)`, `labels` `(S, 1, 1, N)`; `alpha` and
+      `temperature` `(S, M, 1, 1)`, where the alpha of a baseline is 1.
     - Returns the gradient `(S, M, C, N)` and the losses `(S * M,)`, each averaged over the N examples.
     """
-    examples = labels.shape[-1]
-    index = labels.expand(-1, student_logits.shape[1], -1, -1)  # (S, M, 1, N)
-    logits = torch.stack((student_logits, student_logits / temperature, teacher_logits / temperature))
+    examples, alpha, temperature = batch.labels.shape[-1], batch.alpha, batch.temperature
+    index = batch.labels.expand(-1, batch.student_logits.shape[1], -1, -1)  # (S, M, 1, N)
+    logits = torch.stack((batch.student_logits, batch.student_logits / temperature, batch.teacher_logits / temperature))
     log_p = torch.log_softmax(logits, dim=-2)
     log_p_hard, log_p_soft, log_q = log_p.unbind()  # (S, M, C, N)
     p_hard, p_soft, q = log_p.exp().unbind()
@@ -87,27 +89,28 @@ def soft_targets_gradient(
     return gradient / examples, {"hard_loss": hard.flatten(), "soft_loss": soft.flatten()}
 
 
-GRADIENTS = {"soft-targets": soft_targets_gradient}
+GRADIENTS: dict[str, Gradient] = {"soft-targets": soft_targets_gradient}
 
 
-def gradient_of(method: str) -> Callable[..., tuple[Tensor, dict[str, Tensor]]]:
-    """What gives a method's gradient with respect to the logits: written out in GRADIENTS, or else found by autograd."""
-    return GRADIENTS.get(method) or gradient_by_autograd(beside_baseline(METHODS[method]))
+def gradient_of(method: str) -> Gradient:
+    """The gradient of a method's total loss with respect to the logits: written out in GRADIENTS, or else by autograd."""
+    return GRADIENTS.get(method) or gradient_by_autograd(METHODS[method])
 
 
-def gradient_by_autograd(objective: Callable) -> Callable[..., tuple[Tensor, dict[str, Tensor]]]:
-    """The same function as `soft_targets_gradient` for any objective of `objectives.py`."""
+def gradient_by_autograd(method: Method) -> Gradient:
+    """The same function as `soft_targets_gradient` for any method that compares logits."""
 
     def total(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, choices: dict[str, Tensor]) -> tuple[Tensor, dict]:
-        return objective(student_logits.T, teacher_logits.T, labels, **choices)
+        return objective(method, Batch(student_logits.T, teacher_logits.T, labels, **choices))
 
     of_member = grad(total, has_aux=True)
     of_all = vmap(vmap(of_member, in_dims=(0, None, None, 0)))  # over seeds, and over the members of each
 
-    def gradient(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, **choices: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def gradient(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.inference_mode(False):
-            given = [value.clone() for value in (student_logits, teacher_logits[:, 0], labels[:, 0, 0])]
-            found, terms = of_all(*given, {name: value[..., 0, 0].clone() for name, value in choices.items()})
-        return found, {name: term.detach().flatten() for name, term in terms.items()}
+            logits = [value.clone() for value in (batch.student_logits, batch.teacher_logits[:, 0], batch.labels[:, 0, 0])]
+            choices = {name: getattr(batch, name)[..., 0, 0].clone() for name in ("alpha", "temperature", "labels_only")}
+            gradients, terms = of_all(*logits, choices)
+        return gradients, {name: term.detach().flatten() for name, term in terms.items()}
 
     return gradient

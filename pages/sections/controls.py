@@ -269,7 +269,7 @@ def show_loss(experiment: Experiment) -> None:
 
 def idea(method: Method) -> str:
     """The first paragraph of what the method's function says of itself."""
-    return " ".join(inspect.getdoc(method.loss).split("\n\n")[0].split())
+    return " ".join(inspect.getdoc(method.definition).split("\n\n")[0].split())
 
 
 def _ratio(value: float) -> str:

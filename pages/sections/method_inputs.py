@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from distill_core import losses, models, objectives
+from distill_core.controls import SMOOTHING, equalise_wrong_classes, permute_wrong_classes, targets_of_other_images
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.figures.methods import Pairs, pairs_figure, panels_figure
@@ -30,9 +31,9 @@ Panels = list[list[tuple[str, np.ndarray]]]
 
 # What a control does to the teacher's logits before the student hears them.
 HEARD = {
-    "permuted-classes": objectives.permute_wrong_classes,
-    "uniform-classes": partial(objectives.equalise_wrong_classes, temperature=T),
-    "shuffled-targets": lambda teacher_logits, labels: objectives.of_other_images(teacher_logits),
+    "permuted-classes": permute_wrong_classes,
+    "uniform-classes": partial(equalise_wrong_classes, temperature=T),
+    "shuffled-targets": lambda teacher_logits, labels: targets_of_other_images(teacher_logits),
 }
 
 
@@ -167,7 +168,7 @@ def _correlation(sides: dict[str, list[float]]) -> str:
 def heard(name: str, teacher_logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """The teacher's soft targets `(N, C)`, and those that a student of this control learns from in their place."""
     if name == "label-smoothing":
-        smooth, classes = objectives.SMOOTHING, teacher_logits.shape[-1]
+        smooth, classes = SMOOTHING, teacher_logits.shape[-1]
         targets = (1 - smooth) * torch.nn.functional.one_hot(labels, classes).to(teacher_logits) + smooth / classes
     else:
         targets = losses.soften(HEARD[name](teacher_logits, labels), temperature=T)
@@ -209,7 +210,7 @@ def _maps(name: str, image: np.ndarray, features: dict[str, list[Tensor]]) -> Pa
         if name == "attention":
             shown = [(f"block {n}", losses.attention_map(block[:1])[0].numpy()) for n, block in enumerate(blocks, start=1)]
         else:
-            channels = objectives.guided(blocks)[0]
+            channels = objectives.middle_block(blocks)[0]
             busiest = channels.mean(dim=(1, 2)).topk(min(MAX_MAPS, len(channels))).indices.sort().values.tolist()
             shown = [(f"channel {n + 1}", channels[n].numpy()) for n in busiest]
         rows.append([(who, image), *shown])

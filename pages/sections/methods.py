@@ -66,7 +66,7 @@ def show_card(name: str) -> None:
 
 def _formula(method: Method) -> str:
     """The displayed formula of the method's own loss, as its docstring has it."""
-    for loss in losses_in(method.loss):
+    for loss in losses_in(method.definition):
         if loss is not losses.hard_loss and len(parts := loss.__doc__.split("$$")) > 2:
             return " ".join(parts[1].split())
     return ""

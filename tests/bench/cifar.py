@@ -11,7 +11,8 @@ from PIL import Image
 from distill_core import teachers
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
-from distill_core.training.trainer import Runner, material, order_of_images
+from distill_core.training.loop import make_learners, train_step
+from distill_core.training.run_data import load_run_data
 from tests.bench.measure import Figure, alternate, ratios, threads
 from tests.bench.usual_loop import loop_over
 
@@ -56,13 +57,11 @@ def usual_epoch() -> Callable[[], None]:
 
 def our_epoch(experiment: Experiment = OURS) -> Callable[[], None]:
     """All steps of one epoch of one student."""
-    given = material(experiment, device="cpu")
-    runner = Runner(experiment, given, "student")
+    data = load_run_data([experiment], device="cpu")
+    learners = make_learners(experiment, data, ["student"])
 
     def epoch() -> None:
-        for step, batch in enumerate(order_of_images(experiment, given.indices, 0).split(experiment.batch_size)):
-            images, labels, *taught = given.look(experiment, batch, step)
-            runner.look(images)
-            runner.learn(labels, *taught, [], learning_rate=0.001, progress=0.0)
+        for step, indices in enumerate(data.batches(0)):
+            train_step(learners, data.get_batch(indices, step), learning_rate=0.001, progress=0.0)
 
     return epoch

@@ -9,9 +9,9 @@ from torch import nn
 
 from distill_core.data.datasets import load
 from distill_core.experiment import Experiment
-from distill_core.training import trainer
+from distill_core.training import loop
 from distill_core.training.cohort import Cohort
-from distill_core.training.trainer import initial_student, order_of_images
+from distill_core.training.initial import initial_student
 from tests.bench.measure import Figure, alternate, product, ratios, thread_counts, threads
 from tests.bench.usual_loop import usual_loop
 
@@ -47,9 +47,8 @@ def steps_of(experiment: Experiment) -> Callable[[], None]:
     epochs = iter(range(1000))
 
     def epoch() -> None:
-        order = order_of_images(experiment, cohort.given[experiment.seed].indices, next(epochs)).unsqueeze(0)
-        for batch in order.split(experiment.batch_size, dim=1):
-            cohort.learn(batch, learning_rate=experiment.learning_rate)
+        for indices in cohort.data.batches(next(epochs)):
+            cohort.train_step(indices, learning_rate=experiment.learning_rate)
 
     return epoch
 
@@ -73,10 +72,10 @@ def whole_runs(experiment: Experiment) -> Iterator[Figure]:
         cohort = Cohort([experiment], device="cpu")
         parts["setup"].append(time.perf_counter() - started)
         parts["steps and tests"].append(timed(lambda cohort=cohort: list(cohort.steps())))
-        parts["alone"].append(timed(lambda: list(trainer.train(experiment, device="cpu"))))
+        parts["alone"].append(timed(lambda: list(loop.train(experiment, device="cpu"))))
     yield Figure(f"{student}, 1 thread: setup, data read and logits cached", parts["setup"], "s")
     yield Figure(f"{student}, 1 thread: steps, six tests, result", parts["steps and tests"], "s")
-    yield Figure(f"{student}, 1 thread: the same by `trainer.train`, with setup", parts["alone"], "s")
+    yield Figure(f"{student}, 1 thread: the same by `train`, with setup", parts["alone"], "s")
 
 
 def timed(work: Callable[[], object]) -> float:

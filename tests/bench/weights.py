@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from unittest import mock
 
@@ -17,7 +18,8 @@ from distill_core import objectives, teachers
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.objectives import METHODS
-from distill_core.training import cohort, trainer
+from distill_core.training import cohort, run_data
+from distill_core.training.run_data import RunData
 from distill_core.training.shards import Shards
 
 HELD_OUT = 5000
@@ -32,15 +34,15 @@ SETTINGS = {
 }
 
 
-def on_held_out_images(experiment: Experiment, **choices: object) -> trainer.Material:
-    """`trainer.material`, with training images that are in no seed's transfer set in the place of the test images."""
-    given = material(experiment, **choices)
-    dataset, rest = given.dataset, torch.ones(len(given.labels), dtype=torch.bool)
+def on_held_out_images(experiments: Sequence[Experiment], **choices: object) -> RunData:
+    """`load_run_data`, with training images that are in no seed's transfer set in place of the test images."""
+    data, first = run_data.load_run_data(experiments, **choices), experiments[0]
+    dataset, rest = data.dataset, torch.ones(data.labels.shape[1], dtype=torch.bool)
     for seed in SEEDS:
-        rest[datasets.choose_images(dataset.train_labels, images=experiment.images, hide_classes=(), seed=seed)] = False
+        rest[datasets.choose_images(dataset.train_labels, images=first.images, hide_classes=(), seed=seed)] = False
     chosen = rest.nonzero().flatten()[:HELD_OUT]
     dataset = replace(dataset, test_images=dataset.train_images[chosen], test_labels=dataset.train_labels[chosen])
-    return replace(given, dataset=dataset, teacher_test_logits=teachers.logits(given.teacher.network, dataset, dataset.test_images))
+    return replace(data, dataset=dataset, teacher_test_logits=teachers.logits(data.teachers[0].network, dataset, dataset.test_images))
 
 
 def accuracy(experiment: Experiment) -> float:
@@ -68,8 +70,6 @@ def main(names: list[str]) -> None:
                 print(f"    {name:12} {beside:7g} {gain:+.2f}   ({time.perf_counter() - began:.0f} s)", flush=True)
 
 
-material = trainer.material
-
 if __name__ == "__main__":
-    with mock.patch.object(cohort, "material", on_held_out_images):
+    with mock.patch.object(cohort, "load_run_data", on_held_out_images):
         main(sys.argv[1:])

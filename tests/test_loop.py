@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -15,33 +14,41 @@ from distill_core import teachers
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.losses import hard_loss, soft_loss
-from distill_core.training import trainer
-from distill_core.training.trainer import train
+from distill_core.training import loop
+from distill_core.training.initial import initial_student
+from distill_core.training.loop import train
+from distill_core.training.run_data import RunData, augment, load_run_data, order_of_images, pick_device, prepare
+from distill_core.training.schedule import Schedule
 
 SMALL = {"images": 150, "student": "mlp-12x2", "epochs": 2, "batch_size": 64}  # three steps an epoch, the last of 22 images
 SCORES = ["test_accuracy", "low", "high", "test_errors", "errors_by_class", "agreement", "ece", "parameters"]
 
 
 @pytest.fixture
-def runners(monkeypatch):
-    """The runners of each race that is trained, student first."""
+def learners(monkeypatch):
+    """The learners of each race that is trained, student first."""
     kept = []
 
-    class Kept(trainer.Runner):
-        def __init__(self, *given):
-            super().__init__(*given)
+    class Kept(loop.Learner):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
             kept.append(self)
 
-    monkeypatch.setattr(trainer, "Runner", Kept)
+    monkeypatch.setattr(loop, "Learner", Kept)
     return kept
 
 
 def without_seconds(records):
-    return [{name: value for name, value in told.items() if name != "seconds"} for told in records]
+    return [{name: value for name, value in record.items() if name != "seconds"} for record in records]
 
 
 def run(**choices):
     return list(train(Experiment(**{**SMALL, **choices}), device="cpu"))
+
+
+def data_of(dtype=torch.float32, **choices):
+    """The data of one experiment."""
+    return load_run_data([Experiment(**{**SMALL, **choices})], device="cpu", dtype=dtype)
 
 
 # --- records --------------------------------------------------------------------------------------------------------
@@ -49,9 +56,9 @@ def run(**choices):
 
 def test_a_record_has_the_fields_of_the_interface():
     *records, result = run()
-    for told in records:
+    for one in records:
         expected = ["event", "member", "epoch", "step", "seconds", "hard_loss", "soft_loss", "test_accuracy", "agreement"]
-        assert list(told) == expected and told["event"] == "record"
+        assert list(one) == expected and one["event"] == "record"
     assert list(result) == ["event", "key", "experiment", "seconds", "student", "baseline", "teacher"]
     assert result["event"] == "result" and result["key"] == Experiment(**SMALL).key
     assert all(result[member].keys() >= set(SCORES) for member in ("student", "baseline", "teacher"))
@@ -59,16 +66,16 @@ def test_a_record_has_the_fields_of_the_interface():
 
 
 def test_records_are_plain_values():
-    for told in run():
-        assert json.loads(json.dumps(told, allow_nan=False)) == json.loads(json.dumps(told))
+    for one in run():
+        assert json.loads(json.dumps(one, allow_nan=False)) == json.loads(json.dumps(one))
 
 
-def test_the_first_record_is_before_any_step(runners):
-    told = train(Experiment(**SMALL), device="cpu")
-    first = [next(told), next(told)]
-    initial = trainer.initial_student(Experiment(**SMALL), datasets.load("digits")).state_dict()
-    for runner in runners:
-        assert all(torch.equal(runner.network.state_dict()[name], value) for name, value in initial.items())
+def test_the_first_record_is_before_any_step(learners):
+    records = train(Experiment(**SMALL), device="cpu")
+    first = [next(records), next(records)]
+    initial = initial_student(Experiment(**SMALL), datasets.load("digits")).state_dict()
+    for learner in learners:
+        assert all(torch.equal(learner.network.state_dict()[name], value) for name, value in initial.items())
     assert [(r["member"], r["step"], r["epoch"], r["hard_loss"], r["soft_loss"]) for r in first] == [
         ("student", 0, 0.0, None, None),
         ("baseline", 0, 0.0, None, None),
@@ -92,15 +99,16 @@ def test_a_long_epoch_is_told_in_eighths_and_tested_early():
     assert all(r["hard_loss"] is not None for r in records[2:])
 
 
-def test_losses_are_raw_averages_over_the_examples_since_the_last_record(runners):
+def test_losses_are_raw_averages_over_the_examples_since_the_last_record(learners):
     """At a learning rate of nearly nothing the network stays as it is: the mean over all its images is known."""
     choices = {**SMALL, "learning_rate": 1e-30, "epochs": 1, "temperature": 4.0, "alpha": 0.1}
     *records, _ = run(**choices)
-    given = trainer.material(Experiment(**choices), device="cpu")
+    data = data_of(**choices)
+    (indices,), (labels,), (teacher_logits,) = data.indices, data.labels, data.teacher_logits
     with torch.no_grad():
-        logits = runners[0].network(given.pixels(given.indices)).double()
-    log_q, p = torch.log_softmax(logits / 4, dim=1), torch.softmax(given.teacher_logits[given.indices].double() / 4, dim=1)
-    assert records[-2]["hard_loss"] == pytest.approx(F.cross_entropy(logits, given.labels[given.indices]).item(), rel=1e-5)
+        logits = learners[0].network(data.pixels(indices)).double()
+    log_q, p = torch.log_softmax(logits / 4, dim=1), torch.softmax(teacher_logits[indices].double() / 4, dim=1)
+    assert records[-2]["hard_loss"] == pytest.approx(F.cross_entropy(logits, labels[indices]).item(), rel=1e-5)
     assert records[-2]["soft_loss"] == pytest.approx(16 * F.kl_div(log_q, p, reduction="batchmean").item(), rel=1e-5)
     assert records[-1]["hard_loss"] == pytest.approx(records[-2]["hard_loss"], rel=1e-6)
 
@@ -109,10 +117,10 @@ def test_losses_of_one_record_hold_no_image_of_the_record_before():
     """Seen in a network that stays as it is: the images between two records, and no others."""
     experiment = Experiment(**{**SMALL, "images": 256, "batch_size": 4, "epochs": 1, "learning_rate": 1e-30, "student": "linear"})
     *records, _ = train(experiment, device="cpu")
-    given = trainer.material(experiment, device="cpu")
-    order = trainer.order_of_images(experiment, given.indices, 0).split(4 * 8)  # 64 steps are told in eighths
-    network = trainer.initial_student(experiment, given.dataset)
-    expected = [F.cross_entropy(network(given.pixels(part)), given.labels[part]).item() for part in order]
+    data = load_run_data([experiment], device="cpu")
+    order = order_of_images(experiment, data.indices[0], 0).split(4 * 8)  # 64 steps have a record after each eighth
+    network = initial_student(experiment, data.dataset)
+    expected = [F.cross_entropy(network(data.pixels(part)), data.labels[0][part]).item() for part in order]
     assert [r["hard_loss"] for r in records[2::2]] == pytest.approx(expected, rel=1e-5)
     assert len({round(loss, 3) for loss in expected}) == 8
 
@@ -161,10 +169,10 @@ def test_stopping_early_leaves_nothing_behind(home):
     run(epochs=1)  # what may be kept is kept now
     before = {path: path.stat().st_mtime_ns for path in home.rglob("*")}
     state = torch.get_rng_state()
-    told = train(Experiment(**SMALL, temperature=7.0), device="cpu")
-    next(told)
-    next(told)
-    told.close()
+    records = train(Experiment(**SMALL, temperature=7.0), device="cpu")
+    next(records)
+    next(records)
+    records.close()
     assert {path: path.stat().st_mtime_ns for path in home.rglob("*")} == before
     assert torch.equal(torch.get_rng_state(), state)
     assert without_seconds(run()) == without_seconds(run())
@@ -182,32 +190,32 @@ def test_with_alpha_one_the_student_is_its_baseline():
 
 @pytest.mark.parametrize("temperature", (0.001, 1.0, 4.0, 1000.0))
 @pytest.mark.parametrize(("student", "optimizer"), [("mlp-12x2", "adam"), ("cnn-2", "sgd")])
-def test_alpha_one_trains_the_weights_of_plain_cross_entropy_bit_by_bit(runners, student, optimizer, temperature):
+def test_alpha_one_trains_the_weights_of_plain_cross_entropy_bit_by_bit(learners, student, optimizer, temperature):
     choices = {**SMALL, "alpha": 1.0, "temperature": temperature, "student": student, "optimizer": optimizer}
     run(**choices)
-    for runner in runners:
+    for learner in learners:
         plain = by_labels_alone(Experiment(**choices), hard_loss)
-        assert all(torch.equal(a, b) for a, b in zip(runner.network.parameters(), plain.parameters(), strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(learner.network.parameters(), plain.parameters(), strict=True))
 
 
-def test_the_baseline_is_torchs_own_training_whatever_the_teacher(runners):
+def test_the_baseline_is_torchs_own_training_whatever_the_teacher(learners):
     run(alpha=0.1, teacher="cnn-32")
     plain = by_labels_alone(Experiment(**SMALL), F.cross_entropy)
-    for ours, theirs in zip(runners[1].network.parameters(), plain.parameters(), strict=True):
+    for ours, theirs in zip(learners[1].network.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
 def by_labels_alone(experiment, loss_of):
-    """The usual loop, without a teacher; only initial weights, order of images and pace are the lab's."""
-    given = trainer.material(experiment, device="cpu")
-    network = trainer.initial_student(experiment, given.dataset).to(memory_format=torch.channels_last)
+    """The usual loop, without a teacher; only initial weights, order of images and learning rate are the lab's."""
+    data = load_run_data([experiment], device="cpu")
+    network = initial_student(experiment, data.dataset).to(memory_format=torch.channels_last)
     kinds = {"adam": torch.optim.Adam, "sgd": lambda p, **k: torch.optim.SGD(p, momentum=0.9, **k)}
     optimizer = kinds[experiment.optimizer](network.parameters(), lr=experiment.learning_rate, fused=True)
-    step, steps = 0, math.ceil(experiment.images / experiment.batch_size) * experiment.epochs
+    step, schedule = 0, Schedule(experiment, experiment.images, 359)
     for epoch in range(experiment.epochs):
-        for batch in trainer.order_of_images(experiment, given.indices, epoch).split(experiment.batch_size):
-            loss = loss_of(network(given.pixels(batch).contiguous(memory_format=torch.channels_last)), given.labels[batch])
-            optimizer.param_groups[0]["lr"] = trainer.learning_rate(experiment, step, steps)
+        for batch in order_of_images(experiment, data.indices[0], epoch).split(experiment.batch_size):
+            loss = loss_of(network(data.pixels(batch).contiguous(memory_format=torch.channels_last)), data.labels[0][batch])
+            optimizer.param_groups[0]["lr"] = schedule.learning_rate(step)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -228,32 +236,31 @@ def test_a_student_learns_from_the_teacher_what_its_images_do_not_show():
 
 
 def test_hidden_classes_never_appear(monkeypatch, mnist):
-    seen, plain = [], trainer.Material.pixels
-    monkeypatch.setattr(trainer.Material, "pixels", lambda given, indices: (seen.append(indices), plain(given, indices))[1])
+    used, pixels = [], RunData.pixels
+    monkeypatch.setattr(RunData, "pixels", lambda data, indices: (used.append(indices.flatten()), pixels(data, indices))[1])
     run(dataset=mnist, hide_classes=(3, 7), images=500)
-    labels = datasets.load(mnist).train_labels[torch.cat(seen)]
+    labels = datasets.load(mnist).train_labels[torch.cat(used)]
     assert set(labels.tolist()) == set(range(10)) - {3, 7}
 
 
 def test_each_image_is_seen_once_in_an_epoch_in_an_order_of_its_own():
     experiment, indices = Experiment(**SMALL), torch.arange(1000, 1150)
-    orders = [trainer.order_of_images(experiment, indices, epoch) for epoch in range(3)]
+    orders = [order_of_images(experiment, indices, epoch) for epoch in range(3)]
     assert all(torch.equal(order.sort().values, indices) for order in orders)
     assert len({tuple(order.tolist()) for order in orders}) == 3
-    assert torch.equal(orders[1], trainer.order_of_images(experiment.baseline, indices, 1))
+    assert torch.equal(orders[1], order_of_images(experiment.baseline, indices, 1))
 
 
 def test_label_noise_disturbs_training_labels_only():
-    given = trainer.material(Experiment(**SMALL, label_noise=0.5), device="cpu")
-    dataset = datasets.load("digits")
-    assert 0.4 < (given.labels != dataset.train_labels).double().mean() < 0.6
-    assert torch.equal(given.dataset.test_labels, dataset.test_labels)
+    data, dataset = data_of(label_noise=0.5), datasets.load("digits")
+    assert 0.4 < (data.labels[0] != dataset.train_labels).double().mean() < 0.6
+    assert torch.equal(data.dataset.test_labels, dataset.test_labels)
 
 
 def test_soft_targets_are_those_of_the_run_s_own_images():
-    given = trainer.material(Experiment(**SMALL, label_noise=0.2), device="cpu")
-    expected = teachers.logits(given.teacher.network, given.dataset, given.dataset.train_images[given.indices])
-    torch.testing.assert_close(given.teacher_logits[given.indices], expected, rtol=1e-4, atol=1e-4)
+    data = data_of(label_noise=0.2)
+    expected = teachers.logits(data.teachers[0].network, data.dataset, data.dataset.train_images[data.indices[0]])
+    torch.testing.assert_close(data.teacher_logits[0][data.indices[0]], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_the_learners_own_pictures_can_be_raced_on(small_zip, home, monkeypatch):
@@ -265,15 +272,16 @@ def test_the_learners_own_pictures_can_be_raced_on(small_zip, home, monkeypatch)
 
 def test_hiding_every_class_of_a_zip_is_refused(small_zip, home, refused):
     with refused("hide_classes [0, 1]"):
-        trainer.datasets.choose_images(datasets.load(str(small_zip)).train_labels, images=0, hide_classes=(0, 1), seed=0)
+        datasets.choose_images(datasets.load(str(small_zip)).train_labels, images=0, hide_classes=(0, 1), seed=0)
 
 
 # --- the pace -------------------------------------------------------------------------------------------------------
 
 
-def test_one_cycle_rises_in_a_line_over_the_first_third_and_falls_to_nothing():
+def test_one_cycle_rises_linearly_over_the_first_thirty_percent_and_falls_to_zero():
     experiment = Experiment(learning_rate=0.01)
-    rates = np.array([trainer.learning_rate(experiment, step, 999) for step in range(999)])
+    schedule = Schedule(replace(experiment, epochs=1, batch_size=1), 999, 359)
+    rates = np.array([schedule.learning_rate(step) for step in range(999)])
     assert rates.argmax() == 299 and rates.max() == pytest.approx(0.01)
     np.testing.assert_allclose(np.diff(rates[:300]), 0.01 / 300, rtol=1e-9)
     np.testing.assert_allclose(np.diff(rates[299:]), -0.01 / 700, rtol=1e-9)
@@ -281,20 +289,21 @@ def test_one_cycle_rises_in_a_line_over_the_first_third_and_falls_to_nothing():
 
 
 def test_a_constant_rate_stays():
-    assert {trainer.learning_rate(Experiment(schedule="constant", learning_rate=0.007), step, 50) for step in range(50)} == {0.007}
+    schedule = Schedule(Experiment(schedule="constant", learning_rate=0.007), 50, 359)
+    assert {schedule.learning_rate(step) for step in range(schedule.steps)} == {0.007}
 
 
 @pytest.mark.parametrize("optimizer", ("adam", "sgd"))
-def test_the_first_step_has_the_size_of_the_optimizers_formula(runners, optimizer):
+def test_the_first_step_has_the_size_of_the_optimizers_formula(learners, optimizer):
     experiment = Experiment(
         **{**SMALL, "batch_size": 150, "epochs": 1}, optimizer=optimizer, schedule="constant", learning_rate=0.003, alpha=1.0
     )
     list(train(experiment, device="cpu", dtype=torch.float64))
-    given = trainer.material(experiment, device="cpu", dtype=torch.float64)
-    before = trainer.initial_student(experiment, given.dataset).double()
-    order = trainer.order_of_images(experiment, given.indices, 0)
-    hard_loss(before(given.pixels(order)), given.labels[order]).backward()
-    for old, new in zip(before.parameters(), runners[0].network.parameters(), strict=True):
+    data = load_run_data([experiment], device="cpu", dtype=torch.float64)
+    before = initial_student(experiment, data.dataset).double()
+    order = order_of_images(experiment, data.indices[0], 0)
+    hard_loss(before(data.pixels(order)), data.labels[0][order]).backward()
+    for old, new in zip(before.parameters(), learners[0].network.parameters(), strict=True):
         g = old.grad
         step = g if optimizer == "sgd" else g / (g.abs() + 1e-8)  # Adam's first step has both moments corrected
         torch.testing.assert_close(new, old - 0.003 * step, rtol=1e-9, atol=1e-11)
@@ -309,7 +318,7 @@ def test_a_device_that_is_not_here_or_not_known_is_refused(refused, monkeypatch)
         next(train(Experiment(**SMALL), device="cuda"))
     with refused("device 'tpu'", "auto, cpu, cuda"):
         next(train(Experiment(**SMALL), device="tpu"))
-    assert trainer.pick_device("auto") == torch.device("cpu")
+    assert pick_device("auto") == torch.device("cpu")
 
 
 def test_more_images_than_remain_is_refused(refused):
@@ -319,127 +328,142 @@ def test_more_images_than_remain_is_refused(refused):
 
 def test_a_run_that_diverges_ends_with_records_that_are_json():
     *records, result = run(student="mlp-30x6", optimizer="sgd", learning_rate=10.0, schedule="constant", batch_size=8)
-    for told in (*records, result):
-        json.dumps(told, allow_nan=False)
+    for one in (*records, result):
+        json.dumps(one, allow_nan=False)
     assert records[-1]["hard_loss"] is None and result["baseline"]["ece"] == pytest.approx(1 - result["baseline"]["test_accuracy"])
 
 
-def test_preparing_a_run_that_lacks_nothing_tells_nothing():
-    assert list(trainer.prepare(Experiment(**SMALL))) == []
+def test_preparing_a_run_that_lacks_nothing_yields_nothing():
+    assert list(prepare(Experiment(**SMALL))) == []
 
 
 # --- augmentation ---------------------------------------------------------------------------------------------------
 
 
-def test_a_consistent_teacher_sees_what_the_student_sees_and_a_fixed_one_the_plain_image():
-    given = trainer.material(Experiment(**SMALL), device="cpu")
-    batch = given.indices[:7]
-    views = {kind: given.look(Experiment(**SMALL, augmentation=kind), batch, 3) for kind in ("none", "fixed", "consistent")}
-    assert torch.equal(views["none"][0], given.pixels(batch)) and torch.equal(views["none"][2], given.teacher_logits[batch])
-    assert torch.equal(views["fixed"][0], views["consistent"][0]) and not torch.equal(views["fixed"][0], views["none"][0])
-    assert torch.equal(views["fixed"][2], given.teacher_logits[batch])
+def batch_of(step=3, images=7, **choices):
+    """One batch of the first images of the transfer set, with the seeds' dimension left out."""
+    data = data_of(**choices)
+    images, labels, logits, features = data.get_batch(data.indices[:, :images], step)
+    return images[0], labels[0], logits[0], [feature[0] for feature in features]
+
+
+def test_a_consistent_teacher_has_the_view_of_the_student_and_a_fixed_one_the_plain_image():
+    data = data_of()
+    plain, plain_logits = data.pixels(data.indices[0, :7]), data.teacher_logits[0][data.indices[0, :7]]
+    none, fixed, consistent = (batch_of(augmentation=kind) for kind in ("none", "fixed", "consistent"))
+    assert torch.equal(none[0], plain) and torch.equal(none[2], plain_logits)
+    assert torch.equal(fixed[0], consistent[0]) and not torch.equal(fixed[0], plain)
+    assert torch.equal(fixed[2], plain_logits)
     with torch.no_grad():
-        seen = given.teacher.network(views["consistent"][0].contiguous(memory_format=torch.channels_last))
-    torch.testing.assert_close(views["consistent"][2], seen)
+        expected = data.teachers[0].network(consistent[0].contiguous(memory_format=torch.channels_last))
+    torch.testing.assert_close(consistent[2], expected)
+
+
+@pytest.mark.parametrize("method", ("hints", "similarity"))
+def test_fixed_teacher_features_are_those_of_the_plain_image_and_consistent_ones_of_the_view(method):
+    none, fixed, consistent = (batch_of(augmentation=kind, method=method) for kind in ("none", "fixed", "consistent"))
+    for plain, of_fixed, of_view in zip(none[3], fixed[3], consistent[3], strict=True):
+        torch.testing.assert_close(of_fixed, plain)
+        assert not torch.allclose(of_view, plain)
+    assert run(augmentation="fixed", method=method)[-1]["student"] != run(augmentation="consistent", method=method)[-1]["student"]
 
 
 def test_each_step_draws_its_own_view_and_the_same_step_the_same():
-    given = trainer.material(Experiment(**SMALL), device="cpu")
-    choices = Experiment(**SMALL, augmentation="fixed")
-    first, again, next_step = (given.look(choices, given.indices[:20], step)[0] for step in (0, 0, 1))
+    first, again, next_step = (batch_of(step, 20, augmentation="fixed")[0] for step in (0, 0, 1))
     assert torch.equal(first, again) and not torch.equal(first, next_step)
 
 
-def test_digits_are_never_mirrored_and_pictures_are():
+def test_digits_are_never_flipped_and_coloured_images_are():
     generator = torch.Generator().manual_seed(0)
     left = torch.zeros(200, 1, 8, 8, dtype=torch.uint8)
     left[:, :, :, 1] = 255
-    moved = trainer.augment(left, generator=generator)
-    assert not moved[..., 3:].any()
+    shifted = augment(left, generator=generator)
+    assert not shifted[..., 3:].any()
     coloured = torch.zeros(200, 3, 32, 32, dtype=torch.uint8)
     coloured[..., 3] = 255
-    seen = trainer.augment(coloured, generator=generator)
-    right = seen[..., 16:].flatten(1).any(dim=1)
+    views = augment(coloured, generator=generator)
+    right = views[..., 16:].flatten(1).any(dim=1)
     assert 60 < int(right.sum()) < 140
 
 
-# --- assistants, peers, a teacher_in_train_mode teacher --------------------------------------------------------------------------
+def test_several_seeds_share_one_data_set_and_one_teacher():
+    experiments = [Experiment(**SMALL, seed=seed) for seed in range(3)]
+    data = load_run_data(experiments, device="cpu")
+    assert data.indices.shape == (3, 150) and len(data.teachers) == len(data.teacher_logits) == 1
+    for own, experiment in zip(data.indices, experiments, strict=True):
+        alone = load_run_data([experiment], device="cpu")
+        assert torch.equal(own, alone.indices[0])
+        assert torch.equal(data.teacher_logits[0][own], alone.teacher_logits[0][own])
 
 
-def test_each_assistant_is_taught_by_the_one_before_it_and_the_last_teaches_the_student(runners):
+# --- assistants, peers, a teacher in training mode ------------------------------------------------------------------
+
+
+def test_each_assistant_is_distilled_from_the_one_before_it_and_agreement_is_always_with_the_teacher(learners):
     *records, result = run(assistants=("mlp-20x2", "mlp-9x1"), epochs=3)
-    assert list(dict.fromkeys(told["member"] for told in records)) == ["assistant-1", "assistant-2", "student", "baseline"]
+    assert list(dict.fromkeys(record["member"] for record in records)) == ["assistant-1", "assistant-2", "student", "baseline"]
     dataset = datasets.load("digits")
-    first, second, student, _ = (teachers.logits(runner.network, dataset, dataset.test_images) for runner in runners)
+    first, second, student, _ = (teachers.logits(learner.network, dataset, dataset.test_images) for learner in learners)
     teacher = teachers.load_teacher(dataset, "mlp-1200x2")
-    by = [teachers.logits(teacher.network, dataset, dataset.test_images), first, second]
-    pairs = zip((first, second, student), by, strict=True)
-    agreements = [(one.argmax(1) == other.argmax(1)).double().mean().item() for one, other in pairs]
-    assert [*(told["agreement"] for told in result["assistants"]), result["student"]["agreement"]] == agreements
-    assert [told["name"] for told in result["assistants"]] == ["mlp-20x2", "mlp-9x1"]
+    by_teacher = teachers.logits(teacher.network, dataset, dataset.test_images).argmax(1)
+    agreements = [(one.argmax(1) == by_teacher).double().mean().item() for one in (first, second, student)]
+    assert [*(one["agreement"] for one in result["assistants"]), result["student"]["agreement"]] == agreements
+    assert [one["name"] for one in result["assistants"]] == ["mlp-20x2", "mlp-9x1"]
     assert result["teacher"]["parameters"] == teacher.card.parameters  # the one that was named
-    assert records[-1]["agreement"] != result["baseline"]["test_accuracy"]
+    assert records[-2]["agreement"] == result["student"]["agreement"]
 
 
-def test_the_student_minimises_the_distance_from_its_assistant(runners):
-    told = run(assistants=("mlp-20x2",), epochs=60, alpha=0.0, images=300)[-1]
+def test_the_student_minimises_the_distance_from_its_assistant(learners):
+    result = run(assistants=("mlp-20x2",), epochs=60, alpha=0.0, images=300)[-1]
     dataset = datasets.load("digits")
     images = dataset.train_images[datasets.choose_images(dataset.train_labels, images=300, hide_classes=(), seed=0)]
-    assistant, student, _ = (teachers.logits(runner.network, dataset, images) for runner in runners)
+    assistant, student, _ = (teachers.logits(learner.network, dataset, images) for learner in learners)
     teacher = teachers.logits(teachers.load_teacher(dataset, "mlp-1200x2").network, dataset, images)
     near, far = (soft_loss(student, other, temperature=4.0) for other in (assistant, teacher))
-    assert near < far / 2 and told["student"]["agreement"] > 0.8
+    assert near < far / 2 and result["student"]["agreement"] > 0.8
 
 
-def test_generations_begin_with_other_weights_but_student_and_baseline_with_the_same():
+def test_assistants_and_peers_start_from_other_weights_but_student_and_baseline_from_the_same():
     experiment, dataset = Experiment(**SMALL), datasets.load("digits")
     members = ("student", "baseline", "assistant-1", "assistant-2", "peer-1")
-    weights = {member: trainer.initial_student(experiment, dataset, member=member).stem.weight for member in members}
+    weights = {member: initial_student(experiment, dataset, member=member).stem.weight for member in members}
     assert torch.equal(weights["student"], weights["baseline"])
     assert len({tuple(weight.flatten().tolist()) for weight in weights.values()}) == 4
 
 
-def test_peers_hear_what_the_others_said_before_any_of_them_changed(monkeypatch):
+def test_peers_match_the_logits_of_the_others_from_before_any_of_them_changed(learners):
     experiment = Experiment(**{**SMALL, "epochs": 1, "batch_size": 150, "optimizer": "sgd", "schedule": "constant"}, method="mutual-3")
-    given = trainer.material(experiment, device="cpu", dtype=torch.float64)
-    networks = [trainer.initial_student(experiment, given.dataset, member=member).double() for member in ("student", "peer-1", "peer-2")]
-    images, labels, *_ = given.look(experiment, trainer.order_of_images(experiment, given.indices, 0), 0)
-    said = [network(images) for network in networks]
+    data = load_run_data([experiment], device="cpu", dtype=torch.float64)
+    members = ("student", "peer-1", "peer-2")
+    networks = [initial_student(experiment, data.dataset, member=member).double() for member in members]
+    (indices,) = data.batches(0)
+    inputs = data.get_batch(indices, 0)
+    logits, labels = [network(inputs.images[0]) for network in networks], inputs.labels[0]
     for k, network in enumerate(networks):
-        log_p, hard = F.log_softmax(said[k], dim=1), F.cross_entropy(said[k], labels)
-        others = [F.softmax(other.detach(), dim=1) for i, other in enumerate(said) if i != k]
-        apart = sum((p * (p.log() - log_p)).sum(dim=1).mean() for p in others) / 2
-        (experiment.alpha * hard + (1 - experiment.alpha) / 9 * apart).backward()
+        log_p, hard = F.log_softmax(logits[k], dim=1), F.cross_entropy(logits[k], labels)
+        others = [F.softmax(other.detach(), dim=1) for i, other in enumerate(logits) if i != k]
+        divergence = sum((p * (p.log() - log_p)).sum(dim=1).mean() for p in others) / 2
+        (experiment.alpha * hard + (1 - experiment.alpha) / 9 * divergence).backward()
         torch.optim.SGD(network.parameters(), lr=experiment.learning_rate).step()
-
-    trained = {}
-    made = trainer.Runner.__init__
-
-    def keep(self, experiment, given, member):
-        made(self, experiment, given, member)
-        trained[member] = self.network
-
-    monkeypatch.setattr(trainer.Runner, "__init__", keep)
     list(train(experiment, device="cpu", dtype=torch.float64))
-    for member, network in zip(("student", "peer-1", "peer-2"), networks, strict=True):
+    trained = {learner.member: learner.network for learner in learners}
+    for member, network in zip(members, networks, strict=True):
         for ours, theirs in zip(trained[member].parameters(), network.parameters(), strict=True):
             torch.testing.assert_close(ours, theirs)
 
 
-def test_a_restless_teacher_answers_differently_at_each_step_and_is_scored_at_rest():
-    experiment = Experiment(**SMALL, method="teacher-in-train-mode")
-    given = trainer.material(experiment, device="cpu")
-    batch = given.indices[:20]
-    first, again, later = (given.look(experiment, batch, step)[2] for step in (3, 3, 4))
+def test_a_teacher_in_training_mode_has_other_logits_at_each_step_and_is_scored_in_evaluation_mode():
+    method = "teacher-in-train-mode"
+    first, again, later = (batch_of(step, 20, method=method)[2] for step in (3, 3, 4))
     assert torch.equal(first, again) and not torch.equal(first, later)
-    rest = given.look(replace(experiment, method="soft-targets"), batch, 3)
-    many = torch.stack([torch.softmax(given.look(experiment, batch, step)[2], dim=1) for step in range(40)]).mean(dim=0)
-    assert (many.argmax(dim=1) == given.teacher_logits[batch].argmax(dim=1)).double().mean() > 0.9  # the same teacher all the same
-    assert run(method="teacher-in-train-mode")[-1]["teacher"] == run()[-1]["teacher"]
-    assert torch.equal(rest[0], given.pixels(batch))
+    data = data_of(method=method)
+    indices = data.indices[:, :20]
+    many = torch.stack([torch.softmax(data.get_batch(indices, step).teacher_logits[0], dim=1) for step in range(40)]).mean(dim=0)
+    assert (many.argmax(dim=1) == data.teacher_logits[0][indices[0]].argmax(dim=1)).double().mean() > 0.9  # the same teacher still
+    assert run(method=method)[-1]["teacher"] == run()[-1]["teacher"]
 
 
-def test_a_baseline_without_regressor_or_peers_of_its_own_tells_no_loss_of_the_method():
+def test_a_baseline_without_regressor_or_peers_of_its_own_has_no_loss_of_the_method():
     for method, measured in (("hints", False), ("mutual-2", False), ("similarity", True), ("soft-targets", True)):
-        told = [one["soft_loss"] for one in run(method=method)[:-1] if one["member"] == "baseline" and one["hard_loss"] is not None]
-        assert told and all((value is not None) == measured for value in told)
+        losses = [one["soft_loss"] for one in run(method=method)[:-1] if one["member"] == "baseline" and one["hard_loss"] is not None]
+        assert losses and all((value is not None) == measured for value in losses)

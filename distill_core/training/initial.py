@@ -1,0 +1,33 @@
+"""The untrained networks of a run: the seed sets all initial weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from distill_core import models
+from distill_core.data.datasets import Dataset
+from distill_core.experiment import Experiment
+from distill_core.objectives import METHODS
+from distill_core.training.run_data import RunData, block_outputs, draw_seed
+
+MEMBERS = ("student", "baseline")
+
+
+def initial_student(experiment: Experiment, dataset: Dataset, *, member: str = "student") -> models.Network:
+    """The untrained student. The baseline starts from the same weights; peers and assistants from others."""
+    seed = experiment.seed if member in MEMBERS else draw_seed(experiment.seed, member)
+    return models.build(experiment.student, image_shape=dataset.image_shape, classes=dataset.classes, seed=seed)
+
+
+def initial_regressor(experiment: Experiment, data: RunData, network: models.Network) -> nn.Module | None:
+    """The untrained layer that the method trains with the student; None if it has none."""
+    make = METHODS[experiment.method].make_regressor
+    if make is None:
+        return None
+    one = data.pixels(data.indices[0, :1])  # only the shapes count
+    with torch.no_grad():
+        shapes = block_outputs(network, one), block_outputs(data.teachers[0].network, one)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(experiment.seed)
+        return make(*shapes).to(data.device, data.dtype)

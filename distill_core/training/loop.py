@@ -1,0 +1,144 @@
+"""Training one student with its teacher, and its baseline without, step by step beside each other.
+
+This is the loop to read. A cohort (`cohort.py`) trains many students at once and is tested against it, number by number.
+
+`train` is a generator of plain records. A page, a test or a notebook follows a run by asking for the next record; to
+stop a run is to stop asking.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from distill_core import analysis, teachers
+from distill_core.batch import Batch
+from distill_core.experiment import Experiment
+from distill_core.objectives import METHODS, objective, peers_of
+from distill_core.training.initial import MEMBERS, initial_regressor, initial_student
+from distill_core.training.records import Record, logged_losses, record, result
+from distill_core.training.run_data import Inputs, RunData, load_run_data
+from distill_core.training.schedule import Schedule, make_optimizer
+
+
+def train(experiment: Experiment, *, device: str = "auto", dtype: torch.dtype = torch.float32) -> Iterator[Record]:
+    """One race. Yields a record for the student and one for the baseline at each of `Schedule.log_steps`, then the result.
+
+    Assistants are trained first, one after another; each is then the teacher of the next, and has records of its own.
+    """
+    started = time.perf_counter()
+    data = load_run_data([experiment], device=device, dtype=dtype)
+    assistants = []
+    for number, model in enumerate(experiment.assistants, start=1):
+        stage = replace(experiment, student=model, assistants=())
+        (assistant,) = yield from train_members(stage, data, [f"assistant-{number}"], started)
+        assistants.append({"name": model, **assistant.scores(data)})
+        data = data.with_teachers([assistant.network])
+    learners = yield from train_members(experiment, data, MEMBERS, started)
+    scores = {learner.member: learner.scores(data) for learner in learners}
+    yield result(experiment, data, seconds=time.perf_counter() - started, scores=scores, assistants=assistants)
+
+
+def train_members(experiment: Experiment, data: RunData, members: Sequence[str], started: float) -> Generator[Record, None, list[Learner]]:
+    """Train the members side by side, with peers if the method has any; yields their records, returns them trained."""
+    learners = make_learners(experiment, data, members)
+    schedule = Schedule(experiment, data.indices.shape[1], len(data.dataset.test_labels))
+    logged = [learners[member] for member in members]
+    step = 0
+    yield from log(logged, data, schedule, step, started)
+    for epoch in range(experiment.epochs):
+        for indices in data.batches(epoch):
+            inputs = data.get_batch(indices, step)
+            train_step(learners, inputs, learning_rate=schedule.learning_rate(step), progress=schedule.progress(step))
+            step += 1
+            if step in schedule.log_steps:
+                yield from log(logged, data, schedule, step, started)
+    return logged
+
+
+def train_step(learners: dict[str, Learner], inputs: Inputs, *, learning_rate: float, progress: float) -> None:
+    """One step of all networks on one batch."""
+    for learner in learners.values():
+        learner.forward(inputs.images[0])  # all of them before any of them changes
+    for learner in learners.values():
+        peers = [learners[name].logits.detach() for name in peers_of(learner.member, learner.method.peers)]
+        learner.update(inputs, peers, learning_rate=learning_rate, progress=progress)
+
+
+def log(learners: Sequence[Learner], data: RunData, schedule: Schedule, step: int, started: float) -> Iterator[Record]:
+    """A record of each learner after `step` steps."""
+    for learner in learners:
+        measured = learner.test(data) if schedule.log_steps[step] == "test" else {}
+        seconds, epoch = time.perf_counter() - started, step / schedule.steps_per_epoch
+        yield record(learner.member, step=step, epoch=epoch, seconds=seconds, **learner.mean_losses(), **measured)
+
+
+class Learner:
+    """One network in training: its weights, its optimizer, and its raw losses since the last record."""
+
+    def __init__(self, experiment: Experiment, data: RunData, member: str) -> None:
+        self.experiment, self.member, self.method = experiment, member, METHODS[experiment.method]
+        # channels_last makes convolutions on a CPU one and a half times as fast.
+        network = initial_student(experiment, data.dataset, member=member)
+        self.network = network.to(data.device, data.dtype, memory_format=torch.channels_last)
+        self.regressor = initial_regressor(experiment, data, self.network)
+        self.optimizer = make_optimizer(experiment, [*self.network.parameters(), *(self.regressor.parameters() if self.regressor else ())])
+        self.sums: dict[str, Tensor] = {}
+        self.examples = 0
+
+    def forward(self, images: Tensor) -> None:
+        """Compute the logits `(B, C)` and the output of each block for a batch `(B, D, H, W)`."""
+        self.logits, self.features = self.network(images.contiguous(memory_format=torch.channels_last), features=True)
+
+    def update(self, inputs: Inputs, peer_logits: list[Tensor], *, learning_rate: float, progress: float) -> None:
+        """One step of the optimizer on the batch of the last `forward`."""
+        batch = Batch(
+            student_logits=self.logits,
+            teacher_logits=inputs.teacher_logits[0],
+            labels=inputs.labels[0],
+            alpha=self.experiment.alpha,
+            temperature=self.experiment.temperature,
+            labels_only=self.member == "baseline",
+            progress=progress,
+            student_features=self.features,
+            teacher_features=[feature[0] for feature in inputs.teacher_features],
+            regressor=self.regressor,
+            peer_logits=torch.stack(peer_logits) if peer_logits else None,
+        )
+        total, terms = objective(self.method, batch)
+        self.optimizer.param_groups[0]["lr"] = learning_rate
+        self.optimizer.zero_grad()
+        total.backward()
+        self.optimizer.step()
+        for name, term in terms.items():
+            self.sums[name] = self.sums.get(name, 0.0) + term.detach() * len(batch.labels)
+        self.examples += len(batch.labels)
+
+    def mean_losses(self) -> dict[str, float]:
+        """Raw losses, averaged over the examples since the last call."""
+        logged = logged_losses(self.method, self.member)
+        means = {name: float(total) / self.examples for name, total in self.sums.items() if name in logged}
+        self.sums, self.examples = {}, 0
+        return means
+
+    def test(self, data: RunData) -> dict[str, float]:
+        """Test accuracy, and agreement with the teacher."""
+        self.test_logits = teachers.logits(self.network, data.dataset, data.dataset.test_images)
+        return {
+            "test_accuracy": analysis.accuracy(self.test_logits, data.dataset.test_labels),
+            "agreement": analysis.agreement(self.test_logits, data.teacher_test_logits),
+        }
+
+    def scores(self, data: RunData) -> dict:
+        """What a result contains of it, from its last test: the last record of a race is one."""
+        return data.scores(self.experiment.student, self.test_logits)
+
+
+def make_learners(experiment: Experiment, data: RunData, members: Sequence[str]) -> dict[str, Learner]:
+    """The members and the student's peers, each with its initial weights, by their names."""
+    names = [*members, *peers_of("student", METHODS[experiment.method].peers)]
+    return {name: Learner(experiment, data, name) for name in names}

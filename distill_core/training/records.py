@@ -1,0 +1,40 @@
+"""The records of a run: plain values, one for each member at each step that is measured, and the result at the end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from distill_core.experiment import Experiment
+from distill_core.objectives import Method
+from distill_core.training.run_data import RunData
+
+Record = dict  # {"event": "record", "member": "student" | "baseline" | "assistant-1" ..., "epoch": ..., ...}
+MEASURED = ("hard_loss", "soft_loss", "test_accuracy", "agreement")
+
+
+def record(member: str, *, step: int, epoch: float, seconds: float, **measured: float) -> Record:
+    """One record. What was not measured at this step is None, and so is the loss of a run that diverged: NaN is no JSON."""
+    finite = {name: value for name, value in measured.items() if math.isfinite(value)}
+    values = {name: finite.get(name) for name in MEASURED}
+    return {"event": "record", "member": member, "epoch": round(epoch, 4), "step": step, "seconds": round(seconds, 4), **values}
+
+
+def result(experiment: Experiment, data: RunData, *, seconds: float, scores: dict[str, dict], assistants: Sequence[dict] = ()) -> Record:
+    """The last record of a race, from the `scores` of its members, and of its assistants if it has any."""
+    return {
+        "event": "result",
+        "key": experiment.key,
+        "experiment": asdict(experiment),
+        "seconds": round(seconds, 4),
+        **scores,
+        "teacher": data.teacher_scores,
+        **({"assistants": list(assistants)} if assistants else {}),
+    }
+
+
+def logged_losses(method: Method, member: str) -> tuple[str, ...]:
+    """The losses that are recorded of a member: a baseline has no regressor of its own, and no peers."""
+    only_hard = member == "baseline" and (method.make_regressor or method.peers)
+    return ("hard_loss",) if only_hard else ("hard_loss", "soft_loss")
