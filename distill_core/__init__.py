@@ -43,4 +43,5 @@ READING_ORDER = (
     "studies.sweep",  # the cells of a sweep
     "studies.presets",  # experiments of the literature
     "studies.comparison",  # all methods side by side
+    "doctor",  # is this machine ready
 )

@@ -1,4 +1,4 @@
-"""The command line: what the pages do, scriptable. `python -m distill_core COMMAND --help` tells the flags."""
+"""The command line: what the pages do, for scripts. `python -m distill_core COMMAND --help` lists the flags."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ import functools
 import io
 import itertools
 import json as json_format
-import os
-import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -21,16 +18,17 @@ from typing import Annotated, get_type_hints
 
 import tyro
 
-from distill_core import analysis, paths, teachers
+from distill_core import analysis, teachers
 from distill_core.data import datasets
+from distill_core.doctor import examine
 from distill_core.experiment import Experiment
 from distill_core.studies import comparison
 from distill_core.studies.presets import PRESETS, measure
 from distill_core.training.loop import train as train_race
-from distill_core.training.run_data import pick_device, prepare
+from distill_core.training.run_data import prepare
 from distill_core.training.shards import train_sharded
 
-MAX_AT_ONCE = 2000
+MAX_STUDENTS = 2000
 ROOT = Path(__file__).resolve().parents[1]
 TheExperiment = Annotated[Experiment, tyro.conf.arg(name="")]
 
@@ -42,14 +40,14 @@ def train(experiment: TheExperiment, *, device: str = "auto", json: bool = False
         device: auto, cpu or cuda.
         json: print one JSON object a line instead of a table.
     """
-    _tell(prepare(experiment, device=device))
-    for told in train_race(experiment, device=device):
+    _show_progress(prepare(experiment, device=device))
+    for record in train_race(experiment, device=device):
         if json:
-            _print_json(told)
-        elif told["event"] == "result":
-            _print_result(told)
-        elif told["test_accuracy"] is not None and told["member"] == "student":
-            _status(f"epoch {told['epoch']:g} of {experiment.epochs}: student {told['test_accuracy']:.2%}")
+            _print_json(record)
+        elif record["event"] == "result":
+            _print_result(record)
+        elif record["test_accuracy"] is not None and record["member"] == "student":
+            _status(f"epoch {record['epoch']:g} of {experiment.epochs}: student {record['test_accuracy']:.2%}")
 
 
 def _print_result(result: dict) -> None:
@@ -66,7 +64,7 @@ def _print_result(result: dict) -> None:
 
 
 def _several(names: tuple[str, ...]) -> type:
-    """The fields of an Experiment, of which `names` take several values."""
+    """The fields of an Experiment, with several values for each of `names`."""
     fields, kinds = [], get_type_hints(Experiment)
     for field in dataclasses.fields(Experiment):
         kind, default = kinds[field.name], field.default
@@ -92,19 +90,19 @@ def sweep(choices: Annotated[Sweep, tyro.conf.arg(name="")], *, device: str = "a
     if not all(values):
         raise ValueError(f"{SEVERAL[values.index({})]} has no value; give one or more")
     experiments = [Experiment(**fixed, **dict(zip(SEVERAL, chosen, strict=True))) for chosen in itertools.product(*values)]
-    if len(experiments) > MAX_AT_ONCE:
-        raise ValueError(f"{len(experiments)} students are more than the {MAX_AT_ONCE} that one sweep takes; give fewer values")
+    if len(experiments) > MAX_STUDENTS:
+        raise ValueError(f"{len(experiments)} students are more than the {MAX_STUDENTS} that one sweep takes; give fewer values")
     for one in {(e.dataset, e.teacher): e for e in experiments}.values():
-        _tell(prepare(one, device=device))
+        _show_progress(prepare(one, device=device))
     started, results = time.perf_counter(), {}
-    for told in train_sharded(experiments, device=device):
-        if told["event"] == "result":
-            results[told["experiment"]] = told
-        elif told["test_accuracy"] is not None:
-            _status(f"{len(results)} of {len(experiments)} students; epoch {told['epoch']:g} of {choices.epochs}")
+    for record in train_sharded(experiments, device=device):
+        if record["event"] == "result":
+            results[record["experiment"]] = record
+        elif record["test_accuracy"] is not None:
+            _status(f"{len(results)} of {len(experiments)} students; epoch {record['epoch']:g} of {choices.epochs}")
     _status("")
-    for place, one in enumerate(experiments):
-        result = {**results[place], "experiment": asdict(one)}
+    for index, one in enumerate(experiments):
+        result = {**results[index], "experiment": asdict(one)}
         cell = {name: getattr(one, name) for name in SEVERAL if name != "student"}
         if json:
             _print_json({**cell, **result})  # the student's name is in its experiment
@@ -126,12 +124,12 @@ def _images(experiment: Experiment) -> str:
 def preset(
     name: Annotated[str, tyro.conf.Positional] = "", *, list: bool = False, seeds: int = 10, device: str = "auto", json: bool = False
 ) -> None:
-    """An experiment of the literature: what its source says, what was expected, what came.
+    """An experiment of the literature: what its source states, what was measured before, what this run measures.
 
     Args:
-        name: which one.
-        list: name them all.
-        seeds: over how many seeds.
+        name: the preset.
+        list: list all presets.
+        seeds: the number of seeds.
         device: auto, cpu or cuda.
         json: print one JSON object a line.
     """
@@ -144,18 +142,18 @@ def preset(
         raise ValueError(f"preset '{name}' is not known; choose one of: {', '.join(PRESETS)}")
     if not 1 <= seeds <= 100:
         raise ValueError(f"seeds {seeds} cannot be run; give a number from 1 to 100")
-    _tell(prepare(PRESETS[name].experiment, device=device))
-    for told in measure(PRESETS[name], seeds=seeds, device=device):
-        if told["event"] == "claim" and json:
-            _print_json({**told, "preset": name})
-        elif told["event"] == "claim":
+    _show_progress(prepare(PRESETS[name].experiment, device=device))
+    for record in measure(PRESETS[name], seeds=seeds, device=device):
+        if record["event"] == "claim" and json:
+            _print_json({**record, "preset": name})
+        elif record["event"] == "claim":
             _status("")
-            expected, came = told["expected"], told["came"]
-            print(f"{told['source']}: {told['claim']}")
+            expected, came = record["expected"], record["came"]
+            print(f"{record['source']}: {record['claim']}")
             print(f"expected: {expected['difference']:+.2f} points ({expected['low']:+.2f} to {expected['high']:+.2f})")
-            print(f"came:     {came['difference']:+.2f} points ({came['low']:+.2f} to {came['high']:+.2f}), over {seeds} seeds")
-        elif told["test_accuracy"] is not None:
-            _status(f"epoch {told['epoch']:g} of {PRESETS[name].experiment.epochs}")
+            print(f"measured: {came['difference']:+.2f} points ({came['low']:+.2f} to {came['high']:+.2f}), over {seeds} seeds")
+        elif record["test_accuracy"] is not None:
+            _status(f"epoch {record['epoch']:g} of {PRESETS[name].experiment.epochs}")
 
 
 def compare(
@@ -173,10 +171,10 @@ def compare(
     Args:
         settings: mnist-1000, mnist-60000 or cifar10-10000; all by default.
         method: only these.
-        seeds: over how many seeds, from 2.
+        seeds: the number of seeds, from 2.
         device: auto, cpu or cuda.
-        keep: put what was measured in the place of the repository's figures.
-        costs: measure only again what a step costs, on a machine at rest, and keep it beside the accuracies.
+        keep: replace the figures in the repository by those of this run.
+        costs: measure only the costs of a step again, on an idle machine, and keep them with the accuracies.
         json: print one JSON object a line.
     """
     known = {setting: list(comparison.entries(entry.experiment)) for setting, entry in comparison.SETTINGS.items()}
@@ -194,8 +192,8 @@ def compare(
         started, rows = time.perf_counter(), []
         usual = comparison.SETTINGS[setting].experiment
         for _, changes in comparison.entries(usual).values():
-            with contextlib.suppress(ValueError):  # said by its row
-                _tell(prepare(dataclasses.replace(usual, **changes), device=device))
+            with contextlib.suppress(ValueError):  # its row has the reason
+                _show_progress(prepare(dataclasses.replace(usual, **changes), device=device))
         for row in comparison.compare(setting, seeds=seeds, only=method, device=device):
             rows.append(row)
             if json:
@@ -217,7 +215,7 @@ def list_teachers(*, make: str = "", json: bool = False) -> None:
     """The shipped teachers: data set, parameters, test accuracy, how made.
 
     Args:
-        make: make one again, as mnist/cnn-32, or all; it replaces the shipped file.
+        make: train one again, such as mnist/cnn-32, or all; it replaces the shipped file.
         json: print one JSON object a line.
     """
     if make:
@@ -238,11 +236,11 @@ def _make_teachers(which: str) -> None:
     dataset, _, name = which.partition("/")
     if which != "all" and (dataset not in datasets.DATASETS or name not in teachers.TEACHERS):
         known = f"all, or DATASET/NAME of {', '.join(datasets.DATASETS)} and {', '.join(teachers.TEACHERS)}"
-        raise ValueError(f"teacher '{which}' is not one that the lab can make; give {known}")
+        raise ValueError(f"teacher '{which}' is not one that the lab can train; give {known}")
     for entry in shipped if which == "all" else [which]:
         dataset, name = entry.split("/")
-        _tell(datasets.fetch(dataset))
-        _tell(teachers.ship_teacher(datasets.load(dataset), name))
+        _show_progress(datasets.fetch(dataset))
+        _show_progress(teachers.ship_teacher(datasets.load(dataset), name))
 
 
 def bench(subjects: Annotated[tuple[str, ...], tyro.conf.Positional] = (), *, json: bool = False) -> None:
@@ -267,93 +265,37 @@ def doctor(*, port: int = 8501, json: bool = False) -> None:
         port: the port that the lab would use.
         json: print one JSON object.
     """
-    found = {
-        "python": sys.version.split()[0],
-        "device": str(pick_device("auto")),
-        "cores": os.cpu_count(),
-        "home": str(paths.home()),
-        "home_writable": _problem(_try_writing) or True,
-        "free_disk_gb": round(shutil.disk_usage(_existing(paths.home())).free / 1e9, 1),
-        "datasets": {name: _dataset_state(name) for name in datasets.DATASETS},
-        "teachers": {f"{card.dataset}/{card.name}": _problem(_check_teacher, card) or "ready" for card in teachers.shipped()},
-        "port": port,
-        "port_free": _port_is_free(port),
-        "browser": next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None),
-        "first_race_seconds": _time_of(lambda: sum(1 for _ in measure(PRESETS["first-race"]))),
-    }
-    found["ready"] = found["home_writable"] is True and all(state == "ready" for state in found["teachers"].values())
+    report = examine(port=port)
     if json:
-        _print_json(found)
+        _print_json(report)
         return
-    for name, value in found.items():
+    for name, value in report.items():
         if isinstance(value, dict):
             print(f"{name}:")
             for key, state in value.items():
                 print(f"    {key:20} {state}")
         else:
-            print(f"{name.replace('_', ' '):20} {_words(value)}")
+            print(f"{name.replace('_', ' '):20} {_in_words(value)}")
 
 
-def _words(value: object) -> object:
+def _in_words(value: object) -> object:
     return {True: "yes", False: "no", None: "none found"}.get(value, value) if isinstance(value, bool | None) else value
-
-
-def _dataset_state(name: str) -> str:
-    if not datasets.DATASETS[name].is_here():
-        return "not on this machine yet; the first run with it downloads it" if datasets.DATASETS[name].kind else "not on this machine"
-    return _problem(datasets.load, name) or "ready"
-
-
-def _problem(check: Callable, *arguments: object) -> str:
-    """The sentence with which a check refuses; empty when all is well."""
-    try:
-        check(*arguments)
-    except (ValueError, OSError) as error:
-        return str(error)
-    return ""
-
-
-def _check_teacher(card: teachers.Card) -> None:
-    if card.dataset == "digits" or datasets.DATASETS[card.dataset].is_here():
-        teachers.load_teacher(datasets.load(card.dataset), card.name)
-
-
-def _try_writing() -> None:
-    paths.home().mkdir(parents=True, exist_ok=True)
-    probe = paths.home() / ".doctor"
-    probe.write_bytes(b"1")
-    probe.unlink()
-
-
-def _existing(folder: os.PathLike) -> os.PathLike:
-    return folder if folder.exists() else _existing(folder.parent)
-
-
-def _port_is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
-
-
-def _time_of(work: Callable) -> float:
-    started = time.perf_counter()
-    work()
-    return round(time.perf_counter() - started, 2)
 
 
 # --- printing -------------------------------------------------------------------------------------------------------
 
 
-def _print_json(told: dict) -> None:
-    print(json_format.dumps(told), flush=True)
+def _print_json(values: dict) -> None:
+    print(json_format.dumps(values), flush=True)
 
 
 def _status(text: str) -> None:
-    """A line that the next one replaces; only where somebody watches."""
+    """A line that the next one replaces; only on a terminal."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
-def _tell(progress: Iterator[tuple[str, float]]) -> None:
+def _show_progress(progress: Iterator[tuple[str, float]]) -> None:
     for what, fraction in progress:
         _status(f"{what}: {fraction:.0%}")
     _status("")
@@ -371,7 +313,7 @@ COMMANDS = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0 when it was done, 2 and one line on standard error when it cannot be done."""
+    """Run one command. Returns 0; or 2 after one line on standard error for arguments that cannot be run."""
     try:
         _parse(arguments)()
     except (ValueError, OSError) as error:
@@ -384,10 +326,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parse(arguments: list[str] | None) -> Callable[[], None]:
-    """The command with its arguments, not yet run. What cannot be parsed is a `ValueError` of one sentence."""
-    complaint = io.StringIO()
+    """The command with its arguments, not yet run. Raises `ValueError` with one sentence for what cannot be parsed."""
+    errors = io.StringIO()
     try:
-        with contextlib.redirect_stderr(complaint):
+        with contextlib.redirect_stderr(errors):
             return tyro.extras.subcommand_cli_from_dict(
                 {name: _later(command) for name, command in COMMANDS.items()},
                 prog="python -m distill_core",
@@ -396,12 +338,12 @@ def _parse(arguments: list[str] | None) -> Callable[[], None]:
                 config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
             )
     except SystemExit as ended:
-        if not ended.code:  # --help was asked for
+        if not ended.code:  # --help
             raise
-        # A title, perhaps a rule, what is wrong, a rule, advice; in a box where the terminal can draw one.
-        below = [line.strip("│ ") for line in complaint.getvalue().splitlines()][1:]
-        said = itertools.takewhile(lambda line: not _is_rule(line), itertools.dropwhile(_is_rule, below))
-        raise ValueError(f"{' '.join(said) or 'the command is not complete'}; see python -m distill_core --help") from ended
+        # A title, perhaps a rule, the error, a rule, advice; in a box where the terminal can draw one.
+        below = [line.strip("│ ") for line in errors.getvalue().splitlines()][1:]
+        sentence = itertools.takewhile(lambda line: not _is_rule(line), itertools.dropwhile(_is_rule, below))
+        raise ValueError(f"{' '.join(sentence) or 'the command is not complete'}; see python -m distill_core --help") from ended
 
 
 def _is_rule(line: str) -> bool:
@@ -409,7 +351,7 @@ def _is_rule(line: str) -> bool:
 
 
 def _later(command: Callable) -> Callable:
-    """The command as a function that parses like it, and gives what is left to do."""
+    """The command as a function with the same arguments, which returns the call instead of making it."""
 
     @functools.wraps(command)
     def parsed(*arguments: object, **options: object) -> Callable[[], None]:

@@ -16,9 +16,9 @@ OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("one-cycle", "constant")
 AUGMENTATIONS = ("none", "fixed", "consistent")
 COMBINATIONS = ("probabilities", "logits")
-EDITION = 1  # raised when the same choices come to give other numbers, so that no old result answers for them
+EDITION = 1  # raised when the same choices give other numbers than before, so that no old result is returned for them
 
-# The most of each number that the lab takes, wherever it comes from: a page, a link or a hand-made message.
+# The largest value of each number that the lab accepts, from a page, a link or a hand-made message.
 MAX = {
     "images": 1_000_000,
     "assistants": 5,
@@ -37,46 +37,46 @@ class Experiment:
     """One race: a student with a teacher, and its baseline without. The defaults are a good run."""
 
     dataset: str = "digits"
-    """The images: a key of DATASETS, or the path of a zip with one folder of pictures a class."""
+    """The images: a key of DATASETS, or the path of a zip with one folder of images for each class."""
     images: int = 0
-    """How many training images the student sees (the transfer set), drawn by the seed; 0 means all."""
+    """The number of training images (the transfer set), drawn by the seed; 0 means all."""
     hide_classes: tuple[int, ...] = ()
-    """Classes of which the student sees no image."""
+    """Classes without an image in the transfer set."""
     label_noise: float = 0.0
     """The fraction of training labels that are replaced by a wrong one."""
     augmentation: str = "none"
-    """none; fixed: the student sees each image moved and mirrored, the teacher's soft targets stay those of the plain
-    image; consistent: the teacher sees what the student sees (Beyer et al. 2022)."""
+    """none; fixed: random shifts and flips for the student, the teacher's outputs stay those of the plain image;
+    consistent: the teacher gets the same view as the student (Beyer et al. 2022)."""
     teacher: str = "mlp-1200x2"
-    """The trained teacher: a key of TEACHERS, or several joined by +, each with a weight if one counts more: 2*cnn-32+mlp-1200x2."""
+    """The trained teacher: a key of TEACHERS, or several joined by +, each with a weight if they differ: 2*cnn-32+mlp-1200x2."""
     combine: str = "probabilities"
-    """How several teachers answer as one: the mean of their probabilities, or of their logits."""
+    """What several teachers are averaged by: probabilities or logits."""
     assistants: tuple[str, ...] = ()
-    """Students in between, by family and size: each is taught by the one before it, the last teaches the student
-    (Mirzadeh et al. 2020). The student's own size, again and again, gives born-again generations (Furlanello et al. 2018)."""
+    """Teaching assistants, by family and size: each is distilled from the one before it, the student from the last
+    (Mirzadeh et al. 2020). Assistants of the student's own size are born-again generations (Furlanello et al. 2018)."""
     student: str = "mlp-30x2"
     """The student's family and size."""
     method: str = "soft-targets"
-    """What the student learns from: a key of METHODS."""
+    """The distillation method: a key of METHODS."""
     temperature: float = 4.0
     """T, by which both logits are divided in the soft loss."""
     alpha: float = 0.1
     """The weight of the hard loss; the soft loss has 1 - alpha."""
     epochs: int = 40
-    """How often each image is seen."""
+    """How many times each image is used."""
     batch_size: int = 32
     """Images in one step."""
     learning_rate: float = 0.01
-    """At its highest, where the schedule changes it."""
+    """The largest value, where the schedule changes it."""
     optimizer: str = "adam"
     """adam, or sgd (with momentum 0.9)."""
     schedule: str = "one-cycle"
-    """one-cycle (rises over the first third, then falls to nothing) or constant."""
+    """one-cycle (rises over the first 30 % of the steps, then falls to 0) or constant."""
     seed: int = 0
     """Sets the initial weights, the choice of images and their order; student and baseline share all three."""
 
     def __post_init__(self) -> None:
-        """Refuse, in one sentence, what cannot be run."""
+        """Raise `ValueError`, with one sentence, for what cannot be run."""
         if not isinstance(self.hide_classes, list | tuple | set | frozenset):
             raise ValueError(f"hide_classes {self.hide_classes!r} is not a list; give class numbers, such as [3, 7]")
         for hidden in self.hide_classes:
@@ -102,7 +102,7 @@ class Experiment:
         for name in self.assistants:
             check_model(name, role="assistant")
         if len(self.assistants) > MAX["assistants"]:
-            raise ValueError(f"{len(self.assistants)} assistants are a long way round; give {MAX['assistants']} at most")
+            raise ValueError(f"{len(self.assistants)} assistants are too many; give {MAX['assistants']} at most")
         _check_choice("method", self.method, METHODS)
         _check_choice("combine", self.combine, COMBINATIONS)
         _check_choice("augmentation", self.augmentation, AUGMENTATIONS)
@@ -125,23 +125,23 @@ class Experiment:
         self._check_method()
 
     def _check_method(self) -> None:
-        """Refuse a method for networks that do not have what it looks at."""
+        """Raise `ValueError` for networks that lack what the method compares."""
         method, teacher = METHODS[self.method], single(self.teacher)
         if method.compares != "logits" and teacher is None:
             raise ValueError(
-                f"method '{self.method}' looks into one network, and the teacher '{self.teacher}' is several; choose a single teacher"
+                f"method '{self.method}' compares features of one network, and the teacher '{self.teacher}' is several; choose one"
             )
         for name in (teacher.model, *self.assistants, self.student) if method.compares != "logits" else ():
             if name == "linear":
-                raise ValueError(f"method '{self.method}' looks at hidden layers, and '{name}' has none; choose an mlp or a cnn")
+                raise ValueError(f"method '{self.method}' compares hidden layers, and '{name}' has none; choose an mlp or a cnn")
             if method.compares == "maps" and name.startswith("mlp"):
-                raise ValueError(f"method '{self.method}' looks at feature maps, and '{name}' has none; choose convolutions, such as cnn-8")
+                raise ValueError(f"method '{self.method}' compares feature maps, and '{name}' has none; choose convolutions, such as cnn-8")
         if method.teacher_in_train_mode and (self.assistants or teacher is None or not teacher.dropout):
             raise ValueError(
                 f"method '{self.method}' needs one teacher that was trained with dropout; choose mlp-1200x2 or cnn-32, without assistants"
             )
         if method.peers and self.assistants:
-            raise ValueError(f"method '{self.method}' has no teacher, so assistants have nothing to hand on; leave them out")
+            raise ValueError(f"method '{self.method}' has no teacher, so assistants have no effect; leave them out")
         if 0 < method.max_batch < self.batch_size:
             raise ValueError(
                 f"method '{self.method}' compares all triples of a batch; batch_size {self.batch_size} needs too much memory for it, "
@@ -183,7 +183,7 @@ class Experiment:
 
     @property
     def baseline(self) -> Experiment:
-        """The same student without a teacher: same initial weights, same images in the same order, labels only."""
+        """The same student without a teacher: same initial weights, same order of images, labels only."""
         return dataclasses.replace(self, method="soft-targets", alpha=1.0, assistants=())
 
     @property
@@ -193,7 +193,7 @@ class Experiment:
 
     @property
     def before(self) -> Experiment:
-        """The race of the last assistant, who teaches the student."""
+        """The race of the last assistant, the student's teacher."""
         return dataclasses.replace(self, student=self.assistants[-1], assistants=self.assistants[:-1])
 
 

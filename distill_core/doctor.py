@@ -1,0 +1,80 @@
+"""Is this machine ready for a lecture: data, teachers, device, port, and how long a preset takes here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from distill_core import paths, teachers
+from distill_core.data import datasets
+from distill_core.studies.presets import PRESETS, measure
+from distill_core.training.run_data import pick_device
+from distill_core.training.shards import available_cores
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+
+def examine(*, port: int) -> dict:
+    """What was found, as plain values; `ready` says whether the lab can be used without a download."""
+    found = {
+        "python": sys.version.split()[0],
+        "device": str(pick_device("auto")),
+        "cores": available_cores(),
+        "home": str(paths.home()),
+        "home_writable": _problem(_try_writing) or True,
+        "free_disk_gb": round(shutil.disk_usage(_existing(paths.home())).free / 1e9, 1),
+        "datasets": {name: _dataset_state(name) for name in datasets.DATASETS},
+        "teachers": {f"{card.dataset}/{card.name}": _problem(_check_teacher, card) or "ready" for card in teachers.shipped()},
+        "port": port,
+        "port_free": _port_is_free(port),
+        "browser": next(filter(None, map(shutil.which, BROWSERS)), None),
+        "first_race_seconds": _seconds_of(lambda: sum(1 for _ in measure(PRESETS["first-race"]))),
+    }
+    return found | {"ready": found["home_writable"] is True and all(state == "ready" for state in found["teachers"].values())}
+
+
+def _dataset_state(name: str) -> str:
+    if not datasets.DATASETS[name].is_here():
+        return "not on this machine yet; the first run with it downloads it" if datasets.DATASETS[name].kind else "not on this machine"
+    return _problem(datasets.load, name) or "ready"
+
+
+def _problem(check: Callable, *arguments: object) -> str:
+    """The sentence of the error that a check raises; empty when there is none."""
+    try:
+        check(*arguments)
+    except (ValueError, OSError) as error:
+        return str(error)
+    return ""
+
+
+def _check_teacher(card: teachers.Card) -> None:
+    if card.dataset == "digits" or datasets.DATASETS[card.dataset].is_here():
+        teachers.load_teacher(datasets.load(card.dataset), card.name)
+
+
+def _try_writing() -> None:
+    paths.home().mkdir(parents=True, exist_ok=True)
+    probe = paths.home() / f".doctor-{os.getpid()}"
+    probe.write_bytes(b"1")
+    probe.unlink()
+
+
+def _existing(folder: Path) -> Path:
+    return folder if folder.exists() else _existing(folder.parent)
+
+
+def _port_is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def _seconds_of(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return round(time.perf_counter() - started, 2)
