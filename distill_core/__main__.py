@@ -177,18 +177,16 @@ def compare(
         costs: measure only the costs of a step again, on an idle machine, and keep them with the accuracies.
         json: print one JSON object a line.
     """
-    known = {setting: list(comparison.entries(entry.experiment)) for setting, entry in comparison.SETTINGS.items()}
-    for name in settings:
-        if name not in known:
-            raise ValueError(f"setting '{name}' is not known; choose from: {', '.join(known)}")
-    for name in method:
-        if name not in next(iter(known.values())):
-            raise ValueError(f"method '{name}' is not compared; choose from: {', '.join(next(iter(known.values())))}")
+    compared = list(comparison.entries(next(iter(comparison.SETTINGS.values())).experiment))
+    for kind, names, known in (("setting", settings, list(comparison.SETTINGS)), ("method", method, compared)):
+        for name in names:
+            if name not in known:
+                raise ValueError(f"{kind} '{name}' is not compared; choose from: {', '.join(known)}")
     if not 2 <= seeds <= 100:
         raise ValueError(f"seeds {seeds} cannot be compared; give a number from 2 to 100")
     if costs:
         comparison.measure_costs_again(device=device)
-    for setting in () if costs else settings or known:
+    for setting in () if costs else settings or comparison.SETTINGS:
         started, rows = time.perf_counter(), []
         usual = comparison.SETTINGS[setting].experiment
         for _, changes in comparison.entries(usual).values():
@@ -196,19 +194,18 @@ def compare(
                 _show_progress(prepare(dataclasses.replace(usual, **changes), device=device))
         for row in comparison.compare(setting, seeds=seeds, only=method, device=device):
             rows.append(row)
-            if json:
-                _print_json(row)
-            elif "refused" in row:
-                print(f"{setting:15}{row['title']:42}{row['refused']}", flush=True)
-            else:
-                between = f"({row['low']:+.2f} to {row['high']:+.2f})"
-                print(
-                    f"{setting:15}{row['title']:42}{row['difference']:+.2f} {between:20}{row['step_ms']:8.2f} ms{row['step_mb']:8.2f} MB",
-                    flush=True,
-                )
+            _print_json(row) if json else _print_row(row)
         if keep:
             command = f"python -m distill_core compare {setting} --seeds {seeds} --keep"
             comparison.keep(setting, rows, command=command, seconds=time.perf_counter() - started, date=time.strftime("%Y-%m-%d"))
+
+
+def _print_row(row: dict) -> None:
+    result = row.get("refused")
+    if result is None:
+        between = f"({row['low']:+.2f} to {row['high']:+.2f})"
+        result = f"{row['difference']:+.2f} {between:20}{row['step_ms']:8.2f} ms{row['step_mb']:8.2f} MB"
+    print(f"{row['setting']:15}{row['title']:42}{result}", flush=True)
 
 
 def list_teachers(*, make: str = "", json: bool = False) -> None:

@@ -77,6 +77,33 @@ class Experiment:
 
     def __post_init__(self) -> None:
         """Raise `ValueError`, with one sentence, for what cannot be run."""
+        self._normalise()
+        source = DATASETS.get(self.dataset)
+        if source is None and not self.dataset.endswith(".zip"):
+            raise ValueError(
+                f"dataset '{self.dataset}' is not known; choose one of: {', '.join(DATASETS)}, or the path of a .zip of images"
+            )
+        parse_ensemble(self.teacher)
+        check_model(self.student)
+        for name in self.assistants:
+            check_model(name, role="assistant")
+        if len(self.assistants) > MAX["assistants"]:
+            raise ValueError(f"{len(self.assistants)} assistants are too many; give {MAX['assistants']} at most")
+        for field, choices in CHOICES.items():
+            _check_choice(field, getattr(self, field), choices)
+        _check_range("temperature", self.temperature, MIN_TEMPERATURE, MAX["temperature"])
+        _check_range("alpha", self.alpha, 0, 1)
+        _check_range("label_noise", self.label_noise, 0, 1)
+        _check_range("learning_rate", self.learning_rate, 0, MAX["learning_rate"], above=True)
+        _check_range("epochs", self.epochs, 1, MAX["epochs"])
+        _check_range("batch_size", self.batch_size, 1, MAX["batch_size"])
+        _check_range("seed", self.seed, 0, MAX["seed"])
+        _check_range("images", self.images, 0, source.train if source else MAX["images"])
+        self._check_hidden_classes(len(source.class_names) if source else 100)
+        self._check_method()
+
+    def _normalise(self) -> None:
+        """Bring equal choices to one form, and refuse values of another type."""
         if not isinstance(self.hide_classes, list | tuple | set | frozenset):
             raise ValueError(f"hide_classes {self.hide_classes!r} is not a list; give class numbers, such as [3, 7]")
         for hidden in self.hide_classes:
@@ -92,37 +119,13 @@ class Experiment:
                 object.__setattr__(self, field.name, float(value) + 0.0)  # -0.0 becomes 0.0, which has one key
             elif field.type in ("int", "float", "str") and type(value).__name__ != field.type:
                 raise ValueError(f"{field.name} {value!r} is not {_KINDS[field.type]}; give one, such as {field.default!r}")
-        source = DATASETS.get(self.dataset)
-        if source is None and not self.dataset.endswith(".zip"):
-            raise ValueError(
-                f"dataset '{self.dataset}' is not known; choose one of: {', '.join(DATASETS)}, or the path of a .zip of pictures"
-            )
-        parse_ensemble(self.teacher)
-        check_model(self.student)
-        for name in self.assistants:
-            check_model(name, role="assistant")
-        if len(self.assistants) > MAX["assistants"]:
-            raise ValueError(f"{len(self.assistants)} assistants are too many; give {MAX['assistants']} at most")
-        _check_choice("method", self.method, METHODS)
-        _check_choice("combine", self.combine, COMBINATIONS)
-        _check_choice("augmentation", self.augmentation, AUGMENTATIONS)
-        _check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        _check_choice("schedule", self.schedule, SCHEDULES)
-        _check_range("temperature", self.temperature, MIN_TEMPERATURE, MAX["temperature"])
-        _check_range("alpha", self.alpha, 0, 1)
-        _check_range("label_noise", self.label_noise, 0, 1)
-        _check_range("learning_rate", self.learning_rate, 0, MAX["learning_rate"], above=True)
-        _check_range("epochs", self.epochs, 1, MAX["epochs"])
-        _check_range("batch_size", self.batch_size, 1, MAX["batch_size"])
-        _check_range("seed", self.seed, 0, MAX["seed"])
-        _check_range("images", self.images, 0, source.train if source else MAX["images"])
-        classes = len(source.class_names) if source else 100
+
+    def _check_hidden_classes(self, classes: int) -> None:
         for hidden in self.hide_classes:
             if not 0 <= hidden < classes:
                 raise ValueError(f"hide_classes {hidden!r} is not a class; choose from 0 to {classes - 1}")
         if len(self.hide_classes) >= classes:
             raise ValueError(f"hide_classes hides all {classes} classes; leave at least one")
-        self._check_method()
 
     def _check_method(self) -> None:
         """Raise `ValueError` for networks that lack what the method compares."""
@@ -197,6 +200,13 @@ class Experiment:
         return dataclasses.replace(self, student=self.assistants[-1], assistants=self.assistants[:-1])
 
 
+CHOICES = {
+    "method": METHODS,
+    "combine": COMBINATIONS,
+    "augmentation": AUGMENTATIONS,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+}
 _KINDS = {"int": "a whole number", "float": "a number", "str": "a name"}
 
 

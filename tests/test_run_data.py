@@ -6,7 +6,6 @@ import copy
 from dataclasses import replace
 
 import pytest
-import torch
 
 from distill_core.experiment import Experiment
 from distill_core.teachers import Teacher
