@@ -26,7 +26,9 @@ READING_ORDER = (
     "teachers",  # the trained teachers that come with the lab
     "objectives",  # the methods: which losses, with which weights
     "experiment",  # every choice of a run, as one value
-    "analysis",  # accuracy with its interval, agreement, calibration
+    "statistics",  # means, confidence intervals, paired differences
+    "calibration",  # confidence against accuracy, temperature scaling
+    "analysis",  # accuracy, agreement, dark knowledge, the conclusion in words
     "training.trainer",  # the training loop, for one student and its baseline
     "training.perceptrons",  # a step of the smallest students, by hand
     "training.cohort",  # the same, many students as one batched tensor

@@ -11,6 +11,7 @@ from distill_core.data import datasets
 from distill_core.figures import dark_knowledge
 from distill_core.figures.calibration import looks
 from distill_core.losses import soften
+from distill_core.statistics import bootstrap_interval
 from pages.components.cloud import cloud
 from pages.components.gallery import gallery
 from pages.components.live_chart import live_chart
@@ -51,9 +52,7 @@ def means(name: str, teacher: str, part: str, temperature: float) -> np.ndarray:
 def spread(name: str, teacher: str, part: str) -> tuple[float, float, float]:
     """How wide the classes lie against how far apart, with its bootstrap interval."""
     labels = labels_of(datasets.load(name), part).numpy()
-    return analysis.bootstrap_interval(
-        analysis.class_spread, logits_of(name, teacher, part).double().numpy(), labels, resamples=300, least=0.0
-    )
+    return bootstrap_interval(analysis.class_spread, logits_of(name, teacher, part).double().numpy(), labels, resamples=300, least=0.0)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -77,7 +76,7 @@ def spread_difference(name: str, first: str, second: str, part: str) -> tuple[fl
     labels = labels_of(datasets.load(name), part).numpy()
     logits = [logits_of(name, teacher, part).double().numpy() for teacher in (first, second)]
     difference = lambda a, b, y: analysis.class_spread(b, y) - analysis.class_spread(a, y)  # noqa: E731
-    return analysis.bootstrap_interval(difference, *logits, labels, resamples=300)
+    return bootstrap_interval(difference, *logits, labels, resamples=300)
 
 
 # --- views ----------------------------------------------------------------------------------------------------------
