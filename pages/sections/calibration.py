@@ -13,7 +13,8 @@ from torch import Tensor
 from distill_core import analysis, calibration
 from distill_core.data import cifar10h, datasets
 from distill_core.experiment import Experiment
-from distill_core.figures.calibration import coverage_figure, looks, reliability_figure, scaling_figure
+from distill_core.figures.calibration import coverage_figure, reliability_figure, scaling_figure
+from distill_core.figures.palette import styles_of
 from pages.components.gallery import gallery
 from pages.components.live_chart import live_chart
 from pages.sections import networks
@@ -66,12 +67,12 @@ def people(name: str) -> tuple[Tensor | None, str]:
 
 def show_reliability(members: Members, labels: Tensor) -> None:
     """A reliability diagram each, and the numbers below."""
-    drawn = looks(list(members))
+    drawn = styles_of(list(members))
     for number, (column, (name, logits)) in enumerate(zip(st.columns(len(members)), members.items(), strict=True)):
         with column:
             error = calibration.expected_calibration_error(logits, labels)
             st.markdown(f"**{name}**: ECE {100 * error:.2f} points")
-            figure = reliability_figure(calibration.reliability(logits, labels), look=drawn[name])
+            figure = reliability_figure(calibration.reliability(logits, labels), style=drawn[name])
             live_chart(figure, key=f"reliability_{number}", height=410, revision=name)
     st.markdown("Filled: how often it was right; hatched: the gap to what it claimed. On the dotted line confidence is honest.")
     rows = []

@@ -9,7 +9,7 @@ import torch
 from distill_core import analysis, teachers
 from distill_core.data import datasets
 from distill_core.figures import dark_knowledge
-from distill_core.figures.calibration import looks
+from distill_core.figures.palette import styles_of
 from distill_core.losses import soften
 from distill_core.statistics import bootstrap_interval
 from pages.components.cloud import cloud
@@ -114,8 +114,8 @@ def show_graph(found: dict[str, np.ndarray], order: list[int], *, class_names: t
     for number, (column, (teacher, mean)) in enumerate(zip(st.columns(len(found)), found.items(), strict=True)):
         with column:
             st.markdown(f"**{teacher}**: the thickest line of all is {_percent(widest)}")
-            colour = list(looks(["teacher", "another"]).values())[number].light
-            figure = dark_knowledge.looks_like(mean, class_names, order=order, most=doubts, widest=widest, colour=colour)
+            colour = list(styles_of(["teacher", "another"]).values())[number].light
+            figure = dark_knowledge.similarity_graph(mean, class_names, order=order, most=doubts, widest=widest, colour=colour)
             live_chart(figure, key=f"graph_{number}", height=420, revision=teacher)
             st.markdown(in_words(mean, class_names, temperature))
 
