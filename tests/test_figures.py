@@ -151,7 +151,15 @@ def test_a_loss_axis_starts_at_zero_and_holds_every_point(value):
 
 
 @pytest.mark.parametrize("log", [False, True])
-def test_the_label_of_the_methods_own_loss_is_in_the_panel_title_and_in_the_hover_text(log):
+def test_the_label_of_the_methods_own_loss_titles_its_panel_and_its_hover(log):
+    drawing = race_drawing(bands([record(soft_loss=0.5)]), fields=("soft_loss",), loss_label="hint loss (mean square)", log=log)
+    assert [title["text"] for title in drawing["layout"]["annotations"]] == ["hint loss (mean square)"]
+    assert drawing["layout"]["xaxis"]["unifiedhovertitle"]["text"] == "epoch %{x}<br>hint loss (mean square)"
+    assert next(trace["hovertext"] for trace in drawing["data"] if trace["uid"] == "student soft_loss") == ["student 0.500"]
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_with_several_panels_each_hover_text_names_its_loss(log):
     curves = bands([record(soft_loss=0.5, hard_loss=1.0)])
     drawing = race_drawing(curves, fields=("soft_loss", "hard_loss"), loss_label="hint loss (mean square)", log=log)
     assert [title["text"] for title in drawing["layout"]["annotations"]] == ["hint loss (mean square)", "hard loss (nats)"]

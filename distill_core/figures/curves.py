@@ -137,7 +137,8 @@ def race_drawing(
         teacher = teacher_accuracy * 100 if teacher_accuracy is not None and field == "test_accuracy" else None
         drawn = []
         for number, (member, band) in enumerate(shown.items()):
-            drawn += _member_traces(member, band, field, label, number, to_axis, legend=row == 1)
+            hover = _hover(member, band, field, label if len(fields) > 1 else "") if band else []
+            drawn += _member_traces(member, band, field, hover, number, to_axis, legend=row == 1)
         drawn += [_teacher_line(teacher, last)] if teacher is not None else []
         drawn += _line_labels(shown, teacher, last, field, to_axis, gap=LABEL_GAP * (high - low) / panel, bounds=(low, high))
         axis = f"y{row if row > 1 else ''}"
@@ -148,11 +149,12 @@ def race_drawing(
             **({"nticks": 6} if to_axis is float else _power_ticks(low, high)),
         }  # fmt: skip
         titles.append(_panel_title(label, top))
-    layout = _layout(height, last, bottom_axis=axis, x_title=_epoch_title(curves, members))
+    hover_title = f"epoch %{{x}}<br>{label}" if len(fields) == 1 else "epoch %{x}"
+    layout = _layout(height, last, bottom_axis=axis, x_title=_epoch_title(curves, members), hover_title=hover_title)
     return {"data": traces, "layout": {**layout, "annotations": titles, "template": {}, **axes}}
 
 
-def _layout(height: int, last: float, *, bottom_axis: str, x_title: str) -> dict:
+def _layout(height: int, last: float, *, bottom_axis: str, x_title: str, hover_title: str) -> dict:
     """What all panels share."""
     return {
         "height": height,
@@ -165,7 +167,7 @@ def _layout(height: int, last: float, *, bottom_axis: str, x_title: str) -> dict
             "range": [0, last],
             "nticks": 9,
             "anchor": bottom_axis,
-            "unifiedhovertitle": {"text": "epoch %{x}"},
+            "unifiedhovertitle": {"text": hover_title},
             "title": {"text": x_title, "standoff": 6, "font": {"size": TEXT}},
         },
     }
@@ -211,7 +213,7 @@ def _power_ticks(low: int, high: int) -> dict:
 
 
 def _member_traces(
-    member: str, band: Band | None, field: str, label: str, number: int, to_axis: Callable[[float], float], *, legend: bool
+    member: str, band: Band | None, field: str, hover: list[str], number: int, to_axis: Callable[[float], float], *, legend: bool
 ) -> list[dict]:
     """The band and the line of one member; empty traces where it has no points, because the number of traces never changes."""
     style = style_of(member, number)
@@ -239,15 +241,16 @@ def _member_traces(
         "showlegend": legend,
         "line": {"color": style.light, "width": 4, "dash": style.dash},
         "marker": {"color": style.light, "size": 10, "symbol": style.symbol, "maxdisplayed": 12},
-        "hovertext": _hover(member, band, field, label),
+        "hovertext": hover,
         "hovertemplate": "%{hovertext}<extra></extra>",
     }
     return [area, line]
 
 
 def _hover(member: str, band: Band, field: str, label: str) -> list[str]:
-    """One text per point: percentages with their sign, losses after the label that names their unit."""
-    name, unit, digits = (member, " %", 1) if field in PERCENT else (f"{member}, {label}:", "", 3)
+    """One text per point. A loss has its `label` in front, which names its unit, unless that stands elsewhere."""
+    unit, digits = (" %", 1) if field in PERCENT else ("", 3)
+    name = f"{member}, {label}:" if label and field not in PERCENT else member
     if not band["band"]:
         return [f"{name} {mean:.{digits}f}{unit}" for mean in band["mean"]]
     return [

@@ -56,9 +56,7 @@ def comparison_figure(rows: Sequence[dict], setting: str, *, marked: str = "") -
         if row["difference"] < low:
             text = f"\u25c0 far below: {points(row)}"
             figure.add_annotation(x=low, y=_name(row, marked), text=text, xanchor="left", showarrow=False, font={"size": TEXT})
-    figure.update_xaxes(
-        title="test accuracy, student minus baseline (points)", range=[low, high], zeroline=True, zerolinewidth=3, automargin=True
-    )
+    figure.update_xaxes(title="student minus baseline (points)", range=[low, high], zeroline=True, zerolinewidth=3, automargin=True)
     figure.update_yaxes(categoryorder="array", categoryarray=[_name(row, marked) for row in shown], automargin=True)
     return figure
 
