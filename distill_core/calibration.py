@@ -48,7 +48,7 @@ def _calibration_error(gap: np.ndarray, bin_index: np.ndarray, *, bins: int) -> 
 def calibration_interval(logits: Tensor, labels: Tensor, *, bins: int = 15, seed: int = 0) -> tuple[float, float, float]:
     """`expected_calibration_error` with its 95 % bootstrap interval over the examples: `(value, low, high)`, fractions."""
     _, bin_index, gap = (values.cpu().numpy() for values in _binned(logits, labels, bins=bins))
-    return bootstrap_interval(lambda g, b: _calibration_error(g, b, bins=bins), gap, bin_index, least=0.0, seed=seed)
+    return bootstrap_interval(lambda g, b: _calibration_error(g, b, bins=bins), gap, bin_index, minimum=0.0, seed=seed)
 
 
 def reliability(logits: Tensor, labels: Tensor, *, bins: int = 15) -> dict[str, np.ndarray]:
@@ -161,13 +161,13 @@ def calibrate(logits: Tensor, labels: Tensor, *, bins: int = 15, seed: int = 0) 
         "fitted": len(fit),
         "reported": len(rest),
         "ece": {
-            "before": bootstrap_interval(error, gap0, bin0, least=0.0, seed=seed),
-            "after": bootstrap_interval(error, gap1, bin1, least=0.0, seed=seed),
+            "before": bootstrap_interval(error, gap0, bin0, minimum=0.0, seed=seed),
+            "after": bootstrap_interval(error, gap1, bin1, minimum=0.0, seed=seed),
             "difference": bootstrap_interval(lambda a, b, c, d: error(c, d) - error(a, b), gap0, bin0, gap1, bin1, seed=seed),
         },
         "nll": {
-            "before": bootstrap_interval(np.mean, loss0, least=0.0, seed=seed),
-            "after": bootstrap_interval(np.mean, loss1, least=0.0, seed=seed),
+            "before": bootstrap_interval(np.mean, loss0, minimum=0.0, seed=seed),
+            "after": bootstrap_interval(np.mean, loss1, minimum=0.0, seed=seed),
             "difference": bootstrap_interval(np.mean, loss1 - loss0, seed=seed),
         },
     }

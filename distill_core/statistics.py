@@ -84,7 +84,7 @@ def bootstrap_interval(
     *samples: np.ndarray,
     resamples: int = 1000,
     level: float = 0.95,
-    least: float = -math.inf,
+    minimum: float = -math.inf,
     seed: int = 0,
 ) -> tuple[float, float, float]:
     r"""A statistic of N examples with its bootstrap interval: `(value, low, high)`, in the unit of the statistic.
@@ -95,7 +95,7 @@ def bootstrap_interval(
     also corrects the bias that resampling adds: a calibration error is never negative, so noise alone makes it larger.
 
     - `samples`: arrays `(N, ...)`, resampled together, row by row.
-    - `least`: the smallest possible value of the statistic; the interval is clipped to it.
+    - `minimum`: the smallest possible value of the statistic; the interval is clipped to it.
 
     Source: Davison and Hinkley 1997, *Bootstrap Methods and their Application*, section 5.2.
     """
@@ -109,4 +109,4 @@ def bootstrap_interval(
         rows = rng.integers(n, size=n)
         resampled[k] = statistic(*(sample[rows] for sample in samples))
     low, high = np.nanquantile(resampled, [(1 - level) / 2, (1 + level) / 2])
-    return value, max(least, float(2 * value - high)), max(least, float(2 * value - low))
+    return value, max(minimum, float(2 * value - high)), max(minimum, float(2 * value - low))

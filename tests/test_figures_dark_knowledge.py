@@ -58,11 +58,11 @@ def test_a_logarithmic_scale_has_a_floor():
 
 
 def test_each_class_points_to_its_most_probable_other_classes():
-    one = {(e.start, e.end): e.probability for e in dark_knowledge.edges(MEAN, most=1)}
+    one = {(e.start, e.end): e.probability for e in dark_knowledge.edges(MEAN, per_class=1)}
     assert one == {(0, 1): 0.2, (1, 0): 0.25, (2, 3): 0.15, (3, 2): 0.15}
-    two = dark_knowledge.edges(MEAN, most=2)
+    two = dark_knowledge.edges(MEAN, per_class=2)
     assert len(two) == 8 and [e.probability for e in two] == sorted(e.probability for e in two)
-    assert all(e.start != e.end for e in dark_knowledge.edges(MEAN, most=9)) and len(dark_knowledge.edges(MEAN, most=9)) == 12
+    assert all(e.start != e.end for e in dark_knowledge.edges(MEAN, per_class=9)) and len(dark_knowledge.edges(MEAN, per_class=9)) == 12
 
 
 def test_a_class_without_images_has_no_edges():
@@ -122,7 +122,7 @@ def luminance(colour):
 
 
 def test_the_figures_show_the_numbers():
-    heat, *texts = dark_knowledge.heat_map(MEAN, NAMES, most=0.5).data
+    heat, *texts = dark_knowledge.heat_map(MEAN, NAMES, maximum=0.5).data
     written = {(y, x): text for trace in texts for x, y, text in zip(trace.x, trace.y, trace.text, strict=True)}
     assert (
         heat.zmax == 50
@@ -130,7 +130,7 @@ def test_the_figures_show_the_numbers():
         and (NAMES[0], NAMES[0]) not in written
         and "images of cat, mean probability of dog: 20.0 %" in heat.hovertext[0][1]
     )
-    graph = dark_knowledge.similarity_graph(MEAN, NAMES, order=[0, 1, 2, 3], most=1, widest=0.25)
+    graph = dark_knowledge.similarity_graph(MEAN, NAMES, order=[0, 1, 2, 3], per_class=1, widest=0.25)
     assert max(trace.line.width or 0 for trace in graph.data) == dark_knowledge.MAX_WIDTH
     assert any("images of dog, mean probability of cat: 25.0 %" in (trace.hovertext or ()) for trace in graph.data)
 

@@ -100,10 +100,10 @@ def coverage_figure(curves: Mapping[str, Mapping[str, Sequence[float]]], *, heig
     """
     styles = styles_of(list(curves))
     figure = go.Figure()
-    least = 100.0
+    lowest = 100.0
     for name, curve in curves.items():
         x, y, low, high = (100 * np.asarray(curve[column], dtype=float) for column in ("share", "accuracy", "low", "high"))
-        least = min(least, float(y.min()))
+        lowest = min(lowest, float(y.min()))
         style = styles[name]
         figure.add_trace(
             go.Scatter(
@@ -122,7 +122,7 @@ def coverage_figure(curves: Mapping[str, Mapping[str, Sequence[float]]], *, heig
                 hovertemplate="%{hovertext}<extra></extra>",
             )
         )  # fmt: skip
-    bottom = max(0.0, least - max(1.0, 0.3 * (100 - least)))
+    bottom = max(0.0, lowest - max(1.0, 0.3 * (100 - lowest)))
     figure.data = [*figure.data[::2], *figure.data[1::2]]  # bands behind all lines
     figure.update_layout(
         height=height, font={"size": TEXT}, hoverlabel={"font": {"size": TEXT}}, template=None,

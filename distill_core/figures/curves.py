@@ -248,7 +248,7 @@ def _member_traces(
 
 
 def _hover(member: str, band: Band, field: str, label: str) -> list[str]:
-    """One text per point. A loss has its `label` in front, which names its unit, unless that stands elsewhere."""
+    """One text per point. The text of a loss starts with its `label`, if there is one."""
     unit, digits = (" %", 1) if field in PERCENT else ("", 3)
     name = f"{member}, {label}:" if label and field not in PERCENT else member
     if not band["band"]:

@@ -38,8 +38,8 @@ class Edge:
     probability: float
 
 
-def edges(mean: np.ndarray, *, most: int = 2) -> list[Edge]:
-    """From each class an edge to its `most` most similar other classes; weakest edge first, so that strong ones are drawn on top.
+def edges(mean: np.ndarray, *, per_class: int = 2) -> list[Edge]:
+    """From each class `per_class` edges to its most similar other classes; weakest edge first, so that strong ones are drawn on top.
 
     A class without images has no edges.
     """
@@ -48,7 +48,7 @@ def edges(mean: np.ndarray, *, most: int = 2) -> list[Edge]:
     result = []
     for start, row in enumerate(others):
         if np.isfinite(mean[start]).all():
-            result += [Edge(start, int(end), float(row[end])) for end in np.argsort(-row, kind="stable")[: min(most, len(row) - 1)]]
+            result += [Edge(start, int(end), float(row[end])) for end in np.argsort(-row, kind="stable")[: min(per_class, len(row) - 1)]]
     return sorted(result, key=lambda edge: edge.probability)
 
 
@@ -135,28 +135,26 @@ def heat_map(
     *,
     diagonal: bool = False,
     log: bool = False,
-    most: float | None = None,
-    least: float | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
     height: int = 440,
 ) -> go.Figure:
-    """Mean soft targets `(C, C)` as a heat map: one row per true class. The colours go from `least` to `most` (probabilities)."""
+    """Mean soft targets `(C, C)` as a heat map: one row per true class.
+
+    `minimum` and `maximum` are the probabilities at the ends of the colour scale; by default those of the coloured cells. The
+    linear scale starts at 0.
+    """
     z = shades(mean, diagonal=diagonal, log=log)
-    top = 100 * (most if most is not None else np.nanmax(np.where(np.isnan(z), -1, mean)))
+    top = 100 * (maximum if maximum is not None else np.nanmax(np.where(np.isnan(z), -1, mean)))
     top = max(float(top), 1e-4)
-    bottom = 100 * max(FLOOR, least if least is not None else float(np.nanmin(np.where(np.isnan(z), 1, mean))))
+    bottom = 100 * max(FLOOR, minimum if minimum is not None else float(np.nanmin(np.where(np.isnan(z), 1, mean))))
     low, high = (math.log10(min(bottom, top / 10)), math.log10(top)) if log else (0.0, top)
     names = list(class_names)
     hover = [[f"images of {a}, mean probability of {b}: {_percent(mean[i, j])}" for j, b in enumerate(names)] for i, a in enumerate(names)]
-    bar = {"orientation": "h", "y": -0.02, "yanchor": "top", "thickness": 14, "outlinewidth": 0, "tickfont": {"size": TEXT}, "len": 1.0}
-    if log:
-        ticks = TICKS if high - low < 1.7 else TICKS[::2]
-        bar |= {"tickvals": [math.log10(t) for t in ticks], "ticktext": [f"{t:g} %" for t in ticks]}
-    else:
-        bar |= {"ticksuffix": " %", "nticks": 4}
     figure = go.Figure(
         go.Heatmap(
-            z=z, x=names, y=names, zmin=low, zmax=high, colorscale="Cividis", colorbar=bar, hovertext=hover,
-            hovertemplate="%{hovertext}<extra></extra>", hoverongaps=False, xgap=1, ygap=1,
+            z=z, x=names, y=names, zmin=low, zmax=high, colorscale="Cividis", colorbar=_colour_bar(low, high, log=log),
+            hovertext=hover, hovertemplate="%{hovertext}<extra></extra>", hoverongaps=False, xgap=1, ygap=1,
         )
     )  # fmt: skip
     if len(names) <= 12:
@@ -166,11 +164,30 @@ def heat_map(
     ticks = {"type": "category", "showgrid": False, "tickfont": {"size": TEXT}, "ticks": ""}
     figure.update_layout(
         height=height, font={"size": TEXT}, hoverlabel={"font": {"size": TEXT}}, template=None,
-        margin={"l": 14 + 9 * min(longest, 12), "r": 8, "t": 20 + (24 if longest <= 2 else 9 * min(longest, 12)), "b": 56},
+        margin={"l": 40 + 9 * min(longest, 12), "r": 8, "t": 42 + (24 if longest <= 2 else 9 * min(longest, 12)), "b": 56},
     )  # fmt: skip
-    figure.update_xaxes(**ticks, side="top", tickangle=0 if longest <= 2 else -90, range=[-0.5, len(names) - 0.5])
-    figure.update_yaxes(**ticks, range=[len(names) - 0.5, -0.5])
+    figure.update_xaxes(
+        **ticks,
+        title=_axis_title("mean probability of class"),
+        side="top",
+        tickangle=0 if longest <= 2 else -90,
+        range=[-0.5, len(names) - 0.5],
+    )
+    figure.update_yaxes(**ticks, title=_axis_title("true class"), range=[len(names) - 0.5, -0.5])
     return figure
+
+
+def _axis_title(text: str) -> dict:
+    return {"text": text, "font": {"size": TEXT}, "standoff": 4}
+
+
+def _colour_bar(low: float, high: float, *, log: bool) -> dict:
+    """A colour bar below the heat map, in percent."""
+    bar = {"orientation": "h", "y": -0.02, "yanchor": "top", "thickness": 14, "outlinewidth": 0, "tickfont": {"size": TEXT}, "len": 1.0}
+    if not log:
+        return {**bar, "ticksuffix": " %", "nticks": 4}
+    ticks = TICKS if high - low < 1.7 else TICKS[::2]
+    return {**bar, "tickvals": [math.log10(t) for t in ticks], "ticktext": [f"{t:g} %" for t in ticks]}
 
 
 def _percentages(mean: np.ndarray, cells: Sequence[tuple[int, int]], names: Sequence[str], colour: str) -> go.Scatter:
@@ -186,16 +203,16 @@ def similarity_graph(
     class_names: Sequence[str],
     *,
     order: Sequence[int],
-    most: int = 2,
+    per_class: int = 2,
     widest: float | None = None,
     colour: str = ROLES["teacher"].light,
     height: int = 440,
 ) -> go.Figure:
-    """A graph with an arrow from each class to the `most` classes it is most similar to.
+    """A graph with `per_class` arrows from each class to its most similar classes.
 
     The width of an arrow is the mean probability; `widest` is the probability of the thickest.
     """
-    arrows = edges(mean, most=most)
+    arrows = edges(mean, per_class=per_class)
     widest = widest if widest is not None else max((edge.probability for edge in arrows), default=0.0)
     positions = circle(order)
     names = list(class_names)
@@ -203,15 +220,8 @@ def similarity_graph(
     figure = go.Figure()
     for line, width in zip(lines, widths(arrows, widest=widest), strict=True):
         figure.add_trace(_arrow(line, width, colour))
-    middles = [line[len(line) // 2] for line in lines]
-    if middles:
-        figure.add_trace(
-            go.Scatter(
-                x=[m[0] for m in middles], y=[m[1] for m in middles], mode="markers", marker={"size": 24, "color": colour, "opacity": 0},
-                hovertext=[f"images of {names[e.start]}, mean probability of {names[e.end]}: {_percent(e.probability)}" for e in arrows],
-                hovertemplate="%{hovertext}<extra></extra>", showlegend=False,
-            )
-        )  # fmt: skip
+    if arrows:
+        figure.add_trace(_hover_points(arrows, lines, names, colour))
     figure.add_trace(
         go.Scatter(
             x=positions[:, 0], y=positions[:, 1], mode="markers+text" if len(names) <= 30 else "markers",
@@ -221,7 +231,7 @@ def similarity_graph(
         )
     )  # fmt: skip
     longest = max(map(len, names))
-    side = 1.2 if longest <= 2 else 1.7 if longest <= 6 else 2.15  # names stand beside the circle and must fit on a phone
+    side = 1.2 if longest <= 2 else 1.7 if longest <= 6 else 2.15  # names are beside the circle and must fit on a phone
     figure.update_layout(
         height=height, font={"size": TEXT}, hoverlabel={"font": {"size": TEXT}}, margin={"l": 4, "r": 4, "t": 4, "b": 4},
         hovermode="closest", template=None,
@@ -229,6 +239,16 @@ def similarity_graph(
     figure.update_xaxes(visible=False, range=[-side, side])
     figure.update_yaxes(visible=False, range=[-1.2, 1.2], scaleanchor="x")
     return figure
+
+
+def _hover_points(arrows: Sequence[Edge], lines: Sequence[np.ndarray], names: Sequence[str], colour: str) -> go.Scatter:
+    """Invisible markers in the middle of the arrows, with their hover texts."""
+    middles = [line[len(line) // 2] for line in lines]
+    return go.Scatter(
+        x=[m[0] for m in middles], y=[m[1] for m in middles], mode="markers", marker={"size": 24, "color": colour, "opacity": 0},
+        hovertext=[f"images of {names[e.start]}, mean probability of {names[e.end]}: {_percent(e.probability)}" for e in arrows],
+        hovertemplate="%{hovertext}<extra></extra>", showlegend=False,
+    )  # fmt: skip
 
 
 def _arrow(line: np.ndarray, width: float, colour: str) -> go.Scatter:
@@ -245,7 +265,7 @@ def _arrow(line: np.ndarray, width: float, colour: str) -> go.Scatter:
 
 
 def _outside(x: float, y: float) -> str:
-    """The side of its point on which a name stands: away from the centre of the circle."""
+    """The position of a name relative to its point: away from the centre of the circle."""
     if abs(x) < 0.35:
         return "top center" if y > 0 else "bottom center"
     return "middle right" if x > 0 else "middle left"

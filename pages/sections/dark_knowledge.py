@@ -52,7 +52,7 @@ def means(name: str, teacher: str, part: str, temperature: float) -> np.ndarray:
 def spread(name: str, teacher: str, part: str) -> tuple[float, float, float]:
     """How wide the classes lie against how far apart, with its bootstrap interval."""
     labels = labels_of(datasets.load(name), part).numpy()
-    return bootstrap_interval(analysis.class_spread, logits_of(name, teacher, part).double().numpy(), labels, resamples=300, least=0.0)
+    return bootstrap_interval(analysis.class_spread, logits_of(name, teacher, part).double().numpy(), labels, resamples=300, minimum=0.0)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -99,7 +99,7 @@ def _percent(p: float) -> str:
 def show_means(found: dict[str, np.ndarray], *, class_names: tuple[str, ...], temperature: float, diagonal: bool, log: bool) -> None:
     """A heat map a teacher, on one colour scale."""
     coloured = np.stack([np.where(np.eye(len(m), dtype=bool) & (not diagonal), np.nan, m) for m in found.values()])
-    scale = {"least": float(np.nanmin(coloured)), "most": float(np.nanmax(coloured))}
+    scale = {"minimum": float(np.nanmin(coloured)), "maximum": float(np.nanmax(coloured))}
     for number, (column, (teacher, mean)) in enumerate(zip(st.columns(len(found)), found.items(), strict=True)):
         with column:
             st.markdown(f"**{teacher}**: a row is what images of that class look like")
@@ -110,12 +110,12 @@ def show_means(found: dict[str, np.ndarray], *, class_names: tuple[str, ...], te
 
 def show_graph(found: dict[str, np.ndarray], order: list[int], *, class_names: tuple[str, ...], temperature: float, doubts: int) -> None:
     """Each class points to what it looks like; one scale of widths for both teachers."""
-    widest = max((edge.probability for mean in found.values() for edge in dark_knowledge.edges(mean, most=doubts)), default=0.0)
+    widest = max((edge.probability for mean in found.values() for edge in dark_knowledge.edges(mean, per_class=doubts)), default=0.0)
     for number, (column, (teacher, mean)) in enumerate(zip(st.columns(len(found)), found.items(), strict=True)):
         with column:
             st.markdown(f"**{teacher}**: the thickest line of all is {_percent(widest)}")
             colour = list(styles_of(["teacher", "another"]).values())[number].light
-            figure = dark_knowledge.similarity_graph(mean, class_names, order=order, most=doubts, widest=widest, colour=colour)
+            figure = dark_knowledge.similarity_graph(mean, class_names, order=order, per_class=doubts, widest=widest, colour=colour)
             live_chart(figure, key=f"graph_{number}", height=420, revision=teacher)
             st.markdown(in_words(mean, class_names, temperature))
 

@@ -227,7 +227,7 @@ def openings(browser: Browser) -> Iterator[Figure]:
                 loaded.append(page.evaluate("barsSince(0)"))
             with opened(browser, address) as page:
                 page.get_by_role("button", name="Start the race").wait_for(timeout=WAIT)
-                page.wait_for_timeout(2000)  # nobody presses at once
+                page.wait_for_timeout(2000)  # as a person, who does not press at once
                 page.evaluate("addEventListener('click', () => { window.shown = barsSince(performance.now()) }, { capture: true })")
                 page.get_by_role("link", name="Soft targets").click()
                 page.wait_for_function("window.shown", timeout=WAIT)
@@ -330,7 +330,7 @@ def raced(browser: Browser, address: str) -> Iterator[Page]:
     """A page of a new browser on which Train has just been pressed."""
     with opened(browser, address) as page:
         page.locator(".st-key-train button:enabled").wait_for(timeout=WAIT)
-        page.wait_for_timeout(2000)  # nobody presses at once
+        page.wait_for_timeout(2000)  # as a person, who does not press at once
         press(page, "train")
         yield page
 
