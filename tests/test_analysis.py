@@ -12,7 +12,7 @@ from scipy.spatial import distance
 from sklearn import metrics
 from sklearn.decomposition import PCA
 
-from distill_core import analysis, statistics
+from distill_core import analysis, calibration, statistics
 
 
 def labelled_logits(n, *, classes=4, seed=0):
@@ -127,6 +127,11 @@ def test_a_neighbour_map_keeps_clusters_apart_and_is_deterministic():
     np.testing.assert_array_equal(places, analysis.neighbour_map(logits))
     nearest = distance.cdist(places, places) + np.eye(45) * 1e9
     assert (np.repeat(range(3), 15)[nearest.argmin(axis=1)] == np.repeat(range(3), 15)).all()
+
+
+def test_notebooks_find_intervals_and_calibration_error_in_analysis():
+    assert analysis.accuracy_interval is statistics.accuracy_interval
+    assert analysis.expected_calibration_error is calibration.expected_calibration_error
 
 
 # --- the conclusion of a race ---------------------------------------------------------------------------------------
