@@ -28,7 +28,9 @@ READING_ORDER = (
     "controls",  # soft targets without the knowledge, and mistakes of public code
     "objectives",  # the methods: which losses, with which weights
     "experiment",  # every choice of a run, as one value
-    "analysis",  # accuracy with its interval, agreement, calibration
+    "statistics",  # means, confidence intervals, paired differences
+    "calibration",  # confidence against accuracy, temperature scaling
+    "analysis",  # accuracy, agreement, dark knowledge, the conclusion in words
     "training.run_data",  # images, labels and teacher logits of a run, batch by batch
     "training.schedule",  # steps, learning rate, when a run is measured
     "training.records",  # what a run yields

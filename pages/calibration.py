@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from distill_core.analysis import divergence, expected_calibration_error, fit_temperature, reliability
+from distill_core.analysis import divergence
+from distill_core.calibration import expected_calibration_error, fit_temperature, reliability
 from distill_core.data import datasets
 from pages.sections import calibration, networks
 from pages.sections.source import show_source

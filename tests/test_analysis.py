@@ -1,4 +1,4 @@
-"""What a run shows, against scipy, scikit-learn and formulas written out."""
+"""Measures of trained networks, against scipy, scikit-learn and formulas written out."""
 
 from __future__ import annotations
 
@@ -7,17 +7,26 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy import special, stats
+from scipy import special
+from scipy.spatial import distance
 from sklearn import metrics
+from sklearn.decomposition import PCA
 
-from distill_core import analysis
+from distill_core import analysis, calibration, statistics
+
+
+def labelled_logits(n, *, classes=4, seed=0):
+    """Logits `(n, C)` and labels `(n,)`, each label drawn from its own soft target."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(n, classes)) * 2
+    p = special.softmax(logits, axis=1)
+    labels = (p.cumsum(axis=1) < rng.uniform(size=(n, 1))).sum(axis=1)
+    return torch.from_numpy(logits), torch.from_numpy(labels)
 
 
 @pytest.fixture
 def predictions():
-    """Logits `(N, C)` with every degree of confidence, labels that they often hit, and another network's logits."""
+    """Logits `(N, C)` of every confidence, labels `(N,)` that they often predict, and another network's logits."""
     rng = np.random.default_rng(0)
     labels = rng.integers(5, size=400)
     logits = rng.normal(size=(400, 5)) * rng.uniform(0, 6, size=(400, 1))
@@ -30,86 +39,11 @@ def test_accuracy_is_scikit_learns(predictions):
     assert analysis.accuracy(logits, labels) == pytest.approx(metrics.accuracy_score(labels, logits.argmax(1)), abs=1e-15)
 
 
-def test_agreement_counts_examples_on_which_both_name_the_same_class_right_or_wrong(predictions):
+def test_agreement_counts_equal_predictions_correct_or_not(predictions):
     student, labels, teacher = predictions
     expected = np.mean([int(np.argmax(s)) == int(np.argmax(t)) for s, t in zip(student.numpy(), teacher.numpy(), strict=True)])
     assert analysis.agreement(student, teacher) == pytest.approx(expected, abs=1e-15) == analysis.agreement(teacher, student)
     assert analysis.agreement(student, student) == 1 and analysis.accuracy(student, labels) < 1
-
-
-@given(st.integers(1, 20_000), st.floats(0, 1), st.sampled_from([0.5, 0.8, 0.95, 0.99]))
-def test_accuracy_interval_is_scipys_wilson_interval(total, share, level):
-    correct = round(share * total)
-    low, high = analysis.accuracy_interval(correct, total, level=level)
-    expected = stats.binomtest(correct, total).proportion_ci(confidence_level=level, method="wilson")
-    assert (low, high) == pytest.approx((expected.low, expected.high), rel=1e-9, abs=1e-12)
-    assert 0 <= low <= correct / total <= high <= 1
-
-
-@pytest.mark.parametrize(("correct", "total", "level"), [(0, 0, 0.95), (-1, 5, 0.95), (6, 5, 0.95), (1, 5, 0), (1, 5, 1), (1, 5, math.nan)])
-def test_an_interval_of_nothing_is_refused(refused, correct, total, level):
-    with refused("give"):
-        analysis.accuracy_interval(correct, total, level=level)
-
-
-def by_hand(logits, labels, bins):
-    """Guo et al. 2017, equation 3, bin by bin."""
-    p = special.softmax(logits.numpy(), axis=1)
-    confidence, right = p.max(axis=1), p.argmax(axis=1) == labels.numpy()
-    error = 0.0
-    for b in range(bins):
-        inside = (confidence > b / bins) & (confidence <= (b + 1) / bins)
-        if inside.any():
-            error += inside.sum() / len(labels) * abs(right[inside].mean() - confidence[inside].mean())
-    return error
-
-
-@pytest.mark.parametrize("bins", (1, 2, 10, 15, 100))
-def test_calibration_error_is_the_formula_bin_by_bin(predictions, bins):
-    logits, labels, _ = predictions
-    assert analysis.expected_calibration_error(logits, labels, bins=bins) == pytest.approx(by_hand(logits, labels, bins), abs=1e-12)
-
-
-def test_a_confidence_on_an_edge_belongs_to_the_lower_bin():
-    """At 0.5 and 0.9, with two bins `(0, 0.5]` and `(0.5, 1]`: errors 0.5 and 0.1 do not cancel each other."""
-    logits = torch.tensor([[0.0, 0.0], [0.0, 0.0], [math.log(9.0), 0.0], [math.log(9.0), 0.0]], dtype=torch.float64)
-    labels = torch.tensor([1, 1, 0, 0])  # the first two are wrong, at a confidence of one half
-    assert analysis.expected_calibration_error(logits, labels, bins=2) == pytest.approx((2 * 0.5 + 2 * 0.1) / 4, abs=1e-12)
-    assert analysis.expected_calibration_error(logits, labels, bins=1) == pytest.approx(abs(0.5 - 0.7), abs=1e-12)
-
-
-def test_a_network_that_is_as_often_right_as_it_says_has_no_calibration_error():
-    logits = torch.tensor([[math.log(3.0), 0.0]] * 4, dtype=torch.float64)  # 75 % sure
-    assert analysis.expected_calibration_error(logits, torch.tensor([0, 0, 0, 1])) == pytest.approx(0, abs=1e-12)
-
-
-def test_a_sure_and_wrong_network_has_the_largest_calibration_error():
-    logits = torch.tensor([[1000.0, -1000.0]] * 3)
-    assert analysis.expected_calibration_error(logits, torch.ones(3, dtype=torch.int64)) == 1
-
-
-def test_calibration_of_no_example_is_refused(refused):
-    with refused("example"):
-        analysis.expected_calibration_error(torch.empty(0, 3), torch.empty(0, dtype=torch.int64))
-
-
-def test_mean_interval_is_students_t_interval():
-    values = [0.91, 0.93, 0.90, 0.95, 0.92]
-    mean, low, high = analysis.mean_interval(values)
-    expected = stats.t.interval(0.95, len(values) - 1, loc=np.mean(values), scale=stats.sem(values))
-    assert (mean, low, high) == pytest.approx((np.mean(values), *expected), rel=1e-12)
-
-
-def test_one_value_alone_has_no_interval():
-    mean, low, high = analysis.mean_interval([0.9])
-    assert mean == 0.9 and math.isnan(low) and math.isnan(high)
-
-
-def test_paired_difference_is_the_interval_of_the_paired_t_test():
-    students, baselines = [0.91, 0.93, 0.90, 0.95], [0.90, 0.91, 0.90, 0.92]
-    found = analysis.paired_difference(students, baselines)
-    expected = stats.ttest_rel(students, baselines).confidence_interval(0.95)
-    assert found == pytest.approx((0.015, expected.low, expected.high), rel=1e-9)
 
 
 def test_confusion_is_scikit_learns(predictions):
@@ -120,11 +54,111 @@ def test_confusion_is_scikit_learns(predictions):
 
 def test_scores_agree_with_each_other(predictions):
     logits, labels, teacher = predictions
-    found = analysis.scores(logits, labels, teacher, classes=5, parameters=7)
-    assert list(found) == [
+    scores = analysis.scores(logits, labels, teacher, classes=5, parameters=7)
+    assert list(scores) == [
         *("test_accuracy", "low", "high", "test_errors", "test_images", "errors_by_class", "agreement", "ece", "parameters")
     ]
     wrong = analysis.confusion(logits.argmax(1).tolist(), labels.tolist(), classes=5)
     np.fill_diagonal(wrong, 0)
-    assert found["errors_by_class"] == wrong.sum(axis=1).tolist() and sum(found["errors_by_class"]) == found["test_errors"]
-    assert found["test_accuracy"] == 1 - found["test_errors"] / 400 and found["low"] < found["test_accuracy"] < found["high"]
+    assert scores["errors_by_class"] == wrong.sum(axis=1).tolist() and sum(scores["errors_by_class"]) == scores["test_errors"]
+    assert scores["test_accuracy"] == 1 - scores["test_errors"] / 400 and scores["low"] < scores["test_accuracy"] < scores["high"]
+
+
+# --- disagreement ---------------------------------------------------------------------------------------------------
+
+
+def test_the_divergence_of_two_is_scipys_jensen_shannon_distance_squared():
+    a, b = (torch.from_numpy(np.random.default_rng(seed).normal(size=(20, 5)) * 3) for seed in (0, 1))
+    p, q = (special.softmax(z.numpy() / 2, axis=1) for z in (a, b))
+    expected = distance.jensenshannon(p, q, axis=1) ** 2
+    np.testing.assert_allclose(analysis.divergence(a, b, temperature=2).numpy(), expected, atol=1e-12)
+
+
+def test_three_networks_certain_of_different_classes_diverge_by_ln_three():
+    certain = [torch.full((1, 3), -math.inf).index_fill(1, torch.tensor([c]), 0.0) for c in range(3)]
+    assert analysis.divergence(*certain).item() == pytest.approx(math.log(3))
+    assert analysis.divergence(certain[0], certain[0], certain[0]).item() == 0
+
+
+# --- dark knowledge -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("temperature", (0.5, 4.0, 30.0))
+def test_mean_soft_targets_are_a_loop_over_classes_and_their_rows_sum_to_one(temperature):
+    logits, labels = labelled_logits(300)
+    mean = analysis.mean_soft_targets(logits, labels, temperature=temperature, classes=4)
+    p = special.softmax(logits.numpy() / temperature, axis=1)
+    np.testing.assert_allclose(mean, [p[labels.numpy() == c].mean(axis=0) for c in range(4)], atol=1e-12)
+    np.testing.assert_allclose(mean.sum(axis=1), 1, atol=1e-12)
+
+
+def test_a_class_without_images_has_no_mean_and_a_high_temperature_gives_a_uniform_one():
+    logits, labels = labelled_logits(100)
+    mean = analysis.mean_soft_targets(logits, labels.clamp(max=2), temperature=1e6, classes=4)
+    assert np.isnan(mean[3]).all()
+    np.testing.assert_allclose(mean[:3], 0.25, atol=1e-4)
+
+
+def test_class_spread_is_the_formula_pair_by_pair_and_ignores_scale_and_shift():
+    logits, labels = (t.numpy() for t in labelled_logits(150))
+    z = logits - logits.mean(axis=1, keepdims=True)
+    mu = np.stack([z[labels == c].mean(axis=0) for c in range(4)])
+    within = np.mean([((z[i] - mu[labels[i]]) ** 2).sum() for i in range(150)])
+    between = np.mean([((mu[a] - mu[b]) ** 2).sum() for a in range(4) for b in range(a)])
+    assert analysis.class_spread(logits, labels) == pytest.approx(math.sqrt(within / between), rel=1e-10)
+    moved = 3 * logits + np.arange(150)[:, None]
+    assert analysis.class_spread(moved, labels) == pytest.approx(analysis.class_spread(logits, labels), rel=1e-9)
+    assert math.isnan(analysis.class_spread(logits, np.zeros(150, dtype=int)))
+    assert analysis.class_spread(np.eye(3)[[0, 0, 1, 1]], np.array([0, 0, 1, 1])) == 0
+
+
+def test_principal_components_are_scikit_learns_up_to_sign():
+    logits = labelled_logits(120)[0].numpy()
+    places, share = analysis.principal_components(logits)
+    pca = PCA(2).fit(logits - logits.mean(axis=1, keepdims=True))
+    np.testing.assert_allclose(np.abs(places), np.abs(pca.transform(logits - logits.mean(axis=1, keepdims=True))), atol=1e-9)
+    assert share == pytest.approx(pca.explained_variance_ratio_.sum())
+
+
+def test_a_neighbour_map_keeps_clusters_apart_and_is_deterministic():
+    rng = np.random.default_rng(0)
+    logits = np.eye(3)[np.repeat(range(3), 15)] * 20 + rng.normal(size=(45, 3))
+    places = analysis.neighbour_map(logits)
+    np.testing.assert_array_equal(places, analysis.neighbour_map(logits))
+    nearest = distance.cdist(places, places) + np.eye(45) * 1e9
+    assert (np.repeat(range(3), 15)[nearest.argmin(axis=1)] == np.repeat(range(3), 15)).all()
+
+
+def test_notebooks_find_intervals_and_calibration_error_in_analysis():
+    assert analysis.accuracy_interval is statistics.accuracy_interval
+    assert analysis.expected_calibration_error is calibration.expected_calibration_error
+
+
+# --- the conclusion of a race ---------------------------------------------------------------------------------------
+
+
+def race(student, baseline, *, images=1000):
+    """The result of one seed, as far as a verdict reads it."""
+    return {"student": {"test_accuracy": student, "test_images": images}, "baseline": {"test_accuracy": baseline}}
+
+
+def test_a_verdict_over_seeds_is_the_paired_difference_in_points():
+    students, baselines = [0.91, 0.93, 0.90, 0.95], [0.90, 0.91, 0.90, 0.92]
+    verdict = analysis.verdict([race(*pair) for pair in zip(students, baselines, strict=True)])
+    expected = 100 * np.array(statistics.paired_difference(students, baselines))
+    assert (verdict.difference, verdict.low, verdict.high) == pytest.approx(tuple(expected), rel=1e-9)
+    assert "Over 4 seeds, 1,000 test images" in verdict.sentence and "+1.5 points" in verdict.sentence
+
+
+def test_a_verdict_over_one_seed_has_the_interval_of_two_proportions():
+    verdict = analysis.verdict([race(0.9, 0.8)])
+    margin = 1.959963984540054 * 100 * math.sqrt((0.9 * 0.1 + 0.8 * 0.2) / 1000)
+    assert (verdict.low, verdict.difference, verdict.high) == pytest.approx((10 - margin, 10, 10 + margin), rel=1e-12)
+    assert "With one seed" in verdict.sentence and "more seeds" in verdict.sentence
+
+
+@pytest.mark.parametrize(("gain", "sign", "words"), [(0.05, 1, "helped"), (-0.05, -1, "hurt"), (0.0, 0, "no difference")])
+def test_the_conclusion_follows_the_sign_of_the_whole_interval(gain, sign, words):
+    noise = np.array([-0.01, 0.0, 0.01])
+    verdict = analysis.verdict([race(0.8 + gain + n, 0.8) for n in noise])
+    assert verdict.sign == sign and words in verdict.sentence and "-" not in verdict.sentence

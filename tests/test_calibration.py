@@ -1,4 +1,4 @@
-"""Confidence, temperature scaling and dark knowledge, against formulas written out, scipy, scikit-learn and known answers."""
+"""Calibration against formulas written out, scikit-learn and known answers; and the human labels of CIFAR-10H."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ import numpy as np
 import pytest
 import torch
 from scipy import special, stats
-from scipy.spatial import distance
 from sklearn.calibration import calibration_curve
-from sklearn.decomposition import PCA
 
-from distill_core import analysis
+from distill_core import analysis, calibration
 from distill_core.data import cifar10h, datasets
 
 
-def drawn(n, *, classes=4, seed=0, size=2.0):
-    """Logits `(n, C)` of an honest network: each label is drawn from its own soft target."""
+def calibrated(n, *, classes=4, seed=0, size=2.0):
+    """Logits `(n, C)` and labels `(n,)` of a calibrated network: each label is drawn from its own soft target."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(size=(n, classes)) * size
     p = special.softmax(logits, axis=1)
@@ -30,181 +28,143 @@ def drawn(n, *, classes=4, seed=0, size=2.0):
 
 @pytest.mark.parametrize("bins", (1, 5, 15))
 def test_the_gaps_of_the_reliability_table_weighted_by_count_are_the_calibration_error(bins):
-    logits, labels = drawn(500)
-    table = analysis.reliability(3 * logits, labels, bins=bins)
+    logits, labels = calibrated(500)
+    table = calibration.reliability(3 * logits, labels, bins=bins)
     full = table["count"] > 0
     gaps = np.abs(table["accuracy"] - table["confidence"])[full]
     weighted = (table["count"][full] * gaps).sum() / 500
-    assert weighted == pytest.approx(analysis.expected_calibration_error(3 * logits, labels, bins=bins), abs=1e-12)
+    assert weighted == pytest.approx(calibration.expected_calibration_error(3 * logits, labels, bins=bins), abs=1e-12)
     assert table["count"].sum() == 500
 
 
 def test_the_reliability_table_is_scikit_learns_calibration_curve():
-    logits, labels = drawn(800)
-    confidence, verdict = torch.softmax(logits, dim=1).max(dim=1)
-    accuracy, said = calibration_curve((verdict == labels).numpy(), confidence.numpy(), n_bins=10)
-    table = analysis.reliability(logits, labels, bins=10)
+    logits, labels = calibrated(800)
+    confidence, predictions = torch.softmax(logits, dim=1).max(dim=1)
+    accuracy, mean_confidence = calibration_curve((predictions == labels).numpy(), confidence.numpy(), n_bins=10)
+    table = calibration.reliability(logits, labels, bins=10)
     full = table["count"] > 0
     np.testing.assert_allclose(table["accuracy"][full], accuracy, atol=1e-12)
-    np.testing.assert_allclose(table["confidence"][full], said, atol=1e-12)
+    np.testing.assert_allclose(table["confidence"][full], mean_confidence, atol=1e-12)
 
 
-def test_a_bin_has_wilsons_interval_and_an_empty_bin_has_nothing():
-    logits = torch.tensor([[math.log(3.0), 0.0]] * 4, dtype=torch.float64)  # 75 % sure
-    table = analysis.reliability(logits, torch.tensor([0, 0, 0, 1]), bins=4)
+def test_a_bin_has_wilsons_interval_and_an_empty_bin_has_nan():
+    logits = torch.tensor([[math.log(3.0), 0.0]] * 4, dtype=torch.float64)  # a confidence of 75 %
+    table = calibration.reliability(logits, torch.tensor([0, 0, 0, 1]), bins=4)
     assert table["count"].tolist() == [0, 0, 4, 0]
     expected = stats.binomtest(3, 4).proportion_ci(method="wilson")
     assert (table["accuracy_low"][2], table["accuracy_high"][2]) == pytest.approx((expected.low, expected.high))
     assert np.isnan(table["accuracy"][[0, 1, 3]]).all() and np.isnan(table["accuracy_low"][0])
 
 
-def test_coverage_is_the_accuracy_of_the_surest():
-    logits, labels = drawn(200)
-    confidence, verdict = torch.softmax(logits, dim=1).max(dim=1)
+def test_selective_accuracy_is_the_accuracy_of_the_most_confident():
+    logits, labels = calibrated(200)
+    confidence, predictions = torch.softmax(logits, dim=1).max(dim=1)
     order = np.argsort(-confidence.numpy())
-    right = (verdict == labels).numpy()[order]
-    curve = analysis.selective_accuracy(logits, labels, points=20)
+    right = (predictions == labels).numpy()[order]
+    curve = calibration.selective_accuracy(logits, labels, points=20)
     np.testing.assert_allclose(curve["accuracy"], [right[:k].mean() for k in range(10, 201, 10)], atol=1e-12)
     assert curve["accuracy"][-1] == pytest.approx(analysis.accuracy(logits, labels)) and curve["share"][-1] == 1
 
 
-def test_equal_confidences_count_as_in_any_order():
+def test_selective_accuracy_does_not_depend_on_the_order_of_equal_confidences():
     logits = torch.tensor([[2.0, 0.0]] * 4)
-    curve = analysis.selective_accuracy(logits, torch.tensor([1, 1, 0, 0]), points=4)  # the wrong ones come first
+    curve = calibration.selective_accuracy(logits, torch.tensor([1, 1, 0, 0]), points=4)  # the errors come first
     np.testing.assert_allclose(curve["accuracy"], 0.5)
+
+
+# --- expected calibration error ------------------------------------------------------------------------------------
+
+
+def by_hand(logits, labels, bins):
+    """Guo et al. 2017, equation 3, bin by bin."""
+    p = special.softmax(logits.numpy(), axis=1)
+    confidence, right = p.max(axis=1), p.argmax(axis=1) == labels.numpy()
+    error = 0.0
+    for b in range(bins):
+        inside = (confidence > b / bins) & (confidence <= (b + 1) / bins)
+        if inside.any():
+            error += inside.sum() / len(labels) * abs(right[inside].mean() - confidence[inside].mean())
+    return error
+
+
+@pytest.mark.parametrize("bins", (1, 2, 10, 15, 100))
+def test_calibration_error_is_the_formula_bin_by_bin(bins):
+    logits, labels = calibrated(400, classes=5)
+    assert calibration.expected_calibration_error(logits, labels, bins=bins) == pytest.approx(by_hand(logits, labels, bins), abs=1e-12)
+
+
+def test_a_confidence_on_an_edge_belongs_to_the_lower_bin():
+    """At 0.5 and 0.9, with two bins `(0, 0.5]` and `(0.5, 1]`: errors 0.5 and 0.1 do not cancel each other."""
+    logits = torch.tensor([[0.0, 0.0], [0.0, 0.0], [math.log(9.0), 0.0], [math.log(9.0), 0.0]], dtype=torch.float64)
+    labels = torch.tensor([1, 1, 0, 0])  # the first two are errors, at a confidence of one half
+    assert calibration.expected_calibration_error(logits, labels, bins=2) == pytest.approx((2 * 0.5 + 2 * 0.1) / 4, abs=1e-12)
+    assert calibration.expected_calibration_error(logits, labels, bins=1) == pytest.approx(abs(0.5 - 0.7), abs=1e-12)
+
+
+def test_calibration_error_is_zero_when_accuracy_equals_confidence():
+    logits = torch.tensor([[math.log(3.0), 0.0]] * 4, dtype=torch.float64)  # a confidence of 75 %
+    assert calibration.expected_calibration_error(logits, torch.tensor([0, 0, 0, 1])) == pytest.approx(0, abs=1e-12)
+
+
+def test_calibration_error_is_one_for_full_confidence_and_no_correct_prediction():
+    logits = torch.tensor([[1000.0, -1000.0]] * 3)
+    assert calibration.expected_calibration_error(logits, torch.ones(3, dtype=torch.int64)) == 1
+
+
+def test_calibration_of_no_example_is_refused(refused):
+    with refused("example"):
+        calibration.expected_calibration_error(torch.empty(0, 3), torch.empty(0, dtype=torch.int64))
+
+
+def test_the_interval_of_a_calibrated_networks_error_reaches_zero():
+    logits, labels = calibrated(3000)
+    value, low, high = calibration.calibration_interval(logits, labels)
+    assert value == pytest.approx(calibration.expected_calibration_error(logits, labels), abs=1e-12) and low < 0.005 and low <= high
 
 
 # --- temperature scaling --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("factor", (0.3, 2.0, 5.0))
-def test_logits_multiplied_by_a_factor_need_that_factor_times_the_temperature(factor):
-    logits, labels = drawn(1000)
-    assert analysis.fit_temperature(factor * logits, labels) == pytest.approx(factor * analysis.fit_temperature(logits, labels), rel=1e-6)
+def test_logits_times_a_factor_have_that_factor_times_the_temperature(factor):
+    logits, labels = calibrated(1000)
+    assert calibration.fit_temperature(factor * logits, labels) == pytest.approx(
+        factor * calibration.fit_temperature(logits, labels), rel=1e-6
+    )
 
 
-def test_an_honest_network_has_temperature_one():
-    logits, labels = drawn(60_000)
-    assert analysis.fit_temperature(logits, labels) == pytest.approx(1, abs=0.02)
+def test_a_calibrated_network_has_temperature_one():
+    logits, labels = calibrated(60_000)
+    assert calibration.fit_temperature(logits, labels) == pytest.approx(1, abs=0.02)
 
 
-def test_no_other_temperature_has_a_smaller_loss():
-    logits, labels = drawn(400, seed=3)
-    best = analysis.fit_temperature(4 * logits, labels)
+def test_no_other_temperature_has_a_lower_loss():
+    logits, labels = calibrated(400, seed=3)
+    best = calibration.fit_temperature(4 * logits, labels)
     loss = [torch.nn.functional.cross_entropy(4 * logits / t, labels).item() for t in (best, 0.98 * best, 1.02 * best)]
     assert loss[0] < min(loss[1:])
 
 
-def test_the_temperature_of_one_that_is_never_wrong_is_the_least_and_of_one_always_wrong_the_most(refused):
+def test_the_temperature_without_errors_is_the_lowest_and_with_errors_alone_the_highest(refused):
     logits, labels = torch.eye(3).double(), torch.arange(3)
-    assert analysis.fit_temperature(logits, labels) == analysis.MIN_SCALE
-    assert analysis.fit_temperature(-logits, labels) == analysis.MAX_SCALE
+    assert calibration.fit_temperature(logits, labels) == calibration.MIN_TEMPERATURE
+    assert calibration.fit_temperature(-logits, labels) == calibration.MAX_TEMPERATURE
     with refused("finite"):
-        analysis.fit_temperature(torch.tensor([[0.0, -math.inf]]), torch.tensor([0]))
+        calibration.fit_temperature(torch.tensor([[0.0, -math.inf]]), torch.tensor([0]))
 
 
-def test_calibrate_mends_an_overconfident_network_on_images_it_was_not_fitted_on():
-    logits, labels = drawn(4000)
-    found = analysis.calibrate(5 * logits, labels)
-    assert found["temperature"] == pytest.approx(5, rel=0.1) and found["fitted"] + found["reported"] == 4000
+def test_calibrate_lowers_the_error_of_an_overconfident_network_on_held_out_images():
+    logits, labels = calibrated(4000)
+    result = calibration.calibrate(5 * logits, labels)
+    assert result["temperature"] == pytest.approx(5, rel=0.1) and result["fitted"] + result["reported"] == 4000
     for measure in ("ece", "nll"):
-        assert found[measure]["after"][0] < found[measure]["before"][0] and found[measure]["difference"][2] < 0
-        value = found[measure]["after"][0] - found[measure]["before"][0]
-        assert found[measure]["difference"][0] == pytest.approx(value, abs=1e-12)
-    assert found == analysis.calibrate(5 * logits, labels), "seeded"
+        assert result[measure]["after"][0] < result[measure]["before"][0] and result[measure]["difference"][2] < 0
+        value = result[measure]["after"][0] - result[measure]["before"][0]
+        assert result[measure]["difference"][0] == pytest.approx(value, abs=1e-12)
+    assert result == calibration.calibrate(5 * logits, labels)  # seeded
 
 
-# --- intervals ------------------------------------------------------------------------------------------------------
-
-
-def test_the_bootstrap_interval_of_a_mean_is_scipys_basic_interval():
-    values = np.random.default_rng(1).exponential(size=300)
-    found = analysis.bootstrap_interval(np.mean, values, resamples=4000)
-    expected = stats.bootstrap((values,), np.mean, method="basic", n_resamples=4000, rng=2).confidence_interval
-    assert found[0] == values.mean() and found[1:] == pytest.approx((expected.low, expected.high), abs=0.015)
-
-
-def test_the_bootstrap_draws_rows_together_and_the_same_each_time(refused):
-    values = np.random.default_rng(0).normal(size=50)
-    assert analysis.bootstrap_interval(lambda a, b: (a - b).mean(), values, values) == (0, 0, 0)
-    assert analysis.bootstrap_interval(np.mean, values, seed=3) == analysis.bootstrap_interval(np.mean, values, seed=3)
-    assert analysis.bootstrap_interval(np.mean, values, seed=3) != analysis.bootstrap_interval(np.mean, values, seed=4)
-    with refused("example"):
-        analysis.bootstrap_interval(np.mean, np.empty(0))
-
-
-def test_the_calibration_error_of_an_honest_network_may_be_nothing():
-    logits, labels = drawn(3000)
-    value, low, high = analysis.calibration_interval(logits, labels)
-    assert value == pytest.approx(analysis.expected_calibration_error(logits, labels), abs=1e-12) and low < 0.005 and low <= high
-
-
-# --- disagreement ---------------------------------------------------------------------------------------------------
-
-
-def test_the_divergence_of_two_is_scipys_jensen_shannon_distance_squared():
-    a, b = (torch.from_numpy(np.random.default_rng(seed).normal(size=(20, 5)) * 3) for seed in (0, 1))
-    p, q = (special.softmax(z.numpy() / 2, axis=1) for z in (a, b))
-    expected = distance.jensenshannon(p, q, axis=1) ** 2
-    np.testing.assert_allclose(analysis.divergence(a, b, temperature=2).numpy(), expected, atol=1e-12)
-
-
-def test_three_that_are_each_sure_of_another_class_diverge_by_ln_three():
-    sure = [torch.full((1, 3), -math.inf).index_fill(1, torch.tensor([c]), 0.0) for c in range(3)]
-    assert analysis.divergence(*sure).item() == pytest.approx(math.log(3))
-    assert analysis.divergence(sure[0], sure[0], sure[0]).item() == 0
-
-
-# --- dark knowledge -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("temperature", (0.5, 4.0, 30.0))
-def test_mean_soft_targets_are_a_loop_over_classes_and_their_rows_sum_to_one(temperature):
-    logits, labels = drawn(300)
-    mean = analysis.mean_soft_targets(logits, labels, temperature=temperature, classes=4)
-    p = special.softmax(logits.numpy() / temperature, axis=1)
-    np.testing.assert_allclose(mean, [p[labels.numpy() == c].mean(axis=0) for c in range(4)], atol=1e-12)
-    np.testing.assert_allclose(mean.sum(axis=1), 1, atol=1e-12)
-
-
-def test_a_class_without_images_has_no_mean_and_a_high_temperature_makes_all_even():
-    logits, labels = drawn(100)
-    mean = analysis.mean_soft_targets(logits, labels.clamp(max=2), temperature=1e6, classes=4)
-    assert np.isnan(mean[3]).all()
-    np.testing.assert_allclose(mean[:3], 0.25, atol=1e-4)
-
-
-def test_class_spread_is_the_formula_pair_by_pair_and_sees_neither_scale_nor_shift():
-    logits, labels = (t.numpy() for t in drawn(150))
-    z = logits - logits.mean(axis=1, keepdims=True)
-    mu = np.stack([z[labels == c].mean(axis=0) for c in range(4)])
-    within = np.mean([((z[i] - mu[labels[i]]) ** 2).sum() for i in range(150)])
-    between = np.mean([((mu[a] - mu[b]) ** 2).sum() for a in range(4) for b in range(a)])
-    assert analysis.class_spread(logits, labels) == pytest.approx(math.sqrt(within / between), rel=1e-10)
-    moved = 3 * logits + np.arange(150)[:, None]
-    assert analysis.class_spread(moved, labels) == pytest.approx(analysis.class_spread(logits, labels), rel=1e-9)
-    assert math.isnan(analysis.class_spread(logits, np.zeros(150, dtype=int)))
-    assert analysis.class_spread(np.eye(3)[[0, 0, 1, 1]], np.array([0, 0, 1, 1])) == 0
-
-
-def test_principal_components_are_scikit_learns_up_to_sign():
-    logits = drawn(120)[0].numpy()
-    places, share = analysis.principal_components(logits)
-    pca = PCA(2).fit(logits - logits.mean(axis=1, keepdims=True))
-    np.testing.assert_allclose(np.abs(places), np.abs(pca.transform(logits - logits.mean(axis=1, keepdims=True))), atol=1e-9)
-    assert share == pytest.approx(pca.explained_variance_ratio_.sum())
-
-
-def test_a_neighbour_map_keeps_clusters_apart_and_is_the_same_each_time():
-    rng = np.random.default_rng(0)
-    logits = np.eye(3)[np.repeat(range(3), 15)] * 20 + rng.normal(size=(45, 3))
-    places = analysis.neighbour_map(logits)
-    np.testing.assert_array_equal(places, analysis.neighbour_map(logits))
-    nearest = distance.cdist(places, places) + np.eye(45) * 1e9
-    assert (np.repeat(range(3), 15)[nearest.argmin(axis=1)] == np.repeat(range(3), 15)).all()
-
-
-# --- what people said -----------------------------------------------------------------------------------------------
+# --- CIFAR-10H ------------------------------------------------------------------------------------------------------
 
 
 def small(name="cifar10"):
@@ -212,7 +172,7 @@ def small(name="cifar10"):
     return datasets.Dataset(name, name, ("a", "b", "c"), images, labels, images, labels)
 
 
-def test_people_stand_beside_networks_only_for_the_original_and_only_where_the_file_is(data):
+def test_human_labels_exist_only_for_the_original_cifar10_and_only_where_the_file_is(data):
     assert cifar10h.human_logits(small()) is None
     data.mkdir()
     shares = np.full((6, 3), 0.1) + 0.7 * np.eye(3)[[0, 1, 2, 0, 1, 2]]
@@ -232,7 +192,7 @@ def test_people_stand_beside_networks_only_for_the_original_and_only_where_the_f
         (b"no array", "cannot be read"),
     ],
 )
-def test_a_file_of_people_that_is_not_what_it_should_be_is_refused(data, refused, wrong, word):
+def test_an_invalid_file_of_human_labels_is_refused(data, refused, wrong, word):
     data.mkdir()
     (data / cifar10h.FILE).write_bytes(wrong) if isinstance(wrong, bytes) else np.save(data / cifar10h.FILE, wrong)
     with refused(word, cifar10h.SOURCE):

@@ -125,7 +125,7 @@ def test_methods_are_ranked_and_coloured_by_their_interval():
     assert [sign(row) for row in ROWS] == [1, -1, 0]
     figure = comparison_figure(rows, "a", marked="z")
     told = {trace.name: (list(trace.x), list(trace.y)) for trace in figure.data}
-    assert told == {"helps": ([1.0], ["X"]), "no difference to be seen": ([0.1], ["<b>Z</b>"]), "hurts": ([-2.0], ["Y"])}
+    assert told == {"helps": ([1.0], ["X"]), "interval includes zero": ([0.1], ["<b>Z</b>"]), "hurts": ([-2.0], ["Y"])}
     helps = figure.data[0]
     assert helps.error_x.array[0] == pytest.approx(0.5) and helps.error_x.arrayminus[0] == pytest.approx(0.5)
     assert list(figure.layout.yaxis.categoryarray) == ["Y", "<b>Z</b>", "X"]  # the best on top

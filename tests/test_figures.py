@@ -1,4 +1,4 @@
-"""Figures are tested as numbers; then, that a picture says what the numbers say."""
+"""The learning curves: their numbers, and that the figures show these numbers."""
 
 import itertools
 import json
@@ -12,17 +12,17 @@ from plotly.io.json import to_json_plotly
 from scipy import stats
 
 from distill_core.figures import palette
-from distill_core.figures.curves import bands, race_figure, spread
+from distill_core.figures.curves import bands, compare_figure, declutter_labels, race_drawing, race_figure
 
 
-def told(member="student", seed=0, step=0, **fields):
-    nothing = dict.fromkeys(("hard_loss", "soft_loss", "test_accuracy", "agreement"))
-    return {"experiment": seed, "member": member, "epoch": step / 10, "step": step, **nothing, **fields}
+def record(member="student", seed=0, step=0, **fields):
+    unmeasured = dict.fromkeys(("hard_loss", "soft_loss", "test_accuracy", "agreement"))
+    return {"experiment": seed, "member": member, "epoch": step / 10, "step": step, **unmeasured, **fields}
 
 
 def test_the_mean_and_the_t_interval_are_scipys():
     values = np.random.default_rng(0).uniform(0.5, 0.9, size=(4, 3))  # seeds, steps
-    records = [told(seed=s, step=10 * e, test_accuracy=values[s, e]) for s in range(4) for e in range(3)]
+    records = [record(seed=s, step=10 * e, test_accuracy=values[s, e]) for s in range(4) for e in range(3)]
     band = bands(records)["student", "test_accuracy"]
     low, high = stats.t.interval(0.95, 3, loc=values.mean(axis=0), scale=stats.sem(values, axis=0))
     assert band["x"] == [0, 1, 2]
@@ -34,72 +34,72 @@ def test_the_mean_and_the_t_interval_are_scipys():
 
 
 def test_two_seeds_span_their_range_and_one_seed_has_no_band():
-    two = bands([told(seed=0, hard_loss=1.0), told(seed=1, hard_loss=3.0)])["student", "hard_loss"]
+    two = bands([record(seed=0, hard_loss=1.0), record(seed=1, hard_loss=3.0)])["student", "hard_loss"]
     assert (two["low"], two["mean"], two["high"], two["band"]) == ([1.0], [2.0], [3.0], "range")
-    one = bands([told(hard_loss=1.0)])["student", "hard_loss"]
+    one = bands([record(hard_loss=1.0)])["student", "hard_loss"]
     assert (one["low"], one["mean"], one["high"], one["band"]) == ([], [1.0], [], "")
 
 
 def test_a_step_counts_only_when_all_seeds_were_measured():
-    records = [told(seed=0, step=0, hard_loss=1.0), told(seed=1, step=0, hard_loss=2.0), told(seed=0, step=10, hard_loss=0.5)]
+    records = [record(seed=0, step=0, hard_loss=1.0), record(seed=1, step=0, hard_loss=2.0), record(seed=0, step=10, hard_loss=0.5)]
     assert bands(records)["student", "hard_loss"]["x"] == [0]
-    assert bands([*records, told(seed=1, step=10, hard_loss=0.7)])["student", "hard_loss"]["x"] == [0, 1]
+    assert bands([*records, record(seed=1, step=10, hard_loss=0.7)])["student", "hard_loss"]["x"] == [0, 1]
 
 
-def test_what_was_not_measured_is_no_point_and_members_do_not_mix():
-    records = [told(step=0, test_accuracy=0.1), told(step=5, hard_loss=2.0), told("baseline", step=5, hard_loss=3.0)]
-    found = bands(records)
-    assert found["student", "test_accuracy"]["x"] == [0]
-    assert found["student", "hard_loss"]["x"] == [0.5]
-    assert found["baseline", "hard_loss"]["mean"] == [3.0]
-    assert ("baseline", "test_accuracy") not in found
+def test_a_field_that_was_not_measured_has_no_point_and_members_do_not_mix():
+    records = [record(step=0, test_accuracy=0.1), record(step=5, hard_loss=2.0), record("baseline", step=5, hard_loss=3.0)]
+    curves = bands(records)
+    assert curves["student", "test_accuracy"]["x"] == [0]
+    assert curves["student", "hard_loss"]["x"] == [0.5]
+    assert curves["baseline", "hard_loss"]["mean"] == [3.0]
+    assert ("baseline", "test_accuracy") not in curves
 
 
-def test_a_step_told_again_counts_once_and_as_told_last():
-    records = [told(seed=s, step=0, hard_loss=v) for s, v in ((0, 1.0), (1, 1.0), (0, 2.0), (1, 4.0))]
+def test_of_two_records_of_a_step_the_later_one_counts():
+    records = [record(seed=s, step=0, hard_loss=v) for s, v in ((0, 1.0), (1, 1.0), (0, 2.0), (1, 4.0))]
     assert bands(records)["student", "hard_loss"]["mean"] == [3.0]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_loss_that_ran_away_leaves_a_gap_and_not_a_nan(value):
-    records = [told(step=0, hard_loss=1.0), told(step=10, hard_loss=value), told(step=20, hard_loss=2.0)]
+def test_a_loss_that_is_not_finite_is_left_out(value):
+    records = [record(step=0, hard_loss=1.0), record(step=10, hard_loss=value), record(step=20, hard_loss=2.0)]
     assert bands(records)["student", "hard_loss"]["x"] == [0, 2]
 
 
-def test_order_of_records_changes_nothing():
-    records = [told(seed=s, step=t, hard_loss=1.0 + s + t) for s in range(3) for t in (0, 10)]
+def test_bands_do_not_depend_on_the_order_of_records():
+    records = [record(seed=s, step=t, hard_loss=1.0 + s + t) for s in range(3) for t in (0, 10)]
     assert all(bands(order) == bands(records) for order in itertools.islice(itertools.permutations(records), 0, 720, 37))
 
 
-def test_labels_keep_their_order_their_distance_and_their_place():
-    assert spread([10, 50], gap=20) == [10, 50]
-    assert spread([50, 49], gap=20) == [59.5, 39.5]
-    places = spread([98, 97, 99, 20], gap=8, low=0, high=100)
+def test_labels_keep_their_order_their_distance_and_their_bounds():
+    assert declutter_labels([10, 50], gap=20) == [10, 50]
+    assert declutter_labels([50, 49], gap=20) == [59.5, 39.5]
+    places = declutter_labels([98, 97, 99, 20], gap=8, low=0, high=100)
     assert sorted(places, reverse=True)[0] <= 100
     assert all(b - a >= 8 - 1e-9 for a, b in itertools.pairwise(sorted(places)))
     assert np.argsort(places).tolist() == np.argsort([98, 97, 99, 20]).tolist()
-    assert spread([], gap=1) == []
+    assert declutter_labels([], gap=1) == []
 
 
 def records_of(epochs, seeds=3):
     return [
-        told(member, seed=s, step=10 * e, test_accuracy=base + 0.01 * s + 0.05 * e, hard_loss=2.0 - 0.1 * e)
+        record(member, seed=s, step=10 * e, test_accuracy=base + 0.01 * s + 0.05 * e, hard_loss=2.0 - 0.1 * e)
         for s in range(seeds)
         for e in range(epochs + 1)
         for member, base in (("student", 0.3), ("baseline", 0.2))
     ]
 
 
-def test_nothing_jumps_while_a_run_goes_on():
-    pictures = [race_figure(bands(records_of(e) if e >= 0 else []), teacher_accuracy=0.98, epochs=10) for e in (-1, 0, 1, 9)]
-    layouts = [(p.layout.xaxis.range, p.layout.yaxis.range, p.layout.margin.to_plotly_json()) for p in pictures]
+def test_axes_and_traces_stay_the_same_during_a_run():
+    figures = [race_figure(bands(records_of(e) if e >= 0 else []), teacher_accuracy=0.98, epochs=10) for e in (-1, 0, 1, 9)]
+    layouts = [(p.layout.xaxis.range, p.layout.yaxis.range, p.layout.margin.to_plotly_json()) for p in figures]
     assert all(layout == layouts[0] for layout in layouts)
     assert layouts[0][0] == (0, 10)
     assert layouts[0][1] == (0, 100)
-    assert len({tuple(trace.uid for trace in p.data) for p in pictures}) == 1
+    assert len({tuple(trace.uid for trace in p.data) for p in figures}) == 1
 
 
-def test_the_picture_shows_percent_and_its_band_and_the_teacher():
+def test_the_figure_shows_percentages_with_their_band_and_the_teacher():
     numbers = bands(records_of(4))
     traces = {trace.uid: trace for trace in race_figure(numbers, teacher_accuracy=0.98, epochs=4).data}
     np.testing.assert_allclose(traces["student test_accuracy"].y, np.array(numbers["student", "test_accuracy"]["mean"]) * 100, atol=0.005)
@@ -110,16 +110,16 @@ def test_the_picture_shows_percent_and_its_band_and_the_teacher():
     assert "student 51.0 % (48.5 to 53.5)" in traces["student test_accuracy"].hovertext
 
 
-def test_a_figure_never_says_none_nan_null_or_undefined():
+def test_no_text_of_a_figure_is_none_nan_null_or_undefined():
     for seeds, fields in itertools.product((1, 2, 3), (("test_accuracy",), ("hard_loss", "soft_loss"))):
         figure = race_figure(bands(records_of(3, seeds)), fields=fields, teacher_accuracy=0.9)
-        said = [str(t) for trace in figure.data for t in (trace.name, trace.hovertemplate, *(trace.hovertext or ()), *(trace.text or ()))]
-        said = [s for s in said if s != "None"] + [figure.layout.xaxis.title.text or "", *(a.text for a in figure.layout.annotations)]
-        assert not [s for s in said if any(word in s for word in ("None", "nan", "null", "undefined"))]
+        texts = [str(t) for trace in figure.data for t in (trace.name, trace.hovertemplate, *(trace.hovertext or ()), *(trace.text or ()))]
+        texts = [s for s in texts if s != "None"] + [figure.layout.xaxis.title.text or "", *(a.text for a in figure.layout.annotations)]
+        assert not [s for s in texts if any(word in s for word in ("None", "nan", "null", "undefined"))]
         json.loads(to_json_plotly(figure.to_dict()))
 
 
-def test_the_picture_says_what_its_band_is():
+def test_the_title_of_the_horizontal_axis_names_the_band():
     titles = [race_figure(bands(records_of(1, seeds))).layout.xaxis.title.text for seeds in (1, 2, 3)]
     assert titles == ["epoch · one seed", "epoch · band: lowest and highest of 2 seeds", "epoch · band: 95 % interval, 3 seeds"]
 
@@ -137,17 +137,42 @@ def test_text_is_16_px_or_more_and_lines_3_px_or_more():
             for inner in value:
                 yield from sizes(inner)
 
-    found = list(sizes(figure.to_dict()))
-    assert found
-    assert min(found) >= 16
+    text_sizes = list(sizes(figure.to_dict()))
+    assert text_sizes
+    assert min(text_sizes) >= 16
     assert min(trace.line.width for trace in figure.data if trace.mode and "lines" in trace.mode) >= 3
 
 
 @pytest.mark.parametrize("value", [0.0, -1e-9, 1e-7, 0.99, 1.0, 1.5, 2.3, 74, 1e6])
 def test_a_loss_axis_starts_at_zero_and_holds_every_point(value):
-    low, high = race_figure(bands([told(soft_loss=value)]), fields=("soft_loss",)).layout.yaxis.range
+    low, high = race_figure(bands([record(soft_loss=value)]), fields=("soft_loss",)).layout.yaxis.range
     assert low == 0
     assert value < high <= max(1.5, 2.1 * value)
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_the_label_of_the_methods_own_loss_titles_its_panel_and_its_hover(log):
+    drawing = race_drawing(bands([record(soft_loss=0.5)]), fields=("soft_loss",), loss_label="hint loss (mean square)", log=log)
+    assert [title["text"] for title in drawing["layout"]["annotations"]] == ["hint loss (mean square)"]
+    assert drawing["layout"]["xaxis"]["unifiedhovertitle"]["text"] == "epoch %{x}<br>hint loss (mean square)"
+    assert next(trace["hovertext"] for trace in drawing["data"] if trace["uid"] == "student soft_loss") == ["student 0.500"]
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_with_several_panels_each_hover_text_names_its_loss(log):
+    curves = bands([record(soft_loss=0.5, hard_loss=1.0)])
+    drawing = race_drawing(curves, fields=("soft_loss", "hard_loss"), loss_label="hint loss (mean square)", log=log)
+    assert [title["text"] for title in drawing["layout"]["annotations"]] == ["hint loss (mean square)", "hard loss (nats)"]
+    hover = {trace["uid"]: trace["hovertext"] for trace in drawing["data"] if trace.get("hovertext")}
+    assert hover["student soft_loss"] == ["student, hint loss (mean square): 0.500"]
+    assert hover["student hard_loss"] == ["student, hard loss (nats): 1.000"]
+
+
+def test_the_label_of_the_methods_own_loss_is_in_the_comparison_of_runs():
+    runs = {"one": bands([record(soft_loss=0.5)])}
+    figure = compare_figure(runs, field="soft_loss", loss_label="hint loss (mean square)")
+    assert figure.layout.yaxis.title.text == "hint loss (mean square)" and "hint loss" in figure.data[0].hovertext[0]
+    assert compare_figure(runs, field="soft_loss").layout.yaxis.title.text == "soft loss (nats)"
 
 
 def luminance(colour):
@@ -161,13 +186,13 @@ def contrast(one, other):
     return (light + 0.05) / (dark + 0.05)
 
 
-def test_roles_differ_by_more_than_colour_and_stand_out_on_both_pages():
-    looks = [*palette.ROLES.values(), *palette.OTHERS]
+def test_styles_differ_in_colour_dash_and_marker_and_have_contrast_on_both_backgrounds():
+    styles = [*palette.ROLES.values(), *palette.OTHERS]
     for part in ("light", "dark", "dash", "symbol"):
-        assert len({getattr(look, part) for look in looks}) == len(looks), part
-    for look in looks:
-        assert contrast(look.light, palette.LIGHT_BACKGROUND) >= 3
-        assert contrast(look.dark, palette.DARK_BACKGROUND) >= 3
+        assert len({getattr(style, part) for style in styles}) == len(styles), part
+    for style in styles:
+        assert contrast(style.light, palette.LIGHT_BACKGROUND) >= 3
+        assert contrast(style.dark, palette.DARK_BACKGROUND) >= 3
 
 
 def test_figures_need_neither_torch_nor_a_database():

@@ -1,4 +1,4 @@
-"""The experiments that the lab recommends: each effect was measured, and is there when it is measured again."""
+"""The presets: each effect is significant, and is reproduced when it is measured again."""
 
 import math
 
@@ -16,19 +16,19 @@ QUICK = [
 
 
 def standard_error(low, high, seeds):
-    """Of a mean whose 95 % interval by Student's t is known."""
+    """The standard error of a mean, from its 95 % interval by Student's t."""
     return (high - low) / 2 / stats.t.ppf(0.975, seeds - 1)
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_stands_three_standard_errors_from_zero(name):
+def test_the_effect_of_a_preset_is_three_standard_errors_from_zero(name):
     measured = PRESETS[name].measured
     assert measured.seeds >= 10 and measured.low < measured.difference < measured.high
     assert abs(measured.difference) / standard_error(measured.low, measured.high, measured.seeds) >= 3
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_a_preset_measured_again_gives_what_it_says(name):
+def test_a_preset_measured_again_reproduces_its_effect(name):
     *_, claim = measure(PRESETS[name], seeds=PRESETS[name].measured.seeds, device="cpu")
     came, expected = claim["came"], claim["expected"]
     error = standard_error(came["low"], came["high"], came["seeds"])
@@ -36,7 +36,7 @@ def test_a_preset_measured_again_gives_what_it_says(name):
     assert came["low"] <= expected["difference"] <= came["high"]
 
 
-def test_an_experiment_is_known_again_as_its_preset_by_every_seed():
+def test_the_preset_of_an_experiment_is_found_for_every_seed():
     for preset in PRESETS.values():
         assert all(preset_of(experiment) is preset for experiment in preset.experiments())
     assert preset_of(PRESETS["first-race"].experiments()[0].baseline) is None

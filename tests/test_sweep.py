@@ -1,4 +1,4 @@
-"""A map is its experiments: they can be read back, and what is no map is refused."""
+"""A sweep can be recovered from its experiments, and invalid axes are refused."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ axes = st.permutations(AXES).map(lambda order: order[:2])
 
 
 @given(axes, st.data(), st.integers(1, 4))
-def test_a_map_is_read_back_from_its_experiments(chosen, data, seeds):
+def test_a_sweep_is_recovered_from_its_experiments(chosen, data, seeds):
     x, y = chosen
     xs, ys = (tuple(data.draw(st.lists(st.sampled_from(VALUES[axis]), min_size=2, unique=True))) for axis in chosen)
     grid = Grid(x, xs, y, ys, seeds)
     experiments = grid.experiments(Experiment())
     assert grid_of(experiments) == grid
-    for row, value in enumerate(ys):
-        for column, along in enumerate(xs):
+    for row, y_value in enumerate(ys):
+        for column, x_value in enumerate(xs):
             for seed in range(seeds):
                 one = experiments[grid.place(row, column, seed)]
-                assert (getattr(one, x), getattr(one, y), one.seed) == (along, value, seed)
+                assert (getattr(one, x), getattr(one, y), one.seed) == (x_value, y_value, seed)
 
 
-def test_a_map_along_one_choice_is_a_single_row():
+def test_a_sweep_of_one_choice_is_a_single_row():
     experiments = Grid("student", ("linear", "mlp-10x1"), "alpha", (0.1,), 3).experiments(Experiment())
-    found = grid_of(experiments)
-    assert (found.x, found.xs, len(found.ys), found.seeds) == ("student", ("linear", "mlp-10x1"), 1, 3)
+    grid = grid_of(experiments)
+    assert (grid.x, grid.xs, len(grid.ys), grid.seeds) == ("student", ("linear", "mlp-10x1"), 1, 3)
 
 
 @pytest.mark.parametrize(
-    ("grid", "named"),
+    ("grid", "message"),
     [
         (Grid("epochs", (1, 2), "alpha", (0.1,), 1), "axis 'epochs' is not known; choose one of: temperature"),
         (Grid("alpha", (0.1,), "alpha", (0.2,), 1), "both axes are alpha"),
@@ -51,11 +51,11 @@ def test_a_map_along_one_choice_is_a_single_row():
         (Grid("alpha", (2.0,), "temperature", (4.0,), 1), "alpha 2"),
     ],
 )
-def test_what_is_no_map_is_refused(grid, named, refused):
-    with refused(named):
+def test_invalid_axes_are_refused(grid, message, refused):
+    with refused(message):
         grid.experiments(Experiment())
 
 
-def test_experiments_that_differ_in_three_choices_are_no_map(refused):
+def test_experiments_that_vary_in_three_choices_are_refused(refused):
     with refused("temperature, alpha, student", "two axes"):
         grid_of([Experiment(), Experiment(temperature=1.0), Experiment(alpha=0.5), Experiment(student="linear")])

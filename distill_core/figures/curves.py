@@ -1,4 +1,4 @@
-"""The curves of a race: first the numbers (`bands`), then the picture (`race_figure`)."""
+"""The learning curves of a race: first the numbers (`bands`), then the figure (`race_figure`)."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
-from scipy import special
 
-from distill_core.figures.palette import OTHERS, ROLES, role
+from distill_core.figures.palette import OTHERS, ROLES, style_of
+from distill_core.statistics import t_margin
 
 FIELDS = {
     "test_accuracy": "test accuracy (%)",
     "agreement": "agreement with the teacher (%)",
     "hard_loss": "hard loss (nats)",
-    "soft_loss": "soft loss (nats)",
+    "soft_loss": "soft loss (nats)",  # of another method its own loss: see `loss_label`
 }
 PERCENT = ("test_accuracy", "agreement")  # fractions in the records, percent on the axis
-TEXT = 16  # px, the least that reads across a room
+TEXT = 16  # px, the smallest size that can be read across a room
 LABEL_GAP = 20  # px from one line's label to the next
-TOP, BETWEEN, BOTTOM = 34, 46, 92  # px above the panels (their names), between, and below (ticks, "epoch", legend)
+TOP, BETWEEN, BOTTOM = 34, 46, 92  # px above the panels (their titles), between, and below (ticks, "epoch", legend)
+MIN_LOSS = 1e-4  # the lowest loss on a logarithmic axis
 
 Band = dict  # {"x": [...], "mean": [...], "low": [...], "high": [...], "n": seeds, "band": "interval" | "range" | ""}
 Bands = dict[tuple[str, str], Band]
@@ -34,37 +35,37 @@ def bands(records: Iterable[dict], *, level: float = 0.95) -> Bands:
     """Mean and band over seeds, for each member and each field that was measured.
 
     A record is a plain dict: `experiment` (the seed's index; 0 if left out), `member`, `epoch`, `step` and the fields,
-    None where a field was not measured. A point is drawn only at steps where **all** of the member's seeds were
-    measured, so that a curve never moves because a seed is late. A step told twice (a run taken up again) counts once,
-    as told last. A value that is not finite is not a point.
+    None where a field was not measured. A curve has a point only at steps where **all** of the member's seeds were
+    measured, so that it does not move when a slower seed arrives. Of two records of the same step (a run was resumed) the
+    later one counts. Values that are not finite are left out.
 
-    The band is Student's t interval of the mean (`"interval"`) from three seeds on, the lowest and highest seed
-    (`"range"`) for two, nothing for one.
+    The band is Student's t interval of the mean (`"interval"`) for three or more seeds, the lowest and highest seed
+    (`"range"`) for two, and absent for one.
     """
     values: dict[tuple[str, str], dict[int, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     seeds: dict[str, set[int]] = defaultdict(set)
     epochs: dict[int, float] = {}
-    for told in records:
-        member, seed, step = told["member"], told.get("experiment", 0), told["step"]
+    for record in records:
+        member, seed, step = record["member"], record.get("experiment", 0), record["step"]
         seeds[member].add(seed)
-        epochs[step] = told["epoch"]
+        epochs[step] = record["epoch"]
         for field in FIELDS:
-            value = told.get(field)
+            value = record.get(field)
             if value is not None and math.isfinite(value):
                 values[member, field][step][seed] = value
             else:
                 values[member, field][step].pop(seed, None)
-    found = {}
+    curves = {}
     for (member, field), by_step in values.items():
         n = len(seeds[member])
         steps = sorted(step for step, by_seed in by_step.items() if len(by_seed) == n)
         if steps:
             table = np.array([[by_step[step][seed] for seed in sorted(seeds[member])] for step in steps])  # (steps, seeds)
-            found[member, field] = {"x": [epochs[step] for step in steps]} | _summary(table, level)
-    return found
+            curves[member, field] = {"x": [epochs[step] for step in steps]} | _mean_and_band(table, level)
+    return curves
 
 
-def _summary(table: np.ndarray, level: float) -> Band:
+def _mean_and_band(table: np.ndarray, level: float) -> Band:
     """Mean and band of each row of `(steps, seeds)`."""
     n = table.shape[1]
     mean = table.mean(axis=1)
@@ -72,32 +73,36 @@ def _summary(table: np.ndarray, level: float) -> Band:
         return {"mean": mean.tolist(), "low": [], "high": [], "n": n, "band": ""}
     if n == 2:
         return {"mean": mean.tolist(), "low": table.min(axis=1).tolist(), "high": table.max(axis=1).tolist(), "n": n, "band": "range"}
-    half = special.stdtrit(n - 1, (1 + level) / 2) * table.std(axis=1, ddof=1) / math.sqrt(n)
-    return {"mean": mean.tolist(), "low": (mean - half).tolist(), "high": (mean + half).tolist(), "n": n, "band": "interval"}
+    margin = t_margin(table, level=level)
+    return {"mean": mean.tolist(), "low": (mean - margin).tolist(), "high": (mean + margin).tolist(), "n": n, "band": "interval"}
 
 
-def spread(places: Sequence[float], *, gap: float, low: float = -math.inf, high: float = math.inf) -> list[float]:
-    """Places near these, in the same order, at least `gap` apart and within `low` and `high`: labels that do not touch."""
-    order = sorted(range(len(places)), key=lambda i: places[i])
-    groups: list[list[float]] = []  # [middle, how many]: labels that touch stand together around their common middle
+def declutter_labels(positions: Sequence[float], *, gap: float, low: float = -math.inf, high: float = math.inf) -> list[float]:
+    """Positions near the given ones, in the same order, at least `gap` apart and within `low` and `high`.
+
+    Labels that would overlap form a group, which is centred on the mean of their positions.
+    """
+    order = sorted(range(len(positions)), key=lambda i: positions[i])
+    groups: list[list[float]] = []  # [centre, number of labels]
     for index in order:
-        groups.append([places[index], 1])
+        groups.append([positions[index], 1])
         while len(groups) > 1 and groups[-1][0] - groups[-2][0] < gap * (groups[-1][1] + groups[-2][1]) / 2:
-            middle, count = groups.pop()
-            below, under = groups.pop()
-            groups.append([(middle * count + below * under) / (count + under), count + under])
-    stood = [middle + gap * (i - (count - 1) / 2) for middle, count in groups for i in range(int(count))]
-    for i in range(len(stood)):
-        stood[i] = max(stood[i], low + gap * i)
-        stood[-1 - i] = min(stood[-1 - i], high - gap * i)
-    return [stood[order.index(i)] for i in range(len(places))]
+            centre, count = groups.pop()
+            lower_centre, lower_count = groups.pop()
+            total = count + lower_count
+            groups.append([(centre * count + lower_centre * lower_count) / total, total])
+    placed = [centre + gap * (i - (count - 1) / 2) for centre, count in groups for i in range(int(count))]
+    for i in range(len(placed)):
+        placed[i] = max(placed[i], low + gap * i)
+        placed[-1 - i] = min(placed[-1 - i], high - gap * i)
+    return [placed[order.index(i)] for i in range(len(positions))]
 
 
-# --- the picture ----------------------------------------------------------------------------------------------------
+# --- the figure -----------------------------------------------------------------------------------------------------
 
 
 def race_figure(curves: Bands, **choices: object) -> go.Figure:
-    """`race_drawing` as a figure: Plotly has checked it, which takes longer than to make it."""
+    """`race_drawing` as a `Figure`. Plotly validates it, which takes longer than the drawing itself."""
     return go.Figure(race_drawing(curves, **choices))
 
 
@@ -111,40 +116,47 @@ def race_drawing(
     accuracy_from: float = 0.0,
     log: bool = False,
     height: int = 360,
+    loss_label: str = FIELDS["soft_loss"],
 ) -> dict:
-    """One panel a field, above each other, with all members in each.
+    """The curves of all members, one panel per field, as plotly's plain dicts.
 
-    Axes and the number of traces do not depend on how far the run is, so that a live chart never jumps and keeps a
-    learner's zoom: the epochs run from 0 to `epochs`, percents from `accuracy_from` (a fraction) to 100, losses from
-    0 to a round number above the highest point, or over whole powers of ten with `log`. `height` is the height in
-    pixels it will be drawn at (it places labels).
+    Axes and the number of traces do not depend on the progress of the run, so that a live chart never jumps and keeps its
+    zoom: the epochs run from 0 to `epochs`, percentages from `accuracy_from` (a fraction) to 100, losses from 0 to a round
+    number above the highest point, or over whole powers of ten with `log`. `height` is the height of the chart in pixels
+    (label positions depend on it). `loss_label` names the field `soft_loss`, the method's own loss, with its unit.
     """
     last = epochs or max((band["x"][-1] for band in curves.values()), default=1) or 1
     plot = max(60, height - TOP - BOTTOM)  # px of all panels
     panel = (plot - BETWEEN * (len(fields) - 1)) / len(fields)
-    traces, axes, names = [], {}, []
+    traces, axes, titles = [], {}, []
     for row, field in enumerate(fields, start=1):
-        scale = 100 if field in PERCENT else 1
+        scale, label = 100 if field in PERCENT else 1, loss_label if field == "soft_loss" else FIELDS[field]
         shown = {member: _scaled(curves[member, field], scale) if (member, field) in curves else None for member in members}
-        spot = _log if log and field not in PERCENT else float  # where a value stands on the axis
-        low, high = _range(field, shown.values(), accuracy_from) if spot is float else _decades(shown.values())
+        to_axis = _log10 if log and field not in PERCENT else float
+        low, high = _range(field, shown.values(), accuracy_from) if to_axis is float else _decades(shown.values())
         teacher = teacher_accuracy * 100 if teacher_accuracy is not None and field == "test_accuracy" else None
         drawn = []
         for number, (member, band) in enumerate(shown.items()):
-            drawn += _member_traces(member, band, field, number, spot, legend=row == 1)
+            hover = _hover(member, band, field, label if len(fields) > 1 else "") if band else []
+            drawn += _member_traces(member, band, field, hover, number, to_axis, legend=row == 1)
         drawn += [_teacher_line(teacher, last)] if teacher is not None else []
-        drawn += _labels(shown, teacher, last, field, spot, gap=LABEL_GAP * (high - low) / panel, bounds=(low, high))
+        drawn += _line_labels(shown, teacher, last, field, to_axis, gap=LABEL_GAP * (high - low) / panel, bounds=(low, high))
         axis = f"y{row if row > 1 else ''}"
         traces += [{"type": "scatter", "xaxis": "x", "yaxis": axis, **trace} for trace in drawn]
         top = 1 - (row - 1) * (panel + BETWEEN) / plot
-        ticks = (
-            {"nticks": 6}
-            if spot is float
-            else {"tickvals": (tens := list(range(low, high + 1))), "ticktext": [f"{10.0**n:g}" for n in tens]}
-        )
-        axes[axis.replace("y", "yaxis")] = {"range": [low, high], "domain": [max(0, top - panel / plot), top], "anchor": "x", **ticks}
-        names.append(_panel_name(field, top))
-    layout = {
+        axes[axis.replace("y", "yaxis")] = {
+            "range": [low, high], "domain": [max(0, top - panel / plot), top], "anchor": "x",
+            **({"nticks": 6} if to_axis is float else _power_ticks(low, high)),
+        }  # fmt: skip
+        titles.append(_panel_title(label, top))
+    hover_title = f"epoch %{{x}}<br>{label}" if len(fields) == 1 else "epoch %{x}"
+    layout = _layout(height, last, bottom_axis=axis, x_title=_epoch_title(curves, members), hover_title=hover_title)
+    return {"data": traces, "layout": {**layout, "annotations": titles, "template": {}, **axes}}
+
+
+def _layout(height: int, last: float, *, bottom_axis: str, x_title: str, hover_title: str) -> dict:
+    """What all panels share."""
+    return {
         "height": height,
         "margin": {"l": 48, "r": 84, "t": TOP, "b": BOTTOM, "autoexpand": False},
         "font": {"size": TEXT},
@@ -154,24 +166,21 @@ def race_drawing(
         "xaxis": {
             "range": [0, last],
             "nticks": 9,
-            "anchor": axis,
-            "unifiedhovertitle": {"text": "epoch %{x}"},
-            "title": {"text": _epoch_title(curves, members), "standoff": 6, "font": {"size": TEXT}},
+            "anchor": bottom_axis,
+            "unifiedhovertitle": {"text": hover_title},
+            "title": {"text": x_title, "standoff": 6, "font": {"size": TEXT}},
         },
-        "annotations": names,
-        "template": {},
     }
-    return {"data": traces, "layout": {**layout, **axes}}
 
 
-def _panel_name(field: str, top: float) -> dict:
-    """What a panel measures, above its upper left corner, where it reads without turning the head."""
-    place = {"x": 0, "xref": "paper", "xanchor": "left", "xshift": -44, "y": top, "yref": "paper", "yanchor": "bottom", "yshift": 4}
-    return {"text": FIELDS[field], "showarrow": False, "font": {"size": TEXT}, **place}
+def _panel_title(label: str, top: float) -> dict:
+    """The title of a panel, horizontal, above its upper left corner."""
+    position = {"x": 0, "xref": "paper", "xanchor": "left", "xshift": -44, "y": top, "yref": "paper", "yanchor": "bottom", "yshift": 4}
+    return {"text": label, "showarrow": False, "font": {"size": TEXT}, **position}
 
 
 def _scaled(band: Band, scale: float) -> Band:
-    """The band on the axis: in percent, and there never outside 0 to 100; no more digits than an eye can tell apart."""
+    """The band in the axis's unit: percentages within 0 to 100; rounded to what the chart can resolve."""
     most, digits = (100, 2) if scale == 100 else (math.inf, 4)
     lines = {name: [round(min(max(value * scale, 0), most), digits) for value in band[name]] for name in ("low", "mean", "high")}
     return {**band, **lines}
@@ -186,29 +195,36 @@ def _range(field: str, shown: Iterable[Band | None], accuracy_from: float) -> tu
     return 0, next(unit * step for step in (1.5, 2, 3, 5, 7.5, 10, 15) if unit * step >= top * 1.02)
 
 
-def _log(value: float) -> float:
-    """The place of a loss on an axis of powers of ten; what is as good as nothing stands at its lower end."""
-    return math.log10(max(value, 1e-4))
+def _log10(value: float) -> float:
+    """A loss on a logarithmic axis; values below `MIN_LOSS` are drawn there."""
+    return math.log10(max(value, MIN_LOSS))
 
 
 def _decades(shown: Iterable[Band | None]) -> tuple[int, int]:
-    values = [_log(value) for band in shown if band for value in (*band["mean"], *band["low"], *band["high"])]
+    values = [_log10(value) for band in shown if band for value in (*band["mean"], *band["low"], *band["high"])]
     low, high = math.floor(min(values, default=-1)), math.ceil(max(values, default=1))
     return low, max(high, low + 1)
 
 
-def _member_traces(member: str, band: Band | None, field: str, number: int, spot: Callable[[float], float], *, legend: bool) -> list[dict]:
-    """The band and the line of one member, also while there is nothing to draw: the number of traces never changes."""
-    look = role(member, number)
+def _power_ticks(low: int, high: int) -> dict:
+    """A tick at every power of ten."""
+    powers = list(range(low, high + 1))
+    return {"tickvals": powers, "ticktext": [f"{10.0**n:g}" for n in powers]}
+
+
+def _member_traces(
+    member: str, band: Band | None, field: str, hover: list[str], number: int, to_axis: Callable[[float], float], *, legend: bool
+) -> list[dict]:
+    """The band and the line of one member; empty traces where it has no points, because the number of traces never changes."""
+    style = style_of(member, number)
     band = band or {"x": [], "mean": [], "low": [], "high": [], "n": 0, "band": ""}
-    around = band["x"] + band["x"][::-1] if band["band"] else []
     area = {
-        "x": around,
-        "y": [spot(value) for value in band["high"] + band["low"][::-1]],
+        "x": band["x"] + band["x"][::-1] if band["band"] else [],
+        "y": [to_axis(value) for value in band["high"] + band["low"][::-1]],
         "uid": f"{member} {field} band",
         "mode": "none",
         "fill": "toself",
-        "fillcolor": look.light,
+        "fillcolor": style.light,
         "opacity": 0.25,
         "hoverinfo": "skip",
         "legendgroup": member,
@@ -217,32 +233,34 @@ def _member_traces(member: str, band: Band | None, field: str, number: int, spot
     }
     line = {
         "x": band["x"],
-        "y": [spot(value) for value in band["mean"]],
+        "y": [to_axis(value) for value in band["mean"]],
         "uid": f"{member} {field}",
         "mode": "lines+markers",
         "name": member,
         "legendgroup": member,
         "showlegend": legend,
-        "line": {"color": look.light, "width": 4, "dash": look.dash},
-        "marker": {"color": look.light, "size": 10, "symbol": look.symbol, "maxdisplayed": 12},
-        "hovertext": _hover(member, band, field),
+        "line": {"color": style.light, "width": 4, "dash": style.dash},
+        "marker": {"color": style.light, "size": 10, "symbol": style.symbol, "maxdisplayed": 12},
+        "hovertext": hover,
         "hovertemplate": "%{hovertext}<extra></extra>",
     }
     return [area, line]
 
 
-def _hover(member: str, band: Band, field: str) -> list[str]:
+def _hover(member: str, band: Band, field: str, label: str) -> list[str]:
+    """One text per point. The text of a loss starts with its `label`, if there is one."""
     unit, digits = (" %", 1) if field in PERCENT else ("", 3)
+    name = f"{member}, {label}:" if label and field not in PERCENT else member
     if not band["band"]:
-        return [f"{member} {mean:.{digits}f}{unit}" for mean in band["mean"]]
+        return [f"{name} {mean:.{digits}f}{unit}" for mean in band["mean"]]
     return [
-        f"{member} {mean:.{digits}f}{unit} ({low:.{digits}f} to {high:.{digits}f})"
+        f"{name} {mean:.{digits}f}{unit} ({low:.{digits}f} to {high:.{digits}f})"
         for low, mean, high in zip(band["low"], band["mean"], band["high"], strict=True)
     ]
 
 
 def _teacher_line(accuracy: float, last: float) -> dict:
-    look = ROLES["teacher"]
+    style = ROLES["teacher"]
     return {
         "x": [0, last],
         "y": [accuracy, accuracy],
@@ -251,36 +269,36 @@ def _teacher_line(accuracy: float, last: float) -> dict:
         "name": "teacher",
         "legendgroup": "teacher",
         "showlegend": False,
-        "line": {"color": look.light, "width": 3, "dash": look.dash},
+        "line": {"color": style.light, "width": 3, "dash": style.dash},
         "hovertemplate": f"teacher {accuracy:.1f} %<extra></extra>",
     }
 
 
-def _labels(
+def _line_labels(
     shown: dict[str, Band | None],
     teacher: float | None,
     last: float,
     field: str,
-    spot: Callable[[float], float],
+    to_axis: Callable[[float], float],
     *,
     gap: float,
     bounds: tuple[float, float],
 ) -> list[dict]:
-    """Each line's name at its end; drawn as traces, so that the legend hides them with their line."""
-    ends = {member: (band["x"][-1], spot(band["mean"][-1])) for member, band in shown.items() if band}
+    """The name of each line at its end. They are traces, so that the legend hides a label together with its line."""
+    ends = {member: (band["x"][-1], to_axis(band["mean"][-1])) for member, band in shown.items() if band}
     if teacher is not None:
         ends["teacher"] = (last, teacher)
-    places = dict(zip(ends, spread([y for _, y in ends.values()], gap=gap, low=bounds[0], high=bounds[1]), strict=True))
+    heights = dict(zip(ends, declutter_labels([y for _, y in ends.values()], gap=gap, low=bounds[0], high=bounds[1]), strict=True))
     names = [*shown, *(["teacher"] if teacher is not None else [])]
     return [
         {
             "x": [ends[name][0]] if name in ends else [],
-            "y": [places[name]] if name in ends else [],
+            "y": [heights[name]] if name in ends else [],
             "text": [f"  {name}"] if name in ends else [],
             "uid": f"{name} {field} label",
             "mode": "text",
             "textposition": "middle right",
-            "textfont": {"size": TEXT, "color": role(name, number).light},
+            "textfont": {"size": TEXT, "color": style_of(name, number).light},
             "cliponaxis": False,
             "hoverinfo": "skip",
             "legendgroup": name,
@@ -292,21 +310,24 @@ def _labels(
 
 
 def _epoch_title(curves: Bands, members: Sequence[str]) -> str:
-    """The horizontal axis names its unit and says what the band is."""
+    """The title of the horizontal axis: its unit, and what the band is."""
     band = next((band for (member, _), band in curves.items() if member in members), None)
     if band is None:
         return "epoch"
-    what = {"interval": f"band: 95 % interval, {band['n']} seeds", "range": "band: lowest and highest of 2 seeds", "": "one seed"}
-    return f"epoch · {what[band['band']]}"
+    meaning = {"interval": f"band: 95 % interval, {band['n']} seeds", "range": "band: lowest and highest of 2 seeds", "": "one seed"}
+    return f"epoch · {meaning[band['band']]}"
 
 
-def compare_figure(runs: dict[str, Bands], *, field: str = "test_accuracy") -> go.Figure:
-    """The students of several runs in one panel, and each one's baseline as a thin line of the same colour."""
+def compare_figure(runs: dict[str, Bands], *, field: str = "test_accuracy", loss_label: str = FIELDS["soft_loss"]) -> go.Figure:
+    """The students of several runs in one panel, each with its baseline as a thin dotted line of the same colour.
+
+    `loss_label` names the field `soft_loss`, as in `race_drawing`.
+    """
     figure = go.Figure()
-    scale = 100 if field in PERCENT else 1
-    looks = [*ROLES.values(), *OTHERS]
+    scale, label = 100 if field in PERCENT else 1, loss_label if field == "soft_loss" else FIELDS[field]
+    styles = [*ROLES.values(), *OTHERS]
     for number, (name, curves) in enumerate(runs.items()):
-        look = looks[number % len(looks)]
+        style = styles[number % len(styles)]
         for member, width, dash in (("student", 4, "solid"), ("baseline", 3, "dot")):
             if (member, field) not in curves:
                 continue
@@ -314,13 +335,14 @@ def compare_figure(runs: dict[str, Bands], *, field: str = "test_accuracy") -> g
             figure.add_trace(
                 go.Scatter(
                     x=band["x"], y=band["mean"], mode="lines+markers" if member == "student" else "lines", name=f"{name}, {member}",
-                    line={"color": look.light, "width": width, "dash": dash}, marker={"symbol": look.symbol, "size": 10, "maxdisplayed": 8},
-                    hovertext=_hover(member, band, field), hovertemplate="%{hovertext}<extra></extra>",
+                    line={"color": style.light, "width": width, "dash": dash},
+                    marker={"symbol": style.symbol, "size": 10, "maxdisplayed": 8},
+                    hovertext=_hover(member, band, field, label), hovertemplate="%{hovertext}<extra></extra>",
                 )
             )  # fmt: skip
     figure.update_layout(
         font={"size": TEXT}, margin={"l": 70, "r": 20, "t": 10, "b": 60}, legend={"orientation": "h", "y": -0.2}, hovermode="closest"
     )
     figure.update_xaxes(title="epoch")
-    figure.update_yaxes(title=FIELDS[field])
+    figure.update_yaxes(title=label)
     return figure

@@ -1,4 +1,4 @@
-"""What a teacher takes for what: mean soft targets as a heat map, and as a graph of "looks like". Numbers first."""
+"""Dark knowledge: mean soft targets as a heat map and as a similarity graph. First the numbers, then the figures."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import plotly.graph_objects as go
 
 from distill_core.figures.palette import ROLES
 
-TEXT = 16  # px, the least that reads across a room
+TEXT = 16  # px, the smallest size that can be read across a room
 MIN_WIDTH, MAX_WIDTH = 3, 14  # px of a line in the graph
 TICKS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # percent, on a logarithmic colour scale
-FLOOR = 1e-5  # the least probability that a logarithmic colour scale tells apart
+FLOOR = 1e-5  # the lowest probability on a logarithmic colour scale
 
 
 # --- the numbers ----------------------------------------------------------------------------------------------------
 
 
 def shades(mean: np.ndarray, *, diagonal: bool, log: bool) -> np.ndarray:
-    """What is coloured, `(C, C)`: percent, or its logarithm to base 10; NaN where nothing is drawn."""
+    """Mean soft targets `(C, C)` as values on the colour scale: percent, or its logarithm to base 10; NaN is not drawn."""
     shown = mean.astype(float).copy()
     if not diagonal:
         np.fill_diagonal(shown, np.nan)
@@ -31,49 +31,50 @@ def shades(mean: np.ndarray, *, diagonal: bool, log: bool) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Edge:
-    """One class's doubt: images of class `start` look like class `end` with this mean probability."""
+    """One arrow of the similarity graph: the mean probability of class `end` on images of class `start`."""
 
     start: int
     end: int
     probability: float
 
 
-def edges(mean: np.ndarray, *, most: int = 2) -> list[Edge]:
-    """For each class the `most` other classes that its doubt goes to, strongest first; weakest edge of all first.
+def edges(mean: np.ndarray, *, per_class: int = 2) -> list[Edge]:
+    """From each class `per_class` edges to its most similar other classes; weakest edge first, so that strong ones are drawn on top.
 
-    So the strong ones are drawn on top. A class without images has no edges.
+    A class without images has no edges.
     """
-    doubt = mean.astype(float).copy()
-    np.fill_diagonal(doubt, -1.0)
-    found = []
-    for start, row in enumerate(doubt):
+    others = mean.astype(float).copy()
+    np.fill_diagonal(others, -1.0)
+    result = []
+    for start, row in enumerate(others):
         if np.isfinite(mean[start]).all():
-            found += [Edge(start, int(end), float(row[end])) for end in np.argsort(-row, kind="stable")[: min(most, len(row) - 1)]]
-    return sorted(found, key=lambda edge: edge.probability)
+            result += [Edge(start, int(end), float(row[end])) for end in np.argsort(-row, kind="stable")[: min(per_class, len(row) - 1)]]
+    return sorted(result, key=lambda edge: edge.probability)
 
 
 def circular_order(mean: np.ndarray) -> list[int]:
-    """The classes in an order in which those that look alike stand near each other; the same for the same numbers.
+    """An order of the classes on a circle that puts similar classes next to each other. It is deterministic.
 
-    Any two stretches of the circle are turned round while that shortens the sum of (likeness x steps apart).
+    Local search: reverse a section of the circle or swap two classes as long as that lowers the sum of similarity times
+    steps apart.
     """
     c = len(mean)
-    like = np.nan_to_num(mean + mean.T)
+    similarity = np.nan_to_num(mean + mean.T)
     steps = np.abs(np.subtract.outer(np.arange(c), np.arange(c)))
     steps = np.minimum(steps, c - steps)
 
     def length(order: list[int]) -> float:
-        return float((like[np.ix_(order, order)] * steps).sum())
+        return float((similarity[np.ix_(order, order)] * steps).sum())
 
     best = list(range(c))
     improved = True
     while improved:
         improved = False
         for i, j in itertools.combinations(range(c), 2):
-            for tried in (best[:i] + best[i : j + 1][::-1] + best[j + 1 :], _swapped(best, i, j)):
-                if length(tried) < length(best) - 1e-12:
-                    best, improved = tried, True
-        if c > 30:  # a learner's own hundred classes: one round is enough
+            for candidate in (best[:i] + best[i : j + 1][::-1] + best[j + 1 :], _swapped(best, i, j)):
+                if length(candidate) < length(best) - 1e-12:
+                    best, improved = candidate, True
+        if c > 30:  # for the hundred classes of an uploaded set one pass is enough
             break
     first = best.index(0)
     return best[first:] + best[:first]
@@ -86,21 +87,21 @@ def _swapped(order: list[int], i: int, j: int) -> list[int]:
 
 
 def circle(order: Sequence[int]) -> np.ndarray:
-    """Where each class stands: `(C, 2)` on the unit circle, the first of `order` at the top, then clockwise."""
-    places = np.empty((len(order), 2))
-    for step, which in enumerate(order):
+    """The position of each class, `(C, 2)` on the unit circle: the first of `order` at the top, then clockwise."""
+    positions = np.empty((len(order), 2))
+    for step, index in enumerate(order):
         angle = math.pi / 2 - 2 * math.pi * step / len(order)
-        places[which] = math.cos(angle), math.sin(angle)
-    return places
+        positions[index] = math.cos(angle), math.sin(angle)
+    return positions
 
 
 def bend(start: np.ndarray, end: np.ndarray, *, gap: float, points: int = 40) -> np.ndarray:
-    """A line `(points, 2)` from one class to another, bent to its right, so that there and back are two lines.
+    """A line `(points, 2)` from one class to another, curved to its right, so that the two directions are two lines.
 
-    It leaves `gap` free at both ends.
+    A distance of `gap` is left free at both ends.
     """
-    along = end - start
-    middle = (start + end) / 2 + 0.2 * np.array([along[1], -along[0]])
+    direction = end - start
+    middle = (start + end) / 2 + 0.2 * np.array([direction[1], -direction[0]])
     t = np.linspace(0, 1, 200)[:, None]
     curve = (1 - t) ** 2 * start + 2 * t * (1 - t) * middle + t**2 * end
     free = (np.linalg.norm(curve - start, axis=1) >= gap) & (np.linalg.norm(curve - end, axis=1) >= gap)
@@ -108,22 +109,24 @@ def bend(start: np.ndarray, end: np.ndarray, *, gap: float, points: int = 40) ->
     return curve[np.linspace(0, len(curve) - 1, points).round().astype(int)]
 
 
-def widths(found: Sequence[Edge], *, widest: float) -> list[float]:
+def widths(edges: Sequence[Edge], *, widest: float) -> list[float]:
     """The width of each line in px, in proportion to its probability; `widest` is the probability of the thickest line."""
-    return [max(MIN_WIDTH, MAX_WIDTH * edge.probability / widest) if widest > 0 else MIN_WIDTH for edge in found]
+    return [max(MIN_WIDTH, MAX_WIDTH * edge.probability / widest) if widest > 0 else MIN_WIDTH for edge in edges]
 
 
-BRIGHT = 0.47  # of the colour scale Cividis: above this black, below it white has a contrast of 4.5 : 1 and more
+BRIGHT = 0.47  # position on the colour scale Cividis above which black text, below which white text has a contrast of 4.5 : 1
 
 
-def numbers(mean: np.ndarray, z: np.ndarray, *, low: float, high: float) -> dict[str, list[tuple[int, int]]]:
-    """Which cells get their percent written, by the ink that reads on their colour; under half a percent there is none."""
-    place = (z - low) / (high - low)
+def text_colours(mean: np.ndarray, z: np.ndarray, *, low: float, high: float) -> dict[str, list[tuple[int, int]]]:
+    """The cells whose percentage is written (0.5 % or more), by the text colour that can be read on them."""
+    position = (z - low) / (high - low)
     cells = [(int(i), int(j)) for i, j in np.argwhere(~np.isnan(z) & (100 * mean >= 0.5))]
-    return {ink: [cell for cell in cells if (place[cell] > BRIGHT) == bright] for ink, bright in (("white", False), ("black", True))}
+    return {
+        colour: [cell for cell in cells if (position[cell] > BRIGHT) == bright] for colour, bright in (("white", False), ("black", True))
+    }
 
 
-# --- the pictures ---------------------------------------------------------------------------------------------------
+# --- the figures ----------------------------------------------------------------------------------------------------
 
 
 def heat_map(
@@ -132,98 +135,103 @@ def heat_map(
     *,
     diagonal: bool = False,
     log: bool = False,
-    most: float | None = None,
-    least: float | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
     height: int = 440,
 ) -> go.Figure:
-    """Mean soft targets `(C, C)`: a row is what images of that class look like. Colours go from `least` to `most` (probabilities)."""
+    """Mean soft targets `(C, C)` as a heat map: one row per true class.
+
+    `minimum` and `maximum` are the probabilities at the ends of the colour scale; by default those of the coloured cells. The
+    linear scale starts at 0.
+    """
     z = shades(mean, diagonal=diagonal, log=log)
-    top = 100 * (most if most is not None else np.nanmax(np.where(np.isnan(z), -1, mean)))
+    top = 100 * (maximum if maximum is not None else np.nanmax(np.where(np.isnan(z), -1, mean)))
     top = max(float(top), 1e-4)
-    bottom = 100 * max(FLOOR, least if least is not None else float(np.nanmin(np.where(np.isnan(z), 1, mean))))
+    bottom = 100 * max(FLOOR, minimum if minimum is not None else float(np.nanmin(np.where(np.isnan(z), 1, mean))))
     low, high = (math.log10(min(bottom, top / 10)), math.log10(top)) if log else (0.0, top)
     names = list(class_names)
-    hover = [[f"images of {a} look like {b}: {_percent(mean[i, j])}" for j, b in enumerate(names)] for i, a in enumerate(names)]
-    bar = {"orientation": "h", "y": -0.02, "yanchor": "top", "thickness": 14, "outlinewidth": 0, "tickfont": {"size": TEXT}, "len": 1.0}
-    if log:
-        ticks = TICKS if high - low < 1.7 else TICKS[::2]
-        bar |= {"tickvals": [math.log10(t) for t in ticks], "ticktext": [f"{t:g} %" for t in ticks]}
-    else:
-        bar |= {"ticksuffix": " %", "nticks": 4}
+    hover = [[f"images of {a}, mean probability of {b}: {_percent(mean[i, j])}" for j, b in enumerate(names)] for i, a in enumerate(names)]
     figure = go.Figure(
         go.Heatmap(
-            z=z, x=names, y=names, zmin=low, zmax=high, colorscale="Cividis", colorbar=bar, hovertext=hover,
-            hovertemplate="%{hovertext}<extra></extra>", hoverongaps=False, xgap=1, ygap=1,
+            z=z, x=names, y=names, zmin=low, zmax=high, colorscale="Cividis", colorbar=_colour_bar(low, high, log=log),
+            hovertext=hover, hovertemplate="%{hovertext}<extra></extra>", hoverongaps=False, xgap=1, ygap=1,
         )
     )  # fmt: skip
     if len(names) <= 12:
-        for ink, cells in numbers(mean, z, low=low, high=high).items():
-            figure.add_trace(
-                go.Scatter(
-                    x=[names[j] for _, j in cells], y=[names[i] for i, _ in cells], mode="text",
-                    text=[f"{100 * mean[cell]:.0f}" for cell in cells],
-                    textfont={"size": TEXT, "color": ink}, hoverinfo="skip", showlegend=False,
-                )
-            )  # fmt: skip
+        for colour, cells in text_colours(mean, z, low=low, high=high).items():
+            figure.add_trace(_percentages(mean, cells, names, colour))
     longest = max(len(name) for name in names)
     ticks = {"type": "category", "showgrid": False, "tickfont": {"size": TEXT}, "ticks": ""}
     figure.update_layout(
         height=height, font={"size": TEXT}, hoverlabel={"font": {"size": TEXT}}, template=None,
-        margin={"l": 14 + 9 * min(longest, 12), "r": 8, "t": 20 + (24 if longest <= 2 else 9 * min(longest, 12)), "b": 56},
+        margin={"l": 40 + 9 * min(longest, 12), "r": 8, "t": 42 + (24 if longest <= 2 else 9 * min(longest, 12)), "b": 56},
     )  # fmt: skip
-    figure.update_xaxes(**ticks, side="top", tickangle=0 if longest <= 2 else -90, range=[-0.5, len(names) - 0.5])
-    figure.update_yaxes(**ticks, range=[len(names) - 0.5, -0.5])
+    figure.update_xaxes(
+        **ticks,
+        title=_axis_title("mean probability of class"),
+        side="top",
+        tickangle=0 if longest <= 2 else -90,
+        range=[-0.5, len(names) - 0.5],
+    )
+    figure.update_yaxes(**ticks, title=_axis_title("true class"), range=[len(names) - 0.5, -0.5])
     return figure
 
 
-def looks_like(
+def _axis_title(text: str) -> dict:
+    return {"text": text, "font": {"size": TEXT}, "standoff": 4}
+
+
+def _colour_bar(low: float, high: float, *, log: bool) -> dict:
+    """A colour bar below the heat map, in percent."""
+    bar = {"orientation": "h", "y": -0.02, "yanchor": "top", "thickness": 14, "outlinewidth": 0, "tickfont": {"size": TEXT}, "len": 1.0}
+    if not log:
+        return {**bar, "ticksuffix": " %", "nticks": 4}
+    ticks = TICKS if high - low < 1.7 else TICKS[::2]
+    return {**bar, "tickvals": [math.log10(t) for t in ticks], "ticktext": [f"{t:g} %" for t in ticks]}
+
+
+def _percentages(mean: np.ndarray, cells: Sequence[tuple[int, int]], names: Sequence[str], colour: str) -> go.Scatter:
+    """The percentages of these cells, written in `colour`."""
+    return go.Scatter(
+        x=[names[j] for _, j in cells], y=[names[i] for i, _ in cells], mode="text", text=[f"{100 * mean[cell]:.0f}" for cell in cells],
+        textfont={"size": TEXT, "color": colour}, hoverinfo="skip", showlegend=False,
+    )  # fmt: skip
+
+
+def similarity_graph(
     mean: np.ndarray,
     class_names: Sequence[str],
     *,
     order: Sequence[int],
-    most: int = 2,
+    per_class: int = 2,
     widest: float | None = None,
     colour: str = ROLES["teacher"].light,
     height: int = 440,
 ) -> go.Figure:
-    """Each class points to the classes that its images look like; the width of a line is the mean probability."""
-    found = edges(mean, most=most)
-    widest = widest if widest is not None else max((edge.probability for edge in found), default=0.0)
-    places = circle(order)
+    """A graph with `per_class` arrows from each class to its most similar classes.
+
+    The width of an arrow is the mean probability; `widest` is the probability of the thickest.
+    """
+    arrows = edges(mean, per_class=per_class)
+    widest = widest if widest is not None else max((edge.probability for edge in arrows), default=0.0)
+    positions = circle(order)
     names = list(class_names)
-    lines = [bend(places[edge.start], places[edge.end], gap=0.15 if len(names) <= 12 else 0.05) for edge in found]
+    lines = [bend(positions[edge.start], positions[edge.end], gap=0.15 if len(names) <= 12 else 0.05) for edge in arrows]
     figure = go.Figure()
-    for line, width in zip(lines, widths(found, widest=widest), strict=True):
-        heading = math.degrees(math.atan2(*(line[-1] - line[-6])))  # from north, clockwise, as a marker's angle is
-        figure.add_trace(
-            go.Scatter(
-                x=line[:, 0], y=line[:, 1], mode="lines+markers", line={"color": colour, "width": width, "simplify": False},
-                marker={
-                    "symbol": "triangle-up", "size": [0] * (len(line) - 1) + [14 + width], "angle": heading, "color": colour,
-                    "opacity": 1, "line": {"color": colour, "width": 0},
-                },
-                hoverinfo="skip", showlegend=False,
-            )
-        )  # fmt: skip
-    middles = [line[len(line) // 2] for line in lines]
-    if middles:
-        figure.add_trace(
-            go.Scatter(
-                x=[m[0] for m in middles], y=[m[1] for m in middles], mode="markers", marker={"size": 24, "color": colour, "opacity": 0},
-                hovertext=[f"{names[e.start]} looks like {names[e.end]}: {_percent(e.probability)}" for e in found],
-                hovertemplate="%{hovertext}<extra></extra>", showlegend=False,
-            )
-        )  # fmt: skip
+    for line, width in zip(lines, widths(arrows, widest=widest), strict=True):
+        figure.add_trace(_arrow(line, width, colour))
+    if arrows:
+        figure.add_trace(_hover_points(arrows, lines, names, colour))
     figure.add_trace(
         go.Scatter(
-            x=places[:, 0], y=places[:, 1], mode="markers+text" if len(names) <= 30 else "markers",
-            text=[f" <b>{name}</b> " for name in names], textposition=[_outside(x, y) for x, y in places],
+            x=positions[:, 0], y=positions[:, 1], mode="markers+text" if len(names) <= 30 else "markers",
+            text=[f" <b>{name}</b> " for name in names], textposition=[_outside(x, y) for x, y in positions],
             marker={"size": 12, "color": colour}, hovertext=names, hovertemplate="%{hovertext}<extra></extra>",
             textfont={"size": 24 if max(map(len, names)) <= 2 else TEXT}, showlegend=False, cliponaxis=False,
         )
     )  # fmt: skip
     longest = max(map(len, names))
-    side = 1.2 if longest <= 2 else 1.7 if longest <= 6 else 2.15  # a phone is narrow, and names stand beside the circle
+    side = 1.2 if longest <= 2 else 1.7 if longest <= 6 else 2.15  # names are beside the circle and must fit on a phone
     figure.update_layout(
         height=height, font={"size": TEXT}, hoverlabel={"font": {"size": TEXT}}, margin={"l": 4, "r": 4, "t": 4, "b": 4},
         hovermode="closest", template=None,
@@ -233,15 +241,38 @@ def looks_like(
     return figure
 
 
+def _hover_points(arrows: Sequence[Edge], lines: Sequence[np.ndarray], names: Sequence[str], colour: str) -> go.Scatter:
+    """Invisible markers in the middle of the arrows, with their hover texts."""
+    middles = [line[len(line) // 2] for line in lines]
+    return go.Scatter(
+        x=[m[0] for m in middles], y=[m[1] for m in middles], mode="markers", marker={"size": 24, "color": colour, "opacity": 0},
+        hovertext=[f"images of {names[e.start]}, mean probability of {names[e.end]}: {_percent(e.probability)}" for e in arrows],
+        hovertemplate="%{hovertext}<extra></extra>", showlegend=False,
+    )  # fmt: skip
+
+
+def _arrow(line: np.ndarray, width: float, colour: str) -> go.Scatter:
+    """A line `(points, 2)` with an arrowhead at its last point."""
+    heading = math.degrees(math.atan2(*(line[-1] - line[-6])))  # from north, clockwise, like a marker's angle
+    return go.Scatter(
+        x=line[:, 0], y=line[:, 1], mode="lines+markers", line={"color": colour, "width": width, "simplify": False},
+        marker={
+            "symbol": "triangle-up", "size": [0] * (len(line) - 1) + [14 + width], "angle": heading, "color": colour,
+            "opacity": 1, "line": {"color": colour, "width": 0},
+        },
+        hoverinfo="skip", showlegend=False,
+    )  # fmt: skip
+
+
 def _outside(x: float, y: float) -> str:
-    """Where a name stands beside its point, away from the middle of the circle."""
+    """The position of a name relative to its point: away from the centre of the circle."""
     if abs(x) < 0.35:
         return "top center" if y > 0 else "bottom center"
     return "middle right" if x > 0 else "middle left"
 
 
 def _percent(probability: float) -> str:
-    """A probability in words of percent; a class without images has none."""
+    """A probability in percent; NaN is a class without images."""
     if math.isnan(probability):
         return "no image"
     value = 100 * probability

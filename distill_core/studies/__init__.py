@@ -1,1 +1,1 @@
-"""Experiments worth repeating: presets, sweeps, and the comparison of all methods, with what was measured."""
+"""Studies: presets, sweeps and the comparison of all methods, with their measured results."""

@@ -1,4 +1,4 @@
-"""The cells of a map: every combination of two choices, each over several seeds."""
+"""The cells of a sweep: every combination of the values of two choices, each over several seeds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ AXES = ("temperature", "alpha", "student", "images", "label_noise", "teacher", "
 
 @dataclass(frozen=True)
 class Grid:
-    """A map: `y` down, `x` along, `seeds` races in each cell. Along a single choice, `y` has one value."""
+    """A sweep: `y` sets the rows, `x` the columns, each cell has `seeds` races. A sweep of a single choice has one value of `y`."""
 
     x: str
     xs: tuple
@@ -21,18 +21,18 @@ class Grid:
     seeds: int
 
     def place(self, row: int, column: int, seed: int) -> int:
-        """Where a race stands among the experiments."""
+        """The index of a race in `experiments`."""
         return (row * len(self.xs) + column) * self.seeds + seed
 
     def experiments(self, usual: Experiment) -> list[Experiment]:
-        """The races of all cells, row by row. Raises `ValueError` for a map that is none."""
+        """The races of all cells, row by row. Raises `ValueError` for axes or values that make no sweep."""
         for axis, values in ((self.x, self.xs), (self.y, self.ys)):
             if axis not in AXES:
                 raise ValueError(f"axis '{axis}' is not known; choose one of: {', '.join(AXES)}")
             if not values:
                 raise ValueError(f"{axis} has no value; choose one or more")
             if len(set(values)) != len(values):
-                raise ValueError(f"{axis} has a value twice ({', '.join(map(str, values))}); name each once")
+                raise ValueError(f"{axis} has a value twice ({', '.join(map(str, values))}); give each value once")
         if self.x == self.y:
             raise ValueError(f"both axes are {self.x}; choose two different ones")
         return [
@@ -41,13 +41,13 @@ class Grid:
 
 
 def grid_of(experiments: Sequence[Experiment]) -> Grid:
-    """The map that has these experiments: what `Grid.experiments` made, read back."""
+    """The sweep of these experiments: the inverse of `Grid.experiments`."""
     seeds = len({experiment.seed for experiment in experiments})
     cells = experiments[::seeds]
     values = {axis: tuple(dict.fromkeys(getattr(cell, axis) for cell in cells)) for axis in AXES}
-    along = [axis for axis in AXES if len(values[axis]) > 1]
-    if len(along) > 2:
-        raise ValueError(f"{', '.join(along)} all differ; a map has two axes")
-    x = next((axis for axis in along if getattr(cells[0], axis) != getattr(cells[1], axis)), AXES[0])
-    y = next((axis for axis in along if axis != x), next(axis for axis in AXES if axis != x))
+    varying = [axis for axis in AXES if len(values[axis]) > 1]
+    if len(varying) > 2:
+        raise ValueError(f"{', '.join(varying)} all vary; a sweep has two axes")
+    x = next((axis for axis in varying if getattr(cells[0], axis) != getattr(cells[1], axis)), AXES[0])
+    y = next((axis for axis in varying if axis != x), next(axis for axis in AXES if axis != x))
     return Grid(x, values[x], y, values[y], seeds)

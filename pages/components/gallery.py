@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from distill_core.figures.calibration import looks
+from distill_core.figures.palette import styles_of
 
 HERE = Path(__file__).parent
 SIGNS = {"diamond": "◆", "circle": "●", "square": "■", "triangle-up": "▲", "x": "✖"}
@@ -26,7 +26,7 @@ def gallery(
     images: np.ndarray, *, captions: Sequence[str], soft: Mapping[str, np.ndarray], class_names: Sequence[str], key: str, most: int = 3
 ) -> None:
     """Show images `(N, D, H, W)` uint8; of each, the `most` likeliest classes of every member in `soft` (name: `(N, C)`)."""
-    drawn = looks(list(soft))
+    drawn = styles_of(list(soft))
     data = {
         "shape": list(images.shape[1:]),
         "images": [

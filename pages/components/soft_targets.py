@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from distill_core.figures.palette import role
+from distill_core.figures.palette import style_of
 
 HERE = Path(__file__).parent
 LOWEST, HIGHEST = 0.5, 30.0  # T on the slider
@@ -75,7 +75,7 @@ def soft_targets(
     """
     if not 1 <= len(logits) <= 3:
         raise ValueError(f"soft targets of {len(logits)} members cannot be shown; give one, two or three")
-    looks = {name: role(name, number) for number, name in enumerate(logits)}
+    looks = {name: style_of(name, number) for number, name in enumerate(logits)}
     data = {
         "image": {"pixels": _base64(pixels, image_shape), "shape": list(image_shape)},
         "members": [

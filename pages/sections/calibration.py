@@ -10,10 +10,11 @@ import streamlit as st
 import torch
 from torch import Tensor
 
-from distill_core import analysis
+from distill_core import analysis, calibration
 from distill_core.data import cifar10h, datasets
 from distill_core.experiment import Experiment
-from distill_core.figures.calibration import coverage_figure, looks, reliability_figure, scaling_figure
+from distill_core.figures.calibration import coverage_figure, reliability_figure, scaling_figure
+from distill_core.figures.palette import styles_of
 from pages.components.gallery import gallery
 from pages.components.live_chart import live_chart
 from pages.sections import networks
@@ -66,12 +67,12 @@ def people(name: str) -> tuple[Tensor | None, str]:
 
 def show_reliability(members: Members, labels: Tensor) -> None:
     """A reliability diagram each, and the numbers below."""
-    drawn = looks(list(members))
+    drawn = styles_of(list(members))
     for number, (column, (name, logits)) in enumerate(zip(st.columns(len(members)), members.items(), strict=True)):
         with column:
-            error = analysis.expected_calibration_error(logits, labels)
+            error = calibration.expected_calibration_error(logits, labels)
             st.markdown(f"**{name}**: ECE {100 * error:.2f} points")
-            figure = reliability_figure(analysis.reliability(logits, labels), look=drawn[name])
+            figure = reliability_figure(calibration.reliability(logits, labels), style=drawn[name])
             live_chart(figure, key=f"reliability_{number}", height=410, revision=name)
     st.markdown("Filled: how often it was right; hatched: the gap to what it claimed. On the dotted line confidence is honest.")
     rows = []
@@ -93,12 +94,12 @@ def show_reliability(members: Members, labels: Tensor) -> None:
 
 @st.cache_data(max_entries=64, show_spinner=False, hash_funcs={Tensor: lambda t: t.numpy().tobytes()})
 def _ece_interval(logits: Tensor, labels: Tensor) -> tuple[float, float, float]:
-    return analysis.calibration_interval(logits, labels)
+    return calibration.calibration_interval(logits, labels)
 
 
 def show_coverage(members: Members, labels: Tensor) -> None:
     """Accuracy of the most confident images."""
-    curves = {name: analysis.selective_accuracy(logits, labels) for name, logits in members.items()}
+    curves = {name: calibration.selective_accuracy(logits, labels) for name, logits in members.items()}
     live_chart(coverage_figure(curves), key="coverage", height=480, revision=" ".join(members))
     told = "; ".join(
         f"**{name}** {curve['accuracy'][49]:.2%} of its surest half, {curve['accuracy'][-1]:.2%} of all" for name, curve in curves.items()
@@ -108,7 +109,7 @@ def show_coverage(members: Members, labels: Tensor) -> None:
 
 @st.cache_data(max_entries=64, show_spinner="Fitting a temperature", hash_funcs={Tensor: lambda t: t.numpy().tobytes()})
 def _calibrate(logits: Tensor, labels: Tensor) -> dict:
-    return analysis.calibrate(logits, labels)
+    return calibration.calibrate(logits, labels)
 
 
 def show_scaling(members: Members, labels: Tensor) -> None:

@@ -9,8 +9,9 @@ import torch
 from distill_core import analysis, teachers
 from distill_core.data import datasets
 from distill_core.figures import dark_knowledge
-from distill_core.figures.calibration import looks
+from distill_core.figures.palette import styles_of
 from distill_core.losses import soften
+from distill_core.statistics import bootstrap_interval
 from pages.components.cloud import cloud
 from pages.components.gallery import gallery
 from pages.components.live_chart import live_chart
@@ -51,9 +52,7 @@ def means(name: str, teacher: str, part: str, temperature: float) -> np.ndarray:
 def spread(name: str, teacher: str, part: str) -> tuple[float, float, float]:
     """How wide the classes lie against how far apart, with its bootstrap interval."""
     labels = labels_of(datasets.load(name), part).numpy()
-    return analysis.bootstrap_interval(
-        analysis.class_spread, logits_of(name, teacher, part).double().numpy(), labels, resamples=300, least=0.0
-    )
+    return bootstrap_interval(analysis.class_spread, logits_of(name, teacher, part).double().numpy(), labels, resamples=300, minimum=0.0)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -77,7 +76,7 @@ def spread_difference(name: str, first: str, second: str, part: str) -> tuple[fl
     labels = labels_of(datasets.load(name), part).numpy()
     logits = [logits_of(name, teacher, part).double().numpy() for teacher in (first, second)]
     difference = lambda a, b, y: analysis.class_spread(b, y) - analysis.class_spread(a, y)  # noqa: E731
-    return analysis.bootstrap_interval(difference, *logits, labels, resamples=300)
+    return bootstrap_interval(difference, *logits, labels, resamples=300)
 
 
 # --- views ----------------------------------------------------------------------------------------------------------
@@ -100,7 +99,7 @@ def _percent(p: float) -> str:
 def show_means(found: dict[str, np.ndarray], *, class_names: tuple[str, ...], temperature: float, diagonal: bool, log: bool) -> None:
     """A heat map a teacher, on one colour scale."""
     coloured = np.stack([np.where(np.eye(len(m), dtype=bool) & (not diagonal), np.nan, m) for m in found.values()])
-    scale = {"least": float(np.nanmin(coloured)), "most": float(np.nanmax(coloured))}
+    scale = {"minimum": float(np.nanmin(coloured)), "maximum": float(np.nanmax(coloured))}
     for number, (column, (teacher, mean)) in enumerate(zip(st.columns(len(found)), found.items(), strict=True)):
         with column:
             st.markdown(f"**{teacher}**: a row is what images of that class look like")
@@ -111,12 +110,12 @@ def show_means(found: dict[str, np.ndarray], *, class_names: tuple[str, ...], te
 
 def show_graph(found: dict[str, np.ndarray], order: list[int], *, class_names: tuple[str, ...], temperature: float, doubts: int) -> None:
     """Each class points to what it looks like; one scale of widths for both teachers."""
-    widest = max((edge.probability for mean in found.values() for edge in dark_knowledge.edges(mean, most=doubts)), default=0.0)
+    widest = max((edge.probability for mean in found.values() for edge in dark_knowledge.edges(mean, per_class=doubts)), default=0.0)
     for number, (column, (teacher, mean)) in enumerate(zip(st.columns(len(found)), found.items(), strict=True)):
         with column:
             st.markdown(f"**{teacher}**: the thickest line of all is {_percent(widest)}")
-            colour = list(looks(["teacher", "another"]).values())[number].light
-            figure = dark_knowledge.looks_like(mean, class_names, order=order, most=doubts, widest=widest, colour=colour)
+            colour = list(styles_of(["teacher", "another"]).values())[number].light
+            figure = dark_knowledge.similarity_graph(mean, class_names, order=order, per_class=doubts, widest=widest, colour=colour)
             live_chart(figure, key=f"graph_{number}", height=420, revision=teacher)
             st.markdown(in_words(mean, class_names, temperature))
 

@@ -8,7 +8,7 @@ import streamlit as st
 from PIL import Image
 from safetensors.numpy import load
 
-from distill_core import analysis
+from distill_core import analysis, statistics
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.figures.classes import class_accuracy, confusion_figure, per_class_figure
@@ -74,7 +74,7 @@ def _interval(scores: list[dict]) -> tuple[float, float]:
     """Over seeds where there are several different ones; of the test images otherwise."""
     accuracies = [s["test_accuracy"] for s in scores]
     if len(set(accuracies)) > 1:
-        _, low, high = analysis.mean_interval(accuracies)
+        _, low, high = statistics.mean_interval(accuracies)
         return low, min(high, 1.0)
     return scores[0]["low"], scores[0]["high"]
 

@@ -165,14 +165,14 @@ def _values(axis: str, dataset: str) -> list:
     kept = [value for value in st.session_state[key] if value in possible]
     if kept != st.session_state[key]:  # what is written here goes to the browser, and would undo a click made meanwhile
         st.session_state[key] = kept
-    said = controls.method_title if axis == "method" else pictures.shown
+    said = controls.method_title if axis == "method" else pictures.format_value
     picked = st.pills(pictures.NAMES[axis], possible, selection_mode="multi", key=key, format_func=said, persist_state="session")
     return [value for value in possible if value in picked]
 
 
 def ask(grid: Grid, experiments: list[Experiment]) -> None:
     """The question of the map, how many students answer it, and how long they take here."""
-    axes = [pictures.label(axis) for axis, values in ((grid.x, grid.xs), (grid.y, grid.ys)) if len(values) > 1]
+    axes = [pictures.short_name(axis) for axis, values in ((grid.x, grid.xs), (grid.y, grid.ys)) if len(values) > 1]
     cells = len(grid.xs) * len(grid.ys)
     try:
         seconds = f"about {_rounded(engine().estimate(experiments))} here"
@@ -212,7 +212,7 @@ def _look(run_ids: list[str], were_active: list[bool], every: float | None) -> N
     if None in runs or [run.active for run in runs] != were_active:
         st.rerun()
     standing = [_standing(run) for run in runs]
-    widest = pictures.extent(*(one.found for one in standing))
+    widest = pictures.colour_limit(*(one.found for one in standing))
     for run, one in zip(runs, standing, strict=True):
         _say_how_it_stands(run, alone=len(runs) == 1)
         _draw(run, one, widest)
@@ -261,7 +261,7 @@ def _reckoned(run_id: str, resets: int, accuracies: int, _run: Run) -> Standing:
         for place in np.ndindex(rows, columns)
     ]
     axes = {"x": grid.x, "xs": grid.xs, "y": grid.y, "ys": grid.ys}
-    words = f"{pictures.words(found, **axes)}\n\n{pictures.best_along(found, **axes)}"
+    words = f"{pictures.summary(found, **axes)}\n\n{pictures.best_by_row(found, **axes)}"
     return Standing((run_id, resets, accuracies), experiments[0], grid, found, curves, words)
 
 
@@ -303,7 +303,7 @@ def _drawn(key: tuple, widest: float, height: int, _standing: Standing) -> tuple
     grid, found = _standing.grid, _standing.found
     accuracies = found.student[~np.isnan(found.student)]
     lowest = max(0.0, 10 * ((accuracies.min() if len(accuracies) else 0) // 10 - 2))
-    figure = pictures.map_figure(found, x=grid.x, xs=grid.xs, y=grid.y, ys=grid.ys, height=height, widest=widest)
+    figure = pictures.sweep_figure(found, x=grid.x, xs=grid.xs, y=grid.y, ys=grid.ys, height=height, limit=widest)
     return figure.to_dict(), pictures.cell_figure(epochs=_standing.of_all.epochs, height=height, lowest=float(lowest)).to_dict()
 
 
@@ -323,7 +323,7 @@ def _picture(grid: Grid, found: pictures.Cells, of_all: Experiment) -> dict[str,
 
 def _name(grid: Grid, row: int, column: int) -> str:
     parts = [(grid.x, grid.xs[column])] + ([(grid.y, grid.ys[row])] if len(grid.ys) > 1 else [])
-    return ", ".join(f"{pictures.label(axis)} {pictures.shown(value)}" for axis, value in parts)
+    return ", ".join(f"{pictures.short_name(axis)} {pictures.format_value(value)}" for axis, value in parts)
 
 
 def _open_clicked() -> None:
@@ -357,7 +357,7 @@ def show_slices(run: Run) -> None:
         with place:
             at = best
             if len(others) > 1:
-                names = pictures.shown_on(other, others)
+                names = pictures.tick_labels(other, others)
                 at = st.selectbox(
                     f"Slice at {pictures.NAMES[other]}", range(len(others)), index=best, format_func=names.__getitem__, key=f"slice_{cut}"
                 )  # fmt: skip

@@ -1,1 +1,1 @@
-"""What is promised to be quick, measured: `make bench`, or `python -m tests.bench NAME ...`. See README.md."""
+"""Benchmarks of speed and memory: `make bench`, or `python -m tests.bench NAME ...`. See README.md."""

@@ -1,4 +1,4 @@
-"""`python -m tests.bench [training] [map] [cifar] [page] [--json]`: measures, and prints the table of README.md (or one JSON object)."""
+"""`python -m tests.bench [training] [sweep] [cifar] [page] [--json]`: prints the tables of README.md (or one JSON object)."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SUBJECTS = ("training", "map", "cifar", "page")
+SUBJECTS = ("training", "sweep", "cifar", "page")
 
 
 def main(names: list[str], *, as_json: bool) -> int:
-    """Measure the subjects; 1 if a goal was missed."""
+    """Measure the subjects. Returns the exit status: 1 if a goal was missed, 2 for an unknown subject."""
     for name in names:
         if name not in SUBJECTS:
             print(f"bench '{name}' is not known; choose from: {', '.join(SUBJECTS)}", file=sys.stderr)
             return 2
-    beside = ROOT.parent / "shared" / "data"
-    if "DISTILL_DATA" not in os.environ and beside.is_dir():
-        os.environ["DISTILL_DATA"] = str(beside)
+    shared = ROOT.parent / "shared" / "data"
+    if "DISTILL_DATA" not in os.environ and shared.is_dir():
+        os.environ["DISTILL_DATA"] = str(shared)
     with tempfile.TemporaryDirectory(prefix="distill-bench-") as home:
         os.environ["DISTILL_HOME"] = home
-        from tests.bench import measure  # torch, once the environment stands
+        from tests.bench import measure  # imports torch, so only once the environment is set
 
         figures = []
         head = f"{datetime.date.today()}: {measure.machine()}"
@@ -40,5 +40,5 @@ def main(names: list[str], *, as_json: bool) -> int:
 
 
 if __name__ == "__main__":
-    given = [name for name in sys.argv[1:] if name != "--json"]
-    sys.exit(main(given, as_json="--json" in sys.argv))
+    subjects = [name for name in sys.argv[1:] if name != "--json"]
+    sys.exit(main(subjects, as_json="--json" in sys.argv))

@@ -1,4 +1,4 @@
-"""One epoch of `cnn-8` on 50,000 pictures of CIFAR-10, flipped and shifted, against the usual loop."""
+"""One epoch of `cnn-8` on the 50,000 images of CIFAR-10 with random flips and shifts, compared with the usual loop."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ OURS = Experiment(dataset="cifar10-jpeg", teacher="cnn-32", student="cnn-8", bat
 
 
 def run() -> Iterator[Figure]:
-    """Seconds and ratio; nothing where the pictures are not on this machine."""
+    """Seconds and ratio; nothing where the data set is not on this machine."""
     if not datasets.DATASETS["cifar10-jpeg"].is_here():
         return
     with threads(os.cpu_count() or 1):
         seconds = alternate({"usual": usual_epoch(), "ours": our_epoch()}, times=TIMES)
     yield Figure("cnn-8, the usual loop, one epoch of CIFAR-10 (JPEG)", seconds["usual"], "s")
     yield Figure("cnn-8, ours, one epoch of one student", seconds["ours"], "s", "at most 8")
-    yield Figure("cnn-8, times as fast as the usual loop", ratios(seconds, "usual", "ours"), "x", "at least 5")
+    yield Figure("cnn-8, speed-up over the usual loop", ratios(seconds, "usual", "ours"), "x", "at least 5")
 
 
 class Pictures(torch.utils.data.Dataset):
-    """As torchvision's CIFAR10 gives them: a PIL image, transformed each time it is asked for."""
+    """As torchvision's CIFAR10: a PIL image, transformed at each access."""
 
     def __init__(self, dataset: datasets.Dataset) -> None:
         transforms = datasets._torchvision().transforms

@@ -1,4 +1,4 @@
-"""What every subject needs: the machine's rate, alternating repeats, and a figure as a line of a table."""
+"""Shared by all subjects: the machine's rate, alternating repeats, and a figure as a row of a table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured quantity. `values` are its repeats; `goal` is what `median` is held against, `"at least 30"` or `"at most 1"`."""
+    """One measured quantity. `values` are its repeats; `goal` is the bound on its median, such as `"at least 30"` or `"at most 1"`."""
 
     what: str
     values: Sequence[float]
@@ -24,24 +24,24 @@ class Figure:
 
     @property
     def median(self) -> float:
-        """The value that is quoted."""
+        """The median of the repeats."""
         return statistics.median(self.values)
 
     @property
     def p95(self) -> float:
-        """What 95 of 100 repeats stay below."""
+        """The 95th percentile of the repeats."""
         return sorted(self.values)[round(0.95 * (len(self.values) - 1))]
 
     @property
     def reached(self) -> bool | None:
-        """Whether the goal is; None where there is none."""
+        """Whether the median meets the goal; None without a goal."""
         if not self.goal:
             return None
         kind, bound = self.goal.rsplit(" ", 1)
         return self.median >= float(bound) if kind == "at least" else self.median <= float(bound)
 
     def fields(self) -> dict:
-        """The same as plain values."""
+        """The figure as plain values."""
         return {
             "what": self.what,
             "median": self.median,
@@ -53,16 +53,16 @@ class Figure:
 
     def row(self) -> str:
         """A row of the table in README.md."""
-        verdict = {None: "", True: f"{self.goal}: yes", False: f"{self.goal}: **no**"}[self.reached]
-        spread = f"{min(self.values):.3g} to {max(self.values):.3g}" + (f", p95 {self.p95:.3g}" if len(self.values) >= 20 else "")
-        return f"| {self.what} | {self.median:.3g} {self.unit} | {spread} | {len(self.values)} | {verdict} |"
+        goal = {None: "", True: f"{self.goal}: yes", False: f"{self.goal}: **no**"}[self.reached]
+        span = f"{min(self.values):.3g} to {max(self.values):.3g}" + (f", p95 {self.p95:.3g}" if len(self.values) >= 20 else "")
+        return f"| {self.what} | {self.median:.3g} {self.unit} | {span} | {len(self.values)} | {goal} |"
 
 
-HEAD = "| what | median | spread | times | goal |\n|---|---|---|---|---|"
+HEAD = "| what | median | range | repeats | goal |\n|---|---|---|---|---|"
 
 
 def alternate(works: dict[str, Callable[[], object]], *, times: int) -> dict[str, list[float]]:
-    """Seconds of each work, in turn: whatever else the machine does then falls on all of them alike."""
+    """Seconds of each work, measured in turn, so that other load on the machine affects all of them equally."""
     seconds: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(times):
         for name, work in works.items():
@@ -73,13 +73,13 @@ def alternate(works: dict[str, Callable[[], object]], *, times: int) -> dict[str
 
 
 def ratios(seconds: dict[str, list[float]], slow: str, quick: str) -> list[float]:
-    """How many times as fast, repeat by repeat."""
+    """The speed-up of `quick` over `slow`, repeat by repeat."""
     return [a / b for a, b in zip(seconds[slow], seconds[quick], strict=True)]
 
 
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
-    """PyTorch on so many threads."""
+    """PyTorch with `count` threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -89,7 +89,7 @@ def threads(count: int) -> Iterator[None]:
 
 
 def thread_counts() -> list[int]:
-    """One, as a worker of the lab has on two cores, and all that the machine has, as PyTorch takes by itself."""
+    """One thread, as each worker has on two cores, and one per core, the default of PyTorch."""
     return sorted({1, os.cpu_count() or 1})
 
 
@@ -100,18 +100,18 @@ def product(size: int = 2048) -> Callable[[], None]:
 
 
 def busy() -> float:
-    """The share of the cores that other programs use, over one second, while this one does nothing."""
+    """The load of other programs on the cores, as a fraction, over one second."""
     return psutil.cpu_percent(1.0) / 100
 
 
 def machine() -> str:
-    """One line for the table's head."""
+    """The machine in one line, for the head of the table."""
     rates = []
     for count in thread_counts():
         with threads(count):
             seconds = alternate({"product": product()}, times=9)["product"]
             rates.append(f"{2 * 2048**3 / statistics.median(seconds) / 1e9:.0f} GFLOP/s on {count} thread{'s' * (count > 1)}")
     return (
-        f"{os.cpu_count()} cores, {busy():.0%} of them busy with other programs, torch {torch.__version__}, "
+        f"{os.cpu_count()} cores, {busy():.0%} of their time used by other programs, torch {torch.__version__}, "
         f"products of 2048 x 2048 matrices in float32 at {' and '.join(rates)}"
     )

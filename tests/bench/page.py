@@ -1,4 +1,4 @@
-"""What a learner waits for: the first page, the first point of a curve, each new one, and Stop. A real server and Chromium."""
+"""The delays that a learner notices: the first page, the first point of a curve, each new point, Stop. A real server and Chromium."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from tests.browser_fixtures import FLAGS, chromium_path, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
-STARTS, SUBMITS, RACES, MAPS, OPENINGS, STROKES, FRAMES = 3, 20, 10, 3, 10, 30, 300
-WAIT = 120_000  # ms, of which none is measured
+STARTS, SUBMITS, RACES, SWEEPS, OPENINGS, STROKES, FRAMES = 3, 20, 10, 3, 10, 30, 300
+WAIT = 120_000  # ms, the limit of every wait; not part of a measurement
 
-# Notes, in a page, when something was pressed and when a chart with so many epochs was painted: after the frame that shows it.
+# Records, in the page, the time of each click and the time at which a chart with a given epoch was painted (after its frame).
 WATCH = """
 window.presses = []; window.paints = [];
 const now = () => (performance.timeOrigin + performance.now()) / 1000;
@@ -49,20 +49,20 @@ performance.mark = (name, options) => {
 };
 window.barsSince = (began) => new Promise((done) => {
   const inside = () => [...document.querySelectorAll(".st-key-microscope_bars *")].find((e) => e.shadowRoot)?.shadowRoot;
-  const look = () => inside()?.querySelector(".percent")?.textContent
-    ? requestAnimationFrame(() => setTimeout(() => done(performance.now() - began))) : requestAnimationFrame(look);
-  look();
+  const check = () => inside()?.querySelector(".percent")?.textContent
+    ? requestAnimationFrame(() => setTimeout(() => done(performance.now() - began))) : requestAnimationFrame(check);
+  check();
 });
-window.said = (word) => new Promise((done) => {
-  const look = () => [...document.querySelectorAll("[data-testid=stMarkdownContainer]")].some((e) => e.textContent.includes(word))
-    ? setTimeout(() => done(now())) : requestAnimationFrame(look);
-  look();
+window.shows = (word) => new Promise((done) => {
+  const check = () => [...document.querySelectorAll("[data-testid=stMarkdownContainer]")].some((e) => e.textContent.includes(word))
+    ? setTimeout(() => done(now())) : requestAnimationFrame(check);
+  check();
 });
 """
 
-# Notes when the server has told the page something, once for all messages of one look, and when the map was painted and
-# up to which epoch.
-WATCH_MAP = """
+# Records the time of each message of the server (one for all messages of a tick), and the time and epoch of each paint of
+# the sweep.
+WATCH_SWEEP = """
 window.ticks = []; window.paints = [];
 const now = () => (performance.timeOrigin + performance.now()) / 1000;
 const mark = performance.mark.bind(performance);
@@ -105,8 +105,8 @@ DRAG = """async ([dragging, frames]) => {
   return gaps;
 }"""
 
-# Notes how long it took from each pen-up until the bars had changed and were painted.
-VERDICTS = """() => {
+# Records the time from each pen-up until the changed bars were painted.
+PREDICTIONS = """() => {
   const inside = (key, kind) => [...document.querySelectorAll(`.st-key-${key} *`)]
     .map((e) => e.shadowRoot?.querySelector(kind)).find(Boolean);
   window.took = [];
@@ -122,13 +122,13 @@ VERDICTS = """() => {
 
 
 def run() -> Iterator[Figure]:
-    """Seconds and milliseconds, against the figures of the first issue."""
+    """All delays, with their goals."""
     yield first_record()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
         yield start_of_the_lab(browser)
         yield from races(browser)
-        yield from maps(browser)
+        yield from sweeps(browser)
         yield from openings(browser)
         yield from gestures(browser)
         browser.close()
@@ -153,7 +153,7 @@ def first_record() -> Figure:
 
 
 def start_of_the_lab(browser: Browser) -> Figure:
-    """From `make run` on an installed environment to a first page that moves and can be pressed."""
+    """From `make run` on an installed environment to a first page that moves and whose button is enabled."""
     waits = []
     for _ in range(STARTS):
         started = time.perf_counter()
@@ -168,17 +168,17 @@ def start_of_the_lab(browser: Browser) -> Figure:
 
 
 def races(browser: Browser) -> Iterator[Figure]:
-    """Races on the race page, each in a browser of its own that has nothing in its cache."""
+    """Races on the race page, each in a new browser with an empty cache."""
     first, paints, stops = [], [], []
     with served() as (address, home):
-        with raced(browser, f"{address}/race?epochs=3&images=100") as page:  # until workers are warm
-            page.evaluate("said('finished:')")
+        with raced(browser, f"{address}/race?epochs=3&images=100") as page:  # warms up the workers
+            page.evaluate("shows('finished:')")
         for number in range(RACES):
             choices = f"epochs=400&images=500&batch_size=16&temperature={4 + (number + 1) / 100}"
             with arrivals(home / "lab.sqlite") as stored, raced(browser, f"{address}/race?{choices}") as page:
                 time.sleep(3)
                 press(page, "stop")
-                stopped = page.evaluate("said('stopped')")
+                stopped = page.evaluate("shows('stopped')")
                 train, stop = page.evaluate("presses")
                 painted = [tuple(paint) for paint in page.evaluate("paints")]
             first.append(next(moment for moment, epoch in painted if moment > train and epoch >= 0) - train)
@@ -189,14 +189,14 @@ def races(browser: Browser) -> Iterator[Figure]:
     yield Figure("from Stop to its being shown", stops, "s", "at most 0.5")
 
 
-def maps(browser: Browser) -> Iterator[Figure]:
-    """A map of 40 cells and three seeds on MNIST, on all cores, while its page looks at it twice a second."""
+def sweeps(browser: Browser) -> Iterator[Figure]:
+    """A sweep of 40 cells and three seeds on MNIST, on all cores, while its page updates twice a second."""
     ticks, waits = [], []
     with served() as (address, home):
-        for number in range(MAPS):
+        for number in range(SWEEPS):
             context = browser.new_context(viewport={"width": 1280, "height": 720})
             page = context.new_page()
-            page.add_init_script(WATCH_MAP)
+            page.add_init_script(WATCH_SWEEP)
             page.goto(f"{address}/sweep?dataset=mnist&images=1000&epochs=100&seeds=3&learning_rate={0.01 + (number + 1) / 10_000:g}")
             press(page, "map_go")
             page.locator(".live-chart.with-detail .js-plotly-plot").first.wait_for(timeout=WAIT)
@@ -213,13 +213,13 @@ def maps(browser: Browser) -> Iterator[Figure]:
             press(page, "map_stop")
             page.wait_for_timeout(1000)
             context.close()
-    yield Figure("map of 40 cells x 3 seeds: from look to look", ticks, "s", "at most 0.55")
-    yield Figure(f"the same: looks missed, of {len(ticks)}", [sum(max(0, round(2 * tick) - 1) for tick in ticks)], "", "at most 0")
+    yield Figure("sweep of 40 cells x 3 seeds: from update to update", ticks, "s", "at most 0.55")
+    yield Figure(f"the same: updates missed, of {len(ticks)}", [sum(max(0, round(2 * tick) - 1) for tick in ticks)], "", "at most 0")
     yield Figure("the same: from new cells in the store to their paint", [1000 * wait for wait in waits], "ms", "at most 600")
 
 
 def openings(browser: Browser) -> Iterator[Figure]:
-    """The microscope on MNIST, its data read before: by a click in a page that is open, and in turn by a link in a new browser."""
+    """The page Soft targets on MNIST, with its data loaded: by a click in an open page, and by a link in a new browser."""
     clicked, loaded = [], []
     with served() as (address, _):
         for number in range(OPENINGS + 1):
@@ -227,19 +227,19 @@ def openings(browser: Browser) -> Iterator[Figure]:
                 loaded.append(page.evaluate("barsSince(0)"))
             with opened(browser, address) as page:
                 page.get_by_role("button", name="Start the race").wait_for(timeout=WAIT)
-                page.wait_for_timeout(2000)  # nobody presses before having looked
+                page.wait_for_timeout(2000)  # as a person, who does not press at once
                 page.evaluate("addEventListener('click', () => { window.shown = barsSince(performance.now()) }, { capture: true })")
                 page.get_by_role("link", name="Soft targets").click()
                 page.wait_for_function("window.shown", timeout=WAIT)
                 clicked.append(page.evaluate("window.shown"))
-            if not number:  # the data are read now
+            if not number:  # the data are loaded now
                 clicked, loaded = [], []
-    yield Figure("from a click on Microscope to its painted bars", [wait / 1000 for wait in clicked], "s", "at most 1")
-    yield Figure("from a link to the microscope, in a new browser, to its painted bars", [wait / 1000 for wait in loaded], "s")
+    yield Figure("from a click on Soft targets to its painted bars", [wait / 1000 for wait in clicked], "s", "at most 1")
+    yield Figure("from a link to Soft targets, in a new browser, to its painted bars", [wait / 1000 for wait in loaded], "s")
 
 
 def gestures(browser: Browser) -> Iterator[Figure]:
-    """A temperature dragged under the microscope, frame by frame; and strokes on the pad, each until its verdict is painted."""
+    """T dragged on the page Soft targets, frame by frame; and strokes on the drawing pad, each until its prediction is painted."""
     with served() as (address, _):
         with opened(browser, f"{address}/soft_targets") as page:
             page.evaluate("barsSince(0)")
@@ -249,7 +249,7 @@ def gestures(browser: Browser) -> Iterator[Figure]:
             page.locator(".st-key-draw_bars .member").first.wait_for(timeout=WAIT)
             page.wait_for_timeout(3000)
             box = page.locator(".draw-pad canvas").bounding_box()
-            page.evaluate(VERDICTS)
+            page.evaluate(PREDICTIONS)
             for number in range(STROKES):
                 for name, y in (("down", 0.3), ("up", 0.6)):
                     page.mouse.move(box["x"] + box["width"] * (0.2 + 0.6 * number / STROKES), box["y"] + box["height"] * y)
@@ -257,10 +257,10 @@ def gestures(browser: Browser) -> Iterator[Figure]:
                 page.wait_for_function("count => window.took.length > count", arg=number, timeout=WAIT)
                 page.wait_for_timeout(200)
             took = page.evaluate("took")
-    yield Figure("from frame to frame, nothing dragged", rest, "ms")
-    yield Figure("from frame to frame, T dragged in every one", drag, "ms", "at most 17")
+    yield Figure("from frame to frame, without dragging", rest, "ms")
+    yield Figure("from frame to frame, T dragged in every frame", drag, "ms", "at most 17")
     yield Figure("the same: frames dropped", [sum(round(gap / statistics.median(rest)) - 1 for gap in drag)], "", "at most 0")
-    yield Figure("from pen-up to the painted verdict", took[1:], "ms", "at most 250")  # the first loads the teacher
+    yield Figure("from pen-up to the painted prediction", took[1:], "ms", "at most 250")  # the first loads the teacher
 
 
 @contextlib.contextmanager
@@ -276,7 +276,7 @@ def opened(browser: Browser, address: str) -> Iterator[Page]:
 
 
 def delays(stored: list[tuple[float, float]], painted: list[tuple[float, float]]) -> list[float]:
-    """For each `(moment, epoch)` stored, how long until a chart that reaches so far was painted; those that never were are left out."""
+    """For each `(moment, epoch)` stored, the seconds until a chart with this epoch was painted; epochs never painted are left out."""
     waits = []
     for moment, epoch in stored:
         shown = [at for at, reached in painted if reached >= epoch]
@@ -284,12 +284,12 @@ def delays(stored: list[tuple[float, float]], painted: list[tuple[float, float]]
     return waits
 
 
-# --- a server, a page, and the store beside them --------------------------------------------------------------------
+# --- a server, a page and its store ---------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
 def served() -> Iterator[tuple[str, Path]]:
-    """`make run`, as a learner starts it, on a home of its own; gives its address, as soon as it answers, and that home."""
+    """The lab started by `make run` with a home of its own; yields its address, once it answers, and that home."""
     port = free_port()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         environment = {**os.environ, "DISTILL_HOME": home, "STREAMLIT_SERVER_HEADLESS": "true"}
@@ -311,7 +311,7 @@ def served() -> Iterator[tuple[str, Path]]:
 
 
 def answers(address: str) -> bool:
-    """Whether a server is there."""
+    """Whether a server answers at this address."""
     try:
         urllib.request.urlopen(address, timeout=1).close()
     except (urllib.error.URLError, OSError):
@@ -320,7 +320,7 @@ def answers(address: str) -> bool:
 
 
 def listens(port: int) -> bool:
-    """Whether the port is taken."""
+    """Whether the port is in use."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
@@ -330,24 +330,24 @@ def raced(browser: Browser, address: str) -> Iterator[Page]:
     """A page of a new browser on which Train has just been pressed."""
     with opened(browser, address) as page:
         page.locator(".st-key-train button:enabled").wait_for(timeout=WAIT)
-        page.wait_for_timeout(2000)  # nobody presses before having looked
+        page.wait_for_timeout(2000)  # as a person, who does not press at once
         press(page, "train")
         yield page
 
 
 def press(page: Page, key: str) -> None:
-    """Press a button once it can be pressed."""
+    """Press a button once it is enabled."""
     page.locator(f".st-key-{key} button:enabled").click(timeout=WAIT)
 
 
 @contextlib.contextmanager
 def arrivals(path: Path) -> Iterator[list[tuple[float, float]]]:
-    """`(moment, epoch)` whenever the store has got test accuracies of a later epoch, seen within some 5 ms."""
+    """`(moment, epoch)` whenever the store has test accuracies of a later epoch, to within 5 ms."""
     seen: list[tuple[float, float]] = []
     ended = threading.Event()
     query = "SELECT max(row), max(epoch) FROM records WHERE row > ? AND test_accuracy IS NOT NULL"
 
-    def look() -> None:
+    def poll() -> None:
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as store:
             last = store.execute(query, (0,)).fetchone()[0] or 0
             while not ended.wait(0.005):
@@ -356,17 +356,17 @@ def arrivals(path: Path) -> Iterator[list[tuple[float, float]]]:
                     seen.append((time.time(), epoch))
                     last = row
 
-    looking = threading.Thread(target=look)
-    looking.start()
+    poller = threading.Thread(target=poll)
+    poller.start()
     yield seen
     ended.set()
-    looking.join()
+    poller.join()
 
 
 def until(condition, *, pause: float = 0.02, seconds: float = WAIT / 1000) -> None:
-    """Wait for it."""
+    """Wait until the condition holds. Raises `TimeoutError` after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError("it did not come about")
+            raise TimeoutError(f"a condition of the benchmark did not hold within {seconds:g} s")
         time.sleep(pause)

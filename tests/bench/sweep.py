@@ -1,4 +1,4 @@
-"""Maps of students: seconds, times as fast as the usual loop, and how the cost grows with the map."""
+"""Sweeps: seconds, speed-up over the usual loop, and how the cost grows with the number of students."""
 
 from __future__ import annotations
 
@@ -18,37 +18,35 @@ TIMES = 3
 
 
 def run() -> Iterator[Figure]:
-    """The two maps of the goals, the cohort against one after another, the growth."""
+    """The two sweeps with a goal, a cohort compared with single students in turn, and the cost per student."""
     with threads(1):  # each shard has one
-        yield from large_map()
-        yield from small_map()
+        yield from large_sweep()
+        yield from small_sweep()
         yield from one_after_another()
         yield from growth()
 
 
 def seconds_of(experiments: Sequence[Experiment], **options: object) -> float:
-    """A whole map, from material to the last result."""
+    """Seconds of a whole sweep, from loading its data to the last result."""
     started = time.perf_counter()
     for _ in Shards(experiments, device="cpu", **options).steps():
         pass
     return time.perf_counter() - started
 
 
-def large_map() -> Iterator[Figure]:
+def large_sweep() -> Iterator[Figure]:
     """Eight temperatures and five alphas on all of MNIST, five epochs."""
     usual = Experiment(dataset="mnist", student="mlp-30x2", batch_size=256, epochs=5)
     experiments = Grid("temperature", TEMPERATURES, "alpha", ALPHAS, 1).experiments(usual)
     seconds_of([e for e in experiments if e.temperature == 4.0][:1])  # data and logits
     seconds = alternate({"usual": on_all_cores(usual_loop("mlp-30x2")), "ours": lambda: seconds_of(experiments)}, times=TIMES)
     seconds["usual"] = [40 * 5 * s for s in seconds["usual"]]
-    yield Figure("8 x 5 map of mlp-30x2, 60,000 images, 5 epochs", seconds["ours"], "s", "at most 30")
-    yield Figure(
-        "the same, times as fast as the usual loop (40 students x 5 epochs)", ratios(seconds, "usual", "ours"), "x", "at least 150"
-    )
+    yield Figure("8 x 5 sweep of mlp-30x2, 60,000 images, 5 epochs", seconds["ours"], "s", "at most 30")
+    yield Figure("the same, speed-up over the usual loop (40 students x 5 epochs)", ratios(seconds, "usual", "ours"), "x", "at least 150")
 
 
 def on_all_cores(work: Callable[[], None]) -> Callable[[], None]:
-    """The usual loop as PyTorch runs it by itself."""
+    """The same work with one thread per core, the default of PyTorch."""
 
     def done() -> None:
         with threads(os.cpu_count() or 1):
@@ -57,15 +55,15 @@ def on_all_cores(work: Callable[[], None]) -> Callable[[], None]:
     return done
 
 
-def small_map() -> Iterator[Figure]:
+def small_sweep() -> Iterator[Figure]:
     """Six temperatures, five alphas, three seeds, 5,000 images, ten epochs."""
     usual = Experiment(dataset="mnist", student="mlp-30x2", batch_size=128, epochs=10, images=5000)
     experiments = Grid("temperature", TEMPERATURES[:6], "alpha", ALPHAS, 3).experiments(usual)
-    yield Figure("6 x 5 map, three seeds, 5,000 images, 10 epochs", [seconds_of(experiments) for _ in range(TIMES)], "s", "at most 12")
+    yield Figure("6 x 5 sweep, three seeds, 5,000 images, 10 epochs", [seconds_of(experiments) for _ in range(TIMES)], "s", "at most 12")
 
 
 def one_after_another() -> Iterator[Figure]:
-    """Eight students with their baselines as one cohort on one thread, against eight cohorts of one."""
+    """Eight students with their baselines on one thread: as one cohort, and as eight cohorts of one in turn."""
     for student, images, goal in (("mlp-30x2", 10_000, 3), ("mlp-128x2", 10_000, 2), ("cnn-8", 1_000, 1.6)):
         usual = Experiment(dataset="mnist", student=student, batch_size=128, epochs=2, images=images)
         experiments = Grid("temperature", TEMPERATURES, "alpha", (0.1,), 1).experiments(usual)
@@ -80,14 +78,16 @@ def one_after_another() -> Iterator[Figure]:
                 pass
 
         seconds = alternate({"alone": alone, "together": together}, times=TIMES)
-        yield Figure(f"cohort of 8 {student} against one after another", ratios(seconds, "alone", "together"), "x", f"at least {goal}")
+        yield Figure(
+            f"cohort of 8 {student}, speed-up over one after another", ratios(seconds, "alone", "together"), "x", f"at least {goal}"
+        )
 
 
 def growth() -> Iterator[Figure]:
-    """Seconds of one epoch on 5,000 images as the map grows."""
+    """Milliseconds per student of two epochs on 5,000 images, for sweeps of growing size."""
     for students in (1, 2, 5, 10, 20, 40, 80, 200):
         temperatures = tuple(1.0 + 0.25 * n for n in range(max(1, students // 5)))
         usual = Experiment(dataset="mnist", student="mlp-30x2", batch_size=128, epochs=2, images=5000)
         grid = Grid("temperature", temperatures, "alpha", ALPHAS if students >= 5 else ALPHAS[1 : 1 + students], 1)
         seconds = [seconds_of(grid.experiments(usual)) for _ in range(TIMES)]
-        yield Figure(f"map of {students}: a student", [1000 * s / students for s in seconds], "ms")
+        yield Figure(f"sweep of {students}: per student", [1000 * s / students for s in seconds], "ms")

@@ -1,4 +1,4 @@
-"""One epoch of MNIST with its baseline, against the usual loop for the student alone; and the share of the machine's rate."""
+"""One epoch of MNIST with its baseline, compared with the usual loop for the student alone; and the share of the machine's rate."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ TIMES = 3
 
 
 def run() -> Iterator[Figure]:
-    """Ratios, seconds, and the share of the rate of matrix products."""
+    """Seconds, speed-ups, and the share of the rate of matrix products."""
     for student, goal in GOALS.items():
         experiment = Experiment(dataset="mnist", student=student, batch_size=256, epochs=1)
         usual, steps = usual_loop(student), steps_of(experiment)
         steps()  # warm
         for count in thread_counts():
             with threads(count):
-                # The product stands next to our steps, and the machine's rate is taken from there.
+                # The product is measured next to our steps, so that the machine's rate is that of the same moment.
                 works = {"the usual loop": usual, "ours": steps, "product": product(), "ours again": steps}
                 seconds = alternate(works, times=TIMES)
             on = f"{student}, {count} thread{'s' * (count > 1)}"
             yield Figure(f"{on}: the usual loop, one epoch", seconds["the usual loop"], "s")
             yield Figure(f"{on}: ours with baseline, one epoch", seconds["ours"], "s")
-            yield Figure(f"{on}: times as fast as the usual loop", ratios(seconds, "the usual loop", "ours"), "x", goal)
+            yield Figure(f"{on}: speed-up over the usual loop", ratios(seconds, "the usual loop", "ours"), "x", goal)
             rates = [2 * 2048**3 / s for s in seconds["product"]]
             shares = [operations(experiment) / s / rate for s, rate in zip(seconds["ours again"], rates, strict=True)]
             yield Figure(f"{on}: share of the machine's rate", shares, "", "at least 0.5" if student == "mlp-800x2" else "")
@@ -42,7 +42,7 @@ def run() -> Iterator[Figure]:
 
 
 def steps_of(experiment: Experiment) -> Callable[[], None]:
-    """All steps of one epoch, student and baseline, with nothing before, between and after."""
+    """The training steps of one epoch of student and baseline, without setup and tests."""
     cohort = Cohort([experiment], device="cpu")
     epochs = iter(range(1000))
 
@@ -54,9 +54,9 @@ def steps_of(experiment: Experiment) -> Callable[[], None]:
 
 
 def operations(experiment: Experiment) -> int:
-    """Floating-point operations of one epoch of student and baseline, in products alone.
+    """Floating-point operations of one epoch of student and baseline, counting matrix products only.
 
-    Two for each weight and image forward, twice as many backward; the first layer needs no gradient of the images.
+    Two per weight and image in the forward pass, four in the backward pass; the first layer needs no gradient of the images.
     """
     network, dataset = initial_student(experiment, load(experiment.dataset)), load(experiment.dataset)
     sizes = [layer.weight.numel() for layer in network.modules() if isinstance(layer, nn.Linear)]
@@ -64,7 +64,7 @@ def operations(experiment: Experiment) -> int:
 
 
 def whole_runs(experiment: Experiment) -> Iterator[Figure]:
-    """The same epoch as a whole run: with its setup, its tests (at six milestones) and its result."""
+    """The same epoch as a whole run: with setup, six tests and the result."""
     student = experiment.student
     parts: dict[str, list[float]] = {"setup": [], "steps and tests": [], "alone": []}
     for _ in range(TIMES):
@@ -79,7 +79,7 @@ def whole_runs(experiment: Experiment) -> Iterator[Figure]:
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Seconds of one go."""
+    """Seconds of one call."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started

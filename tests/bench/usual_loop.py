@@ -1,6 +1,6 @@
-"""The usual loop, as most distillation code has it: what the lab's speed is held against.
+"""The usual loop of most distillation code, the reference for all speed-ups.
 
-torchvision's data, a DataLoader with transforms image by image, the teacher asked anew for each batch, one student.
+torchvision's data, a DataLoader that transforms image by image, a forward pass of the teacher for each batch, one student.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from distill_core.data import datasets
 
 
 def usual_loop(student_name: str) -> Callable[[], None]:
-    """One epoch of all 60,000 images of MNIST, as a function."""
+    """A function that trains one epoch on all 60,000 images of MNIST."""
     torchvision = datasets._torchvision()
     steps = torchvision.transforms.Compose([torchvision.transforms.ToTensor(), torchvision.transforms.Normalize((0.1307,), (0.3081,))])
     images = torchvision.datasets.MNIST(paths.data(), train=True, transform=steps)
@@ -33,7 +33,7 @@ def loop_over(
     alpha: float = 0.1,
     temperature: float = 4.0,
 ) -> Callable[[], None]:
-    """One epoch over any set of ten classes."""
+    """A function that trains one epoch on any data set of ten classes."""
     loader = torch.utils.data.DataLoader(images, batch_size=256, shuffle=True)
     student = models.build(student_name, image_shape=image_shape, classes=10, seed=0)
     optimizer = torch.optim.Adam(student.parameters())

@@ -1,7 +1,7 @@
-"""How the default weights of METHODS were chosen: on training images that no student sees, never on the test set.
+"""How the default weights of METHODS were chosen: on held-out training images, never on the test set.
 
-`python -m tests.bench.weights` prints, for each method with a loss of its own scale, the mean gain over the baseline at a
-range of weights beside the hard loss (what `(1 - alpha) * weight / alpha` is), over seeds that are measured nowhere else.
+`python -m tests.bench.weights` prints, for each method whose loss has a scale of its own, the mean gain over the baseline
+for a range of ratios of the method's loss to the hard loss, `(1 - alpha) * weight / alpha`. The seeds are used nowhere else.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from distill_core.training.shards import Shards
 
 HELD_OUT = 5000
 SEEDS = range(100, 103)
-BESIDE_THE_LABELS = (0.3, 1, 3, 10, 30, 100, 300, 1000)
+RATIOS = (0.3, 1, 3, 10, 30, 100, 300, 1000)
 CHOSEN = ("logits-standardized", "correlation-standardized", "hints", "attention", "similarity", "distances", "angles", "mutual-2")
 SETTINGS = {
     "MNIST, 1,000 images, mlp-30x2": Experiment(dataset="mnist", teacher="mlp-1200x2", images=1000, epochs=20),
@@ -48,12 +48,12 @@ def on_held_out_images(experiments: Sequence[Experiment], **choices: object) -> 
 def accuracy(experiment: Experiment) -> float:
     """Mean accuracy over the seeds, in percent."""
     shards = Shards([replace(experiment, seed=seed) for seed in SEEDS], roles=("student",), quiet=True)
-    results = [told for records in shards.steps() for told in records if told["event"] == "result"]
+    results = [record for records in shards.steps() for record in records if record["event"] == "result"]
     return 100 * sum(result["student"]["test_accuracy"] for result in results) / len(results)
 
 
 def main(names: list[str]) -> None:
-    """Print a table for each method."""
+    """Print a table for each setting."""
     for setting, usual in SETTINGS.items():
         baseline = accuracy(usual.baseline)
         print(f"{setting}: baseline {baseline:.2f} %, soft targets {accuracy(usual) - baseline:+.2f}", flush=True)
@@ -62,12 +62,12 @@ def main(names: list[str]) -> None:
                 experiment = replace(usual, method=name)
             except ValueError:
                 continue
-            for beside in BESIDE_THE_LABELS:
-                method = replace(METHODS[name], weight=beside * usual.alpha / (1 - usual.alpha))
+            for ratio in RATIOS:
+                method = replace(METHODS[name], weight=ratio * usual.alpha / (1 - usual.alpha))
                 began = time.perf_counter()
                 with mock.patch.dict(objectives.METHODS, {name: method}):
                     gain = accuracy(experiment) - baseline
-                print(f"    {name:12} {beside:7g} {gain:+.2f}   ({time.perf_counter() - began:.0f} s)", flush=True)
+                print(f"    {name:12} {ratio:7g} {gain:+.2f}   ({time.perf_counter() - began:.0f} s)", flush=True)
 
 
 if __name__ == "__main__":

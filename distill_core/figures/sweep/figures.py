@@ -1,0 +1,206 @@
+"""The figures of a sweep: the heat map of its cells, the curves of one cell, and a slice along one axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from distill_core.figures.palette import OTHERS, ROLES
+from distill_core.figures.sweep.numbers import Cells, best_cell
+from distill_core.figures.sweep.words import NAMES, tick_labels
+
+TEXT = 16  # px, the smallest size that can be read across a room
+LIMITS = (0.5, 1, 2, 3, 5, 10, 20, 50, 100)  # points, the possible ends of the colour scale
+HALF = 0.46  # half the side of a cell inside its border, in cells
+
+
+def sweep_figure(cells: Cells, *, x: str, xs: Sequence, y: str, ys: Sequence, height: int = 460, limit: float | None = None) -> go.Figure:
+    """The difference in every cell, as a number and a colour; cells whose interval includes zero are hatched.
+
+    Blue is above the baseline, vermillion below. `limit`: the difference in points at which the colours end; by default
+    a round number above the largest.
+    """
+    limit = limit or colour_limit(cells)
+    layout = {
+        "height": height,
+        "margin": {"l": _left_margin(y, ys) if len(ys) > 1 else 6, "r": 6, "t": 6, "b": 54},
+        "font": {"size": TEXT},
+        "hoverlabel": {"font": {"size": TEXT}, "align": "left"},
+        "xaxis": _axis(x, xs),
+        "yaxis": {**_axis(y, ys), "visible": len(ys) > 1},
+        "template": {},
+    }
+    common = {"type": "scatter", "hoverinfo": "skip", "showlegend": False}
+    traces = [
+        _colours(cells, limit),
+        {**common, "uid": "hatches", "mode": "lines", **_hatches(cells)},
+        {**common, "uid": "values", "mode": "text", **_values(cells)},
+        {**common, "uid": "best", "mode": "lines", **_frame(cells)},
+    ]
+    return go.Figure({"data": traces, "layout": layout})
+
+
+def colour_limit(*sweeps: Cells) -> float:
+    """The end of the colour scale in points: a round number above the largest difference of all sweeps."""
+    largest = max((float(np.nanmax(np.abs(one.difference))) for one in sweeps if not np.isnan(one.difference).all()), default=0.0)
+    return next((limit for limit in LIMITS if limit >= largest), LIMITS[-1])
+
+
+def format_points(value: float) -> str:
+    """A difference in points as it is written in its cell; one that rounds to zero has no sign."""
+    return f"{value:+.1f}".replace("-", "\u2212") if round(value, 1) else "0.0"
+
+
+def _left_margin(axis: str, values: Sequence) -> int:
+    """Pixels for the longest tick label and the title of the vertical axis."""
+    return 34 + 8 * max(map(len, tick_labels(axis, values)))
+
+
+def _axis(axis: str, values: Sequence) -> dict:
+    labels = tick_labels(axis, values)
+    return {
+        "title": {"text": NAMES[axis], "font": {"size": TEXT}, "standoff": 8},
+        "tickvals": list(range(len(values))),
+        "ticktext": labels,
+        "range": [-0.5, len(values) - 0.5],
+        "showgrid": False,
+        "zeroline": False,
+        "automargin": max(map(len, labels)) > 6,  # long labels are turned where there is little space
+        "autotickangles": [0, -45, -90],
+    }
+
+
+def _colours(cells: Cells, limit: float) -> dict:
+    """The heat map; `customdata` is the number of each cell."""
+    rows, columns = cells.difference.shape
+    return {
+        "type": "heatmap",
+        "uid": "difference",
+        "z": np.where(np.isnan(cells.difference), None, cells.difference).tolist(),
+        "zmin": -limit,
+        "zmax": limit,
+        "colorscale": [[0, "rgba(213,94,0,0.9)"], [0.5, "rgba(128,128,128,0.06)"], [1, "rgba(0,114,178,0.9)"]],
+        "customdata": [[row * columns + column for column in range(columns)] for row in range(rows)],
+        "text": [[_hover(cells, (row, column)) for column in range(columns)] for row in range(rows)],
+        "hovertemplate": "%{text}<extra></extra>",
+        "xgap": 3,
+        "ygap": 3,
+        "showscale": False,
+    }
+
+
+def _hover(cells: Cells, position: tuple[int, int]) -> str:
+    """The hover text of one cell."""
+    if np.isnan(cells.difference[position]):
+        return "not tested yet"
+    unclear = "" if cells.clear[position] else "<br>interval includes zero"
+    low, high = cells.low[position], cells.high[position]
+    numbers = f"{cells.difference[position]:+.2f} points (95 % interval {low:+.2f} to {high:+.2f})".replace("-", "\u2212")
+    return f"student {cells.student[position]:.2f} %, baseline {cells.baseline[position]:.2f} %<br>{numbers}{unclear}"
+
+
+def _values(cells: Cells) -> dict:
+    """The number written in each cell."""
+    rows, columns = cells.difference.shape
+    positions = [(column, row) for row in range(rows) for column in range(columns)]
+    return {
+        "x": [column for column, _ in positions],
+        "y": [row for _, row in positions],
+        "text": [
+            "" if np.isnan(cells.difference[row, column]) else format_points(cells.difference[row, column]) for column, row in positions
+        ],
+        "textfont": {"size": TEXT if columns > 8 else TEXT + 3},
+    }
+
+
+def _hatches(cells: Cells, *, lines: int = 5) -> dict:
+    """Diagonal lines above and below the number of every cell whose interval includes zero, as one broken line."""
+    xs: list[float | None] = []
+    ys: list[float | None] = []
+    for row, column in zip(*np.nonzero(~np.isnan(cells.difference) & ~cells.clear), strict=True):
+        for offset in np.linspace(-0.7, 0.7, lines):  # the line y = x + offset, cut at the borders of the cell and at its number
+            for low, high in ((-HALF, -0.2), (0.2, HALF)):
+                left, right = max(-HALF, low - offset), min(HALF, high - offset)
+                if left < right:
+                    xs += [column + left, column + right, None]
+                    ys += [row + left + offset, row + right + offset, None]
+    return {"x": xs, "y": ys, "line": {"width": 1.5, "color": "rgba(128,128,128,0.8)"}}
+
+
+def _frame(cells: Cells) -> dict:
+    """A frame around the best cell; empty while there is none."""
+    line = {"width": 4, "color": OTHERS[1].light}
+    if np.isnan(cells.difference).all():
+        return {"x": [], "y": [], "line": line}
+    row, column = best_cell(cells)
+    return {
+        "x": [column + right * HALF for right in (-1, 1, 1, -1, -1)],
+        "y": [row + up * HALF for up in (-1, -1, 1, 1, -1)],
+        "line": line,
+    }
+
+
+def cell_figure(*, epochs: float, height: int = 460, lowest: float = 0.0) -> go.Figure:
+    """The curves of one cell, still empty; `cell_lines` has their data."""
+    traces = []
+    for member in ("student", "baseline"):
+        style = ROLES[member]
+        traces.append(
+            {
+                "type": "scatter",
+                "uid": member,
+                "name": member,
+                "mode": "lines+markers",
+                "x": [],
+                "y": [],
+                "line": {"color": style.light, "width": 4, "dash": style.dash},
+                "marker": {"color": style.light, "size": 9, "symbol": style.symbol},
+                "hovertemplate": f"{member} %{{y:.1f}} %<extra></extra>",
+            }
+        )
+    layout = {
+        "height": height,
+        "margin": {"l": 56, "r": 14, "t": 40, "b": 54},
+        "font": {"size": TEXT},
+        "title": {"text": "", "font": {"size": TEXT}, "x": 0.02},
+        "legend": {"x": 0.98, "xanchor": "right", "y": 0.02, "yanchor": "bottom", "font": {"size": TEXT}},
+        "xaxis": {"range": [0, 1.03 * epochs], "title": {"text": "epoch", "font": {"size": TEXT}}},
+        "yaxis": {"range": [lowest, 100], "title": {"text": "test accuracy (%)", "font": {"size": TEXT}}},
+        "template": {},
+    }
+    return go.Figure({"data": traces, "layout": layout})
+
+
+def slice_figure(cells: Cells, *, axis: str, values: Sequence, row: int | None = None, column: int | None = None) -> go.Figure:
+    """One row or one column of the sweep: the difference with its interval against the axis that varies."""
+    cut = (row, slice(None)) if row is not None else (slice(None), column)
+    difference, low, high = (part[cut] for part in (cells.difference, cells.low, cells.high))
+    style = ROLES["student"]
+    trace = {
+        "type": "scatter",
+        "uid": "difference",
+        "mode": "lines+markers",
+        "x": list(range(len(values))),
+        "y": np.where(np.isnan(difference), None, difference).tolist(),
+        "error_y": {
+            "type": "data",
+            "array": (high - difference).tolist(),
+            "arrayminus": (difference - low).tolist(),
+            "thickness": 3,
+        },
+        "line": {"color": style.light, "width": 4},
+        "marker": {"color": style.light, "size": 10, "symbol": style.symbol},
+        "hovertemplate": "%{y:+.2f} points<extra></extra>",
+    }
+    title = "student minus baseline (points)"
+    layout = {
+        "height": 300,
+        "margin": {"l": 60, "r": 10, "t": 10, "b": 60},
+        "font": {"size": TEXT},
+        "xaxis": {**_axis(axis, values), "showgrid": True},
+        "yaxis": {"title": {"text": title, "font": {"size": TEXT}}, "zeroline": True, "zerolinewidth": 3},
+        "template": {},
+    }
+    return go.Figure({"data": [trace], "layout": layout})

@@ -1,0 +1,82 @@
+"""Intervals and paired differences, against scipy."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from distill_core import statistics
+
+
+@given(st.integers(1, 20_000), st.floats(0, 1), st.sampled_from([0.5, 0.8, 0.95, 0.99]))
+def test_accuracy_interval_is_scipys_wilson_interval(total, share, level):
+    correct = round(share * total)
+    low, high = statistics.accuracy_interval(correct, total, level=level)
+    expected = stats.binomtest(correct, total).proportion_ci(confidence_level=level, method="wilson")
+    assert (low, high) == pytest.approx((expected.low, expected.high), rel=1e-9, abs=1e-12)
+    assert 0 <= low <= correct / total <= high <= 1
+
+
+@pytest.mark.parametrize(("correct", "total", "level"), [(0, 0, 0.95), (-1, 5, 0.95), (6, 5, 0.95), (1, 5, 0), (1, 5, 1), (1, 5, math.nan)])
+def test_an_impossible_fraction_or_level_is_refused(refused, correct, total, level):
+    with refused("give"):
+        statistics.accuracy_interval(correct, total, level=level)
+
+
+def test_mean_interval_is_students_t_interval():
+    values = [0.91, 0.93, 0.90, 0.95, 0.92]
+    mean, low, high = statistics.mean_interval(values)
+    expected = stats.t.interval(0.95, len(values) - 1, loc=np.mean(values), scale=stats.sem(values))
+    assert (mean, low, high) == pytest.approx((np.mean(values), *expected), rel=1e-12)
+
+
+def test_a_single_value_has_no_interval():
+    mean, low, high = statistics.mean_interval([0.9])
+    assert mean == 0.9 and math.isnan(low) and math.isnan(high)
+
+
+def test_paired_difference_is_the_interval_of_the_paired_t_test():
+    students, baselines = [0.91, 0.93, 0.90, 0.95], [0.90, 0.91, 0.90, 0.92]
+    interval = statistics.paired_difference(students, baselines)
+    expected = stats.ttest_rel(students, baselines).confidence_interval(0.95)
+    assert interval == pytest.approx((0.015, expected.low, expected.high), rel=1e-9)
+
+
+def test_the_bootstrap_interval_of_a_mean_is_scipys_basic_interval():
+    values = np.random.default_rng(1).exponential(size=300)
+    interval = statistics.bootstrap_interval(np.mean, values, resamples=4000)
+    expected = stats.bootstrap((values,), np.mean, method="basic", n_resamples=4000, rng=2).confidence_interval
+    assert interval[0] == values.mean() and interval[1:] == pytest.approx((expected.low, expected.high), abs=0.015)
+
+
+def test_the_bootstrap_resamples_rows_together_and_is_seeded(refused):
+    values = np.random.default_rng(0).normal(size=50)
+    assert statistics.bootstrap_interval(lambda a, b: (a - b).mean(), values, values) == (0, 0, 0)
+    assert statistics.bootstrap_interval(np.mean, values, seed=3) == statistics.bootstrap_interval(np.mean, values, seed=3)
+    assert statistics.bootstrap_interval(np.mean, values, seed=3) != statistics.bootstrap_interval(np.mean, values, seed=4)
+    with refused("example"):
+        statistics.bootstrap_interval(np.mean, np.empty(0))
+
+
+def test_the_margin_of_two_proportions_is_the_normal_one():
+    expected = stats.norm.ppf(0.995) * math.sqrt((0.9 * 0.1 + 0.8 * 0.2) / 500)
+    assert statistics.two_proportions_margin(0.9, 0.8, 500, level=0.99) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_t_margin_of_a_table_is_that_of_each_row():
+    table = np.random.default_rng(0).normal(size=(4, 6))
+    for row, margin in zip(table, statistics.t_margin(table, level=0.9), strict=True):
+        low, high = stats.t.interval(0.9, 5, loc=row.mean(), scale=stats.sem(row))
+        assert margin == pytest.approx((high - low) / 2, rel=1e-12)
+
+
+def test_statistics_need_neither_torch_nor_scipy_stats():
+    code = "import sys, distill_core.statistics; print([m for m in ('torch', 'scipy.stats') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
