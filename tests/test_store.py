@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distill_core.runs.store import EDITION, Store, StoreError
+from distill_core.runs.schema import SCHEMA_VERSION
+from distill_core.runs.store import Store, StoreError
 
 DIGITS = '{"dataset": "digits", "epochs": 3, "temperature": 4.0}'
 MNIST = '{"dataset": "mnist", "epochs": 5, "temperature": 9.0}'
@@ -144,9 +145,9 @@ def test_only_a_finished_run_is_on_the_shelf(store):
 @pytest.mark.parametrize("name", ["../lab.sqlite", "..", "/etc/passwd", "", ".hidden", "a/b"])
 def test_an_artefact_never_leaves_its_folder(store, name):
     run_id = store.create([DIGITS], key="k")
-    with pytest.raises(StoreError, match="is no name"):
+    with pytest.raises(StoreError, match="is not the name"):
         store.read_artefact(run_id, name)
-    with pytest.raises(StoreError, match="is no name"):
+    with pytest.raises(StoreError, match="is not the name"):
         store.artefacts(name)
 
 
@@ -194,7 +195,7 @@ def test_a_newer_database_is_refused_and_not_touched(tmp_path):
     path = tmp_path / "lab.sqlite"
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE runs (something_new)")
-        connection.execute(f"PRAGMA user_version = {EDITION + 1}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     connection.close()
     before = path.read_bytes()
     with pytest.raises(StoreError, match="written by a newer Distill Lab"):
@@ -205,7 +206,7 @@ def test_a_newer_database_is_refused_and_not_touched(tmp_path):
 
 def test_a_file_that_is_no_database_is_said_in_a_sentence(tmp_path):
     (tmp_path / "lab.sqlite").write_bytes(b"certainly not a database" * 100)
-    with pytest.raises(StoreError, match="is no database of the lab"):
+    with pytest.raises(StoreError, match="is not a database of the lab"):
         Store(tmp_path / "lab.sqlite")
 
 
