@@ -14,9 +14,9 @@ import pytest
 from distill_core import paths
 from distill_core.experiment import Experiment
 from distill_core.objectives import METHODS
-from distill_core.runs import engine as engine_module
-from distill_core.runs import task
-from distill_core.runs.engine import Engine, check_limits, run_key
+from distill_core.runs import limits, task
+from distill_core.runs.engine import Engine, run_key
+from distill_core.runs.limits import check_limits
 from distill_core.runs.store import Store, StoreError
 from distill_core.studies.sweep import Grid
 
@@ -56,8 +56,8 @@ def numbers(store, run_id):
 
 
 def kill_worker_of(engine, run_id):
-    pids = engine._client.run(os.getpid)
-    os.kill(pids[engine._jobs[run_id].worker], signal.SIGKILL)
+    pids = engine.dispatcher.cluster.client.run(os.getpid)
+    os.kill(pids[engine.queue.get(run_id).worker], signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
@@ -179,13 +179,13 @@ def test_a_paused_run_frees_its_worker_and_stays_where_it_was(lab):
 def test_stop_is_shown_at_once_and_the_worker_leaves_off(lab):
     run_id, _ = lab.submit(long_race())
     wait(lambda: lab.store.records(run_id))
-    submission = lab._jobs[run_id].submission
+    submission = lab.queue.get(run_id).submission
     started = time.monotonic()
     lab.stop(run_id)
     assert time.monotonic() - started < 0.3
     assert lab.store.get(run_id).status == "stopped"
     told = len(lab.store.records(run_id))
-    wait(lambda: submission not in {key for keys in lab._client.processing().values() for key in keys}, seconds=3)
+    wait(lambda: submission not in {key for keys in lab.dispatcher.cluster.client.processing().values() for key in keys}, seconds=3)
     assert len(lab.store.records(run_id)) == told
 
 
@@ -253,7 +253,7 @@ def test_a_worker_killed_in_the_middle_of_a_map_changes_no_number(lab):
     assert order(disturbed) == order(expected) and disturbed[1] == expected[1]
 
 
-class Notebook(task.News):
+class Notebook(task.Reporter):
     """News that are kept instead of being sent."""
 
     def __init__(self):
@@ -265,13 +265,13 @@ class Notebook(task.News):
 
 
 def test_a_state_that_was_sent_while_training_goes_on_with_the_same_numbers(monkeypatch, tmp_path):
-    monkeypatch.setattr(task, "PAUSE_BETWEEN_STATES", 0.0)
+    monkeypatch.setattr(task, "SNAPSHOT_INTERVAL", 0.0)
     texts = [one.to_json() for one in race(2, epochs=6)]
     whole = Notebook()
-    outcome = task._work(whole, texts, state=None, until_epoch=None, cap=100.0)
+    outcome = task.train(whole, texts, state=None, until_epoch=None, cap=100.0)
     states = [message["state"] for message in whole.told if message["about"] == "state"]
     assert len(states) == 5  # after every epoch but the last
-    again = task._work(Notebook(), texts, state=states[2], until_epoch=None, cap=100.0)
+    again = task.train(Notebook(), texts, state=states[2], until_epoch=None, cap=100.0)
     plain = lambda told: [{name: value for name, value in one.items() if name != "seconds"} for one in told]  # noqa: E731
     assert plain(again["records"]) == [one for one in plain(outcome["records"]) if one["event"] == "result" or one["epoch"] > 3]
 
@@ -301,7 +301,7 @@ def test_a_killed_worker_changes_no_number(lab):
     run_id, _ = lab.submit(experiments)
     wait(lambda: len(lab.store.records(run_id)) > 20)
     kill_worker_of(lab, run_id)
-    wait(lambda: "taken up again" in lab.store.get(run_id).message)
+    wait(lambda: "queued again" in lab.store.get(run_id).message)
     assert len(lab.store.records(run_id)) > 20
     over(lab, run_id)
     undisturbed, _ = lab.submit(experiments, fresh=True)
@@ -359,7 +359,7 @@ def test_a_killed_server_leaves_no_process_and_the_next_one_takes_its_run_up(lab
     try:
         assert (store.get(run_id).status, store.records(run_id)) == ("queued", told)
         wait(lambda: engine.state().name == "ready")
-        child = engine._child
+        child = engine.dispatcher.cluster.child
         os.kill(child.pid, signal.SIGKILL)  # and once more, now only the workers' process
         wait(lambda: engine.state().name == "restarting")
         over(engine, run_id)
@@ -385,7 +385,7 @@ def test_a_scheduler_that_does_not_answer_is_said_and_the_rest_goes_on(tmp_path)
 
 def test_a_run_whose_worker_dies_three_times_is_given_up_with_a_sentence(idle):
     run_id, _ = idle.submit(race())
-    job = idle._jobs[run_id]
+    job = idle.queue.get(run_id)
     for _ in range(2):
         idle._take_up_again(job)
         assert idle.store.get(run_id).status == "queued"
@@ -428,7 +428,7 @@ def test_an_owner_may_have_four_runs_going(idle):
 
 
 def test_a_full_queue_says_so(idle, monkeypatch):
-    monkeypatch.setattr(engine_module, "MAX_QUEUED", 3)
+    monkeypatch.setattr(limits, "MAX_QUEUED", 3)
     for owner in "abc":
         idle.submit(race(), owner=owner)
     with pytest.raises(ValueError, match="the queue is full: 3 runs wait or train"):

@@ -5,6 +5,7 @@ Widgets have limits of their own, but a link or a hand-made message can name any
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 from collections.abc import Callable, Sequence
@@ -125,15 +126,20 @@ def measured_rate(store: Store, student: str) -> float:
 def state_bytes(experiments: Sequence[Experiment]) -> float:
     """The size of the largest state that the run saves: float32 weights, and what the optimizer keeps for each.
 
-    Students of one shape are in training at the same time; those of another shape train before or after them.
+    Experiments that differ in alpha, temperature and seed only are in training at the same time, and those of a seed
+    share a baseline; any others train before or after them.
     """
-    by_shape: dict[tuple, float] = {}
+    networks: dict[Experiment, float] = {}  # parameters, by what trains together
+    baselines: dict[Experiment, set[Experiment]] = {}
     for one in experiments:
-        tensors = 2 if one.optimizer == "sgd" else 3  # weights and momentum, or weights and Adam's two moments
-        networks = sum(cost.parameters for cost in _costs(one))
-        shape = (one.student, one.assistants)
-        by_shape[shape] = by_shape.get(shape, 0.0) + 4 * tensors * networks
-    return max(by_shape.values(), default=0.0)
+        common = dataclasses.replace(one, alpha=0.0, temperature=1.0, seed=0)
+        student, baseline, *others = (cost.parameters for cost in _costs(one))
+        shared = baselines.setdefault(common, set())
+        new = dataclasses.replace(one.baseline, temperature=1.0) not in shared
+        shared.add(dataclasses.replace(one.baseline, temperature=1.0))
+        networks[common] = networks.get(common, 0.0) + student + new * baseline + sum(others)
+    tensors = {"sgd": 2, "adam": 3}  # weights and momentum, or weights and two moments
+    return max((4 * tensors[common.optimizer] * parameters for common, parameters in networks.items()), default=0.0)
 
 
 @functools.lru_cache(maxsize=256)

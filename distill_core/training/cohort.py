@@ -392,6 +392,7 @@ class Cohort:
             self.before.restore(tensors["before"].numpy().tobytes())
             if self._is_taught:
                 self._adopt()
+                self.seconds = max(self.seconds, self.before.seconds)  # saved at the hand-over, before it was counted
         self.optimizer.weights.copy_(tensors["weights"])
         for name, value in self.optimizer.state.items():
             value.copy_(tensors[f"optimizer.{name}"])
