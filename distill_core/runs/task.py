@@ -104,7 +104,7 @@ def train_stage(reporter: Reporter, stage: Stage, saved: Saved | None, *, clock:
         trained = epochs == stage.end  # only the results of this cohort are left
         if REQUESTS.get(reporter.submission) == "stop":
             return reporter.outcome("stopped")
-        if clock.is_over() and not (trained and stage.is_last):
+        if clock.is_over() and not trained:
             return reporter.outcome("stopped", message=_stopped_after(clock.cap))
         if trained or cohort.done == 0 or not cohort.at_epoch_end:
             continue
@@ -118,7 +118,11 @@ def train_stage(reporter: Reporter, stage: Stage, saved: Saved | None, *, clock:
             reporter.offer(Saved(stage.index, clock.used(), earlier, cohort.state()).pack())
     for name, blob in cohort.artefacts().items():  # of each cohort's first experiment
         reporter.artefacts[name if stage.places[0] == 0 else f"{stage.places[0]}-{name}"] = blob
-    if pauses(stage.end) and not stage.is_last:  # between two cohorts only the place is kept
+    if stage.is_last:
+        return None
+    if clock.is_over():
+        return reporter.outcome("stopped", message=_stopped_after(clock.cap))
+    if pauses(stage.end):  # between two cohorts only the place is kept
         return reporter.outcome("paused", state=Saved(stage.index + 1, clock.used(), clock.used(), b"").pack())
     return None
 
