@@ -47,7 +47,7 @@ def test_a_small_machine_refuses_what_a_large_one_takes(monkeypatch):
     monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 256e9)
     check_limits(experiments)
     monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 4e9)
-    with pytest.raises(ValueError, match="the most is 1.5 GB on this machine"):
+    with pytest.raises(ValueError, match=r"the most is 1\.5 GB on this machine"):
         monkeypatch.setattr(workers, "shape", lambda: (2, 1))
         check_limits(experiments)
 
