@@ -91,7 +91,7 @@ def test_a_race_ends_with_records_results_and_artefacts(lab):
     assert {(one["experiment"], one["member"]) for one in records} == {(i, member) for i in (0, 1) for member in ("student", "baseline")}
     assert [one["key"] for one in results] == [one.key for one in experiments]
     assert lab.store.artefacts(run_id) == ["predictions.safetensors", "weights.safetensors"]
-    assert lab.position(run_id) is None
+    wait(lambda: lab.position(run_id) is None)
 
 
 def test_experiments_of_several_shapes_are_one_run(lab):
@@ -174,7 +174,7 @@ def test_a_paused_run_frees_its_worker_and_stays_where_it_was(lab):
     run = over(lab, run_id, "paused")
     assert run.epoch == int(run.epoch) > 0
     assert max(one["epoch"] for one in lab.store.records(run_id)) == run.epoch
-    assert lab.position(run_id) is None
+    wait(lambda: lab.position(run_id) is None)
     lab.resume(run_id)
     wait(lambda: lab.store.get(run_id).epoch > run.epoch)
     lab.stop(run_id)
@@ -284,16 +284,16 @@ def test_a_killed_worker_changes_no_number(lab):
 
 def test_a_full_disk_loses_nothing(lab, monkeypatch):
     run_id, _ = lab.submit(race())
-    append = lab.store.append
+    write = lab.store.write
 
     def full(*_, **__):
         raise StoreError("the disk is full; free some space")
 
-    monkeypatch.setattr(lab.store, "append", full)
+    monkeypatch.setattr(lab.store, "write", full)
     wait(lambda: lab.state().name == "storage")
     assert lab.state().sentence == "the disk is full; free some space"
     assert lab.store.records(run_id) == []
-    monkeypatch.setattr(lab.store, "append", append)
+    monkeypatch.setattr(lab.store, "write", write)
     over(lab, run_id)
     wait(lambda: lab.state().name == "ready")
     assert len(lab.store.results(run_id)) == 2
@@ -305,7 +305,7 @@ from distill_core.experiment import Experiment
 from distill_core.runs.engine import Engine
 from distill_core.runs.store import Store
 engine = Engine(Store(sys.argv[1])).start()
-run_id, _ = engine.submit([Experiment(epochs=15, seed=seed) for seed in (7, 8)])
+run_id, _ = engine.submit([Experiment(epochs=int(sys.argv[2]), seed=seed) for seed in (7, 8)])
 while len(engine.store.records(run_id)) < 20:
     time.sleep(0.01)
 print(run_id, flush=True)
@@ -316,7 +316,7 @@ time.sleep(60)
 def test_a_killed_server_leaves_no_process_and_the_next_one_adopts_its_run(lab, tmp_path):
     path = tmp_path / "lab.sqlite"
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    server = subprocess.Popen([sys.executable, "-c", SERVER, str(path)], stdout=subprocess.PIPE, text=True, env=env)
+    server = subprocess.Popen([sys.executable, "-c", SERVER, str(path), "15"], stdout=subprocess.PIPE, text=True, env=env)
     run_id = server.stdout.readline().strip()
     family = psutil.Process(server.pid).children(recursive=True)
     assert len(family) >= 3  # the child and its workers
@@ -344,8 +344,12 @@ def test_a_killed_server_leaves_no_process_and_the_next_one_adopts_its_run(lab, 
 
 
 def test_a_snapshot_reaches_the_store_from_a_real_worker_and_survives_it(lab):
-    experiments = long_race(epochs=300, seeds=1)
-    run_id, _ = lab.submit(experiments)
+    def shorten_snapshots():
+        from distill_core.runs import task
+
+        task.SNAPSHOT_INTERVAL = 0.5
+
+    run_id, _ = lab.submit(long_race(seeds=1))
     lab.dispatcher.cluster.client.run(shorten_snapshots)
     try:
         wait(lambda: lab.store.load_state(run_id) is not None)
@@ -359,32 +363,27 @@ def test_a_snapshot_reaches_the_store_from_a_real_worker_and_survives_it(lab):
     assert lab.store.load_state(run_id) is None
 
 
-def shorten_snapshots():
-    from distill_core.runs import task
-
-    task.SNAPSHOT_INTERVAL = 0.5
-
-
 def test_every_worker_has_the_settings_of_a_process_that_trains(lab):
-    found = lab.dispatcher.cluster.client.run(settings)
+    def settings():
+        """The policy of OpenMP, and how many 16 MB blocks malloc takes straight from the system."""
+        import ctypes
+        import os
+
+        class Info(ctypes.Structure):
+            _fields_ = [
+                (name, ctypes.c_size_t) for name in ["arena", "ordblks", "smblks", "hblks", "hblkhd", "u", "f", "o", "d", "keepcost"]
+            ]
+
+        libc = ctypes.CDLL(None)
+        libc.mallinfo2.restype, libc.malloc.restype, libc.free.argtypes = Info, ctypes.c_void_p, [ctypes.c_void_p]
+        before = libc.mallinfo2().hblks
+        block = libc.malloc(ctypes.c_size_t(16 << 20))
+        mapped = libc.mallinfo2().hblks - before
+        libc.free(block)
+        return os.environ.get("OMP_WAIT_POLICY"), mapped
+
+    found = lab.dispatcher.cluster.client.run(settings)  # a nested function, because workers do not import the tests
     assert found and all(one == ("passive", 0) for one in found.values())
-
-
-def settings():
-    """The policy of OpenMP, and how many 16 MB blocks malloc takes straight from the system."""
-    import ctypes
-    import os
-
-    class Info(ctypes.Structure):
-        _fields_ = [(name, ctypes.c_size_t) for name in ["arena", "ordblks", "smblks", "hblks", "hblkhd", "u", "f", "o", "d", "keepcost"]]
-
-    libc = ctypes.CDLL(None)
-    libc.mallinfo2.restype, libc.malloc.restype, libc.free.argtypes = Info, ctypes.c_void_p, [ctypes.c_void_p]
-    before = libc.mallinfo2().hblks
-    block = libc.malloc(ctypes.c_size_t(16 << 20))
-    mapped = libc.mallinfo2().hblks - before
-    libc.free(block)
-    return os.environ.get("OMP_WAIT_POLICY"), mapped
 
 
 def test_a_locked_database_delays_a_run_and_changes_no_number(lab):
@@ -408,7 +407,7 @@ def test_a_locked_database_delays_a_run_and_changes_no_number(lab):
 def test_a_server_that_is_killed_beside_a_live_one_loses_its_run_to_it_and_a_live_one_does_not(tmp_path):
     path = tmp_path / "lab.sqlite"
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    server = subprocess.Popen([sys.executable, "-c", SERVER, str(path)], stdout=subprocess.PIPE, text=True, env=env)
+    server = subprocess.Popen([sys.executable, "-c", SERVER, str(path), "500"], stdout=subprocess.PIPE, text=True, env=env)
     run_id = server.stdout.readline().strip()
     engine = Engine(Store(path)).start()
     try:
