@@ -1,4 +1,4 @@
-"""The dispatcher turn by turn, with workers that do what a test says: guards, retries, and two servers on one store."""
+"""The dispatcher turn by turn, with workers that the test controls: guards, retries, and two servers on one store."""
 
 import contextlib
 import itertools
@@ -16,7 +16,7 @@ SEEDS = itertools.count(9000)
 
 
 class Future:
-    """A task that ends when the test says so."""
+    """A task that ends when the test ends it."""
 
     def __init__(self):
         self.callbacks, self.outcome = [], None
@@ -236,6 +236,38 @@ def test_a_write_that_can_never_succeed_is_dropped_and_the_rest_is_written(serve
     run = engine.store.get(broken)
     assert (run.status, engine.position(broken)) == ("failed", None)
     assert "ended with an error of the lab itself (TypeError)" in run.message
+
+
+def test_a_run_that_was_changed_while_it_was_assigned_starts_from_its_new_state(server, monkeypatch):
+    engine = server("a")
+    run_id, _ = engine.submit(race())
+    engine.store.save_state(run_id, b"old")
+    load, read = engine.store.load_state, []
+
+    def reset_after_reading(run):
+        read.append(load(run))
+        if len(read) == 1:
+            engine.reset(run)
+            engine.resume(run)
+        return read[-1]
+
+    monkeypatch.setattr(engine.store, "load_state", reset_after_reading)
+    turn(engine)
+    turn(engine)
+    assert read[:2] == [b"old", None]
+    assert [options["state"] for options in engine.dispatcher.cluster.options.values()] == [None]
+
+
+def test_a_run_that_cannot_be_read_fails_and_the_next_one_starts(server):
+    engine = server("a")
+    broken, _ = engine.submit(race())
+    engine.store.update(broken, experiments="no JSON")
+    whole, _ = engine.submit(race())
+    turn(engine)
+    turn(engine)
+    assert engine.position(whole) == 0 and engine.position(broken) is None
+    engine.store.update(broken, experiments="[]")
+    assert engine.store.get(broken).status == "failed"
 
 
 def test_a_full_disk_keeps_the_order_of_writes(server, monkeypatch):

@@ -141,7 +141,7 @@ def test_only_a_finished_run_is_a_cached_result(store):
     store.set_status(run_id, "finished")
     assert store.finished_with_key("k").id == run_id
     assert store.active_with_key("k") is None
-    assert store.unfinished() == []
+    assert store.servers() == set()
 
 
 @pytest.mark.parametrize("name", ["../lab.sqlite", "..", "/etc/passwd", "", ".hidden", "a/b"])
@@ -385,3 +385,19 @@ def test_an_artefact_that_does_not_fit_leaves_the_old_one_whole(store, monkeypat
     assert store.load_state(run_id) == b"old"
     assert store.artefacts(run_id) == ["state.bin"]
     assert len(list((store.folder / run_id).iterdir())) == 1
+
+
+def test_files_of_which_one_does_not_fit_leave_nothing_behind(store, monkeypatch):
+    run_id, sync, calls = store.create([DIGITS], key="k"), os.fsync, []
+
+    def second_is_full(file):
+        calls.append(file)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", second_is_full)
+    with pytest.raises(StoreError, match="is full; free some space"):
+        store.write(run_id, files={"a.bin": b"a", "b.bin": b"b"}, epoch=1.0)
+    assert store.get(run_id).epoch == 0.0
+    assert not (store.folder / run_id).exists()

@@ -126,7 +126,7 @@ def test_seconds_of_a_run_go_on_where_its_second_cohort_was_paused_among_assista
 
 
 class ManualClock(task.Clock):
-    """Over from the moment on that it is told."""
+    """A clock that is over when the test sets it."""
 
     over = False
 

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("distill_core.runs")
 
 MAX_DEATHS = 3
-TICK = 0.5  # seconds between two looks at the cluster and the store when nothing happens
-ADOPT_INTERVAL = 5.0  # seconds between two looks for servers that died
+TICK = 0.5  # seconds between two checks of the cluster and the store when nothing happens
+ADOPT_INTERVAL = 5.0  # seconds between two searches for servers that died
 
 
 class State(NamedTuple):
@@ -63,7 +63,7 @@ class Dispatcher:
         self._writes: collections.deque[Callable[[], object]] = collections.deque()
         self._tasks: dict[str, Future] = {}  # by submission, until it ends: a released future's task runs on unseen
         self._workers: set[str] = set()
-        self._others: set[str] = set()  # workers with tasks of other servers
+        self._occupied: set[str] = set()  # workers that the scheduler has given a task, of this server or another
         self._failures = 0  # attempts in vain to start or reach the cluster, one after another
         self._due = {"follow": 0.0, "adopt": 0.0}  # when each is done again
         self._closing = threading.Event()
@@ -165,14 +165,12 @@ class Dispatcher:
         for server in self.store.servers() - {self.server.id}:
             if not self.server.is_dead(server):
                 continue
-            for run in self.store.unfinished():
-                message = "queued again after the server was restarted"
-                if run.server == server and transition(
-                    self.store, run.id, "adopt", only_if={"server": server}, server=self.server.id, message=message
-                ):
-                    self.queue.add(run.id, run.owner_hash)
-                    if run.submission:  # on a scheduler elsewhere its task may still run
-                        self.request(run.submission, "stop")
+            changed = {"server": self.server.id, "message": "queued again after the server was restarted"}
+            for claim in self.store.active_of(server):
+                if transition(self.store, claim.id, "adopt", only_if={"server": server}, **changed):
+                    self.queue.add(claim.id, claim.owner_hash)
+                    if claim.submission:  # on a scheduler elsewhere its task may still run
+                        self.request(claim.submission, "stop")
 
     def _follow(self) -> None:
         """Bring the queue in line with the store, which other servers write, too: they may stop, reset or pause a run."""
@@ -198,7 +196,7 @@ class Dispatcher:
         """Which workers there are, and which of them have a task."""
         processing = self.cluster.processing()
         self._workers = set(processing)
-        self._others = {worker for worker, tasks in processing.items() if tasks}
+        self._occupied = {worker for worker, tasks in processing.items() if tasks}
         count, address = len(processing), self.cluster.address
         if count:
             self._failures = 0
@@ -210,7 +208,7 @@ class Dispatcher:
 
     def _assign(self) -> str:
         """Give each free worker the next run. No run waits on a worker: a long one before it would hold it up."""
-        free = sorted(self._workers - self._others - self.queue.busy_workers())
+        free = sorted(self._workers - self._occupied - self.queue.busy_workers())
         for worker, job in zip(free, self.queue.waiting(), strict=False):
             try:
                 run, state = self.store.get(job.run_id), self.store.load_state(job.run_id)
@@ -223,14 +221,15 @@ class Dispatcher:
                 continue
             if claimed:
                 self._submit(job, run, state)
-            else:
-                self.queue.discard(job)  # stopped, paused or deleted meanwhile
         return ""
 
     def _claim(self, job: Job, run: Run, worker: str) -> bool:
-        """Name the run's next task, in the store and in the queue, if the run is still queued for this server."""
+        """Name the run's next task, in the store and in the queue, if nothing about the run has changed since it was read.
+
+        A run that was stopped or deleted meanwhile leaves the queue by `_follow`.
+        """
         submission = f"{job.run_id}-{secrets.token_hex(4)}"
-        expected = {"server": self.server.id, "submission": ""}
+        expected = {"server": self.server.id, "submission": "", "changes": run.changes}
         found = self.store.write(job.run_id, only_from=("queued",), only_if=expected, submission=submission)
         return found and self.queue.assign(job, submission, worker, until_epoch=run.until_epoch)
 

@@ -115,6 +115,12 @@ class Run:
 
 COLUMNS = [runs.c[field.name] for field in fields(Run)]
 
+BLANK = {  # a run after a reset
+    **{"status": "paused", "message": "", "what": "", "fraction": 0.0, "epoch": 0.0, "seconds": 0.0, "until_epoch": None},
+    **{"started": None, "finished": None, "submission": "", "deaths": 0},
+    **{"resets": runs.c.resets + 1, "changes": runs.c.changes + 1},
+}
+
 # What brings a database of each version to the next one. Runs of version 1 belong to no server: the first one adopts them.
 MIGRATIONS = {
     1: (

@@ -18,7 +18,7 @@ class Server:
         self._lock = _lock(self._path(self.id))
 
     def start(self) -> None:
-        """Hold the lock. On a disk that cannot be written nobody can: the store says so, and others adopt nothing."""
+        """Hold the lock. On a disk that cannot be written no server can, and the store reports that."""
         with contextlib.suppress(OSError, NotImplementedError):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()

@@ -118,11 +118,6 @@ class Store:
         """The oldest run with this key that is queued or running and not about to pause."""
         return next(iter(self._select(schema.active_with_key(*schema.COLUMNS, key=key))), None)
 
-    def unfinished(self) -> list[Run]:
-        """The runs that are queued or running, oldest first."""
-        order = (runs.c.created, sa.literal_column("runs.rowid"))
-        return self._select(sa.select(*schema.COLUMNS).where(runs.c.status.in_(ACTIVE)).order_by(*order))
-
     def active_of(self, server: str) -> list[Claim]:
         """The active runs in this server's queue, oldest first. Without their experiments: cheap to poll."""
         columns = [runs.c[name] for name in Claim._fields]
@@ -160,10 +155,11 @@ class Store:
         the transaction and renamed inside it: SQLite's lock for writing orders them like the rows.
         """
         rows, found = schema.rows_of(run_id, records)
-        staged = [self._stage(run_id, name, blob) for name, blob in (files or {}).items()]
         guard = [runs.c.id == run_id, runs.c.status.in_(tuple(only_from))]
         guard += [runs.c[name] == value for name, value in (only_if or {}).items()]
+        staged: list[tuple[Path, Path]] = []
         try:
+            staged += (self._stage(run_id, name, blob) for name, blob in (files or {}).items())
             with self._writing() as connection:
                 changing = runs.update().where(*guard).values(changes=runs.c.changes + 1, **schema.stamped(changed))
                 if connection.execute(changing).rowcount == 0:
@@ -202,21 +198,10 @@ class Store:
 
     def reset(self, run_id: str) -> bool:
         """Back to before the first step: no records, results or files; paused at epoch 0. Returns whether there is such a run."""
-        blank = {
-            "message": "",
-            "what": "",
-            "fraction": 0.0,
-            "epoch": 0.0,
-            "seconds": 0.0,
-            "until_epoch": None,
-            "submission": "",
-            "deaths": 0,
-        }
-        blank |= {"status": "paused", "started": None, "finished": None, "resets": runs.c.resets + 1, "changes": runs.c.changes + 1}
         with self._writing() as connection:
             for table in (schema.records, schema.results):
                 connection.execute(table.delete().where(table.c.run == run_id))
-            found = connection.execute(runs.update().where(runs.c.id == run_id).values(blank)).rowcount == 1
+            found = connection.execute(runs.update().where(runs.c.id == run_id).values(schema.BLANK)).rowcount == 1
             shutil.rmtree(self._folder_of(run_id), ignore_errors=True)  # inside: a later write must not lose its files
         return found
 
@@ -400,6 +385,6 @@ def _begin(connection: sa.Connection) -> None:
 def _discard(staged: Iterable[tuple[Path, Path]]) -> None:
     """Remove staged files that were not used, and the folder of a run that was deleted meanwhile."""
     for temporary, path in staged:
-        temporary.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # there are other files in it
-            path.parent.rmdir()
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+            path.parent.rmdir()  # fails where there are other files in it

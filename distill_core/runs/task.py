@@ -77,18 +77,23 @@ def train(
         return reporter.outcome("stopped")
     reporter.send(about="prepared")
 
-    _ = sharing  # runs on this machine, this one included: each may use its share of the cores
     saved = Saved.unpack(state)
     clock = Clock(cap, used=saved.seconds)
     for stage in stages[saved.stage :]:
-        outcome = train_stage(reporter, stage, saved if stage.index == saved.stage else None, clock=clock, until_epoch=until_epoch)
+        resumed = saved if stage.index == saved.stage else None
+        outcome = train_stage(reporter, stage, resumed, clock=clock, until_epoch=until_epoch, sharing=sharing)
         if outcome is not None:
             return outcome
     return reporter.outcome("finished")
 
 
-def train_stage(reporter: Reporter, stage: Stage, saved: Saved | None, *, clock: Clock, until_epoch: int | None) -> dict | None:
-    """Train one cohort, from `saved` if its state is there. Returns an outcome if the run ends here; None to go on."""
+def train_stage(
+    reporter: Reporter, stage: Stage, saved: Saved | None, *, clock: Clock, until_epoch: int | None, sharing: int
+) -> dict | None:
+    """Train one cohort, from `saved` if its state is there. Returns an outcome if the run ends here; None to go on.
+
+    `sharing`: runs that train on this machine, this one included; the shards may use this part of its cores.
+    """
     from distill_core.training.shards import Shards
 
     resumed = saved is not None and saved.state
