@@ -18,6 +18,11 @@ from typing import Annotated, get_type_hints
 
 import tyro
 
+from distill_core.runs.process import prepare_process
+
+if __name__ == "__main__":
+    prepare_process()  # before torch is imported
+
 from distill_core import analysis, teachers
 from distill_core.data import datasets
 from distill_core.doctor import examine

@@ -16,7 +16,7 @@ OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("one-cycle", "constant")
 AUGMENTATIONS = ("none", "fixed", "consistent")
 COMBINATIONS = ("probabilities", "logits")
-EDITION = 1  # raised when the same choices give other numbers than before, so that no old result is returned for them
+RESULT_VERSION = 2  # raised when the same choices give other numbers than before, so that no old result is returned for them
 
 # The largest value of each number that the lab accepts, from a page, a link or a hand-made message.
 MAX = {
@@ -181,7 +181,7 @@ class Experiment:
     @property
     def key(self) -> str:
         """A hash of the content: the same choices have the same key, on every machine."""
-        content = json.dumps([EDITION, dataclasses.asdict(self)], sort_keys=True)
+        content = json.dumps([RESULT_VERSION, dataclasses.asdict(self)], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     @property

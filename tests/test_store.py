@@ -1,4 +1,4 @@
-"""The store tells the truth: under repetition, many threads, two processes, and a disk that will not."""
+"""The store keeps what was written, once: under repetition, many threads, two processes, and a disk that fails."""
 
 import contextlib
 import os
@@ -10,10 +10,13 @@ import threading
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distill_core.runs.store import EDITION, Store, StoreError
+from distill_core.runs.schema import SCHEMA_VERSION, STATUSES
+from distill_core.runs.store import Store, StoreError
+from distill_core.runs.transitions import TRANSITIONS, transition
 
 DIGITS = '{"dataset": "digits", "epochs": 3, "temperature": 4.0}'
 MNIST = '{"dataset": "mnist", "epochs": 5, "temperature": 9.0}'
@@ -52,13 +55,13 @@ def test_everything_is_still_there_after_opening_again(tmp_path):
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["student", "baseline"]), st.integers(0, 5)), max_size=30), st.integers(0, 30))
-def test_records_told_twice_are_there_once_in_the_order_of_their_first_telling(places, cut):
+def test_records_written_twice_are_there_once_in_the_order_of_their_first_writing(places, cut):
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "lab.sqlite")
         run_id = store.create([DIGITS], key="k")
-        told = [record(step, member, experiment) for experiment, member, step in places]
-        store.append(run_id, told[:cut])
-        store.append(run_id, told)
+        records = [record(step, member, experiment) for experiment, member, step in places]
+        store.append(run_id, records[:cut])
+        store.append(run_id, records)
         found = [(one["experiment"], one["member"], one["step"]) for one in store.records(run_id)]
         assert found == list(dict.fromkeys(places))
         store.close()
@@ -118,7 +121,7 @@ def test_delete_takes_records_and_files_and_nothing_of_others(store):
     assert store.get(one) is None
     assert store.records(one) == store.artefacts(one) == []
     assert store.read_artefact(other, "weights.safetensors") == b"weights"
-    store.append(one, [record(2)])  # what a worker still tells of a deleted run
+    store.append(one, [record(2)])  # a late report of a deleted run
     assert store.records(one) == []
 
 
@@ -131,26 +134,26 @@ def test_runs_are_found_by_text_data_set_and_status_newest_first(store):
     assert store.list(text="%") == [store.get(first)]
 
 
-def test_only_a_finished_run_is_on_the_shelf(store):
+def test_only_a_finished_run_is_a_cached_result(store):
     run_id = store.create([DIGITS], key="k")
     assert store.finished_with_key("k") is None
     assert store.active_with_key("k").id == run_id
     store.set_status(run_id, "finished")
     assert store.finished_with_key("k").id == run_id
     assert store.active_with_key("k") is None
-    assert store.unfinished() == []
+    assert store.servers() == set()
 
 
 @pytest.mark.parametrize("name", ["../lab.sqlite", "..", "/etc/passwd", "", ".hidden", "a/b"])
 def test_an_artefact_never_leaves_its_folder(store, name):
     run_id = store.create([DIGITS], key="k")
-    with pytest.raises(StoreError, match="is no name"):
+    with pytest.raises(StoreError, match="is not the name"):
         store.read_artefact(run_id, name)
-    with pytest.raises(StoreError, match="is no name"):
+    with pytest.raises(StoreError, match="is not the name"):
         store.artefacts(name)
 
 
-def test_a_missing_artefact_is_said_in_a_sentence(store):
+def test_a_missing_artefact_is_named_in_a_sentence(store):
     with pytest.raises(StoreError, match=r"has no artefact 'weights\.safetensors'"):
         store.read_artefact(store.create([DIGITS], key="k"), "weights.safetensors")
 
@@ -187,14 +190,124 @@ def test_the_store_imports_no_torch():
     assert subprocess.run([sys.executable, "-c", program], env=env, timeout=60).returncode == 0
 
 
+# --- guarded writes -------------------------------------------------------------------------------------------------
+
+
+def test_a_write_whose_guard_fails_changes_neither_rows_nor_files(store):
+    run_id = store.create([DIGITS], key="k")
+    store.write(run_id, submission="now", files={"weights.safetensors": b"new"})
+    before = store.get(run_id)
+    for guard in ({"only_if": {"submission": "earlier"}}, {"only_if": {"server": "other"}}, {"only_from": ("paused",)}):
+        late = {"records": [record(1)], "files": {"weights.safetensors": b"late", "x.bin": b"late"}, "drop_state": True, "epoch": 9.0}
+        assert not store.write(run_id, **guard, **late)
+    assert store.get(run_id) == before and store.records(run_id) == []
+    assert store.artefacts(run_id) == ["weights.safetensors"]
+    assert store.read_artefact(run_id, "weights.safetensors") == b"new"
+
+
+def test_a_late_write_leaves_no_folder_of_a_deleted_run(store):
+    run_id = store.create([DIGITS], key="k")
+    store.delete(run_id)
+    assert not store.write(run_id, files={"state.bin": b"late"})
+    assert not (store.folder / run_id).exists()
+
+
+@pytest.mark.parametrize("name", TRANSITIONS)
+@pytest.mark.parametrize("status", STATUSES)
+def test_a_transition_happens_from_its_sources_only(store, name, status):
+    run_id = store.create([DIGITS], key="k")
+    store.set_status(run_id, status, submission="task")
+    store.save_state(run_id, b"state")
+    rule = TRANSITIONS[name]
+    assert transition(store, run_id, name) == (status in rule.sources)
+    run = store.get(run_id)
+    assert run.status == (rule.target if status in rule.sources else status)
+    assert (run.submission == "") == (status in rule.sources and rule.leaves_worker)
+    assert (store.load_state(run_id) is None) == (status in rule.sources and rule.drops_state)
+
+
+def test_a_run_that_is_over_changes_its_status_by_reset_only():
+    for name, rule in TRANSITIONS.items():
+        assert not set(rule.sources) & {"finished", "stopped", "failed"}, name
+        assert rule.leaves_worker or rule.target in ("preparing", "running"), name
+
+
+def test_an_error_of_the_program_is_not_reported_as_one_of_the_disk(store):
+    run_id = store.create([DIGITS], key="k")
+    with pytest.raises(sqlalchemy.exc.IntegrityError):
+        store.update(run_id, status="running", title=None)
+    with pytest.raises(TypeError):
+        store.append(run_id, [{"event": "result", "experiment": 0, "body": object()}])
+    assert store.get(run_id).status == "queued"
+
+
+def test_equal_experiments_submitted_by_many_threads_at_once_are_one_run(store):
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(store.create_or_join([DIGITS], key="k"))) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({run_id for run_id, _ in found}) == sum(is_new for _, is_new in found) == len(store.list()) == 1
+
+
+def test_a_queue_that_refuses_a_run_gets_the_numbers_and_leaves_no_run(store):
+    store.create([DIGITS], key="a", owner_hash="me")
+    store.create([DIGITS], key="b", owner_hash="you")
+
+    def refuse(own, all_runs):
+        raise ValueError(f"{own} of {all_runs}")
+
+    with pytest.raises(ValueError, match="1 of 2"):
+        store.create_or_join([DIGITS], key="c", owner_hash="me", check_queue=refuse)
+    assert len(store.list()) == 2
+
+
 # --- what cannot be -------------------------------------------------------------------------------------------------
+
+
+SCHEMA_OF_VERSION_1 = """
+CREATE TABLE runs (id VARCHAR NOT NULL PRIMARY KEY, key VARCHAR NOT NULL, kind VARCHAR NOT NULL, title VARCHAR NOT NULL,
+  experiments VARCHAR NOT NULL, dataset VARCHAR NOT NULL, status VARCHAR NOT NULL, message VARCHAR NOT NULL, what VARCHAR NOT NULL,
+  fraction FLOAT NOT NULL, epoch FLOAT NOT NULL, epochs INTEGER NOT NULL, until_epoch INTEGER, created FLOAT NOT NULL, started FLOAT,
+  finished FLOAT, seconds FLOAT NOT NULL, owner_hash VARCHAR NOT NULL, resets INTEGER NOT NULL, changes INTEGER NOT NULL);
+CREATE TABLE records (row INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, run VARCHAR NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+  experiment INTEGER NOT NULL, member VARCHAR NOT NULL, step INTEGER NOT NULL, epoch FLOAT NOT NULL, seconds FLOAT NOT NULL,
+  hard_loss FLOAT, soft_loss FLOAT, test_accuracy FLOAT, agreement FLOAT, UNIQUE (run, experiment, member, step));
+CREATE TABLE results (run VARCHAR NOT NULL REFERENCES runs (id) ON DELETE CASCADE, experiment INTEGER NOT NULL, body VARCHAR NOT NULL,
+  PRIMARY KEY (run, experiment));
+INSERT INTO runs VALUES ('old', 'k', 'race', 'before', '["{}"]', 'digits',
+  'running', '', '', 0, 2.0, 3, NULL, 1.0, 2.0, NULL, 5.0, '', 0, 7);
+INSERT INTO records VALUES (1, 'old', 0, 'student', 10, 1.0, 0.5, 2.0, NULL, 0.5, NULL);
+INSERT INTO results VALUES ('old', 0, '{"event": "result"}');
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_database_of_version_1_is_migrated_and_keeps_its_runs(tmp_path):
+    with contextlib.closing(sqlite3.connect(tmp_path / "lab.sqlite")) as connection:
+        connection.executescript(SCHEMA_OF_VERSION_1)
+    for _ in range(2):  # the second opening finds nothing to do
+        store = Store(tmp_path / "lab.sqlite")
+        run = store.get("old")
+        assert (run.title, run.status, run.epoch, run.changes) == ("before", "running", 2.0, 7)
+        assert (run.server, run.submission, run.deaths) == ("", "", 0)
+        assert [one["step"] for one in store.records("old")] == [10] and store.results("old") == [{"event": "result"}]
+        assert store.servers() == {""}
+        store.close()
+    store = Store(tmp_path / "lab.sqlite")
+    assert store.write("old", only_if={"server": ""}, server="me", submission="task", deaths=1)
+    assert [claim.id for claim in store.active_of("me")] == ["old"]
+    fresh = Store(tmp_path / "new.sqlite")
+    columns = [{name for _, name, *_ in one._engine.raw_connection().execute("PRAGMA table_info(runs)")} for one in (store, fresh)]
+    assert columns[0] == columns[1]
 
 
 def test_a_newer_database_is_refused_and_not_touched(tmp_path):
     path = tmp_path / "lab.sqlite"
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE runs (something_new)")
-        connection.execute(f"PRAGMA user_version = {EDITION + 1}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     connection.close()
     before = path.read_bytes()
     with pytest.raises(StoreError, match="written by a newer Distill Lab"):
@@ -203,13 +316,13 @@ def test_a_newer_database_is_refused_and_not_touched(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["lab.sqlite"]
 
 
-def test_a_file_that_is_no_database_is_said_in_a_sentence(tmp_path):
+def test_a_file_that_is_no_database_is_named_in_a_sentence(tmp_path):
     (tmp_path / "lab.sqlite").write_bytes(b"certainly not a database" * 100)
-    with pytest.raises(StoreError, match="is no database of the lab"):
+    with pytest.raises(StoreError, match="is not a database of the lab"):
         Store(tmp_path / "lab.sqlite")
 
 
-def test_a_folder_that_cannot_be_written_is_said_in_a_sentence(tmp_path):
+def test_a_folder_that_cannot_be_written_is_named_in_a_sentence(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(StoreError, match="cannot be written; make it writable, or set DISTILL_HOME"):
         Store(tmp_path / "file" / "lab.sqlite")
@@ -229,7 +342,7 @@ def without_rights():
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="rights work otherwise on this system")
-def test_a_read_only_folder_is_said_in_a_sentence_and_its_runs_stay():
+def test_a_read_only_folder_is_named_in_a_sentence_and_its_runs_stay():
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
         folder = Path(name)
         store = Store(folder / "lab.sqlite")
@@ -244,7 +357,7 @@ def test_a_read_only_folder_is_said_in_a_sentence_and_its_runs_stay():
         assert [run.id for run in Store(folder / "lab.sqlite").list()] == [run_id]
 
 
-def test_a_full_disk_is_said_in_a_sentence_and_nothing_is_lost(store):
+def test_a_full_disk_is_named_in_a_sentence_and_nothing_is_lost(store):
     run_id = store.create([DIGITS], key="k")
     store.append(run_id, [record(1)])
     with store._engine.connect() as connection:  # one connection of the pool, of a size that is used up
@@ -272,3 +385,19 @@ def test_an_artefact_that_does_not_fit_leaves_the_old_one_whole(store, monkeypat
     assert store.load_state(run_id) == b"old"
     assert store.artefacts(run_id) == ["state.bin"]
     assert len(list((store.folder / run_id).iterdir())) == 1
+
+
+def test_files_of_which_one_does_not_fit_leave_nothing_behind(store, monkeypatch):
+    run_id, sync, calls = store.create([DIGITS], key="k"), os.fsync, []
+
+    def second_is_full(file):
+        calls.append(file)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", second_is_full)
+    with pytest.raises(StoreError, match="is full; free some space"):
+        store.write(run_id, files={"a.bin": b"a", "b.bin": b"b"}, epoch=1.0)
+    assert store.get(run_id).epoch == 0.0
+    assert not (store.folder / run_id).exists()

@@ -1,8 +1,8 @@
 """The local cluster, a child process of the server: `python -m distill_core.runs.workers`.
 
-A `LocalCluster` cannot live inside the Streamlit server: while a page runs, the page file stands in the place of
-`__main__`, and that is what a new worker process would run. So the server starts this program. It prints the scheduler's
-address as one line, and ends when its standard input closes: when the server is gone, however it went.
+A `LocalCluster` cannot be started inside the Streamlit server: while a page runs, `__main__` is the page's file, and a
+new worker process would run that. So the server starts this program. It prints the scheduler's address as one line, and
+ends when its standard input closes, which happens however the server ends.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ import sys
 import tempfile
 import threading
 
+from distill_core.runs.process import prepare_process
+
 log = logging.getLogger("distill_core.runs")
 
 
 def shape() -> tuple[int, int]:
-    """`(workers, threads of each)`. At least two workers, so that one learner's long run does not make the next one wait.
+    """`(workers, threads of each)` on this machine. Two workers at least, so that a long run does not hold up the next one.
 
     Measured on two cores that other programs used too, MNIST: a race of five seeds of `mlp-30x2` took 6 s on one thread
     and 31 s on two (threads of a small step wait for each other), one `mlp-800x2` 3.2 s on one and 1.7 s on two. So two
@@ -32,7 +34,7 @@ def shape() -> tuple[int, int]:
 
 
 def main() -> None:
-    """Open the cluster, say where it is, and stay until standard input closes."""
+    """Start the cluster, print its address, and stay until standard input closes."""
     import dask
     from distributed import LocalCluster
 
@@ -40,11 +42,11 @@ def main() -> None:
     scratch = tempfile.mkdtemp(prefix="distill-workers-")
     dask.config.set(
         {
-            "distributed.scheduler.allowed-failures": 0,  # the engine takes a run up again, and says so
-            "distributed.admin.low-level-log-length": 100,  # events are kept this long by the scheduler; the store has them
+            "distributed.scheduler.allowed-failures": 0,  # the engine submits the run again, and shows it
+            "distributed.admin.low-level-log-length": 100,  # events that the scheduler keeps of a topic; the store has them all
             "distributed.worker.profile.enabled": False,
             "distributed.worker.daemon": True,
-            # Data never outgrows a worker; these would only stop a run without a word.
+            # Limits hold runs below a worker's memory; these would stop a run without a message.
             **{f"distributed.worker.memory.{name}": False for name in ("target", "spill", "pause", "terminate")},
             **{f"distributed.nanny.pre-spawn-environ.{name}": threads for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")},
             "logging": {"distributed": "error"},
@@ -67,11 +69,12 @@ def main() -> None:
     print(cluster.scheduler_address, flush=True)
     sys.stdin.read()
     shutil.rmtree(scratch, ignore_errors=True)
-    os._exit(0)  # at once: the workers see their parent go and end too. A polite end waits four seconds for a run in progress
+    os._exit(0)  # at once, and the workers end with their parent; `cluster.close()` waits four seconds for a run in progress
 
 
 def dask_setup(worker: object) -> None:
-    """Each worker, before it counts as ready: polite to the server, and warm."""
+    """Each worker, before it counts as ready: a lower priority than the server's, and a first training step."""
+    prepare_process()
     import torch
 
     with contextlib.suppress(AttributeError, OSError):  # not on Windows
@@ -79,7 +82,7 @@ def dask_setup(worker: object) -> None:
     torch.set_num_threads(shape()[1])
     try:
         warm()
-    except Exception:  # a worker that is cold is still a worker
+    except Exception:  # a cold worker trains, too; it only starts later
         log.warning("the worker could not be warmed", exc_info=True)
     threading.Thread(target=read_ahead, daemon=True).start()
 
@@ -94,10 +97,10 @@ def warm() -> None:
 
 
 def read_ahead() -> None:
-    """The set that most runs ask for is read before the first one does, if it is on this machine."""
+    """Read the data set of most runs before the first run needs it, if it is on this machine."""
     from distill_core.data import datasets
 
-    with contextlib.suppress(Exception):  # a run that needs it will say what is wrong
+    with contextlib.suppress(Exception):  # a run that needs it reports the error
         if datasets.DATASETS["mnist"].is_here():
             dataset = datasets.load("mnist")
             _ = dataset.fingerprint, dataset.pixel_mean_std

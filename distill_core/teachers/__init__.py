@@ -250,7 +250,12 @@ def _prepare_one(dataset: Dataset, name: str, *, device: torch.device | str) -> 
     folder = paths.home() / "teachers"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / f"{dataset.fingerprint}-{name}.lock").acquire()
+        lock = filelock.FileLock(folder / f"{dataset.fingerprint}-{name}.lock")
+        while not lock.is_locked:  # a run that was stopped must not wait here: it is left at a `yield`
+            try:
+                lock.acquire(timeout=0.2)
+            except filelock.Timeout:
+                yield f"waiting for another run that trains the teacher {name} on {dataset.title}", 0.0
     except OSError as error:
         raise ValueError(
             f"the teacher '{name}' cannot be kept in {folder} ({error.strerror}); set DISTILL_HOME to a folder that can be written"
@@ -479,3 +484,22 @@ def describe(card: Card) -> str:
     ]
     parts = [part for part in parts if part]
     return f"{', '.join(parts)}, seed {recipe['seed']}; {card.seconds:.0f} s with {card.made_with}; scored in half precision as shipped"
+
+
+def teacher_fingerprints(dataset: str, teacher: str) -> list[str]:
+    """The hashes of the weights under this teacher's name for the data set, shipped or trained here, member by member.
+
+    They go into the key of a run: after a teacher was trained again, an earlier result is no answer. Empty for a teacher
+    that does not exist yet. Only cards are read, so no data set is loaded.
+    """
+    found = []
+    for name in parse_ensemble(teacher):
+        sets = (dataset, SAME_IMAGES.get(dataset))
+        found += [card.sha256 for card in shipped() if card.name == name and card.dataset in sets]
+        for path in sorted((paths.home() / "teachers").glob(f"*-{name}.json")):
+            try:
+                card = json.loads(path.read_text())
+                found += [card["sha256"]] if (card["name"], card["dataset"]) == (name, dataset) else []
+            except (OSError, ValueError, KeyError, TypeError):  # deleted meanwhile, cut, or of an older lab: made again
+                continue
+    return found

@@ -1,0 +1,186 @@
+"""Limits of what the lab takes, and estimates of what a run needs: work, time, memory, and the size of its saved state.
+
+Widgets have limits of their own, but a link or a hand-made message can name any number: `check_limits` is for those.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from distill_core.runs import workers
+
+if TYPE_CHECKING:
+    from distill_core.experiment import Experiment
+    from distill_core.runs.store import Store
+
+MAX_EXPERIMENTS = {"race": 64, "map": 400}
+MAX_ACTIVE = 4  # queued or running, of one owner
+MAX_QUEUED = 200
+MAX_WORK = 1e15  # multiplications of a weight with a pixel; two cores do some 1e13 in a quarter of an hour
+MAX_STATE = 512e6  # bytes of a paused run's state: it passes through the scheduler and the server
+MAX_SNAPSHOT = 64e6  # bytes of a state that is saved while training; after a crash a larger run begins again
+MAX_SECONDS = 900.0  # of a run; DISTILL_CAP
+NETWORKS_SHARE = 0.75  # of a worker's memory; the rest is for torch, the data set and the teacher
+TENSORS_OF_TRIPLES = 6  # cosines of all triples of a batch, and what their gradient needs
+RATES = {"linear": 2e10, "mlp": 2e10, "cnn": 1e10, "resnet": 1e10}  # multiplications a second, until a run has been measured
+SECONDS_A_STEP = 5e-4  # that a step takes beside its multiplications
+
+
+# --- limits ---------------------------------------------------------------------------------------------------------
+
+
+def check_limits(experiments: Sequence[Experiment], *, kind: str = "race") -> None:
+    """Raise `ValueError` if the experiments are more than one run may hold, or name a file that is not a data set."""
+    if kind not in MAX_EXPERIMENTS:
+        raise ValueError(f"kind '{kind}' is not known; choose one of: {', '.join(MAX_EXPERIMENTS)}")
+    most = MAX_EXPERIMENTS[kind]
+    if not 1 <= len(experiments) <= most:
+        noun = "sweep" if kind == "map" else kind
+        raise ValueError(f"{len(experiments)} experiments cannot be one {noun}; give from 1 to {most}, for example fewer seeds")
+    for one in experiments:
+        _check_dataset(one.dataset)
+    sizes = [_size(one) for one in experiments]
+    work = sum(work for work, _ in sizes)
+    if work > MAX_WORK:
+        raise ValueError(
+            f"the run would take {work:.1e} multiplications (images x epochs x weights x networks), the most is {MAX_WORK:.0e}; "
+            "choose fewer images, epochs or seeds, or a smaller student"
+        )
+    memory, most = sum(memory for _, memory in sizes), max_memory()
+    if memory > most:
+        raise ValueError(
+            f"the networks would need about {memory / 1e9:.0f} GB of memory, the most is {most / 1e9:.3g} GB on this machine; "
+            "choose fewer seeds, a smaller student or a smaller batch"
+        )
+
+
+def check_time(seconds: float) -> None:
+    """Raise `ValueError` if a sweep that takes about so long would be stopped before its end."""
+    most = max_seconds()
+    if seconds > most:
+        raise ValueError(
+            f"the sweep would take about {seconds / 60:.0f} minutes, and {most / 60:.3g} is the most a run may take here; "
+            "choose fewer cells, seeds, images or epochs, or set DISTILL_CAP to more seconds"
+        )
+
+
+def check_pausable(experiments: Sequence[Experiment]) -> None:
+    """Raise `ValueError` if the state of these experiments is too large to be kept while the run is paused."""
+    size = state_bytes(experiments)
+    if size > MAX_STATE:
+        raise ValueError(
+            f"the state of this run has {size / 1e9:.1f} GB, and a run can be paused or stepped up to {MAX_STATE / 1e9:.3g} GB; "
+            "train it without a pause, or choose fewer seeds or a smaller student"
+        )
+
+
+def check_queue(own: int, all_runs: int) -> None:
+    """Raise `ValueError` if this owner, or everybody together, has as many active runs as the lab takes."""
+    if own >= MAX_ACTIVE:
+        raise ValueError(f"you have {own} runs queued or running, and {MAX_ACTIVE} is the most; stop one or wait for its end")
+    if all_runs >= MAX_QUEUED:
+        raise ValueError(f"the queue is full: {all_runs} runs wait or train, and {MAX_QUEUED} is the most; try again later")
+
+
+def max_seconds() -> float:
+    """How long a run may train: `DISTILL_CAP`, or a quarter of an hour."""
+    return float(os.environ.get("DISTILL_CAP") or MAX_SECONDS)
+
+
+def max_memory() -> float:
+    """Bytes that the networks of one run may take: a share of this machine's, or container's, memory for each worker."""
+    from distributed.system import MEMORY_LIMIT  # the least of the machine's memory, cgroups and ulimit
+
+    return NETWORKS_SHARE * MEMORY_LIMIT / workers.shape()[0]
+
+
+def _check_dataset(dataset: str) -> None:
+    """A browser may name a zip that was uploaded to the lab, and no other file of this machine."""
+    from distill_core.data import datasets
+
+    if dataset not in datasets.DATASETS and dataset not in datasets.kept_pictures():
+        raise ValueError(f"the data set '{Path(dataset).name}' is not in this lab; upload the zip again, or choose another data set")
+
+
+# --- estimates ------------------------------------------------------------------------------------------------------
+
+
+def estimate_seconds(experiments: Sequence[Experiment], *, rate: Callable[[str], float]) -> float:
+    """How long the experiments train, roughly. `rate` gives multiplications a second of a student."""
+    rates = {student: rate(student) for student in {one.student for one in experiments}}
+    return sum(_steps(one) * SECONDS_A_STEP / len(experiments) + _size(one)[0] / rates[one.student] for one in experiments)
+
+
+def measured_rate(store: Store, student: str) -> float:
+    """Multiplications a second of finished runs of this student alone, the fastest of the last ones; without one, the usual."""
+    finished = store.list(text=student, status="finished", limit=5)
+    rates = [_work_of(student, run.experiments) / run.seconds for run in finished if run.seconds > 1]
+    return max(rates, default=0) or RATES.get(student.split("-")[0], 1e10)
+
+
+def state_bytes(experiments: Sequence[Experiment]) -> float:
+    """The size of the largest state that the run saves: float32 weights, and what the optimizer keeps for each.
+
+    Experiments that differ in alpha, temperature and seed only are in training at the same time, and those of a seed
+    share a baseline; any others train before or after them.
+    """
+    networks: dict[Experiment, float] = {}  # parameters, by what trains together
+    baselines: dict[Experiment, set[Experiment]] = {}
+    for one in experiments:
+        common = dataclasses.replace(one, alpha=0.0, temperature=1.0, seed=0)
+        student, baseline, *others = (cost.parameters for cost in _costs(one))
+        shared = baselines.setdefault(common, set())
+        new = dataclasses.replace(one.baseline, temperature=1.0) not in shared
+        shared.add(dataclasses.replace(one.baseline, temperature=1.0))
+        networks[common] = networks.get(common, 0.0) + student + new * baseline + sum(others)
+    tensors = {"sgd": 2, "adam": 3}  # weights and momentum, or weights and two moments
+    return max((4 * tensors[common.optimizer] * parameters for common, parameters in networks.items()), default=0.0)
+
+
+@functools.lru_cache(maxsize=256)
+def _work_of(student: str, texts: tuple[str, ...]) -> float:
+    """Multiplications of a run, whose experiments are JSON; 0 if it trained other students too."""
+    from distill_core.experiment import Experiment
+
+    experiments = [Experiment.from_json(text) for text in texts]
+    return sum(_size(one)[0] for one in experiments) if {one.student for one in experiments} == {student} else 0.0
+
+
+def _steps(experiment: Experiment) -> int:
+    return experiment.all_epochs * -(-_images(experiment) // experiment.batch_size)
+
+
+def _images(experiment: Experiment) -> int:
+    from distill_core.data import datasets
+
+    source = datasets.DATASETS.get(experiment.dataset)
+    return experiment.images or (source.train if source else 1000)
+
+
+def _costs(experiment: Experiment) -> list:
+    """`models.Cost` of every network that trains: student, baseline, peers, then assistants."""
+    from distill_core import models
+    from distill_core.data import datasets
+    from distill_core.objectives import METHODS
+
+    source = datasets.DATASETS.get(experiment.dataset)
+    shape, classes = (source.image_shape, len(source.class_names)) if source else ((3, 32, 32), 10)
+    student, *assistants = (models.cost(name, image_shape=shape, classes=classes) for name in (experiment.student, *experiment.assistants))
+    return [student] * (2 + METHODS[experiment.method].peers) + assistants
+
+
+def _size(experiment: Experiment) -> tuple[float, float]:
+    """Multiplications and bytes of one experiment, with its baseline, peers and assistants, rather too few than too many."""
+    from distill_core.objectives import METHODS
+
+    method, costs, images = METHODS[experiment.method], _costs(experiment), _images(experiment)
+    batch = min(experiment.batch_size, images)
+    work = images * experiment.epochs * sum(cost.multiplications for cost in costs)
+    memory = sum(16 * cost.parameters + 4 * batch * cost.outputs for cost in costs)  # with gradients and moments
+    triples = 4 * (2 + method.peers) * TENSORS_OF_TRIPLES * batch**3 if method.max_batch else 0
+    return work, memory + triples

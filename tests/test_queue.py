@@ -1,0 +1,91 @@
+"""The order of the queue, and which workers count as busy, as plain data."""
+
+import threading
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distill_core.runs.queue import Queue, host
+
+
+def filled(*owners):
+    """A queue with one job for each owner in turn, and the jobs."""
+    queue = Queue()
+    return queue, [queue.add(f"run{number}", owner) for number, owner in enumerate(owners)]
+
+
+def test_everybodys_first_run_goes_before_anybodys_second():
+    queue, (a1, a2, a3, b1, b2) = filled(*"aaabb")
+    assert queue.waiting() == [a1, b1, a2, b2, a3]
+
+
+def test_a_run_on_a_worker_counts_as_its_owners_turn():
+    queue, (a1, a2, b1) = filled(*"aab")
+    queue.assign(a1, "run0-x", "tcp://one:1")
+    assert queue.waiting() == [b1, a2]
+    assert [queue.position(job.run_id) for job in (a1, a2, b1)] == [0, 2, 1]
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=12))
+def test_nobody_waits_for_two_runs_of_another_owner_who_came_later(owners):
+    queue, jobs = filled(*owners)
+    waiting = queue.waiting()
+    assert sorted(job.number for job in waiting) == [job.number for job in jobs]
+    for earlier in jobs:
+        before = waiting[: waiting.index(earlier)]
+        rank = [job for job in jobs if job.owner_hash == earlier.owner_hash].index(earlier)
+        for owner in set(owners) - {earlier.owner_hash}:
+            assert sum(job.owner_hash == owner for job in before) <= rank + 1
+
+
+def test_a_removed_run_has_no_position_and_its_worker_stays_busy_until_its_task_has_ended():
+    queue, (job,) = filled("a")
+    queue.assign(job, "run0-x", "tcp://one:1")
+    assert queue.remove("run0") is job
+    assert queue.position("run0") is None and queue.current("run0-x") is None
+    assert queue.busy_workers() == {"tcp://one:1"}
+    queue.task_ended("run0-x")
+    assert queue.busy_workers() == set()
+
+
+def test_a_job_that_was_removed_cannot_be_assigned():
+    queue, (job,) = filled("a")
+    queue.remove("run0")
+    assert not queue.assign(job, "run0-x", "tcp://one:1")
+    assert queue.busy_workers() == set() and job.submission == ""
+
+
+def test_discarding_an_old_job_leaves_the_new_one_of_the_same_run():
+    queue, (old,) = filled("a")
+    new = queue.add("run0", "a")
+    assert not queue.discard(old)
+    assert queue.get("run0") is new
+    assert queue.discard(new)
+    assert queue.get("run0") is None
+
+
+def test_a_requeued_job_keeps_its_place_and_forgets_its_task():
+    queue, (first, second) = filled(*"aa")
+    queue.assign(first, "run0-x", "tcp://one:1")
+    assert queue.current("run0-x") is first
+    queue.requeue(first)
+    assert queue.waiting() == [first, second]
+    assert queue.current("run0-x") is None
+
+
+def test_tasks_are_counted_by_the_machine_of_their_worker():
+    queue, jobs = filled(*"abc")
+    for job, worker in zip(jobs, ("tcp://10.0.0.1:1", "tcp://10.0.0.1:2", "tcp://10.0.0.2:1"), strict=True):
+        queue.assign(job, f"{job.run_id}-x", worker)
+    assert [queue.tasks_on_host_of(job.worker) for job in jobs] == [2, 2, 1]
+    assert host("tcp://[::1]:40") == "[::1]"
+
+
+def test_many_threads_lose_no_job():
+    queue = Queue()
+    threads = [threading.Thread(target=lambda i=i: [queue.add(f"{i}.{n}", "a") for n in range(50)]) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(queue.waiting()) == len({job.number for job in queue.jobs()}) == 400
