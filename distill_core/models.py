@@ -153,7 +153,7 @@ class Ensemble(nn.Module):
         return torch.logsumexp(torch.stack(log_p), dim=0)
 
 
-class Mirrored(nn.Module):
+class FlipAveraged(nn.Module):
     """A network for photographs that looks twice, at the picture and at its mirror image, and gives the mean logits.
 
     Its features are those of the first look.

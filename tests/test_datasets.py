@@ -167,7 +167,7 @@ def test_two_threads_that_meet_at_a_broken_import_both_get_a_whole_torchvision(t
         f"sys.path[:0] = [{str(tmp_path)!r}, {str(Path(__file__).parents[1])!r}]\n"
         "from distill_core.data import datasets\n"
         "found = []\n"
-        "visit = lambda: found.append(getattr(datasets._torchvision(), 'datasets', 'half'))\n"
+        "visit = lambda: found.append(getattr(datasets.import_torchvision(), 'datasets', 'half'))\n"
         "visitors = [threading.Thread(target=visit) for _ in range(3)]\n"
         "for visitor in visitors: visitor.start(); time.sleep(0.1)\n"
         "for visitor in visitors: visitor.join()\n"
@@ -211,7 +211,7 @@ def cifar(data, monkeypatch):
     rng = np.random.default_rng(4)
     source = replace(DATASETS["cifar10"], train=TRAIN, test=TEST)
     monkeypatch.setitem(DATASETS, "cifar10", source)
-    kind = datasets._torchvision().datasets.CIFAR10
+    kind = datasets.import_torchvision().datasets.CIFAR10
     folder = data / source.folder
     folder.mkdir(parents=True)
     arrays = []
@@ -698,7 +698,7 @@ def test_a_server_that_speaks_no_http_is_one_sentence(tmp_path, refused):
 def published(idx_set, server, monkeypatch):
     """The small set at our server, gzipped as torchvision expects it, and nothing of it on this machine."""
     name, folder, arrays = idx_set
-    kind = getattr(datasets._torchvision().datasets, DATASETS[name].kind)
+    kind = getattr(datasets.import_torchvision().datasets, DATASETS[name].kind)
     resources = []
     for file in arrays:
         blob = gzip.compress((folder / file).read_bytes())
@@ -742,7 +742,7 @@ def test_a_fetch_that_nobody_follows_to_its_end_is_taken_up_by_the_next(publishe
 
 def test_fetch_brings_cifar(cifar, server, monkeypatch):
     folder, arrays = cifar
-    kind = datasets._torchvision().datasets.CIFAR10
+    kind = datasets.import_torchvision().datasets.CIFAR10
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         archive.add(folder, folder.name)

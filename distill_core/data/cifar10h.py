@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from distill_core import paths
-from distill_core.data.datasets import Dataset
+from distill_core.data.dataset import Dataset
 
 FILE = "cifar10h-probs.npy"
 DATASET = "cifar10"  # the original alone: the file goes by the order of its test pictures

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from distill_core.data.datasets import seeded
+from distill_core.data.dataset import seeded
 
 
 def entropy(logits: Tensor) -> Tensor:

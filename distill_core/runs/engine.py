@@ -609,7 +609,7 @@ def _check_pictures(dataset: str) -> None:
     """A browser may name a zip that was brought to the lab, and no other file of this machine."""
     from distill_core.data import datasets
 
-    if dataset not in datasets.DATASETS and dataset not in datasets.kept_pictures():
+    if dataset not in datasets.DATASETS and dataset not in datasets.kept_zips():
         raise ValueError(f"the pictures '{Path(dataset).name}' are not in this lab; bring the zip again, or choose another data set")
 
 

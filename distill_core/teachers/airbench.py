@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from distill_core.data.datasets import Dataset, random_flip, random_shift, seeded
+from distill_core.data.dataset import Dataset, random_flip, random_shift, seeded
 from distill_core.models import Network, airbench
 
 BATCH = 1024
