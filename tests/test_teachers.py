@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -306,54 +304,12 @@ def test_weights_are_written_in_half_precision_without_dropout_layers():
     assert set(found) == names and all(value.dtype == torch.float16 for value in found.values())
 
 
-# --- jitter ---------------------------------------------------------------------------------------------------------
-
-
 def test_few_images_are_seen_more_often_and_moved_less(small_zip, home):
     few = teachers.recipe_for(datasets.load(str(small_zip)), "cnn-32")
     assert (few.epochs, few.random_shift) == (120, 1) and few.model == "cnn-32"
     digits = datasets.load("digits")
     large = replace(digits, train_images=torch.zeros(10_000, 1, 28, 28, dtype=torch.uint8), train_labels=torch.zeros(10_000).long())
     assert teachers.recipe_for(large, "cnn-32") == TEACHERS["cnn-32"]
-
-
-def test_jitter_moves_each_image_by_whole_pixels_and_leaves_black():
-    images = datasets.load("digits").train_images[:200]
-    moved = teachers.random_shift(images, 2, torch.Generator().manual_seed(0))
-    padded = torch.nn.functional.pad(images, (2, 2, 2, 2))
-    shifts = set()
-    for before, after in zip(padded, moved, strict=True):
-        found = [
-            (down, right)
-            for down in range(-2, 3)
-            for right in range(-2, 3)
-            if torch.equal(torch.roll(before, (down, right), (1, 2))[:, 2:-2, 2:-2], after)
-        ]
-        assert found
-        shifts.update(found)
-    assert len(shifts) == 25  # both ways, in every combination
-    assert moved.shape == images.shape and moved.dtype == torch.uint8
-
-
-def test_what_comes_into_a_coloured_image_is_the_mirror_image_of_its_edge():
-    images = torch.randint(1, 256, (50, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
-    moved = teachers.random_shift(images, 2, torch.Generator().manual_seed(0)).numpy()
-    for before, after in zip(images.numpy(), moved, strict=True):
-        padded = np.pad(before, ((0, 0), (2, 2), (2, 2)), mode="reflect")
-        assert any(np.array_equal(padded[:, down : down + 8, right : right + 8], after) for down in range(5) for right in range(5))
-
-
-def test_jitter_of_nothing_draws_nothing():
-    images, generator = datasets.load("digits").train_images[:3], torch.Generator().manual_seed(0)
-    assert teachers.random_shift(images, 0, generator) is images
-    assert torch.equal(torch.rand(2, generator=generator), torch.rand(2, generator=torch.Generator().manual_seed(0)))
-
-
-def test_jitter_moves_all_channels_of_an_image_together():
-    images = torch.arange(3 * 64, dtype=torch.uint8).view(1, 1, 3, 8, 8).expand(5, 1, 3, 8, 8).reshape(5, 3, 8, 8)
-    moved = teachers.random_shift(images, 2, torch.Generator().manual_seed(1)).int()
-    inside = moved[:, :, 2:-2, 2:-2]
-    assert ((inside[:, 1] - inside[:, 0]) == 64).all() and math.prod(inside.shape) > 0
 
 
 # --- several teachers -----------------------------------------------------------------------------------------------

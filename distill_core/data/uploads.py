@@ -83,7 +83,8 @@ def _to_dataset(images: list[tuple], name: str) -> Dataset:
 
 def _list_images(archive: zipfile.ZipFile, name: str) -> list[tuple[str, str, str]]:
     """`(part, class, path)` of every image; all checks that need no image to be opened."""
-    entries = [e for e in archive.infolist() if not e.is_dir() and not _is_system_file(e.filename)]
+    # A directory ends in "/"; `ZipInfo.is_dir` raises IndexError for an empty name.
+    entries = [e for e in archive.infolist() if not e.filename.endswith("/") and not _is_system_file(e.filename)]
     unpacked = sum(entry.file_size for entry in entries)
     if unpacked > MAX_UNPACKED:
         raise ValueError(
