@@ -59,7 +59,7 @@ def _compute(network: nn.Module, dataset: Dataset, images: Tensor, indices: Tens
     table = indices[0].repeat(int(counts.max()), ROWS)
     table[batch, rows] = indices
     found = logits(network, dataset, images[table.flatten().to(images.device)], batch_size=ROWS)
-    return found.cpu().view(*table.shape, -1)[batch, rows]
+    return found.cpu().float().view(*table.shape, -1)[batch, rows]
 
 
 def _merge(computed: Tensor, path: Path) -> None:
