@@ -204,7 +204,7 @@ def test_a_neighbour_map_keeps_clusters_apart_and_is_the_same_each_time():
     assert (np.repeat(range(3), 15)[nearest.argmin(axis=1)] == np.repeat(range(3), 15)).all()
 
 
-# --- what people said -----------------------------------------------------------------------------------------------
+# --- CIFAR-10H ------------------------------------------------------------------------------------------------------
 
 
 def small(name="cifar10"):
@@ -212,7 +212,7 @@ def small(name="cifar10"):
     return datasets.Dataset(name, name, ("a", "b", "c"), images, labels, images, labels)
 
 
-def test_people_stand_beside_networks_only_for_the_original_and_only_where_the_file_is(data):
+def test_human_logits_exist_only_for_the_original_set_and_only_with_the_file(data):
     assert cifar10h.human_logits(small()) is None
     data.mkdir()
     shares = np.full((6, 3), 0.1) + 0.7 * np.eye(3)[[0, 1, 2, 0, 1, 2]]
@@ -232,7 +232,7 @@ def test_people_stand_beside_networks_only_for_the_original_and_only_where_the_f
         (b"no array", "cannot be read"),
     ],
 )
-def test_a_file_of_people_that_is_not_what_it_should_be_is_refused(data, refused, wrong, word):
+def test_a_file_without_human_labels_of_the_set_is_refused(data, refused, wrong, word):
     data.mkdir()
     (data / cifar10h.FILE).write_bytes(wrong) if isinstance(wrong, bytes) else np.save(data / cifar10h.FILE, wrong)
     with refused(word, cifar10h.SOURCE):
