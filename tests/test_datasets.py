@@ -64,7 +64,7 @@ def test_threads_that_import_a_broken_torchvision_at_once_all_get_the_complete_m
         "time.sleep(0.3)\n"
         "if not hasattr(torch.ops.torchvision, 'nms'):\n"
         "    raise RuntimeError('operator torchvision::nms does not exist')\n"
-        "datasets = 'whole'\n"
+        "datasets = 'complete'\n"
     )
     script = (
         "import sys, threading, time\n"
@@ -78,7 +78,7 @@ def test_threads_that_import_a_broken_torchvision_at_once_all_get_the_complete_m
         "print(*modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
-    assert done.stdout.split() == ["whole"] * 3, done.stderr
+    assert done.stdout.split() == ["complete"] * 3, done.stderr
 
 
 # --- files in torchvision's layouts, written here -------------------------------------------------------------------
