@@ -3,13 +3,21 @@
 READING_ORDER = (
     "losses",  # the mathematics
     "paths",  # where data, caches and runs are kept
-    "data.datasets",  # small image sets as tensors
-    "data.drawing",  # a drawing, centred as the digits of the data sets are
+    "data.dataset",  # an image set as tensors; subsets, label noise, random shifts
+    "data.download",  # downloads with checksums
+    "data.uploads",  # an image set from a zip
+    "data.datasets",  # the image sets by name
+    "data.drawing",  # a drawing, centred like the digits of the data sets
     "data.image_order",  # images by ambiguity, by difficulty, by the teacher's errors
-    "data.cifar10h",  # the labels that people gave to CIFAR-10, where that file is on the machine
+    "data.cifar10h",  # human labels of CIFAR-10, if that file is on the machine
     "models",  # teachers and students
     "teachers.airbench",  # how the strong teacher for CIFAR-10 is trained
-    "teachers",  # the trained teachers that come with the lab
+    "teachers.recipes",  # how each teacher is trained
+    "teachers.cards",  # what is known of each trained teacher
+    "teachers.weights",  # trained teachers from their files
+    "teachers.logit_cache",  # their logits by example index
+    "teachers.making",  # training a teacher
+    "teachers",  # the names of this package
     "batch",  # what a method gets in one step
     "controls",  # soft targets without the knowledge, and mistakes of public code
     "objectives",  # the methods: which losses, with which weights

@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 
 from distill_core.data.datasets import DATASETS
-from distill_core.models import check_model
+from distill_core.models import check_image_shape, check_model
 from distill_core.objectives import METHODS
 from distill_core.teachers import parse_ensemble, single
 
@@ -89,6 +89,8 @@ class Experiment:
             check_model(name, role="assistant")
         if len(self.assistants) > MAX["assistants"]:
             raise ValueError(f"{len(self.assistants)} assistants are too many; give {MAX['assistants']} at most")
+        for role, name in [("student", self.student), *(("assistant", name) for name in self.assistants)] if source else ():
+            check_image_shape(name, source.image_shape, role=role)
         for field, choices in CHOICES.items():
             _check_choice(field, getattr(self, field), choices)
         _check_range("temperature", self.temperature, MIN_TEMPERATURE, MAX["temperature"])

@@ -1,7 +1,7 @@
 """Teachers and students: small networks, named by family and size.
 
-Each is a *stem* (the one layer that sees pixels), *blocks*, and a *head* that gives logits. The stem stands apart
-because students that share their images can share its work: see `cohort.py`.
+Each is a *stem* (the first layer, on pixels), *blocks*, and a *head* that outputs logits. The stem is separate because
+students that train on the same images can compute it as one product: see `training/cohort.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 
 class Network(nn.Module):
-    """Images `(N, D, H, W)` to logits `(N, C)`; with `features=True` also what each block gives, first block first."""
+    """Images `(N, D, H, W)` to logits `(N, C)`; with `features=True` also the output of each block, in order."""
 
     def __init__(self, stem: nn.Linear | nn.Conv2d, blocks: list[nn.Module], head: nn.Module) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Network(nn.Module):
         return self.after_stem(self.stem(images), features=features)
 
     def after_stem(self, hidden: Tensor, *, features: bool = False) -> Tensor | tuple[Tensor, list[Tensor]]:
-        """The rest of the network, from what the stem gave."""
+        """The rest of the network, from the output of the stem."""
         outputs = []
         for block in self.blocks:
             hidden = block(hidden)
@@ -44,7 +44,7 @@ class Network(nn.Module):
 
 
 def linear(image_shape: tuple[int, int, int], classes: int) -> Network:
-    """One weight a pixel and class: the smallest student there is."""
+    """One weight per pixel and class: softmax regression, the smallest student."""
     return Network(nn.Linear(math.prod(image_shape), classes), [], nn.Identity())
 
 
@@ -56,7 +56,7 @@ def mlp(image_shape: tuple[int, int, int], classes: int, width: int, depth: int,
 
 
 def cnn(image_shape: tuple[int, int, int], classes: int, channels: int, *, dropout: float = 0.0) -> Network:
-    """Three convolutions of 3 x 3 with `channels`, twice and four times as many; each halves height and width."""
+    """Three 3 x 3 convolutions with `channels`, twice and four times as many; max pooling after each halves height and width."""
     depth, height, width = image_shape
     stem = nn.Conv2d(depth, channels, 3, padding=1)
     blocks = [
@@ -69,9 +69,9 @@ def cnn(image_shape: tuple[int, int, int], classes: int, channels: int, *, dropo
 
 
 def resnet(image_shape: tuple[int, int, int], classes: int, layers: int) -> Network:
-    """The residual network for small pictures, of 6 n + 2 layers: three stages of n blocks with 16, 32 and 64 channels.
+    """The residual network for small images, of 6 n + 2 layers: three stages of n blocks with 16, 32 and 64 channels.
 
-    With group instead of batch normalisation, so that the students of a cohort stay independent of each other.
+    It has group instead of batch normalisation: `torch.func.vmap` cannot batch layers with running statistics.
 
     Source: He et al. 2016, *Deep Residual Learning for Image Recognition*, section 4.2.
     """
@@ -84,7 +84,7 @@ def resnet(image_shape: tuple[int, int, int], classes: int, layers: int) -> Netw
 
 
 class Residual(nn.Module):
-    """Two convolutions beside a shortcut; where the channels double, height and width are halved."""
+    """Two convolutions and a shortcut; where the channels double, height and width are halved."""
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
@@ -100,13 +100,13 @@ class Residual(nn.Module):
 
 
 def airbench(image_shape: tuple[int, int, int], classes: int, width: int, *, normalised: bool = False) -> Network:
-    """The strong teacher for 32 x 32 pictures: see `airbench.py`. `normalised` is its form in training."""
+    """The strongest teacher for 32 x 32 images, see `teachers/airbench.py`; `normalised` adds the batch normalisations of training."""
 
     def convolve(before: int, after: int, *more: nn.Module) -> list[nn.Module]:
         norm = [nn.BatchNorm2d(after, eps=1e-12, momentum=0.4)] if normalised else []
         return [nn.Conv2d(before, after, 3, padding=1, bias=not normalised), *more, *norm, nn.GELU()]
 
-    patches = 2 * 4 * image_shape[0]  # each principal component of a 2 x 2 patch, with both signs
+    patches = 2 * 4 * image_shape[0]  # the principal components of 2 x 2 patches, with both signs
     widths = [patches, width // 4, width, width]
     blocks = [
         nn.Sequential(*convolve(before, after, nn.MaxPool2d(2)), *convolve(after, after)) for before, after in itertools.pairwise(widths)
@@ -131,9 +131,10 @@ class Scale(nn.Module):
 
 
 class Ensemble(nn.Module):
-    """Several networks that answer as one: the logarithm of their mean probabilities at T = 1, or their mean logits.
+    """Several networks as one: the logarithm of their mean probabilities at T = 1, or their mean logits.
 
-    `weights`: how much each one's voice counts, all the same if left out; only their ratios matter.
+    `weights`: the weight of each network in the mean, equal by default; only their ratios matter.
+    `combine`: `"probabilities"` or `"logits"`.
 
     Source: Hinton, Vinyals and Dean 2015, section 1: the arithmetic or geometric mean of the members' predictions
     (the geometric mean of probabilities is the mean of the logits).
@@ -146,17 +147,17 @@ class Ensemble(nn.Module):
         self.shares = [weight / sum(weights) for weight in weights]
 
     def forward(self, images: Tensor) -> Tensor:
-        answers = [network(images) for network in self.networks]  # (N, C) each
+        members = [network(images) for network in self.networks]  # (N, C) each
         if self.combine == "logits":
-            return sum(share * logits for share, logits in zip(self.shares, answers, strict=True))
-        log_p = [math.log(share) + torch.log_softmax(logits, dim=-1) for share, logits in zip(self.shares, answers, strict=True)]
+            return sum(share * logits for share, logits in zip(self.shares, members, strict=True))
+        log_p = [math.log(share) + torch.log_softmax(logits, dim=-1) for share, logits in zip(self.shares, members, strict=True)]
         return torch.logsumexp(torch.stack(log_p), dim=0)
 
 
-class Mirrored(nn.Module):
-    """A network for photographs that looks twice, at the picture and at its mirror image, and gives the mean logits.
+class FlipAveraged(nn.Module):
+    """A network whose logits are averaged over each image and its mirror image (test-time augmentation).
 
-    Its features are those of the first look.
+    Its features are those of the image itself.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -170,67 +171,87 @@ class Mirrored(nn.Module):
 
 
 def _dropout(share: float) -> list[nn.Module]:
-    """No layer at all without dropout: a layer that draws random numbers stops a cohort from being batched."""
+    """A dropout layer, or none: a layer that draws random numbers cannot be batched over a cohort."""
     return [nn.Dropout(share)] if share else []
 
 
 FAMILIES: dict[str, tuple[re.Pattern, Callable[..., Network], str]] = {
     "linear": (re.compile(r"linear"), linear, "linear"),
-    "mlp": (re.compile(r"mlp-(\d+)x(\d+)"), mlp, "mlp-WxD (D hidden layers of W units, as mlp-30x2)"),
-    "cnn": (re.compile(r"cnn-(\d+)"), cnn, "cnn-C (C channels in the first layer, as cnn-8)"),
+    "mlp": (re.compile(r"mlp-(\d+)x(\d+)"), mlp, "mlp-WxD (D hidden layers of W units, such as mlp-30x2)"),
+    "cnn": (re.compile(r"cnn-(\d+)"), cnn, "cnn-C (C channels in the first layer, such as cnn-8)"),
     "resnet": (re.compile(r"resnet-(8|14|20)"), resnet, "resnet-L (L layers: 8, 14 or 20)"),
-    "airbench": (re.compile(r"airbench-(64|128|256)"), airbench, "airbench-W (W channels at the end, as airbench-256)"),
+    "airbench": (re.compile(r"airbench-(64|128|256)"), airbench, "airbench-W (W channels in the last block, such as airbench-256)"),
 }
 MODELS = ("linear", "mlp-30x2", "mlp-128x2", "mlp-300x1", "mlp-800x2", "mlp-1200x2", "cnn-4", "cnn-8", "cnn-16", "cnn-32")
-LARGEST = {"mlp": (2048, 6), "cnn": (64,)}  # width and depth, channels: more would hold a class's queue for hours
+MAX_SIZES = {"mlp": (2048, 6), "cnn": (64,)}  # width and depth, channels: a larger student would block a class's queue for hours
+IMAGE_SIDES = {"cnn": (8, None), "airbench": (25, 48)}  # pixels, for which the poolings leave at least one, or exactly one
 
 
 def check_model(name: str, *, role: str = "student") -> str:
-    """The name itself if a model is called so; otherwise `ValueError` with the names that would do."""
-    for family, (pattern, _, _) in FAMILIES.items():
-        if match := pattern.fullmatch(name):
-            sizes = [int(size) for size in match.groups()]
-            if any(not 1 <= size <= most for size, most in zip(sizes, LARGEST.get(family, ()), strict=False)):
-                least, most = (f"{family}-{'x'.join(map(str, sizes))}" for sizes in ([1] * len(sizes), LARGEST[family]))
-                raise ValueError(f"{role} '{name}' has a size that cannot be trained here; choose from {least} to {most}")
-            return name
-    raise ValueError(f"{role} '{name}' is not known; choose one of: {', '.join(text for _, _, text in FAMILIES.values())}")
+    """The name itself if it is a model's; otherwise `ValueError` with the names that would do."""
+    family, sizes = _parse(name, role)
+    if any(not 1 <= size <= most for size, most in zip(sizes, MAX_SIZES.get(family, ()), strict=False)):
+        smallest, largest = (f"{family}-{'x'.join(map(str, sizes))}" for sizes in ([1] * len(sizes), MAX_SIZES[family]))
+        raise ValueError(f"{role} '{name}' has a size that cannot be trained here; choose from {smallest} to {largest}")
+    return name
+
+
+def check_image_shape(name: str, image_shape: tuple[int, int, int], *, role: str = "student") -> None:
+    """Raise `ValueError` if the model cannot process images of this shape `(D, H, W)`. The network is not built."""
+    family, _ = _parse(name, role)
+    low, high = IMAGE_SIDES.get(family, (1, None))
+    height, width = image_shape[1:]
+    if min(height, width) < low or max(height, width) > (high or math.inf):
+        needed = f"at least {low} x {low}" if high is None else f"{low} x {low} to {high} x {high}"
+        raise ValueError(f"{role} '{name}' needs images of {needed} pixels; choose an mlp, such as mlp-30x2, for {height} x {width}")
 
 
 def build(name: str, *, image_shape: tuple[int, int, int], classes: int, seed: int, **options: float) -> Network:
-    """The network called `name` with initial weights drawn by `seed` (PyTorch's own initialisation), in float32 on the CPU."""
+    """The network called `name` with initial weights drawn by `seed` (PyTorch's initialisation), in float32 on the CPU.
+
+    `options`: arguments of its family, such as `dropout`. Raises `ValueError` as `check_model` and `check_image_shape` do.
+    """
     check_model(name)
-    if min(image_shape[1:]) < 8 and name.startswith("cnn"):
-        raise ValueError(f"student '{name}' needs images of at least 8 x 8 pixels; choose an mlp for {image_shape[1]} x {image_shape[2]}")
-    pattern, family, _ = next(entry for entry in FAMILIES.values() if entry[0].fullmatch(name))
-    sizes = [int(size) for size in pattern.fullmatch(name).groups()]
+    check_image_shape(name, image_shape)
+    family, sizes = _parse(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return family(image_shape, classes, *sizes, **options)
+        return FAMILIES[family][1](image_shape, classes, *sizes, **options)
+
+
+def _parse(name: str, role: str = "student") -> tuple[str, list[int]]:
+    """Family and sizes in a model's name."""
+    for family, (pattern, _, _) in FAMILIES.items():
+        if match := pattern.fullmatch(name):
+            return family, [int(size) for size in match.groups()]
+    raise ValueError(f"{role} '{name}' is not known; choose one of: {', '.join(text for _, _, text in FAMILIES.values())}")
+
+
+# --- costs ----------------------------------------------------------------------------------------------------------
 
 
 def parameters(network: nn.Module) -> int:
-    """How many numbers the network learns."""
+    """The number of trainable weights and biases."""
     return sum(p.numel() for p in network.parameters())
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a network is made of, and what one image costs it."""
+    """The size of a network, and the work of one forward pass for one image."""
 
     parameters: int
-    multiplications: int  # forward, in linear layers and convolutions
-    outputs: int  # of these layers
+    multiplications: int  # in linear layers and convolutions
+    outputs: int  # numbers that these layers output
 
 
 @functools.cache
 def cost(name: str, *, image_shape: tuple[int, int, int], classes: int) -> Cost:
-    """From the name alone, without making the weights."""
+    """The cost of the model called `name`, without memory for its weights."""
     multiplications = outputs = 0
 
     def count(layer: nn.Module, _: object, output: Tensor) -> None:
         nonlocal multiplications, outputs
-        multiplications += output.numel() * layer.weight[0].numel()  # each output is one row of weights with as many inputs
+        multiplications += output.numel() * layer.weight[0].numel()  # one row of weights for each output
         outputs += output.numel()
 
     with torch.device("meta"):
@@ -243,7 +264,7 @@ def cost(name: str, *, image_shape: tuple[int, int, int], classes: int) -> Cost:
 
 
 def latency(name: str, *, image_shape: tuple[int, int, int], classes: int, times: int = 30) -> float:
-    """Seconds that one image takes on this machine's CPU, alone: the median of `times` goes."""
+    """Seconds of a forward pass for a single image on this machine's CPU: the median of `times` passes."""
     network, image = build(name, image_shape=image_shape, classes=classes, seed=0).eval(), torch.zeros(1, *image_shape)
     seconds = []
     with torch.inference_mode():
@@ -251,9 +272,9 @@ def latency(name: str, *, image_shape: tuple[int, int, int], classes: int, times
             started = time.perf_counter()
             network(image)
             seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds[5:])  # the first ones warm up
+    return statistics.median(seconds[5:])  # the first five warm up
 
 
 def count_parameters(name: str, *, image_shape: tuple[int, int, int], classes: int) -> int:
-    """Weights and biases, from the name alone."""
+    """The number of weights and biases of the model called `name`."""
     return cost(name, image_shape=image_shape, classes=classes).parameters

@@ -1,14 +1,15 @@
-"""Where things are kept: data sets, caches, runs. Three environment variables move them."""
+"""Where files are kept: data sets, caches, runs, shipped weights. Environment variables move the first three."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import uuid
 from pathlib import Path
 
 import platformdirs
 
-WEIGHTS = Path(__file__).parent / "weights"  # what comes with the lab: the shipped teachers, and the digit it opens with
+WEIGHTS = Path(__file__).parent / "weights"  # shipped with the lab: the teachers, and the digit of the first page
 
 
 def home() -> Path:
@@ -22,8 +23,23 @@ def data() -> Path:
 
 
 def cache(name: str) -> Path:
-    """A folder for what can be computed again; made if missing. On a disk that cannot be written it stays missing."""
+    """The folder for results that can be computed again; created if missing. On a read-only disk it stays missing."""
     folder = home() / "cache" / name
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def write_atomically(path: Path, blob: bytes) -> None:
+    """Write a file completely or not at all: a reader finds the old content or the new one, never a part of it.
+
+    Raises `OSError` if the disk is full or read-only; the old file is then unchanged, and no other file is left.
+    """
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}")  # not the process id, which all threads share
+    try:
+        temporary.write_bytes(blob)
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise

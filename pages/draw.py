@@ -7,7 +7,7 @@ import streamlit as st
 from PIL import Image
 
 from distill_core.data import datasets
-from distill_core.data.drawing import LIKE, centre_digit
+from distill_core.data.drawing import NORMALISERS, centre_digit
 from distill_core.experiment import Experiment
 from pages.components.draw_pad import draw_pad
 from pages.components.soft_targets import soft_targets, within_slider
@@ -86,6 +86,6 @@ def answer() -> None:
     to_link("draw", {"dataset": name, "teacher": teacher_name, **run, "T": chosen.temperature})
 
 
-assert dataset.image_shape[1] in LIKE
+assert dataset.image_shape[1] in NORMALISERS
 answer()
 show_source(centre_digit)

@@ -1,4 +1,4 @@
-"""The strong teacher's recipe: what can be checked without training it for ten epochs."""
+"""Training of the airbench teacher, on a small set of 32 x 32 images."""
 
 from dataclasses import replace
 
@@ -6,12 +6,12 @@ import torch
 from torch import nn
 
 from distill_core import models, teachers
-from distill_core.data.datasets import Dataset
-from distill_core.teachers import airbench
+from distill_core.data.dataset import Dataset
+from distill_core.teachers import airbench, making, recipes
 
 
-def tiny_pictures(n=1100):
-    """Pictures of two classes that differ in their colour."""
+def two_colours(n=1100):
+    """Images of two classes that differ in their colour."""
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(n) % 2
     images = torch.randint(0, 120, (n, 3, 32, 32), generator=generator, dtype=torch.uint8)
@@ -19,7 +19,8 @@ def tiny_pictures(n=1100):
     return Dataset("tiny", "Tiny", ("dark", "red"), images, labels, images[:100], labels[:100])
 
 
-def with_statistics():
+def normalised_network():
+    """A network whose batch normalisations have random statistics."""
     torch.manual_seed(0)
     network = models.airbench((3, 32, 32), 10, 64, normalised=True)
     for layer in network.modules():
@@ -30,8 +31,8 @@ def with_statistics():
     return network.eval()
 
 
-def test_folding_the_normalisations_changes_no_answer():
-    network = with_statistics()
+def test_folding_the_normalisations_changes_no_logits():
+    network = normalised_network()
     plain = airbench.fold(network)
     images = torch.randn(8, 3, 32, 32)
     assert torch.allclose(network(images), plain(images), atol=1e-6)
@@ -39,10 +40,10 @@ def test_folding_the_normalisations_changes_no_answer():
 
 
 def test_the_first_layer_whitens_patches():
-    dataset = tiny_pictures()
+    dataset = two_colours()
     network = models.airbench((3, 32, 32), 2, 64, normalised=True)
     pixels = dataset.pixels(dataset.train_images)
-    airbench._begin(network, pixels)
+    airbench.initialise(network, pixels)
     half = network.stem.out_channels // 2
     responses = network.stem(pixels)[:, :half].transpose(0, 1).flatten(1)  # (components, everything)
     covariance = responses @ responses.T / responses.shape[1]
@@ -50,9 +51,9 @@ def test_the_first_layer_whitens_patches():
     assert torch.equal(network.stem.weight[:half], -network.stem.weight[half:])
 
 
-def test_a_new_block_passes_its_input_through():
+def test_a_new_convolution_is_the_identity():
     network = models.airbench((3, 32, 32), 2, 64, normalised=True)
-    airbench._begin(network, torch.randn(500, 3, 32, 32))
+    airbench.initialise(network, torch.randn(500, 3, 32, 32))
     convolution = next(
         layer for layer in network.blocks.modules() if isinstance(layer, nn.Conv2d) and layer.in_channels == layer.out_channels
     )
@@ -61,13 +62,13 @@ def test_a_new_block_passes_its_input_through():
 
 
 def test_the_learning_rate_is_a_triangle():
-    assert airbench._triangle(0.0) == 0.2
-    assert airbench._triangle(0.23) == 1.0
-    assert abs(airbench._triangle(1.0) - 0.07) < 1e-12
+    assert airbench.triangular_schedule(0.0) == 0.2
+    assert airbench.triangular_schedule(0.23) == 1.0
+    assert abs(airbench.triangular_schedule(1.0) - 0.07) < 1e-12
 
 
 def test_training_repeats_exactly_and_separates_two_colours():
-    dataset = tiny_pictures()
+    dataset = two_colours()
     runs = []
     for _ in range(2):
         for done, network in airbench.fit(dataset, width=64, epochs=8, seed=0):  # noqa: B007
@@ -79,40 +80,40 @@ def test_training_repeats_exactly_and_separates_two_colours():
     assert (runs[0].argmax(dim=1) == dataset.test_labels).double().mean() > 0.9
 
 
-def test_polishing_goes_on_from_the_folded_network_and_leaves_the_whitening_alone():
-    dataset = tiny_pictures()
-    *_, (_, begun) = airbench.train(dataset, width=64, epochs=2, finetune_epochs=0, seed=0)
-    *_, (done, ended) = airbench.train(dataset, width=64, epochs=2, finetune_epochs=2, seed=0)
-    assert done == 1.0 and not ended.training
-    assert torch.equal(begun.stem.weight, ended.stem.weight)
-    assert not torch.equal(begun.head[1].weight, ended.head[1].weight)
+def test_finetuning_lowers_the_loss_of_the_folded_network_and_keeps_its_whitening():
+    dataset = two_colours()
+    *_, (_, folded) = airbench.train(dataset, width=64, epochs=2, finetune_epochs=0, seed=0)
+    *_, (done, finetuned) = airbench.train(dataset, width=64, epochs=2, finetune_epochs=2, seed=0)
+    assert done == 1.0 and not finetuned.training
+    assert torch.equal(folded.stem.weight, finetuned.stem.weight)
+    assert not torch.equal(folded.head[1].weight, finetuned.head[1].weight)
     pixels, labels = dataset.pixels(dataset.test_images), dataset.test_labels
     with torch.no_grad():
-        before, after = (nn.functional.cross_entropy(network(pixels), labels, label_smoothing=0.2) for network in (begun, ended))
+        before, after = (nn.functional.cross_entropy(network(pixels), labels, label_smoothing=0.2) for network in (folded, finetuned))
     assert after < before
 
 
 def trained(dataset, recipe):
-    """A teacher of this recipe, and the fractions that were told meanwhile."""
+    """A teacher of this recipe, and the progress of its training."""
     weights = {}
 
     def train():
-        weights.update((yield from teachers._train(dataset, recipe, "")))
+        weights.update((yield from making.train_weights(dataset, recipe, "")))
 
-    told = [done for _, done in train()]
-    network = teachers.teacher_network(dataset, recipe).eval()
+    progress = [done for _, done in train()]
+    network = recipes.teacher_network(recipe, image_shape=dataset.image_shape, classes=dataset.classes).eval()
     network.load_state_dict(weights)
-    return network, told
+    return network, progress
 
 
-def test_a_pair_is_two_teachers_of_other_seeds_and_answers_by_their_mean_probabilities():
-    dataset = tiny_pictures()
+def test_a_pair_is_two_networks_of_different_seeds_with_mean_probabilities():
+    dataset = two_colours()
     recipe = replace(teachers.TEACHERS["airbench-pair"], model="airbench-64", epochs=1, finetune_epochs=1)
-    pair, told = trained(dataset, recipe)
-    assert told == [0.25, 0.5, 0.75, 1.0]
+    pair, progress = trained(dataset, recipe)
+    assert progress == [0.25, 0.5, 0.75, 1.0]
     pixels = dataset.pixels(dataset.test_images[:20])
     alone = [trained(dataset, replace(recipe, members=1, seed=seed))[0] for seed in (0, 1)]
     with torch.no_grad():
-        said = [network(pixels).softmax(dim=1) for network in alone]
-        assert torch.allclose(pair(pixels).softmax(dim=1), (said[0] + said[1]) / 2, atol=1e-6)
-    assert (said[0] - said[1]).abs().max() > 1e-3
+        soft = [network(pixels).softmax(dim=1) for network in alone]
+        assert torch.allclose(pair(pixels).softmax(dim=1), (soft[0] + soft[1]) / 2, atol=1e-6)
+    assert (soft[0] - soft[1]).abs().max() > 1e-3

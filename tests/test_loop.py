@@ -264,7 +264,7 @@ def test_soft_targets_are_those_of_the_run_s_own_images():
 
 
 def test_the_learners_own_pictures_can_be_raced_on(small_zip, home, monkeypatch):
-    monkeypatch.setattr(teachers, "recipe_for", lambda dataset, name: replace(teachers.TEACHERS[name], epochs=1, batch_size=8))
+    monkeypatch.setattr(teachers.making, "recipe_for", lambda dataset, name: replace(teachers.TEACHERS[name], epochs=1, batch_size=8))
     choices = {**SMALL, "dataset": str(small_zip), "images": 0, "teacher": "cnn-32"}
     result = list(train(Experiment(**choices), device="cpu"))[-1]
     assert len(result["student"]["errors_by_class"]) == 2 and result["student"]["test_images"] == 4
@@ -322,7 +322,7 @@ def test_a_device_that_is_not_here_or_not_known_is_refused(refused, monkeypatch)
 
 
 def test_more_images_than_remain_is_refused(refused):
-    with refused("images 1400", "remain"):
+    with refused("images 1400", "1126 available"):
         next(train(Experiment(images=1400, hide_classes=(0, 1)), device="cpu"))
 
 

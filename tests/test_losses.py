@@ -1,4 +1,4 @@
-"""The mathematics, against the formulas written out with numpy and scipy, against limits and against other libraries."""
+"""The losses, compared with their formulas in numpy and scipy, with limits, and with other libraries."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import special, stats
 from torch.func import vmap
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from distill_core import losses
 from distill_core.losses import (
@@ -71,7 +72,7 @@ def test_hard_loss_is_the_mean_log_probability_of_the_labels(logits):
     assert hard_loss(student, labels).item() == pytest.approx(expected, rel=1e-12)
 
 
-def test_hard_loss_is_torchs_cross_entropy(logits):
+def test_hard_loss_is_the_cross_entropy_of_torch(logits):
     student, _, labels = logits
     assert hard_loss(student, labels).item() == pytest.approx(F.cross_entropy(student, labels).item(), rel=1e-12)
 
@@ -85,7 +86,7 @@ def test_soft_loss_is_temperature_squared_times_the_mean_relative_entropy(logits
 
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)
-def test_soft_loss_is_torchs_kl_div_averaged_over_examples_not_over_classes(logits, temperature):
+def test_soft_loss_is_kl_div_of_torch_averaged_over_examples_not_over_classes(logits, temperature):
     student, teacher, _ = logits
     log_q, p = torch.log_softmax(student / temperature, dim=1), torch.softmax(teacher / temperature, dim=1)
     ours = soft_loss(student, teacher, temperature=temperature).item()
@@ -130,12 +131,12 @@ def test_the_gradient_is_probabilities_minus_targets_over_n(logits, alpha, tempe
     student, teacher, labels = logits
     p, q = (special.softmax(z.numpy() / temperature, axis=1) for z in (teacher, student))
     hard = (special.softmax(student.numpy(), axis=1) - np.eye(C)[labels]) / N
-    soft = temperature * (q - p) / N  # one of the two T of T^2 is spent by the chain rule
+    soft = temperature * (q - p) / N  # the chain rule cancels one T of T^2
     ours = gradient(lambda z: total_loss(z, teacher, labels, alpha=alpha, temperature=temperature), student)
     np.testing.assert_allclose(ours, alpha * hard + (1 - alpha) * soft, atol=1e-12)
 
 
-def test_the_gradient_is_what_finite_differences_give(logits):
+def test_the_gradient_agrees_with_finite_differences(logits):
     student, teacher, labels = logits
     for temperature in TEMPERATURES:
         torch.autograd.gradcheck(
@@ -169,8 +170,8 @@ def test_temperature_squared_keeps_the_gradient_size(logits):
     student, teacher = logits[0] / 3, logits[1] / 5
     sizes = {t: gradient(lambda z, t=t: soft_loss(z, teacher, temperature=t), student).norm().item() for t in (2.0, 8.0, 50.0)}
     assert max(sizes.values()) / min(sizes.values()) < 1.5
-    bare = {t: size / t**2 for t, size in sizes.items()}
-    assert bare[2.0] / bare[50.0] > 300  # without the factor hardly anything is left
+    without_factor = {t: size / t**2 for t, size in sizes.items()}
+    assert without_factor[2.0] / without_factor[50.0] > 300  # without the factor the gradient almost vanishes
 
 
 # --- limits ---------------------------------------------------------------------------------------------------------
@@ -180,7 +181,7 @@ def test_a_high_temperature_makes_all_classes_equally_likely(logits):
     np.testing.assert_allclose(soften(logits[1], temperature=1e9), 1 / C, atol=1e-7)
 
 
-def test_a_low_temperature_leaves_only_the_top_class(logits):
+def test_a_low_temperature_moves_all_probability_to_the_top_class(logits):
     np.testing.assert_allclose(soften(logits[1], temperature=1e-3), np.eye(C)[logits[1].argmax(dim=1)], atol=1e-12)
 
 
@@ -190,12 +191,12 @@ def test_at_a_high_temperature_the_soft_loss_matches_centred_logits(logits):
     centred = [z - z.mean(dim=1, keepdim=True) for z in (student, teacher)]
     limit = ((centred[0] - centred[1]) ** 2).sum(dim=1).mean().item() / (2 * C)
     of_gradient = (centred[0] - centred[1]) / (N * C)
-    misses = []
+    errors = []
     for temperature in (1e2, 1e3, 1e4):
-        misses.append(abs(soft_loss(student, teacher, temperature=temperature).item() / limit - 1))
+        errors.append(abs(soft_loss(student, teacher, temperature=temperature).item() / limit - 1))
         off = (gradient(lambda z, t=temperature: soft_loss(z, teacher, temperature=t), student) - of_gradient).abs().max()
         assert off < 30 / temperature
-    assert misses[2] < 1e-3 and misses[0] > 5 * misses[1] > 25 * misses[2]  # it comes closer as 1 / T
+    assert errors[2] < 1e-3 and errors[0] > 5 * errors[1] > 25 * errors[2]  # the error falls as 1 / T
 
 
 # --- inputs of every shape ------------------------------------------------------------------------------------------
@@ -217,7 +218,7 @@ def test_losses_are_finite_for_extreme_logits_one_example_and_two_classes(data, 
 
 
 @given(st.data(), shapes, st.floats(0.5, 50))
-def test_soft_loss_does_not_change_when_examples_or_classes_change_places(data, shape, temperature):
+def test_soft_loss_does_not_depend_on_the_order_of_examples_or_classes(data, shape, temperature):
     student, teacher = (torch.from_numpy(data.draw(hnp.arrays(np.float64, shape, elements=st.floats(-20, 20)))) for _ in range(2))
     rows, columns = (torch.tensor(data.draw(st.permutations(range(size)))) for size in shape)
     moved = soft_loss(student[rows][:, columns], teacher[rows][:, columns], temperature=temperature)
@@ -225,18 +226,18 @@ def test_soft_loss_does_not_change_when_examples_or_classes_change_places(data, 
 
 
 @pytest.mark.parametrize("temperature", (0, -1.0, math.nan, math.inf))
-def test_a_temperature_without_meaning_is_refused(logits, refused, temperature):
+def test_a_temperature_that_is_not_above_zero_is_refused(logits, refused, temperature):
     with refused(f"temperature {temperature}", "above 0"):
         soft_loss(logits[0], logits[1], temperature=temperature)
     with refused(f"temperature {temperature}"):
         soften(logits[0], temperature=temperature)
 
 
-# --- every further loss against its paper's formula, written out in loops -------------------------------------------
+# --- all other losses, compared with the formulas of their papers in loops ------------------------------------------
 
 
 def probabilities(logits, temperature):
-    """Softmax of one example's logits, one class after the other."""
+    """Softmax of the logits of one example, class by class."""
     powers = [(z / temperature).exp() for z in logits]
     return [power / sum(powers) for power in powers]
 
@@ -307,7 +308,7 @@ def written_hint(student, teacher):
 
 
 def written_map(features):
-    """One example's features `(D, H, W)` to its attention map: pixel after pixel, of length 1."""
+    """The attention map of one example's features `(D, H, W)`, pixel by pixel, of norm 1."""
     channels, height, width = features.shape
     places = [sum(features[d, h, w] ** 2 for d in range(channels)) / channels for h in range(height) for w in range(width)]
     return [a / length(places) for a in places]
@@ -369,7 +370,7 @@ def some(*shape, size=1.0, seed=0):
 
 
 def agree(ours, written, student):
-    """Value and gradient of two ways to the same number (or table of them), to nine digits."""
+    """Values and gradients of two computations agree to nine digits."""
     weights = some(*ours(student).shape, seed=9)  # a table is weighted into one number
     values, gradients = [], []
     for function in (ours, written):
@@ -418,7 +419,7 @@ def test_correlation_loss_is_the_formula(temperature, weights):
     agree(lambda z: correlation_loss(z, TEACHER, **choices), lambda z: written_correlation(z, TEACHER, **choices), STUDENT)
 
 
-def test_correlation_loss_weighs_both_terms_alike_at_temperature_one_unless_told():
+def test_correlation_loss_has_equal_weights_and_temperature_one_by_default():
     ours = correlation_loss(STUDENT, TEACHER)
     assert ours == correlation_loss(STUDENT, TEACHER, temperature=1.0, inter_weight=1.0, intra_weight=1.0)
 
@@ -432,7 +433,7 @@ def test_attention_loss_is_the_formula():
     agree(lambda f: attention_loss(f, MORE_MAPS), lambda f: written_attention(f, MORE_MAPS), MAPS)
 
 
-def test_attention_loss_averages_the_features_of_the_larger_map_before_it_squares_them():
+def test_attention_loss_pools_the_features_of_the_larger_map_before_the_squares():
     larger = some(4, 3, 6, 9, seed=8)
     blocks = torch.stack([larger[..., h : h + 2, w : w + 3].mean(dim=(-1, -2)) for h in (0, 2, 4) for w in (0, 3, 6)], dim=-1)
     small = blocks.reshape(4, 3, 3, 3)
@@ -446,12 +447,12 @@ def test_similarity_loss_is_the_formula():
 
 
 @pytest.mark.parametrize(("student", "teacher"), [(NARROW, WIDE), (TWICE, WIDE), (NARROW, ALSO_TWICE), (100 * TWICE, ALSO_TWICE)])
-def test_relation_losses_are_the_formulas_also_when_an_example_comes_twice(student, teacher):
+def test_relation_losses_are_the_formulas_also_for_equal_examples(student, teacher):
     agree(lambda x: distance_relation_loss(x, teacher), lambda x: written_distance_relation(x, teacher), student)
     agree(lambda x: angle_relation_loss(x, teacher), lambda x: written_angle_relation(x, teacher), student)
 
 
-def test_relation_losses_grow_only_linearly_where_student_and_teacher_are_far_apart():
+def test_relation_losses_grow_linearly_for_large_differences():
     line = torch.tensor([[0.0], [0.0], [0.0], [0.0], [0.0], [1.0]], dtype=torch.float64)  # of 36 distances ten, all of them their mean
     far = torch.tensor([[0.0], [1e-3], [2e-3], [3e-3], [4e-3], [9.0]], dtype=torch.float64)  # relative distances near 3
     agree(lambda x: distance_relation_loss(x, line), lambda x: written_distance_relation(x, line), far)
@@ -465,20 +466,20 @@ def test_mutual_loss_is_the_formula(peers):
     agree(lambda z: mutual_loss(z, PEERS[:peers], LABELS), lambda z: written_mutual(z, PEERS[:peers], LABELS), STUDENT)
 
 
-# --- what further losses have in common with simpler ones -----------------------------------------------------------
+# --- special cases that equal simpler losses -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("smoothing", (0.0, 0.1, 0.7, 1.0))
-def test_smoothing_loss_is_torchs_cross_entropy_with_label_smoothing(smoothing):
+def test_smoothing_loss_is_the_cross_entropy_of_torch_with_label_smoothing(smoothing):
     expected = F.cross_entropy(STUDENT, LABELS, label_smoothing=smoothing)
     assert smoothing_loss(STUDENT, LABELS, smoothing=smoothing).item() == pytest.approx(expected.item(), rel=1e-12)
 
 
-def test_without_smoothing_only_the_hard_loss_is_left():
+def test_smoothing_loss_of_zero_smoothing_is_the_hard_loss():
     assert smoothing_loss(STUDENT, LABELS, smoothing=0.0) == hard_loss(STUDENT, LABELS)
 
 
-def test_smoothed_labels_are_soft_targets_of_a_teacher_who_knows_no_likeness():
+def test_smoothed_labels_are_the_soft_targets_of_a_teacher_with_equal_wrong_classes():
     targets = 0.9 * F.one_hot(LABELS, C).double() + 0.1 / C
     soft = gradient(lambda z: soft_loss(z, targets.log(), temperature=1.0), STUDENT)
     torch.testing.assert_close(gradient(lambda z: smoothing_loss(z, LABELS, smoothing=0.1), STUDENT), soft, rtol=1e-12, atol=1e-14)
@@ -497,16 +498,16 @@ def test_the_gradient_of_the_logit_loss_is_the_difference_over_n():
 
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)
-def test_the_soft_loss_is_the_decoupled_one_with_the_weights_a_sure_teacher_gives(temperature):
+def test_the_soft_loss_is_the_decoupled_loss_with_the_weights_of_its_docstring(temperature):
     p = soften(TEACHER, temperature=temperature)
     for n in range(N):
         student, teacher, label = STUDENT[n : n + 1], TEACHER[n : n + 1], LABELS[n : n + 1]
-        doubt = 1 - p[n, label].item()
-        ours = decoupled_loss(student, teacher, label, temperature=temperature, target_weight=1.0, nontarget_weight=doubt)
+        weight = 1 - p[n, label].item()
+        ours = decoupled_loss(student, teacher, label, temperature=temperature, target_weight=1.0, nontarget_weight=weight)
         assert ours.item() == pytest.approx(soft_loss(student, teacher, temperature=temperature).item(), rel=1e-9)
 
 
-def test_the_non_target_part_does_not_see_the_label_and_the_target_part_not_the_ranks_of_the_others():
+def test_the_nontarget_part_ignores_the_label_and_the_target_part_the_order_of_the_other_classes():
     moved = STUDENT.scatter_add(1, LABELS.unsqueeze(1), some(N, 1, seed=8))
     parts = {"temperature": 4.0, "target_weight": 0.0, "nontarget_weight": 1.0}
     assert decoupled_loss(moved, TEACHER, LABELS, **parts).item() == pytest.approx(
@@ -528,7 +529,7 @@ def test_a_peer_is_a_teacher_at_temperature_one_and_peers_are_averaged():
     assert mutual_loss(STUDENT, PEERS, LABELS).item() == pytest.approx(torch.stack(alone).mean().item(), rel=1e-12)
 
 
-def test_from_peers_that_agree_with_it_a_network_learns_only_the_labels():
+def test_mutual_loss_with_equal_peers_is_the_hard_loss():
     same = STUDENT.expand(3, N, C)
     assert mutual_loss(STUDENT, same, LABELS).item() == hard_loss(STUDENT, LABELS).item()
     ours, hard = (gradient(f, STUDENT) for f in (lambda z: mutual_loss(z, same, LABELS), lambda z: hard_loss(z, LABELS)))
@@ -537,7 +538,7 @@ def test_from_peers_that_agree_with_it_a_network_learns_only_the_labels():
 
 # --- all losses that compare a student with a teacher ---------------------------------------------------------------
 
-COMPARE = {  # student's, teacher's, and the loss between them
+COMPARE = {  # student's tensor, teacher's tensor, and the loss
     "logit": (STUDENT, TEACHER, logit_loss),
     "standardized": (STUDENT, TEACHER, lambda s, t: soft_loss(standardize(s), standardize(t), temperature=2.0)),
     "decoupled": (STUDENT, TEACHER, lambda s, t: decoupled_loss(s, t, LABELS, temperature=4.0)),
@@ -559,7 +560,7 @@ def test_a_loss_is_zero_when_student_equals_teacher(student, teacher, loss):
 
 
 @compared
-def test_a_loss_sends_no_gradient_to_the_teacher(student, teacher, loss):
+def test_no_gradient_of_any_loss_reaches_the_teacher(student, teacher, loss):
     student, teacher = student.clone().requires_grad_(), teacher.clone().requires_grad_()
     loss(student, teacher).backward()
     assert teacher.grad is None and student.grad.abs().sum() > 0
@@ -594,15 +595,15 @@ def test_losses_with_labels_do_not_depend_on_the_order_of_the_examples():
 
 BATCHED = {
     **{name: (student, lambda s, t, loss=loss, teacher=teacher: loss(s, teacher)) for name, (student, teacher, loss) in COMPARE.items()},
-    "decoupled at each its temperature": (STUDENT, lambda s, t: decoupled_loss(s, TEACHER, LABELS, temperature=t, nontarget_weight=t)),
-    "correlation at each its temperature": (STUDENT, lambda s, t: correlation_loss(s, TEACHER, temperature=t, intra_weight=t)),
-    "smoothing, each its own": (STUDENT, lambda s, t: smoothing_loss(s, LABELS, smoothing=t / 10)),
+    "decoupled, a temperature for each": (STUDENT, lambda s, t: decoupled_loss(s, TEACHER, LABELS, temperature=t, nontarget_weight=t)),
+    "correlation, a temperature for each": (STUDENT, lambda s, t: correlation_loss(s, TEACHER, temperature=t, intra_weight=t)),
+    "smoothing, a value for each": (STUDENT, lambda s, t: smoothing_loss(s, LABELS, smoothing=t / 10)),
     "mutual": (STUDENT, lambda s, t: mutual_loss(s, PEERS, LABELS)),
 }
 
 
 @pytest.mark.parametrize(("student", "loss"), BATCHED.values(), ids=BATCHED)
-def test_many_students_at_once_are_each_student_alone(student, loss):
+def test_losses_of_many_students_under_vmap_are_those_of_each_student_alone(student, loss):
     students = torch.stack([student, 0.5 * student, -student, torch.zeros_like(student)]).requires_grad_()
     temperatures = torch.tensor([0.5, 1.0, 4.0, 8.0], dtype=torch.float64)
     together = vmap(loss)(students, temperatures)
@@ -613,22 +614,22 @@ def test_many_students_at_once_are_each_student_alone(student, loss):
     torch.testing.assert_close(of_together, of_alone, rtol=1e-9, atol=1e-14)
 
 
-def test_networks_that_learn_from_each_other_can_be_batched_with_all_peers_of_each():
+def test_mutual_losses_of_all_networks_can_be_batched():
     everyone = PEERS
-    peers = torch.stack([everyone[[k for k in range(3) if k != own]] for own in range(3)])  # (K, K - 1, N, C)
+    peers = torch.stack([everyone[[k for k in range(3) if k != network]] for network in range(3)])  # (K, K - 1, N, C)
     together = vmap(lambda z, p: mutual_loss(z, p, LABELS))(everyone, peers)
     alone = torch.stack([mutual_loss(everyone[k], peers[k], LABELS) for k in range(3)])
     torch.testing.assert_close(together, alone, rtol=1e-12, atol=0)
 
 
-# --- what a loss does not see ---------------------------------------------------------------------------------------
+# --- invariances ----------------------------------------------------------------------------------------------------
 
 sizes = st.floats(0.01, 100)
 moves = st.floats(-100, 100)
 
 
 @given(sizes, moves)
-def test_standardize_leaves_neither_offset_nor_scale(size, move):
+def test_standardize_removes_offset_and_scale(size, move):
     torch.testing.assert_close(standardize(size * STUDENT + move), standardize(STUDENT), rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(standardize(-STUDENT), -standardize(STUDENT), rtol=1e-12, atol=1e-12)
 
@@ -637,72 +638,72 @@ def test_standardized_logits_have_mean_zero_and_deviation_one():
     rows = standardize(STUDENT)
     np.testing.assert_allclose(rows.mean(dim=1), 0, atol=1e-12)
     np.testing.assert_allclose(rows.numpy().std(axis=1, ddof=1), 1, rtol=1e-12)
-    torch.testing.assert_close(standardize(1e-10 * STUDENT), rows, rtol=1e-9, atol=1e-12)  # small is not yet equal
+    torch.testing.assert_close(standardize(1e-10 * STUDENT), rows, rtol=1e-9, atol=1e-12)  # small differences are not equal logits
 
 
 @given(st.floats(0.05, 1), st.floats(-10, 10))
-def test_correlation_loss_sees_neither_offset_nor_scale_of_the_probabilities(share, move):
+def test_correlation_loss_ignores_offset_and_scale_of_the_probabilities(share, move):
     p = soften(TEACHER, temperature=1.0)
-    unsure = (share * p + (1 - share) / C).log() + move  # a student half as sure, and logits that are only defined up to a constant
+    unsure = (share * p + (1 - share) / C).log() + move  # lower confidence, and another constant in the logits
     assert correlation_loss(unsure, TEACHER).item() == pytest.approx(0, abs=1e-12)
     assert correlation_loss(unsure, STUDENT).item() == pytest.approx(correlation_loss(TEACHER, STUDENT).item(), rel=1e-9)
 
 
-def test_correlation_loss_is_largest_when_all_is_the_wrong_way_round():
+def test_correlation_loss_is_largest_for_the_opposite_order():
     one = torch.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, 0.0]], dtype=torch.float64)
     assert correlation_loss(one.flip(1), one).item() == pytest.approx(4, rel=1e-12)  # 2 for the rows, 2 for the columns
     assert correlation_loss(one.flip(1), one, intra_weight=0.0, temperature=3.0).item() == pytest.approx(18, rel=1e-12)
 
 
 @given(sizes, st.integers(1, 4))
-def test_attention_loss_sees_neither_the_number_of_channels_nor_their_order_sign_and_size(size, copies):
+def test_attention_loss_ignores_the_number_order_sign_and_scale_of_channels(size, copies):
     other = -size * MAPS.repeat(1, copies, 1, 1).flip(1)
     assert attention_loss(other, MAPS).item() == pytest.approx(0, abs=1e-14)
     assert attention_loss(other, MORE_MAPS).item() == pytest.approx(attention_loss(MAPS, MORE_MAPS).item(), rel=1e-9)
 
 
-def test_attention_loss_is_largest_when_student_and_teacher_look_at_different_places():
+def test_attention_loss_is_largest_for_maps_without_overlap():
     left, right = torch.zeros(2, 1, 3, 3), torch.zeros(2, 1, 3, 3)
     left[..., 0], right[..., 2] = 5, 7
     assert attention_loss(left, right).item() == pytest.approx(2 / 9, rel=1e-6)
 
 
-def turned(points, width):
-    """The same points in a space of `width` dimensions, turned there."""
+def rotated(points, width):
+    """The same points in a space of `width` dimensions, rotated."""
     q, _ = torch.linalg.qr(some(width, width, seed=11))
     return F.pad(points, (0, width - points.shape[1])) @ q
 
 
 @given(sizes, moves, st.integers(3, 8))
-def test_relation_losses_do_not_see_where_the_embeddings_lie_how_they_are_turned_and_how_large_they_are(size, move, width):
-    other = size * turned(NARROW, width) + move
+def test_relation_losses_ignore_translation_rotation_and_scale(size, move, width):
+    other = size * rotated(NARROW, width) + move
     for loss in (distance_relation_loss, angle_relation_loss):
         assert loss(other, NARROW).item() == pytest.approx(0, abs=1e-12)
         assert loss(other, WIDE).item() == pytest.approx(loss(NARROW, WIDE).item(), rel=1e-6)
 
 
 @given(sizes, st.integers(3, 8), st.integers(1, 3))
-def test_similarity_loss_does_not_see_how_features_are_turned_how_large_they_are_and_how_often_they_come(size, width, copies):
-    other = -size * turned(NARROW, width).repeat(1, copies)
+def test_similarity_loss_ignores_rotation_scale_and_copies_of_features(size, width, copies):
+    other = -size * rotated(NARROW, width).repeat(1, copies)
     assert similarity_loss(other, NARROW).item() == pytest.approx(0, abs=1e-12)
     assert similarity_loss(other, WIDE).item() == pytest.approx(similarity_loss(NARROW, WIDE).item(), rel=1e-9)
-    assert similarity_loss(other + 1, NARROW) > 1e-9  # but where zero lies counts
+    assert similarity_loss(other + 1, NARROW) > 1e-9  # but not translation
 
 
-# --- further losses at the edges ------------------------------------------------------------------------------------
+# --- extreme inputs -------------------------------------------------------------------------------------------------
 
 
 def finite(loss, student):
-    """Value and gradient are numbers; the value comes back."""
+    """The value of the loss; its value and gradient are finite."""
     student = student.clone().requires_grad_()
     value = loss(student)
-    (slope,) = torch.autograd.grad(value.sum(), student)
-    assert value.isfinite().all() and slope.isfinite().all()
+    (derivative,) = torch.autograd.grad(value.sum(), student)
+    assert value.isfinite().all() and derivative.isfinite().all()
     return value.detach()
 
 
 @given(st.data(), shapes, st.floats(0.05, 1000), st.floats(0, 1))
-def test_further_losses_are_finite_for_extreme_logits_one_example_and_two_classes(data, shape, temperature, smoothing):
+def test_other_losses_are_finite_for_extreme_logits_one_example_and_two_classes(data, shape, temperature, smoothing):
     student, teacher, peer = (torch.from_numpy(data.draw(hnp.arrays(np.float32, shape, elements=extreme))) for _ in range(3))
     labels = torch.tensor(data.draw(st.lists(st.integers(0, shape[1] - 1), min_size=shape[0], max_size=shape[0])))
     finite(lambda z: smoothing_loss(z, labels, smoothing=smoothing), student)
@@ -716,7 +717,7 @@ def test_further_losses_are_finite_for_extreme_logits_one_example_and_two_classe
 
 
 @given(st.data(), st.integers(1, 4), st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3)))
-def test_losses_of_features_are_finite_from_zeros_to_thousands(data, examples, shape):
+def test_losses_of_features_are_finite_from_zero_to_a_thousand(data, examples, shape):
     large_and_small = st.one_of(extreme, st.sampled_from([1e-3, 1e-6, 1e-12, 1e-19, 1e-38]).map(np.float32))
     student = torch.from_numpy(data.draw(hnp.arrays(np.float32, (examples, *shape), elements=large_and_small)))
     same, other = (
@@ -731,15 +732,15 @@ def test_losses_of_features_are_finite_from_zeros_to_thousands(data, examples, s
 
 
 @given(st.floats(-1000, 1000, width=32), st.integers(2, 12))
-def test_equal_logits_become_zeros_without_a_gradient(value, classes):
+def test_equal_logits_are_standardized_to_zeros_with_zero_gradient(value, classes):
     logits = torch.full((2, classes), value, dtype=torch.float32, requires_grad=True)
     rows = standardize(logits)
-    (slope,) = torch.autograd.grad((rows * some(2, classes).float()).sum(), logits)
-    assert not rows.any() and not slope.any()
+    (derivative,) = torch.autograd.grad((rows * some(2, classes).float()).sum(), logits)
+    assert not rows.any() and not derivative.any()
 
 
 @pytest.mark.parametrize("size", (1e-11, 1e-13, 1e-19, 1e-20, 1e-22, 1e-30, 1e-40))
-def test_differences_too_small_for_float32_to_square_leave_finite_gradients(size):
+def test_gradients_are_finite_for_differences_whose_squares_underflow(size):
     tiny = size * torch.tensor([[0.0, 1.0, -1.0], [0.0, 2.0, 1.0], [1.0, 0.0, 1.0]])
     weights = some(3, 3).float()
     finite(lambda z: weights * standardize(z), tiny)
@@ -748,35 +749,84 @@ def test_differences_too_small_for_float32_to_square_leave_finite_gradients(size
     finite(lambda f: attention_loss(f, weights.reshape(1, 1, 3, 3)), tiny.reshape(1, 1, 3, 3))
 
 
-def test_nothing_correlates_with_equal_probabilities():
-    still = torch.full((N, C), 0.1, dtype=torch.float64)
-    assert finite(lambda z: correlation_loss(z, TEACHER), still).item() == 2
-    assert finite(lambda z: correlation_loss(z, still), TEACHER).item() == 2
-    one = finite(lambda z: correlation_loss(z, TEACHER[:1]), STUDENT[:1])  # in a batch of one no column says anything
+def test_the_correlation_with_equal_probabilities_is_zero():
+    equal = torch.full((N, C), 0.1, dtype=torch.float64)
+    assert finite(lambda z: correlation_loss(z, TEACHER), equal).item() == 2
+    assert finite(lambda z: correlation_loss(z, equal), TEACHER).item() == 2
+    one = finite(lambda z: correlation_loss(z, TEACHER[:1]), STUDENT[:1])  # a column of one value has no correlation
     assert one.item() == pytest.approx(correlation_loss(STUDENT[:1], TEACHER[:1], intra_weight=0.0).item() + 1, rel=1e-12)
 
 
 @pytest.mark.parametrize("loss", (distance_relation_loss, angle_relation_loss))
-def test_fewer_than_three_examples_have_no_relation_to_learn(loss):
+def test_relation_losses_of_fewer_than_three_examples_are_zero(loss):
     for examples in (1, 2):
         assert finite(lambda x, n=examples: loss(x, WIDE[:n]), NARROW[:examples]).item() == pytest.approx(0, abs=1e-15)
         assert gradient(lambda x, n=examples: loss(x, WIDE[:n]), NARROW[:examples]).abs().max() < 1e-15
     assert loss(NARROW[:3], WIDE[:3]) > 1e-6
 
 
+@pytest.mark.parametrize("loss", (distance_relation_loss, angle_relation_loss))
+@pytest.mark.parametrize(("dtype", "tolerance"), ((torch.float64, 1e-10), (torch.float32, 1e-6)))
+def test_relation_losses_have_the_values_of_explicit_differences(loss, dtype, tolerance):
+    """Also for embeddings far from 0, whose inner products cancel, and for equal and nearly equal examples."""
+    student, teacher = some(12, 20, seed=1) + 30, 5 * some(12, 40, seed=2)
+    student[1], student[2], teacher[3] = student[0], student[0] + 1e-3, teacher[4]
+
+    def relation(x):
+        differences = x.unsqueeze(-3) - x.unsqueeze(-2)  # (N, N, D)
+        distances = differences.norm(dim=-1)
+        if loss is distance_relation_loss:
+            return distances / distances[distances > 0].mean()
+        unit = differences / distances.masked_fill(distances == 0, math.inf).unsqueeze(-1)
+        return unit @ unit.mT
+
+    student, teacher = student.to(dtype), teacher.to(dtype)
+    expected = F.huber_loss(relation(student.double()), relation(teacher.double()))
+    assert finite(lambda x: loss(x, teacher), student).item() == pytest.approx(expected.item(), abs=tolerance)
+
+
+@pytest.mark.parametrize("loss", (distance_relation_loss, angle_relation_loss))
+def test_relation_losses_hold_no_tensor_of_all_pairs_and_all_features(loss):
+    """(N, N, D) is 6 GB for ten seeds, batches of 256 and 1,200 features."""
+    n, width, students = 10, 500, 3
+    largest = 0
+
+    class Sizes(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            nonlocal largest
+            result = function(*args, **(kwargs or {}))
+            for tensor in result if isinstance(result, tuple | list) else [result]:
+                if isinstance(tensor, torch.Tensor):
+                    largest = max(largest, tensor.numel())
+            return result
+
+    student = some(students, n, width).requires_grad_()
+    with Sizes():
+        vmap(loss, in_dims=(0, None))(student, some(n, 2 * width)).sum().backward()
+    assert 0 < largest <= students * max(2 * n * width, n**3) < students * n * n * width
+
+
+@pytest.mark.parametrize("loss", (distance_relation_loss, angle_relation_loss))
+def test_gradients_of_relation_losses_under_vmap_are_finite_for_equal_examples_and_agree_with_finite_differences(loss):
+    students = torch.stack([NARROW, 2 * NARROW.flip(0)])
+    assert torch.autograd.gradcheck(lambda x: vmap(loss, in_dims=(0, None))(x, WIDE), students.clone().requires_grad_())
+    students[:, 1] = students[:, 0]
+    assert vmap(torch.func.grad(loss), in_dims=(0, None))(students, WIDE).isfinite().all()
+
+
 @pytest.mark.parametrize("loss", (distance_relation_loss, angle_relation_loss, similarity_loss))
-def test_a_student_for_whom_all_examples_are_alike_has_a_finite_loss(loss):
+def test_relation_losses_of_equal_embeddings_are_finite(loss):
     assert finite(lambda x: loss(x, WIDE), torch.zeros(6, 3, dtype=torch.float64)) > 0
     assert finite(lambda x: loss(x, WIDE), torch.full((6, 3), 0.1, dtype=torch.float64)) > 0
     assert finite(lambda x: loss(x, torch.zeros_like(WIDE)), NARROW) > 0
 
 
-def test_a_dark_map_stays_dark():
+def test_an_attention_map_of_zeros_stays_zero():
     assert finite(lambda f: attention_loss(f, MORE_MAPS), torch.zeros_like(MAPS)).item() == pytest.approx(1 / 9, rel=1e-12)
 
 
 @pytest.mark.parametrize("smoothing", (-0.1, 1.5, math.nan))
-def test_a_smoothing_without_meaning_is_refused(refused, smoothing):
+def test_a_smoothing_outside_zero_to_one_is_refused(refused, smoothing):
     with refused(f"smoothing {smoothing}", "from 0 to 1"):
         smoothing_loss(STUDENT, LABELS, smoothing=smoothing)
 
@@ -791,7 +841,7 @@ def test_a_hint_of_another_shape_is_refused(refused):
         hint_loss(MAPS, MORE_MAPS)
 
 
-def test_features_without_places_have_no_attention_map(refused):
+def test_features_that_are_not_maps_have_no_attention_loss(refused):
     with refused((6, 3), "(N, D, H, W)"):
         attention_loss(NARROW, MAPS)
     with refused((6, 5), "(N, D, H, W)"):
@@ -804,19 +854,19 @@ def test_a_network_without_peers_is_refused(refused):
 
 
 @pytest.mark.parametrize("temperature", (0, -1.0, math.nan, math.inf))
-def test_further_losses_refuse_a_temperature_without_meaning(refused, temperature):
+def test_other_losses_refuse_a_temperature_that_is_not_above_zero(refused, temperature):
     with refused(f"temperature {temperature}", "above 0"):
         decoupled_loss(STUDENT, TEACHER, LABELS, temperature=temperature)
     with refused(f"temperature {temperature}", "above 0"):
         correlation_loss(STUDENT, TEACHER, temperature=temperature)
 
 
-def test_every_loss_tells_its_formula_its_shapes_and_its_unit():
-    own = {name: f for name, f in inspect.getmembers(losses, inspect.isfunction) if f.__module__ == losses.__name__}
-    public = {name: f for name, f in own.items() if not name.startswith("_") and name != "mixed_loss"}  # which mixes two losses
-    assert len(public) == 18
+def test_every_loss_documents_its_formula_its_shapes_and_its_unit():
+    functions = {name: f for name, f in inspect.getmembers(losses, inspect.isfunction) if f.__module__ == losses.__name__}
+    public = {name: f for name, f in functions.items() if not name.startswith("_") and name != "mixed_loss"}  # which mixes two losses
+    assert len(public) == 19
     for name, function in public.items():
-        told = inspect.getdoc(function)
-        assert told.count("$$") == 2 and "(N, " in told and "Returns" in told, name
-        assert any(unit in told for unit in ("nats", "without a unit", "squared logits", "squared activations")) or function is soften, name
-        assert "Source: " in told or function is hard_loss, name
+        text = inspect.getdoc(function)
+        assert text.count("$$") == 2 and "(N, " in text and "Returns" in text, name
+        assert any(unit in text for unit in ("nats", "without a unit", "squared logits", "squared activations")) or function is soften, name
+        assert "Source: " in text or function is hard_loss, name

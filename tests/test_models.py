@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -46,7 +48,7 @@ def test_parameters_are_those_of_the_closed_form(name, shape, expected):
 
 @pytest.mark.parametrize("shape", ((1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 13, 9)))
 @pytest.mark.parametrize("name", ("linear", "mlp-5x1", "mlp-5x3", "cnn-2"))
-def test_every_family_takes_every_image_shape(name, shape):
+def test_every_family_accepts_every_image_shape(name, shape):
     network = build(name, image_shape=shape, classes=3, seed=0)
     images = torch.randn(4, *shape)
     logits, features = network(images, features=True)
@@ -54,7 +56,7 @@ def test_every_family_takes_every_image_shape(name, shape):
     assert len(features) == len(network.blocks) and all(len(f) == 4 for f in features)
 
 
-def test_an_mlp_is_what_the_formula_says():
+def test_an_mlp_is_the_formula():
     network = build("mlp-6x2", image_shape=(1, 8, 8), classes=3, seed=1).double()
     x = np.random.default_rng(0).normal(size=(5, 64))
     layers = [p.detach().numpy() for p in network.parameters()]
@@ -89,10 +91,10 @@ def test_building_a_network_draws_nothing_from_the_global_generator():
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_initial_weights_are_pytorchs_own():
+def test_initial_weights_are_those_of_pytorch():
     network = build("mlp-30x1", seed=11, **MNIST)
     torch.manual_seed(11)
-    blocks_first = [nn.Linear(30, 10), nn.Linear(784, 30)]  # whichever is drawn first
+    blocks_first = [nn.Linear(30, 10), nn.Linear(784, 30)]  # in either order of drawing
     torch.manual_seed(11)
     stem_first = [nn.Linear(784, 30), nn.Linear(30, 10)]
     assert any(
@@ -103,7 +105,7 @@ def test_initial_weights_are_pytorchs_own():
 
 @pytest.mark.parametrize("name", models.MODELS)
 def test_every_listed_model_can_be_batched(name):
-    """A layer with running statistics or random draws would stop a cohort."""
+    """`vmap` cannot batch layers with running statistics or random draws."""
     network = build(check_model(name), seed=0, **MNIST)
     assert not any(isinstance(m, nn.Dropout | nn.modules.batchnorm._NormBase) for m in network.modules())
 
@@ -112,7 +114,7 @@ def test_every_listed_model_can_be_batched(name):
     "name",
     ("resnet99", "mlp", "mlp-30", "mlp-x2", "mlp-0x2", "mlp-30x0", "mlp-30x99", "mlp-999999x2", "cnn-0", "cnn-65", "cnn--1", "", "linear "),
 )
-def test_an_unknown_or_endless_model_is_refused_by_name(refused, name):
+def test_an_unknown_or_oversized_model_is_refused_by_name(refused, name):
     with refused(f"student '{name}'", "choose"):
         check_model(name)
 
@@ -125,19 +127,50 @@ def test_any_text_is_a_model_or_is_refused_in_one_sentence(name):
         assert "choose" in str(error)
 
 
-def test_a_cnn_for_images_too_small_is_refused(refused):
-    with refused("cnn-8", "8 x 8", "mlp"):
-        build("cnn-8", image_shape=(1, 7, 9), classes=2, seed=0)
+@pytest.mark.parametrize(
+    ("name", "shape", "words"),
+    [
+        ("cnn-8", (1, 7, 9), ("at least 8 x 8", "7 x 9")),
+        ("airbench-64", (1, 8, 8), ("25 x 25 to 48 x 48", "8 x 8")),
+        ("airbench-256", (3, 64, 64), ("25 x 25 to 48 x 48", "64 x 64")),
+    ],
+)
+def test_a_model_for_images_of_the_wrong_size_is_refused_before_it_is_built(refused, name, shape, words):
+    with refused(f"student '{name}'", *words, "mlp"):
+        models.check_image_shape(name, shape)
+    with refused(f"student '{name}'", *words, "mlp"):
+        build(name, image_shape=shape, classes=2, seed=0)
 
 
-def test_an_ensemble_answers_with_the_mean_of_its_probabilities():
+@pytest.mark.parametrize("name", ("linear", "mlp-2x1", "cnn-1", "resnet-8", "resnet-20", "airbench-64"))
+def test_the_check_of_image_shapes_accepts_exactly_those_on_which_a_network_runs(name):
+    """From 1 x 1 to 65 x 65, on the meta device: shapes without numbers."""
+    family = next(build for pattern, build, _ in models.FAMILIES.values() if pattern.fullmatch(name))
+    sizes = [int(size) for size in name.replace("x", "-").split("-")[1:]] if name != "linear" else []
+    for side in (*range(1, 35), 47, 48, 49, 64, 65):
+        shape = (3, side, side)
+        try:
+            with torch.device("meta"), warnings.catch_warnings(action="ignore"):
+                runs = family(shape, 4, *sizes)(torch.empty(2, *shape)).shape == (2, 4)
+                runs = runs and (name != "cnn-1" or side >= 8)  # below, its head has no inputs
+        except (RuntimeError, ZeroDivisionError):
+            runs = False
+        try:
+            models.check_image_shape(name, shape)
+        except ValueError:
+            assert not runs, side
+        else:
+            assert runs, side
+
+
+def test_an_ensemble_has_the_mean_probabilities_of_its_members():
     members = [build("mlp-8x1", **MNIST, seed=seed) for seed in range(3)]
     images = torch.randn(5, 1, 28, 28)
     mean = torch.stack([torch.softmax(member(images), dim=1) for member in members]).mean(dim=0)
     assert torch.allclose(torch.softmax(models.Ensemble(members)(images), dim=1), mean, atol=1e-6)
 
 
-def test_a_residual_block_with_no_weights_passes_on_what_is_positive():
+def test_a_residual_block_of_zero_weights_is_a_relu():
     block = models.Residual(16, 16)
     for p in block.parameters():
         nn.init.zeros_(p)
@@ -145,12 +178,12 @@ def test_a_residual_block_with_no_weights_passes_on_what_is_positive():
     assert torch.equal(block(hidden), torch.relu(hidden))
 
 
-def test_a_mirrored_network_answers_the_same_for_a_picture_and_its_mirror_image():
-    network = models.Mirrored(models.build("cnn-4", image_shape=(3, 32, 32), classes=10, seed=0))
-    pictures = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(network(pictures), network(pictures.flip(-1)))
+def test_a_flip_averaged_network_has_the_same_logits_for_an_image_and_its_mirror_image():
+    network = models.FlipAveraged(models.build("cnn-4", image_shape=(3, 32, 32), classes=10, seed=0))
+    images = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(network(images), network(images.flip(-1)))
     alone = network.network
-    torch.testing.assert_close(network(pictures), (alone(pictures) + alone(pictures.flip(-1))) / 2)
+    torch.testing.assert_close(network(images), (alone(images) + alone(images.flip(-1))) / 2)
 
 
 @pytest.mark.parametrize("weights", [(), (2.0, 1.0), (1.0, 3.0)])

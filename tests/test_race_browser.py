@@ -262,7 +262,7 @@ def test_a_zip_of_pictures_becomes_a_data_set_and_a_bad_one_a_sentence(lab, new_
     chooser = page.locator("input[type=file]")
     bad = zipped({"cats/a.txt": b"words", "dogs/b.png": picture()}).getvalue()
     chooser.set_input_files({"name": "bad.zip", "mimeType": "application/zip", "buffer": bad})
-    expect(page.get_by_text("which is not a picture").first).to_be_visible(timeout=BUSY)
+    expect(page.get_by_text("which is not an image").first).to_be_visible(timeout=BUSY)
     files = {
         f"{name}/{i}.png": picture((16, 16), mode="L", seed=13 * i + len(name)) for name in ("ant", "bear", "camel") for i in range(20)
     }

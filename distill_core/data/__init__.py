@@ -1,1 +1,1 @@
-"""Small image sets as tensors: where they come from, what a run sees of them, a learner's own pictures and drawings."""
+"""Small image sets as tensors: loading, downloads, uploaded zips, the choice of a run's images, drawings."""

@@ -103,7 +103,7 @@ def _check_dataset(dataset: str) -> None:
     """A browser may name a zip that was uploaded to the lab, and no other file of this machine."""
     from distill_core.data import datasets
 
-    if dataset not in datasets.DATASETS and dataset not in datasets.kept_pictures():
+    if dataset not in datasets.DATASETS and dataset not in datasets.kept_zips():
         raise ValueError(f"the data set '{Path(dataset).name}' is not in this lab; upload the zip again, or choose another data set")
 
 

@@ -26,7 +26,7 @@ MAX_SHOWN = 12
 
 def sets_with_runs() -> list[str]:
     """The data sets on this machine, of which runs may be chosen."""
-    return [name for name, source in datasets.DATASETS.items() if source.is_here()] + datasets.kept_pictures()
+    return [name for name, source in datasets.DATASETS.items() if source.is_here()] + datasets.kept_zips()
 
 
 def of_run(run_id: str) -> tuple[str, dict[str, Tensor]]:

@@ -176,7 +176,7 @@ def bring_pictures() -> None:
         if file is not None and file.file_id != st.session_state.get("zip_read"):
             st.session_state.update({"zip_read": file.file_id, "zip_problem": ""})
             try:
-                kept = datasets.keep_pictures(file.getvalue(), name=file.name)
+                kept = datasets.keep_zip(file.getvalue(), name=file.name)
             except (ValueError, OSError) as error:
                 st.session_state["zip_problem"] = str(error)
             else:
@@ -213,7 +213,7 @@ def _with_all(field: str, options: list) -> list:
 
 def _datasets() -> list[str]:
     here = [name for name, source in datasets.DATASETS.items() if source.kind or source.is_here()]
-    return here + datasets.kept_pictures()
+    return here + datasets.kept_zips()
 
 
 def _title(name: str) -> str:

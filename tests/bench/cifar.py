@@ -35,7 +35,7 @@ class Pictures(torch.utils.data.Dataset):
     """As torchvision's CIFAR10: a PIL image, transformed at each access."""
 
     def __init__(self, dataset: datasets.Dataset) -> None:
-        transforms = datasets._torchvision().transforms
+        transforms = datasets.import_torchvision().transforms
         self.arrays, self.labels = dataset.train_images.permute(0, 2, 3, 1).numpy(), dataset.train_labels.tolist()
         mean, deviation = ((value / 255).flatten().tolist() for value in dataset.pixel_mean_std)
         steps = [transforms.RandomHorizontalFlip(), transforms.RandomCrop(32, padding=2, padding_mode="reflect"), transforms.ToTensor()]

@@ -17,7 +17,7 @@ from distill_core.data import datasets
 
 def usual_loop(student_name: str) -> Callable[[], None]:
     """A function that trains one epoch on all 60,000 images of MNIST."""
-    torchvision = datasets._torchvision()
+    torchvision = datasets.import_torchvision()
     steps = torchvision.transforms.Compose([torchvision.transforms.ToTensor(), torchvision.transforms.Normalize((0.1307,), (0.3081,))])
     images = torchvision.datasets.MNIST(paths.data(), train=True, transform=steps)
     teacher = teachers.load_teacher(datasets.load("mnist"), "mlp-1200x2").network

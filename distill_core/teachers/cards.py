@@ -1,0 +1,99 @@
+"""Cards of trained teachers: the data, the recipe, the test errors, and the hash of the weights."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from distill_core import paths
+from distill_core.data.dataset import Dataset
+from distill_core.teachers.recipes import ON_ANY_DATASET, SAME_IMAGES, TEACHERS, Recipe, parse_ensemble
+
+
+@dataclass(frozen=True)
+class Card:
+    """The record of one trained teacher, kept as JSON beside its weights."""
+
+    name: str
+    dataset: str
+    title: str
+    data_fingerprint: str
+    recipe: dict
+    parameters: int
+    test_images: int
+    test_errors: int
+    seconds: float  # of training
+    made_with: str  # version of torch, threads, device
+    sha256: str  # of the weights as stored
+
+    @property
+    def test_accuracy(self) -> float:
+        """The fraction of test images that are classified correctly."""
+        return 1 - self.test_errors / self.test_images
+
+
+@functools.cache
+def shipped() -> tuple[Card, ...]:
+    """The cards of the teachers that come with the lab."""
+    return tuple(Card(**card) for card in json.loads((paths.WEIGHTS / "cards.json").read_text()))
+
+
+def offered(dataset: str) -> list[str]:
+    """The names of the teachers for a data set: the shipped ones, and those that are trained on first use."""
+    names = {card.name for card in shipped() if card.dataset == SAME_IMAGES.get(dataset, dataset)}
+    return [name for name in TEACHERS if name in names or name in ON_ANY_DATASET]
+
+
+def find_weights(dataset: Dataset, name: str) -> tuple[Path, Card | None]:
+    """The path of a teacher's weights, and its card; None if it must be trained first.
+
+    A card on this machine that is cut, or was written with other fields by an older version, counts as missing.
+    """
+    for card in shipped():
+        if card.name == name and (card.data_fingerprint == dataset.fingerprint or card.dataset == SAME_IMAGES.get(dataset.name)):
+            return paths.WEIGHTS / f"{card.dataset}-{name}.safetensors", card
+    path = paths.home() / "teachers" / f"{dataset.fingerprint}-{name}.safetensors"
+    try:
+        card = Card(**json.loads(path.with_suffix(".json").read_text()))
+        current = path.exists() and set(card.recipe) == {field.name for field in fields(Recipe)}
+    except (OSError, ValueError, TypeError):
+        current = False
+    return path, card if current else None
+
+
+def describe(card: Card) -> str:
+    """One line on how a teacher was made: network, augmentation, optimizer, time and machine."""
+    recipe = card.recipe
+    adamw = f"AdamW, one-cycle to {recipe['learning_rate']:g}, batch size {recipe['batch_size']}"
+    parts = [
+        recipe["about"],
+        f"dropout {recipe['dropout']:g}" if recipe["dropout"] else "",
+        f"random shifts to {recipe['random_shift']} px" if recipe["random_shift"] else "",
+        "random flips" if recipe["random_flip"] else "",
+        f"label smoothing {recipe['smoothing']:g}" if recipe["smoothing"] else "",
+        f"{recipe['epochs']} epochs of {'SGD with cutout' if recipe['model'].startswith('airbench') else adamw}",
+        f"{recipe['finetune_epochs']} epochs of AdamW without cutout" if recipe["finetune_epochs"] else "",
+        f"seed {recipe['seed']}",
+    ]
+    return f"{', '.join(part for part in parts if part)}; {card.seconds:.0f} s with {card.made_with}; weights in float16"
+
+
+def teacher_fingerprints(dataset: str, teacher: str) -> list[str]:
+    """The hashes of the weights under this teacher's name for the data set, shipped or trained here, member by member.
+
+    They go into the key of a run: after a teacher was trained again, an earlier result is no answer. Empty for a teacher
+    that does not exist yet. Only cards are read, so no data set is loaded.
+    """
+    hashes = []
+    for name in parse_ensemble(teacher):
+        sets = (dataset, SAME_IMAGES.get(dataset))
+        hashes += [card.sha256 for card in shipped() if card.name == name and card.dataset in sets]
+        for path in sorted((paths.home() / "teachers").glob(f"*-{name}.json")):
+            try:
+                card = json.loads(path.read_text())
+                hashes += [card["sha256"]] if (card["name"], card["dataset"]) == (name, dataset) else []
+            except (OSError, ValueError, KeyError, TypeError):  # deleted meanwhile, cut, or of an older lab: trained again
+                continue
+    return hashes

@@ -1,0 +1,79 @@
+"""A teacher's logits by example index, computed once and kept on disk."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import filelock
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from distill_core import paths
+from distill_core.data.dataset import Dataset
+from distill_core.teachers.weights import Teacher
+
+ROWS = 64  # of a batch; see `_compute`
+
+
+@torch.no_grad()
+def logits(network: nn.Module, dataset: Dataset, images: Tensor, *, batch_size: int = 250) -> Tensor:
+    """The network's logits `(N, C)` for uint8 images `(N, D, H, W)`."""
+    dtype = next(network.parameters()).dtype
+    batches = [network(dataset.pixels(batch).to(dtype, memory_format=torch.channels_last)) for batch in images.split(batch_size)]
+    return torch.cat(batches) if batches else torch.empty(0, dataset.classes, device=images.device)
+
+
+def teacher_logits(teacher: Teacher, dataset: Dataset, *, part: str, indices: Tensor) -> Tensor:
+    """The teacher's logits `(N, C)` for a part of the set, `"train"` or `"test"`, on the set's device.
+
+    Row i belongs to example i; it is set for all of `indices`, and NaN for examples that no run has needed yet. The
+    cache is keyed by data, weights, device and dtype, and a row never depends on which others are computed with it.
+    """
+    images, weight = getattr(dataset, f"{part}_images"), next(teacher.network.parameters())
+    dtype = str(weight.dtype).removeprefix("torch.")
+    key = f"{dataset.fingerprint}-{teacher.fingerprint[:16]}-{weight.device.type}-{dtype}-{part}"
+    path = paths.cache("logits") / f"{key}.safetensors"
+    cached = _read(path, (len(images), dataset.classes))
+    wanted = indices.cpu()
+    missing = wanted[cached[wanted, 0].isnan()].unique()
+    if len(missing):
+        cached[missing] = _compute(teacher.network, dataset, images, missing)
+        _merge(cached, path)
+    return cached.to(images.device)
+
+
+def _compute(network: nn.Module, dataset: Dataset, images: Tensor, indices: Tensor) -> Tensor:
+    """Logits `(n, C)` of `images[indices]` on the CPU, each image in row `index % ROWS` of a batch of `ROWS`.
+
+    The rounding of a row can depend on the size of the batch and on its place in it (the last rows often leave the
+    vectorised loop), so both are fixed. Rows without an image of their own are filled with any other.
+    """
+    rows = indices % ROWS
+    order = rows.argsort(stable=True)
+    counts = rows.bincount(minlength=ROWS)
+    batch = torch.empty_like(indices)
+    batch[order] = torch.arange(len(indices)) - (counts.cumsum(0) - counts)[rows[order]]  # the b-th image of its row
+    table = indices[0].repeat(int(counts.max()), ROWS)
+    table[batch, rows] = indices
+    found = logits(network, dataset, images[table.flatten().to(images.device)], batch_size=ROWS)
+    return found.cpu().float().view(*table.shape, -1)[batch, rows]
+
+
+def _merge(computed: Tensor, path: Path) -> None:
+    """Add computed rows to the cache file. On a full or read-only disk they are computed again next time."""
+    with contextlib.suppress(OSError, NotImplementedError), filelock.FileLock(path.with_suffix(".lock")):
+        cached = _read(path, tuple(computed.shape))  # another thread or process may have written since
+        paths.write_atomically(path, save({"logits": torch.where(computed.isnan(), cached, computed)}))
+
+
+def _read(path: Path, shape: tuple[int, int]) -> Tensor:
+    try:
+        cached = load_file(path)["logits"]
+        if cached.shape == shape:
+            return cached
+    except (OSError, SafetensorError, KeyError):  # no file yet, or a cut one
+        pass
+    return torch.full(shape, torch.nan)

@@ -1,0 +1,114 @@
+"""TEACHERS: how each teacher is made, and the names of teachers and of their ensembles."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from torch import nn
+
+from distill_core import models
+from distill_core.data.dataset import Dataset
+from distill_core.teachers import airbench
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a teacher is trained: AdamW with a one-cycle learning rate (an airbench: see airbench.py)."""
+
+    model: str
+    about: str
+    epochs: int  # on 28 x 28 greyscale images; `recipe_for` adapts it to other sets
+    batch_size: int = 256
+    learning_rate: float = 1e-3  # the maximum
+    dropout: float = 0.0  # probability, in each hidden layer
+    random_shift: int = 0  # maximum in pixels, horizontally and vertically
+    random_flip: bool = False  # left to right, with probability 1/2
+    smoothing: float = 0.0  # label smoothing
+    weight_decay: float = 0.01
+    images: int = 0  # training images; 0 for all
+    members: int = 1  # of an ensemble
+    finetune_epochs: int = 0  # of an airbench, at the end: without cutout, at a small learning rate
+    seed: int = 0
+
+
+_HINTON = Recipe(
+    "mlp-1200x2", "perceptron with two hidden layers of 1200 units (Hinton et al. 2015)", epochs=60, dropout=0.5, random_shift=2
+)
+_AIRBENCH = Recipe(
+    "airbench-256", "airbench (Jordan 2024), seven convolutions of up to 256 channels; mean logits of each image and its mirror image",
+    epochs=30, batch_size=1024, random_shift=airbench.SHIFT, random_flip=True, smoothing=0.2, finetune_epochs=4,
+)  # fmt: skip
+
+TEACHERS = {
+    "mlp-1200x2": _HINTON,
+    "mlp-1200x2-smoothed": replace(_HINTON, about="mlp-1200x2 trained on smoothed labels", smoothing=0.1),
+    "mlp-1200x2-overfit": replace(
+        _HINTON, about="mlp-1200x2 overfitted to 1,000 images", epochs=100, dropout=0.0, random_shift=0, weight_decay=0.0, images=1000
+    ),
+    "cnn-32": Recipe("cnn-32", "three convolutions of 32, 64 and 128 channels", epochs=16, learning_rate=2e-3, dropout=0.3, random_shift=2),
+    "ensemble-5": Recipe(
+        "cnn-16", "five networks of three convolutions (16, 32 and 64 channels), mean probabilities",
+        epochs=8, learning_rate=3e-3, dropout=0.2, random_shift=2, members=5,
+    ),
+    "airbench-256": _AIRBENCH,
+    "airbench-pair": replace(_AIRBENCH, about="two airbench-256 of different seeds, mean probabilities", members=2),
+}  # fmt: skip
+ON_ANY_DATASET = ("mlp-1200x2", "cnn-32")  # trained on first use where the lab ships none
+SAME_IMAGES = {"cifar10": "cifar10-jpeg"}  # the same images in another encoding: teachers of the second also teach the first
+
+
+def recipe_for(dataset: Dataset, name: str) -> Recipe:
+    """The recipe of the teacher `name`, adapted to the set: more epochs on few images, random flips on coloured ones."""
+    recipe = TEACHERS[check_teacher(name)]
+    if len(dataset.train_labels) < 10_000:
+        return replace(recipe, epochs=120, batch_size=64, random_shift=min(recipe.random_shift, 1))
+    if dataset.image_shape[0] == 3 and not recipe.random_flip:  # a recipe for greyscale images
+        return replace(recipe, random_flip=True, epochs=min(recipe.epochs, 12))
+    return recipe
+
+
+def teacher_network(recipe: Recipe, *, image_shape: tuple[int, int, int], classes: int) -> nn.Module:
+    """The network of a recipe as it is used after training, with untrained weights."""
+    members = [models.build(recipe.model, image_shape=image_shape, classes=classes, seed=recipe.seed) for _ in range(recipe.members)]
+    if recipe.model.startswith("airbench"):  # as its author evaluates it
+        members = [models.FlipAveraged(member) for member in members]
+    return members[0] if recipe.members == 1 else models.Ensemble(members)
+
+
+# --- names ----------------------------------------------------------------------------------------------------------
+
+
+def check_teacher(name: str) -> str:
+    """The name itself if it is a teacher's; otherwise `ValueError` with all names."""
+    if name not in TEACHERS:
+        raise ValueError(f"teacher '{name}' is not known; choose one of: {', '.join(TEACHERS)}, or several of them joined by +")
+    return name
+
+
+def parse_ensemble(name: str) -> dict[str, float]:
+    """The teachers in a name, each with its weight in the mean: `2*cnn-32+mlp-1200x2` gives 2 and 1.
+
+    Raises `ValueError` if a teacher is not known, occurs twice, or has a weight that is not a number above 0.
+    """
+    found: dict[str, float] = {}
+    for part in name.split("+"):
+        weight, _, teacher = part.rpartition("*")
+        try:
+            found_weight = float(weight or 1)
+        except ValueError:
+            found_weight = math.nan
+        if not 0 < found_weight <= 1000:
+            raise ValueError(
+                f"the weight '{weight}' of teacher '{teacher}' is not a number above 0 and up to 1000; write it as in 2*cnn-32"
+            )
+        if check_teacher(teacher) in found:
+            raise ValueError(f"teacher '{teacher}' occurs twice in '{name}'; give it once, with a weight as in 2*{teacher}")
+        found[teacher] = found_weight
+    return found
+
+
+def single(name: str) -> Recipe | None:
+    """The recipe of a teacher that is one network; None for an ensemble."""
+    recipe = TEACHERS.get(name)
+    return recipe if recipe is not None and recipe.members == 1 else None
