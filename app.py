@@ -18,6 +18,12 @@ st.navigation(
             st.Page("pages/draw.py", title="Draw"),
         ],
         "Lab": [st.Page("pages/runs.py", title="Runs")],
+        # Addresses of earlier versions: each opens the page that took its place.
+        "": [
+            st.Page("pages/server/old_address.py", title="Sweep", url_path="map", visibility="hidden"),
+            st.Page("pages/server/old_address.py", title="Soft targets", url_path="microscope", visibility="hidden"),
+            st.Page("pages/server/old_address.py", title="Calibration", url_path="trust", visibility="hidden"),
+        ],
     },
     position="top",
 ).run()

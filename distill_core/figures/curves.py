@@ -111,6 +111,7 @@ def race_drawing(
     accuracy_from: float = 0.0,
     log: bool = False,
     height: int = 360,
+    loss_label: str = "soft loss (nats)",
 ) -> dict:
     """One panel a field, above each other, with all members in each.
 
@@ -143,7 +144,7 @@ def race_drawing(
             else {"tickvals": (tens := list(range(low, high + 1))), "ticktext": [f"{10.0**n:g}" for n in tens]}
         )
         axes[axis.replace("y", "yaxis")] = {"range": [low, high], "domain": [max(0, top - panel / plot), top], "anchor": "x", **ticks}
-        names.append(_panel_name(field, top))
+        names.append(_panel_name(loss_label if field == "soft_loss" else FIELDS[field], top))
     layout = {
         "height": height,
         "margin": {"l": 48, "r": 84, "t": TOP, "b": BOTTOM, "autoexpand": False},
@@ -164,10 +165,10 @@ def race_drawing(
     return {"data": traces, "layout": {**layout, **axes}}
 
 
-def _panel_name(field: str, top: float) -> dict:
+def _panel_name(title: str, top: float) -> dict:
     """What a panel measures, above its upper left corner, where it reads without turning the head."""
     place = {"x": 0, "xref": "paper", "xanchor": "left", "xshift": -44, "y": top, "yref": "paper", "yanchor": "bottom", "yshift": 4}
-    return {"text": FIELDS[field], "showarrow": False, "font": {"size": TEXT}, **place}
+    return {"text": title, "showarrow": False, "font": {"size": TEXT}, **place}
 
 
 def _scaled(band: Band, scale: float) -> Band:
