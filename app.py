@@ -18,11 +18,11 @@ st.navigation(
             st.Page("pages/draw.py", title="Draw"),
         ],
         "Lab": [st.Page("pages/runs.py", title="Runs")],
-        # Addresses of earlier versions: each opens the page that took its place.
+        # Addresses of an earlier version: each opens the page that took its place.
         "": [
-            st.Page("pages/server/old_address.py", title="Sweep", url_path="map", visibility="hidden"),
-            st.Page("pages/server/old_address.py", title="Soft targets", url_path="microscope", visibility="hidden"),
-            st.Page("pages/server/old_address.py", title="Calibration", url_path="trust", visibility="hidden"),
+            st.Page("pages/map.py", title="Sweep", visibility="hidden"),
+            st.Page("pages/microscope.py", title="Soft targets", visibility="hidden"),
+            st.Page("pages/trust.py", title="Calibration", visibility="hidden"),
         ],
     },
     position="top",

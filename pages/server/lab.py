@@ -6,6 +6,7 @@ import contextlib
 import secrets
 import threading
 import time
+from typing import NoReturn
 
 import streamlit as st
 
@@ -42,7 +43,8 @@ def set_up(title: str) -> None:
     """The first call of every page: each can be opened alone, by its own address."""
     streamlit_patches.apply()
     if streamlit_patches.app_was_skipped():
-        _restart_through_app(f"pages/{title.lower().replace(' ', '_')}.py")
+        here = f"pages/{title.lower().replace(' ', '_')}.py"
+        go_to(here, here=here)
     st.set_page_config(page_title=f"{title} · Distill Lab", page_icon="🎓", layout="wide")
     st.html(streamlit_patches.STYLE)
     st.session_state["owner"] = owner_token(known=st.session_state.get("owner", "")) or ""
@@ -53,16 +55,17 @@ def set_up(title: str) -> None:
         st.stop()
 
 
-def _restart_through_app(page: str) -> None:
-    """Begin this visit again, through app.py.
+def go_to(page: str, *, here: str) -> NoReturn:
+    """Open a page through app.py, with the query string of this address; `here` is the page that is open now.
 
     Where the first visit to a fresh server is a deep link, Streamlit has found the folder `pages/` by itself, shows its
-    own menu and leaves app.py out. A call of `st.navigation` turns that off, from the next run on.
+    own menu and leaves app.py out. A call of `st.navigation` turns that off, from the next run on. It must list both
+    pages: Streamlit reports an open page that is missing as "page not found".
     """
-    start = st.Page("pages/start.py", default=True)
-    here = start if page == "pages/start.py" else st.Page(page)
-    st.navigation([start] if here is start else [start, here], position="hidden")
-    st.switch_page(here, query_params={name: st.query_params.get_all(name) for name in st.query_params})
+    if streamlit_patches.app_was_skipped():
+        names = dict.fromkeys(("pages/start.py", here, page))
+        st.navigation([st.Page(name, default=name == "pages/start.py") for name in names], position="hidden")
+    st.switch_page(page, query_params={name: st.query_params.get_all(name) for name in st.query_params})
 
 
 def link(page: str, label: str, *, icon: str, **query: str) -> None:
