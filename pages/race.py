@@ -20,7 +20,7 @@ run_id = st.query_params.get("run") or st.session_state.get("run")
 run = store().get(run_id) if run_id else None
 settings = []
 try:
-    if run is not None and run.kind == "map":
+    if run is not None and run.kind != "race":
         link("pages/sweep.py", "This run is a sweep: open it on the Sweep page", icon="grid_on", run=run.id)
     elif run is not None:
         settings = experiments_of(run)
@@ -43,6 +43,7 @@ with st.sidebar:
     controls.upload_images()
     experiments = controls.choose()
 
+st.subheader("Race: with and without a teacher")
 if experiments:
     controls.show_loss(experiments[0])
 if shown := race.buttons(run, experiments):
@@ -61,6 +62,9 @@ if run is not None:
         results.show(run)
 else:
     have_charts_ready()
-    st.markdown("Choose the settings in the sidebar and press **Train**. Student and baseline then learn from the same images.")
+    st.markdown(
+        "Choose the settings in the sidebar (on a phone, open it with \u00bb at the top) and press **Train**: a student with a teacher and "
+        "its baseline without one train side by side on the same images."
+    )
 method = METHODS[experiments[0].method if experiments else Experiment.method]
 show_source(total_loss, *functions_of(method.loss))

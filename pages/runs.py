@@ -13,7 +13,6 @@ from pages.server.experiments import first_experiment
 from pages.server.lab import engine, link, owner, set_up, store
 
 SETTINGS = ("dataset", "images", "teacher", "student", "method", "temperature", "alpha", "epochs")
-KINDS = {"race": "race", "map": "sweep"}
 
 set_up("Runs")
 st.title("Runs")
@@ -43,12 +42,17 @@ def settings_of(run: Run) -> dict:
     return asdict(first) | {"seeds": len(run.experiments)} if first else {}
 
 
+def in_words(value: object) -> str:
+    """A setting as the comparison shows it."""
+    return ", ".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)
+
+
 settings = {run.id: settings_of(run) for run in runs}
 started = pd.to_datetime([run.created for run in runs], unit="s", utc=True).tz_convert(st.context.timezone or "UTC")
 table = pd.DataFrame(
     {
         "started": started.tz_localize(None).floor("s"),
-        "title": [run.title or KINDS.get(run.kind, run.kind) for run in runs],
+        "title": [run.title or ("race" if run.kind == "race" else "sweep") for run in runs],
         "status": [run.status if settings[run.id] else "unreadable" for run in runs],
         "baseline %": [mean_accuracy(run, "baseline") for run in runs],
         "student %": [mean_accuracy(run, "student") for run in runs],
@@ -72,7 +76,7 @@ if not picked:
 
 with st.container(horizontal=True):
     if len(picked) == 1 and settings[picked[0].id]:
-        link("pages/sweep.py" if picked[0].kind == "map" else "pages/race.py", "Open", icon="open_in_new", run=picked[0].id)
+        link("pages/race.py" if picked[0].kind == "race" else "pages/sweep.py", "Open", icon="open_in_new", run=picked[0].id)
     records = pd.DataFrame([{"run": run.id, **record} for run in picked for record in store().records(run.id)])
     st.download_button(
         "CSV", records.to_csv(index=False), file_name="runs.csv", mime="text/csv", icon=":material/download:", key="csv",
@@ -80,7 +84,7 @@ with st.container(horizontal=True):
     )  # fmt: skip
     deletable = [run for run in picked if engine().may_control(run.id, owner=owner())]
     if st.button(
-        f"Delete {len(deletable)}", icon=":material/delete:", key="delete", disabled=not deletable,
+        f"Delete {len(deletable) or ''}".strip(), icon=":material/delete:", key="delete", disabled=not deletable,
         help="You can delete only runs that were started in this browser.",
     ):  # fmt: skip
         for run in deletable:
@@ -101,6 +105,8 @@ live_chart(
     key="compare", height=460, revision=" ".join(names),
 )  # fmt: skip
 if len(compared) > 1:
-    side_by_side = {names[run_id]: {name: str(of_run[name]) for name in fields if name != "seed"} for run_id, of_run in compared.items()}
-    shown = pd.DataFrame(side_by_side)
-    st.dataframe(shown.style.apply(lambda row: ["background-color: #E69F0055" if row.name in differing else ""] * len(row), axis=1))
+    listed = [name for name in fields if name != "seed"]
+    shown = pd.DataFrame({names[run_id]: [in_words(of_run[name]) for name in listed] for run_id, of_run in compared.items()})
+    shown.index = [name.replace("_", " ") for name in listed]
+    colours = ["background-color: #E69F0055" if name in differing else "" for name in listed]
+    st.dataframe(shown.style.apply(lambda column: colours, axis=0))

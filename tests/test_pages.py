@@ -7,7 +7,7 @@ import sqlite3
 from dataclasses import asdict, replace
 
 import pytest
-from browser_fixtures import ROOT
+from browser_fixtures import ROOT, open_page_from_menu
 from playwright.sync_api import expect
 from streamlit.testing.v1 import AppTest
 
@@ -94,7 +94,7 @@ def _shown_text(element):
 
 def unescaped(markdown):
     """The text that a browser shows for `plain_text.plain(text)`."""
-    return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", markdown)
+    return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", markdown).replace("\u2060", "")
 
 
 def one_sentence(text):
@@ -308,18 +308,23 @@ def change_stored_run(run_id, text):
         database.commit()
 
 
-def test_a_sweep_opened_as_a_race_is_sent_to_the_sweep_page(alone):
+SWEEPS = ["map", "sweep"]  # the kind of a sweep, in an earlier version and now
+
+
+@pytest.mark.parametrize("kind", SWEEPS)
+def test_a_sweep_opened_as_a_race_leaves_the_race_page_with_its_defaults(alone, kind):
     texts = [Experiment(seed=seed).to_json() for seed in range(12)]  # more seeds than the slider offers
-    run_id = lab.store().create(texts, key="sweep", kind="map", epochs=40)
+    run_id = lab.store().create(texts, key="sweep", kind=kind, epochs=40)
     app = alone("race", link={"run": run_id}).run()
     assert not app.exception and not app.button(key="train").disabled
     assert app.session_state["seeds"] == 5
 
 
-def test_the_runs_page_shows_no_accuracy_for_a_sweep(alone, finished):
+@pytest.mark.parametrize("kind", SWEEPS)
+def test_the_runs_page_shows_no_accuracy_for_a_sweep(alone, finished, kind):
     run_id = finished()
     with contextlib.closing(sqlite3.connect(lab.store().path)) as database:
-        database.execute("update runs set kind = 'map' where id = ?", (run_id,))
+        database.execute("update runs set kind = ? where id = ?", (kind, run_id))
         database.commit()
     table = alone("runs").run().dataframe[0].value
     assert table["title"].tolist() == ["sweep"] and table["student %"].tolist() == [""]
@@ -408,8 +413,7 @@ def settled(page):
 @pytest.mark.parametrize("name", PAGES)
 def test_the_first_visit_to_a_server_may_be_a_deep_link(lab_server, watched, name):
     page = watched(f"{lab_server().address}/{'' if name == 'start' else name}")
-    navigation = page.get_by_role("link", name="Runs", exact=True)
-    expect(navigation).to_be_visible(timeout=90_000)
+    expect(page.get_by_test_id("stTopNavSection")).to_have_text(["Learn", "Experiment", "Look inside", "Lab"], timeout=90_000)
     title = name.replace("_", " ").capitalize()
     expect(page).to_have_title(f"{title} · Distill Lab", timeout=90_000)
     expect(page.locator("[data-testid=stMain] [data-testid=stElementContainer]").nth(2)).to_be_attached(timeout=90_000)
@@ -420,6 +424,37 @@ def test_the_first_visit_to_a_server_may_be_a_deep_link(lab_server, watched, nam
     page.set_viewport_size({"width": 390, "height": 844})
     page.wait_for_function(f"() => {SIDEWAYS} <= 1 && ({INSIDE})() <= 1", timeout=60_000)
     page.set_viewport_size({"width": 1280, "height": 720})
-    navigation.click()
+    open_page_from_menu(page, "Lab", "Runs")
     expect(page).to_have_url(re.compile("/runs"), timeout=90_000)
     expect(page.get_by_role("heading", name="Runs")).to_be_visible(timeout=90_000)
+
+
+@pytest.mark.parametrize("script", ["app.py", "pages/server/serve.py"])
+@pytest.mark.parametrize(("old", "query"), [("map", "x=alpha"), ("microscope", "dataset=digits"), ("trust", "dataset=digits")])
+def test_a_former_address_opens_the_new_page_with_its_query_also_as_a_servers_first_visit(lab_server, new_page, script, old, query):
+    address = lab_server(script=script).address
+    for _visit in ("first", "second"):
+        page = new_page(f"{address}/{old}?{query}")
+        expect(page).to_have_url(re.compile(f"/{MOVED[old]}\\?.*{query}"), timeout=90_000)
+        expect(page).to_have_title(f"{MOVED[old].replace('_', ' ').capitalize()} · Distill Lab", timeout=90_000)
+        settled(page)
+        expect(page.get_by_role("dialog")).to_have_count(0)  # Streamlit's "page not found"
+
+
+MENU = {
+    "Learn": ["Start"],
+    "Experiment": ["Race", "Sweep", "Methods", "Find the bug"],
+    "Look inside": ["Soft targets", "Dark knowledge", "Calibration", "Draw"],
+    "Lab": ["Runs"],
+}
+
+
+def test_every_page_is_in_the_menu_of_a_wide_window_and_of_a_phone(lab_server, new_page):
+    page = new_page(lab_server().address)
+    for group, names in MENU.items():
+        for name in names:
+            open_page_from_menu(page, group, name)
+            expect(page).to_have_title(f"{name} · Distill Lab", timeout=90_000)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.get_by_test_id("stExpandSidebarButton").click()
+    expect(page.get_by_test_id("stSidebarNavLink")).to_have_text(sum(MENU.values(), []), timeout=60_000)

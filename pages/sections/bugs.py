@@ -12,7 +12,6 @@ from distill_core.figures.bugs import ZOO, beside_each_other, bug_drawing
 from distill_core.objectives import METHODS
 from pages.components.live_chart import live_chart
 from pages.sections import race
-from pages.server.curves import curves as curves_of
 from pages.server.lab import pace, store
 
 TEMPERATURES = [1.0, 2.0, 4.0, 8.0, 20.0]
@@ -71,7 +70,7 @@ def _look(ids: tuple[str, ...], before: bool) -> None:
     for run in standing:
         if run.status == "failed":
             st.error(run.message)
-    curves = beside_each_other(*(curves_of(run_id) for run_id in ids))
+    curves = beside_each_other(*(race.curves(run_id) for run_id in ids))
     first = Experiment.from_json(standing[0].experiments[0])
     columns = [column for _ in range(2) for column in st.columns(2)]
     for panel, column in zip(PANELS, columns, strict=True):

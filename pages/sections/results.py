@@ -110,8 +110,9 @@ def _show_differing(dataset: datasets.Dataset, by_role: dict[str, np.ndarray], l
     names = dataset.class_names
     with st.container(horizontal=True):
         for index in indices:
-            predicted = " · ".join(f"{role} {names[by_role[role][index]]}" for role in by_role)
-            st.image(_enlarged(dataset, index), caption=plain(f"label {names[labels[index]]} · {predicted}"), width=150)
+            label, *predicted = (plain(names[c]) for c in (labels[index], *(p[index] for p in by_role.values())))
+            lines = [f"label {label}", *(f"{role} {name}" for role, name in zip(by_role, predicted, strict=True))]
+            st.image(_enlarged(dataset, index), caption="  \n".join(lines), width=150)
 
 
 def _enlarged(dataset: datasets.Dataset, index: int) -> Image.Image:

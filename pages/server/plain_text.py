@@ -10,12 +10,16 @@ import re
 
 import streamlit as st
 
-_MARKUP = re.compile(r"[!-/:-@\[-`{-~]")  # CommonMark: a backslash before any ASCII punctuation makes it plain
+_PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")  # CommonMark: a backslash before any ASCII punctuation makes it plain
+# Addresses, e-mail addresses and :icons: are found after the backslashes are gone. An invisible character that allows no
+# line break (U+2060, word joiner) hides them.
+_FOUND_LATER = re.compile(r"(:|@|www)(?=\S)", re.IGNORECASE)
 
 
 def plain(text: object) -> str:
     """Markdown that renders as `text`, on one line."""
-    return _MARKUP.sub(r"\\\g<0>", " ".join(str(text).split()))
+    one_line = " ".join(str(text).split())
+    return _PUNCTUATION.sub(r"\\\g<0>", _FOUND_LATER.sub("\\1\u2060", one_line))
 
 
 def show_error(error: object) -> None:
