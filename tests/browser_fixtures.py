@@ -65,7 +65,7 @@ def new_page(browser):
 def open_page_from_menu(page, group, name):
     """Open a page by the drop-down menu of its group, at the top of a wide window."""
     page.get_by_test_id("stTopNavSection").get_by_text(group, exact=True).click()
-    page.get_by_test_id("stTopNavPopover").get_by_role("link", name=name, exact=True).click()
+    page.get_by_role("menuitem", name=name, exact=True).click()
 
 
 @pytest.fixture
