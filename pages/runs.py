@@ -78,10 +78,8 @@ with st.container(horizontal=True):
     if len(picked) == 1 and settings[picked[0].id]:
         link("pages/race.py" if picked[0].kind == "race" else "pages/sweep.py", "Open", icon="open_in_new", run=picked[0].id)
     records = pd.DataFrame([{"run": run.id, **record} for run in picked for record in store().records(run.id)])
-    st.download_button(
-        "CSV", records.to_csv(index=False), file_name="runs.csv", mime="text/csv", icon=":material/download:", key="csv",
-        help="All records of the selected runs: losses, test accuracy and agreement by epoch.",
-    )  # fmt: skip
+    csv = records.to_csv(index=False)
+    st.download_button("Records as CSV", csv, file_name="runs.csv", mime="text/csv", icon=":material/download:", key="csv")
     deletable = [run for run in picked if engine().may_control(run.id, owner=owner())]
     if st.button(
         f"Delete {len(deletable) or ''}".strip(), icon=":material/delete:", key="delete", disabled=not deletable,

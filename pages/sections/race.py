@@ -32,7 +32,6 @@ ICONS = {
     "stopped": "stop_circle",
     "failed": "error",
 }
-ONLY_OWN = "Only the browser that started a run can do this."
 
 
 def start(experiments: Sequence[Experiment], *, title: str = "", **choices: object) -> str | None:
@@ -62,19 +61,19 @@ def buttons(run: Run | None, experiments: Sequence[Experiment] | None) -> str | 
     mine = run is not None and engine().may_control(run.id, owner=owner())
     active, paused = mine and run.active, mine and run.status == "paused"
 
-    def button(label: str, icon: str, *, enabled: bool, help: str, **style: str) -> bool:
+    def button(label: str, icon: str, *, enabled: bool, **options: str) -> bool:
         key = "train" if label == "Resume" else label.lower()
-        return st.button(label, icon=f":material/{icon}:", key=key, disabled=not enabled, help=help, width="stretch", **style)
+        return st.button(label, icon=f":material/{icon}:", key=key, disabled=not enabled, width="stretch", **options)
 
     with st.container(horizontal=True):
-        train = button(
-            "Resume" if paused else "Train", "play_arrow", enabled=not active and bool(paused or experiments), type="primary",
-            help="Continue the paused run." if paused else "Train student and baseline side by side, for every seed.",
-        )  # fmt: skip
-        pause = button("Pause", "pause", enabled=active, help=f"Pause at the end of the epoch. {ONLY_OWN}")
+        train = button("Resume" if paused else "Train", "play_arrow", enabled=not active and bool(paused or experiments), type="primary")
+        pause = button("Pause", "pause", enabled=active)
         step = button("Step", "skip_next", enabled=bool(active or paused or experiments), help="Train one more epoch, then pause.")
-        stop = button("Stop", "stop", enabled=active or paused, help=f"End the run and keep its curves. {ONLY_OWN}")
-        reset = button("Reset", "replay", enabled=mine, help=f"Begin again from the same initial weights. {ONLY_OWN}")
+        stop = button("Stop", "stop", enabled=active or paused)
+        reset = button(
+            "Reset", "replay", enabled=mine,
+            help="Begin again from the same initial weights. Only the browser that started a run can pause, stop or reset it.",
+        )  # fmt: skip
     if pause or stop or (reset and run.status != "finished") or (train and paused) or (step and (active or paused)):
         control("pause" if pause else "stop" if stop else "reset" if reset else "resume" if train else "step", run.id)
         return run.id
