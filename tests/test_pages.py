@@ -16,7 +16,7 @@ from distill_core.runs.engine import Engine, run_key
 from distill_core.runs.store import Store
 from distill_core.training.cohort import Cohort
 from pages.sections import controls, networks, source
-from pages.server import lab
+from pages.server import curves, lab
 
 MOVED = {"map": "sweep", "microscope": "soft_targets", "trust": "calibration"}  # former addresses
 PAGES = sorted({path.stem for path in (ROOT / "pages").glob("*.py")} - set(MOVED))
@@ -272,6 +272,17 @@ def test_a_link_to_a_run_that_does_not_exist_gives_a_warning_and_the_page_opens(
 
 
 PARSERS = [name for name in PAGES if name != "start"]  # pages that read stored runs
+
+
+@pytest.mark.parametrize(
+    ("method", "label"),
+    [("soft-targets", "soft loss (nats)"), ("hints", "hint loss (squared activations)"), ("similarity", "similarity loss")],
+)
+def test_the_chart_of_a_methods_own_loss_has_its_name_and_unit(alone, finished, method, label):
+    run_id = finished(method=method)
+    figures = curves.race_figures(run_id, lab.store().version(run_id), ("soft_loss", "hard_loss"))
+    titles = [figure["layout"]["annotations"][0]["text"] for figure in figures.values()]
+    assert titles == [label, "hard loss (nats)"]
 
 
 @pytest.mark.parametrize("name", PARSERS)

@@ -32,7 +32,7 @@ def teachers_here() -> dict[str, list[str]]:
 
 def images(name: str) -> datasets.Dataset:
     """A data set, with a message on the page while it is read. Raises `ValueError` with one sentence where it cannot be."""
-    with st.spinner(f"Reading {datasets.DATASETS[name].title if name in datasets.DATASETS else 'the pictures'}"):
+    with st.spinner(f"Reading {datasets.DATASETS[name].title if name in datasets.DATASETS else 'the images'}"):
         return datasets.load(name)
 
 

@@ -149,7 +149,7 @@ def explain_charts(experiment: Experiment) -> None:
             "- **Hard loss**: cross-entropy with the labels on the training images, in nats (natural logarithm; 1 nat = 1.44 bits), "
             "before its weight alpha.\n"
             f"- **{loss_label(experiment.method).capitalize()}**: the loss of the method *{METHODS[experiment.method].title}* on the "
-            "training images, before its weight 1 \u2212 alpha. It is measured for the baseline too where it is defined, but the "
+            "training images, before its weight. It is measured for the baseline too where it is defined, but the "
             "baseline does not train on it.\n"
             "- **Agreement**: the share of test images to which a network and the teacher assign the same class, right or wrong.\n"
             "- **Line and band**: the mean over the seeds with its 95 % confidence interval; for two seeds the band is their range."

@@ -1,4 +1,4 @@
-"""The charts of a race as it stands: records from the store, averaged into curves, drawn once for all who watch."""
+"""The charts of a race: its records so far, averaged into curves and drawn once for all sessions that show them."""
 
 from __future__ import annotations
 

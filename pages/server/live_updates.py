@@ -17,13 +17,13 @@ from starlette.routing import BaseRoute, Route
 
 from pages.server import lab
 
-POLL = 0.02  # seconds between looks into the store; with many watching, each looks more rarely
+POLL = 0.02  # seconds between two reads of the store, times the number of sessions that watch a race
 MAX_WAIT = 2.0  # seconds until a request is answered even if nothing is new
 _is_open = False
 
 
 def routes() -> list[BaseRoute]:
-    """What the server answers beside Streamlit's own addresses."""
+    """The route that the server adds to Streamlit's own."""
     global _is_open
     _is_open = True
     base = st.get_option("server.baseUrlPath").strip("/")
