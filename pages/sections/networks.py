@@ -43,18 +43,17 @@ def finished_runs(*names: str) -> dict[str, Run]:
 
 
 def describe(run: Run) -> str:
-    """A run in a few words, different for every run: its settings, when it was started, and the first digits of its id."""
+    """A run in a few words, different for every run. The first digits of its id come early: a narrow select box cuts the rest."""
     if (first := first_experiment(run)) is None:
         return f"run {run.id[:6]}, whose settings cannot be read"
     parts = [
-        f"{first.student} of {first.dataset}",
-        METHODS[first.method].title,
+        f"{first.student} ({run.id[:6]})",
         f"T {first.temperature:g}",
         f"alpha {first.alpha:g}",
-        f"{first.images:,} images" if first.images else "all images",
+        METHODS[first.method].title,
+        f"{first.images:,} images of {first.dataset}" if first.images else f"all images of {first.dataset}",
         f"{len(run.experiments)} seed{'s' if len(run.experiments) > 1 else ''}",
         time.strftime("%d %b %H:%M", time.localtime(run.created)),
-        f"run {run.id[:6]}",
     ]
     return ", ".join(parts)
 
