@@ -18,6 +18,12 @@ st.navigation(
             st.Page("pages/draw.py", title="Draw"),
         ],
         "Lab": [st.Page("pages/runs.py", title="Runs")],
+        # Addresses of an earlier version: each opens the page that took its place.
+        "": [
+            st.Page("pages/map.py", title="Sweep", visibility="hidden"),
+            st.Page("pages/microscope.py", title="Soft targets", visibility="hidden"),
+            st.Page("pages/trust.py", title="Calibration", visibility="hidden"),
+        ],
     },
     position="top",
 ).run()

@@ -1,4 +1,4 @@
-"""The race: choose a teacher, a student and what it listens to, and watch it learn beside its baseline."""
+"""The race: choose teacher, student and method, and watch the student learn beside its baseline."""
 
 import streamlit as st
 
@@ -9,26 +9,41 @@ from distill_core.studies.presets import PRESETS, preset_of
 from pages.components.live_chart import have_charts_ready
 from pages.sections import controls, race, results
 from pages.sections.source import functions_of, show_source
-from pages.server.lab import set_up, store
+from pages.server.experiments import experiments_of
+from pages.server.lab import link, set_up, store
+from pages.server.plain_text import show_error
 
 set_up("Race")
 
 controls.restore_link()
 run_id = st.query_params.get("run") or st.session_state.get("run")
 run = store().get(run_id) if run_id else None
-if run is not None and st.session_state.get("restored") != run.id:
-    controls.restore([Experiment.from_json(text) for text in run.experiments])
+settings = []
+try:
+    if run is not None and run.kind != "race":
+        link("pages/sweep.py", "This run is a sweep: open it on the Sweep page", icon="grid_on", run=run.id)
+    elif run is not None:
+        settings = experiments_of(run)
+    elif "run" in st.query_params:
+        st.warning("The run of this link does not exist: it was deleted, or it belongs to another server.")
+except ValueError as error:
+    show_error(error)
+if not settings:
+    run = run_id = st.session_state["run"] = None
+elif st.session_state.get("restored") != run.id:
+    controls.restore(settings)
     st.session_state.update({"run": run.id, "restored": run.id})
 
 with st.sidebar:
     controls.offer(
-        "Experiments worth doing",
+        "Presets",
         {name: f"**{entry.title}.** {entry.question}" for name, entry in PRESETS.items()},
         take=lambda name: controls.restore(PRESETS[name].experiments()),
     )
-    controls.bring_pictures()
+    controls.upload_images()
     experiments = controls.choose()
 
+st.subheader("Race: with and without a teacher")
 if experiments:
     controls.show_loss(experiments[0])
 if shown := race.buttons(run, experiments):
@@ -41,11 +56,15 @@ if experiments and (preset := preset_of(experiments[0])):
     st.markdown(f"**{preset.title}.** {preset.question}")
 if run is not None:
     race.follow(run.id, key="race")
-    race.show_claim(Experiment.from_json(run.experiments[0]))
+    race.explain_charts(settings[0])
+    race.show_claim(settings[0])
     if run.status in ("finished", "stopped", "paused"):
         results.show(run)
 else:
     have_charts_ready()
-    st.markdown("Choose at the side, press **Train**, and watch two students learn from the same images.")
+    st.markdown(
+        "Choose the settings in the sidebar (on a phone, open it with \u00bb at the top) and press **Train**: a student with a teacher and "
+        "its baseline without one train side by side on the same images."
+    )
 method = METHODS[experiments[0].method if experiments else Experiment.method]
 show_source(mixed_loss, *functions_of(method.definition))

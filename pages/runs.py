@@ -1,79 +1,110 @@
-"""All runs: find one again, compare several, take their numbers along."""
+"""All runs: find one again, compare several, download their records."""
 
 from dataclasses import asdict
 
 import pandas as pd
 import streamlit as st
 
-from distill_core.experiment import Experiment
 from distill_core.figures.curves import bands, compare_figure
+from distill_core.runs.store import Run
 from pages.components.live_chart import live_chart
 from pages.sections import race
+from pages.server.experiments import first_experiment
 from pages.server.lab import engine, link, owner, set_up, store
+
+SETTINGS = ("dataset", "images", "teacher", "student", "method", "temperature", "alpha", "epochs")
 
 set_up("Runs")
 st.title("Runs")
 
-words, status = st.columns([3, 1])
-text = words.text_input("Find", placeholder="mnist, cnn-8, noisy ...", key="find", bind="query-params")
+search, status = st.columns([3, 1])
+text = search.text_input(
+    "Search", placeholder="mnist, cnn-8, noisy ...", key="find", bind="query-params", help="Finds text in the title and the settings."
+)
 wanted = status.selectbox("Status", ["all", "finished", "running", "queued", "paused", "stopped", "failed"], key="status")
 runs = store().list(text=text, status="" if wanted == "all" else wanted)
 if not runs:
-    st.markdown("No run is here yet: start one on the race page." if not text and wanted == "all" else "No run fits; clear the search.")
-    link("pages/race.py", "To the race", icon="sprint")
+    nothing_stored = not text and wanted == "all"
+    st.markdown("There is no run yet: start one on the Race page." if nothing_stored else "No run matches; clear the search.")
+    link("pages/race.py", "Open the Race page", icon="sprint")
     st.stop()
 
 
-def final(run_id: str) -> dict[str, str]:
-    """Mean final accuracies of a run in percent; empty until it has ended."""
-    found = store().results(run_id)
-    return {
-        role: f"{100 * sum(r[role]['test_accuracy'] for r in found) / len(found):.2f}" if found else "" for role in ("baseline", "student")
-    }
+def mean_accuracy(run: Run, role: str) -> str:
+    """Mean final accuracy in percent over the seeds of a race; empty until it has ended, and for a sweep."""
+    results = store().results(run.id) if run.kind == "race" else []
+    return f"{100 * sum(r[role]['test_accuracy'] for r in results) / len(results):.2f}" if results else ""
 
 
-choices = [asdict(Experiment.from_json(run.experiments[0])) for run in runs]
-ended = [final(run.id) for run in runs]
-shown_fields = ("dataset", "images", "teacher", "student", "temperature", "alpha", "epochs")
+def settings_of(run: Run) -> dict:
+    """The settings of a run's first seed; empty where they cannot be read."""
+    first = first_experiment(run)
+    return asdict(first) | {"seeds": len(run.experiments)} if first else {}
+
+
+def in_words(value: object) -> str:
+    """A setting as the comparison shows it."""
+    return ", ".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)
+
+
+settings = {run.id: settings_of(run) for run in runs}
 started = pd.to_datetime([run.created for run in runs], unit="s", utc=True).tz_convert(st.context.timezone or "UTC")
 table = pd.DataFrame(
     {
         "started": started.tz_localize(None).floor("s"),
-        "title": [run.title or "race" for run in runs],
-        "status": [run.status for run in runs],
-        "baseline %": [accuracies["baseline"] for accuracies in ended],
-        "student %": [accuracies["student"] for accuracies in ended],
-        **{field: [choice[field] for choice in choices] for field in shown_fields},
-        "seeds": [len(run.experiments) for run in runs],
+        "title": [run.title or ("race" if run.kind == "race" else "sweep") for run in runs],
+        "status": [run.status if settings[run.id] else "unreadable" for run in runs],
+        "baseline %": [mean_accuracy(run, "baseline") for run in runs],
+        "student %": [mean_accuracy(run, "student") for run in runs],
+        **{name: [settings[run.id].get(name, "") for run in runs] for name in SETTINGS},
+        "seeds": [settings[run.id].get("seeds", "") if run.kind == "race" else "" for run in runs],
     }
 )
-# Rows are chosen by their place: in another list, after a run came or went, none is chosen.
-place = f"{len(runs)} runs, {runs[0].id} first"
-selected = st.dataframe(table, hide_index=True, key=place, on_select="rerun", selection_mode="multi-row").selection.rows
+columns = {
+    f"{role} %": st.column_config.TextColumn(help=f"Final test accuracy of the {role}, the mean over the seeds.")
+    for role in ("baseline", "student")
+} | {"images": st.column_config.TextColumn(help="Training images; 0 means all of the data set.")}
+# Rows are selected by their position, so the selection is dropped when a run is added or deleted.
+key = f"{len(runs)} runs, {runs[0].id} first"
+selected = st.dataframe(
+    table, hide_index=True, key=key, on_select="rerun", selection_mode="multi-row", column_config=columns
+).selection.rows  # fmt: skip
 picked = [runs[row] for row in selected]
 if not picked:
     st.markdown("Tick one run to open it, several to compare them.")
     st.stop()
 
 with st.container(horizontal=True):
-    if len(picked) == 1:
-        link("pages/race.py", "Open", icon="open_in_new", run=picked[0].id)
-    told = pd.DataFrame([{"run": run.id, **record} for run in picked for record in store().records(run.id)])
-    st.download_button("CSV", told.to_csv(index=False), file_name="runs.csv", mime="text/csv", icon=":material/download:", key="csv")
+    if len(picked) == 1 and settings[picked[0].id]:
+        link("pages/race.py" if picked[0].kind == "race" else "pages/sweep.py", "Open", icon="open_in_new", run=picked[0].id)
+    records = pd.DataFrame([{"run": run.id, **record} for run in picked for record in store().records(run.id)])
+    csv = records.to_csv(index=False)
+    st.download_button("Records as CSV", csv, file_name="runs.csv", mime="text/csv", icon=":material/download:", key="csv")
     deletable = [run for run in picked if engine().may_control(run.id, owner=owner())]
-    if st.button(f"Delete {len(deletable)}", icon=":material/delete:", key="delete", disabled=not deletable, help="Only your own runs."):
+    if st.button(
+        f"Delete {len(deletable) or ''}".strip(), icon=":material/delete:", key="delete", disabled=not deletable,
+        help="You can delete only runs that were started in this browser.",
+    ):  # fmt: skip
         for run in deletable:
             race.control("delete", run.id)
         st.rerun()
 
-fields = {run.id: asdict(Experiment.from_json(run.experiments[0])) | {"seeds": len(run.experiments)} for run in picked}
-differing = [name for name in next(iter(fields.values())) if len({str(choice[name]) for choice in fields.values()}) > 1 and name != "seed"]
-names = {run.id: ", ".join([*(f"{name} {fields[run.id][name]}" for name in differing), run.title or f"run {run.id[:4]}"]) for run in picked}
+compared = {run.id: settings[run.id] for run in picked if settings[run.id]}
+if not compared:
+    st.markdown("The settings of this run cannot be read: it was stored by another version of the lab.")
+    st.stop()
+fields = next(iter(compared.values()))
+differing = [name for name in fields if name != "seed" and len({str(of_run[name]) for of_run in compared.values()}) > 1]
+titles = {run.id: run.title or f"run {run.id[:4]}" for run in picked}
+names = {run_id: ", ".join([*(f"{name} {of_run[name]}" for name in differing), titles[run_id]]) for run_id, of_run in compared.items()}
 names |= {run_id: f"{name} ({run_id[:4]})" for run_id, name in names.items() if list(names.values()).count(name) > 1}
 live_chart(
-    compare_figure({names[run.id]: bands(store().records(run.id)) for run in picked}), key="compare", height=460,
-    revision=" ".join(run.id for run in picked),
+    compare_figure({name: bands(store().records(run_id)) for run_id, name in names.items()}),
+    key="compare", height=460, revision=" ".join(names),
 )  # fmt: skip
-if len(picked) > 1:
-    shown = pd.DataFrame({names[run.id]: {name: str(value) for name, value in fields[run.id].items() if name != "seed"} for run in picked})
-    st.dataframe(shown.style.apply(lambda row: ["background-color: #E69F0055" if row.name in differing else ""] * len(row), axis=1))
+if len(compared) > 1:
+    listed = [name for name in fields if name != "seed"]
+    shown = pd.DataFrame({names[run_id]: [in_words(of_run[name]) for name in listed] for run_id, of_run in compared.items()})
+    shown.index = [name.replace("_", " ") for name in listed]
+    colours = ["background-color: #E69F0055" if name in differing else "" for name in listed]
+    st.dataframe(shown.style.apply(lambda column: colours, axis=0))

@@ -1,4 +1,4 @@
-"""Sixty seconds: one picture that moves, one button, one race."""
+"""The first minute: soft targets that move, one button, one race."""
 
 import json
 
@@ -12,12 +12,12 @@ from pages.server.lab import link, set_up
 set_up("Start")
 st.title("What does a teacher know beyond the answer?")
 
-doubts, race = st.columns([1, 1], gap="large")
-with doubts:
+targets, race = st.columns([1, 1], gap="large")
+with targets:
     digit = json.loads((WEIGHTS / "first_digit.json").read_text())
     st.markdown(
-        "A large network, the **teacher**, sees a digit. Raise the temperature $T$ and its doubts come to light: "
-        "the *soft targets* that a small **student** can learn from."
+        "A large network, the **teacher**, gives a probability to every class. Raise the temperature $T$: the probabilities of the "
+        "wrong classes become visible. These *soft targets* are what a small **student** learns from."
     )
     soft_targets(
         pixels=digit["pixels"],
@@ -32,12 +32,12 @@ with doubts:
 
 with race:
     st.markdown(
-        "**Is it worth anything?** Two tiny networks see the same 200 digits, in the same order, from the same first weights. "
-        "The **baseline** gets the labels alone; the **student** hears the teacher too."
+        "**Do soft targets help?** Two small networks train on the same 200 digits, in the same order, from the same initial weights. "
+        "The **baseline** learns from the labels only; the **student** also learns from the teacher's soft targets."
     )
     pressed = st.button("Start the race", type="primary", icon=":material/sprint:", key="start_race", width="stretch")
     if pressed or st.session_state.get("first_run"):
-        # Only now, because this needs torch: on a fresh server it takes seconds to load, and the picture is already moving.
+        # Imported only now: torch comes with it, which takes seconds to load on a fresh server, and the bars are already moving.
         from distill_core.studies.presets import PRESETS
         from pages.sections import race as races
 
@@ -46,6 +46,6 @@ with race:
             st.session_state["first_run"] = races.start(preset.experiments(), title=preset.title)
         if run_id := st.session_state.get("first_run"):
             races.follow(run_id, key="first", panels=("test_accuracy",))
-            link("pages/race.py", "Change something and race again", icon="tune", run=run_id)
+            link("pages/race.py", "Change the settings and race again", icon="tune", run=run_id)
     else:
         have_charts_ready()

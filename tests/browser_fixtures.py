@@ -1,4 +1,4 @@
-"""Fixtures for tests that look at pages: a Chromium, and a Streamlit server of its own."""
+"""Fixtures for tests of pages in a browser: a Chromium, and Streamlit servers."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 
-expect.set_options(timeout=60_000)  # a shared machine may be slow; what never comes is still missed
+expect.set_options(timeout=60_000)  # a shared machine may be slow; what never comes still fails
 
 
 def chromium_path():
@@ -62,33 +62,39 @@ def new_page(browser):
         context.close()
 
 
+def open_page_from_menu(page, group, name):
+    """Open a page by the drop-down menu of its group, at the top of a wide window."""
+    page.get_by_test_id("stTopNavSection").get_by_text(group, exact=True).click()
+    page.get_by_role("menuitem", name=name, exact=True).click()
+
+
 @pytest.fixture
 def watched(browser, new_page):
-    """Opens pages as `new_page` does; at the end none of them may have complained, or asked any other server."""
-    contexts, complaints, strangers = [], [], set()
+    """Opens pages as `new_page` does; at the end none of them may have logged an error or requested anything elsewhere."""
+    contexts, errors, elsewhere = [], [], set()
 
-    def hear(message):
+    def on_console(message):
         place = message.location.get("url", "")
         if message.type == "error" and "/_stcore/" not in place:  # under a deep link Streamlit looks for its server in two places
-            complaints.append(f"{message.text} ({place})")
+            errors.append(f"{message.text} ({place})")
 
-    def see(request):
+    def on_request(request):
         if not request.url.startswith(("http://127.0.0.1:", "data:", "blob:")):
-            strangers.add(request.url)
+            elsewhere.add(request.url)
 
     def open_page(address, *, context=None, **options):
         if context is None:
             context = browser.new_context(**{"viewport": {"width": 1280, "height": 720}, **options})
             contexts.append(context)
-            context.on("console", hear)
-            context.on("weberror", lambda error: complaints.append(str(error.error)))
-            context.on("request", see)
+            context.on("console", on_console)
+            context.on("weberror", lambda error: errors.append(str(error.error)))
+            context.on("request", on_request)
         return new_page(address, context=context)
 
     yield open_page
     for context in contexts:
         context.close()
-    assert complaints == [] and strangers == set()
+    assert errors == [] and elsewhere == set()
 
 
 class Server:
@@ -159,11 +165,11 @@ def serve(tmp_path_factory):
 
 @pytest.fixture
 def lab_server(tmp_path):
-    """`lab_server()` starts the lab on a fresh server; `port` and the same test's DISTILL_HOME may be those of an earlier one."""
+    """`lab_server()` starts the lab on a fresh server with this test's own DISTILL_HOME; `script` and `port` may be chosen."""
     servers = []
 
-    def start(*, port=None):
-        servers.append(Server(ROOT / "app.py", tmp_path / "server.txt", port=port, DISTILL_HOME=str(tmp_path / "home")))
+    def start(*, port=None, script="app.py"):
+        servers.append(Server(ROOT / script, tmp_path / "server.txt", port=port, DISTILL_HOME=str(tmp_path / "home")))
         return servers[-1].wait()
 
     yield start

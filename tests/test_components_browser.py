@@ -53,9 +53,9 @@ from pages.components.live_chart import live_chart
 
 @st.fragment
 def live():
-    looks = st.session_state.looks = st.session_state.get("looks", 0) + 1
-    st.write(f"looks {looks}.")
-    live_chart(go.Figure(go.Scatter(x=[0, 1], y=[0, 1])), key="fed", version=1, news="news/a/b")
+    runs = st.session_state.runs = st.session_state.get("runs", 0) + 1
+    st.write(f"runs {runs}.")
+    live_chart(go.Figure(go.Scatter(x=[0, 1], y=[0, 1])), key="fed", version=1, updates="live/a/b")
 
 live()
 """
@@ -75,7 +75,7 @@ soft_targets(pixels=colours, image_shape=(3, 2, 2), logits={{"teacher": logits["
              class_names=list("abcdef"), label=3, temperature=4.0, key="moving", moving=True)
 """
 
-WHO = """
+TOKEN = """
 import streamlit as st
 from pages.server.identity import owner_token
 st.session_state.runs = st.session_state.get("runs", 0) + 1
@@ -96,7 +96,7 @@ def soft(serve):
 
 @pytest.fixture(scope="module")
 def who(serve):
-    return serve(WHO)
+    return serve(TOKEN)
 
 
 def wait_for(page, condition, *arguments, timeout=60_000):
@@ -131,11 +131,11 @@ def test_twenty_ticks_have_one_mount_and_no_blank_frame(ticking, new_page):
     page.evaluate("""() => {
         window.frames_ = [];
         window.first = document.querySelector('.st-key-race .live-chart');
-        const look = () => {
+        const record = () => {
             window.frames_.push(document.querySelectorAll('.st-key-race .scatterlayer .trace').length);
-            requestAnimationFrame(look);
+            requestAnimationFrame(record);
         };
-        look();
+        record();
     }""")
     painted(page, "race", 21)
     frames = page.evaluate("window.frames_")
@@ -178,16 +178,16 @@ def test_arrays_and_missing_numbers_are_drawn(ticking, new_page):
     assert not re.search("undefined|null|None|NaN", shown)
 
 
-def test_hovering_says_numbers(ticking, new_page):
+def test_hovering_shows_means_and_intervals(ticking, new_page):
     page = new_page(ticking)
     painted(page, "race", 10)
     box = page.locator(".st-key-race .nsewdrag").bounding_box()
     page.mouse.move(box["x"] + 12, box["y"] + box["height"] / 2)
-    said = page.locator(".st-key-race .hoverlayer")
+    hover = page.locator(".st-key-race .hoverlayer")
     wait_for(page, "() => /student/.test(document.querySelector('.st-key-race .hoverlayer').textContent)")
-    assert re.search(r"epoch \d", said.text_content())
-    assert re.search(r"student \d+\.\d % \(\d+\.\d to \d+\.\d\)", said.text_content())
-    assert not re.search("undefined|null|None|NaN", said.text_content())
+    assert re.search(r"epoch \d", hover.text_content())
+    assert re.search(r"student \d+\.\d % \(\d+\.\d to \d+\.\d\)", hover.text_content())
+    assert not re.search("undefined|null|None|NaN", hover.text_content())
 
 
 def test_a_chart_fits_its_container_and_follows_it(ticking, new_page):
@@ -214,21 +214,21 @@ def test_a_chart_that_was_hidden_fits_once_it_is_shown(ticking, new_page):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_chart_wears_the_colours_of_the_page(ticking, new_page, scheme):
+def test_a_chart_is_drawn_in_the_colours_of_the_page(ticking, new_page, scheme):
     page = new_page(ticking, color_scheme=scheme)
     painted(page, "race", 1)
     line = (
         "document.querySelector('.st-key-race .paper')._fullData.find((t) => t.name === 'student' && t.mode === 'lines+markers').line.color"
     )
     assert page.evaluate(line) == {"light": "#0072B2", "dark": "#56B4E9"}[scheme]
-    ink, paper = page.evaluate(
+    text, background = page.evaluate(
         "(() => { const l = document.querySelector('.st-key-race .paper')._fullLayout; return [l.font.color, l.paper_bgcolor] })()"
     )
-    assert ink.lower() == {"light": "#1b1d21", "dark": "#f2f3f5"}[scheme]
-    assert paper.replace(" ", "") == "rgba(0,0,0,0)"
+    assert text.lower() == {"light": "#1b1d21", "dark": "#f2f3f5"}[scheme]
+    assert background.replace(" ", "") == "rgba(0,0,0,0)"
 
 
-def test_the_library_is_loaded_once_and_from_this_server(ticking, new_page, browser):
+def test_plotly_is_loaded_once_and_from_this_server(ticking, new_page, browser):
     context = browser.new_context()
     asked = []
     context.on("request", lambda request: asked.append(request.url))
@@ -240,13 +240,13 @@ def test_the_library_is_loaded_once_and_from_this_server(ticking, new_page, brow
     context.close()
 
 
-def test_a_missing_library_is_one_sentence(ticking, new_page, browser):
+def test_a_missing_plotly_gives_one_sentence_until_it_can_be_loaded(ticking, new_page, browser):
     context = browser.new_context()
     context.route("**/app/static/*", lambda route: route.fulfill(status=404))
     page = new_page(ticking, context=context)
     error_text = page.locator(".st-key-race .error-text")
     wait_for(page, "() => document.querySelector('.st-key-race .error-text')?.textContent")
-    assert error_text.text_content().startswith("The chart cannot be drawn: the browser did not get app/static/plotly-")
+    assert error_text.text_content().startswith("The chart cannot be drawn because the browser could not load app/static/plotly-")
     context.unroute("**/app/static/*")
     painted(page, "race", 1)  # it is asked for again at the next tick
     assert error_text.text_content() == ""
@@ -254,16 +254,16 @@ def test_a_missing_library_is_one_sentence(ticking, new_page, browser):
 
 
 def fed(browser, serve, answer):
-    """A page that never ticks, with a chart whose question for news `answer(after)` answers with `(status, news)`."""
+    """A page that never ticks, with a chart whose request for updates is answered by `answer(after)`: `(status, update)`."""
     asked = []
 
     def reply(route):
         asked.append(int(route.request.url.split("after=")[1]))
-        status, told = answer(asked[-1])
-        route.fulfill(status=status, body=json.dumps(told))
+        status, update = answer(asked[-1])
+        route.fulfill(status=status, body=json.dumps(update))
 
     page = browser.new_context().new_page()
-    page.route("**/news/a/b?**", reply)
+    page.route("**/live/a/b?**", reply)
     page.goto(serve(FED))
     return page, asked
 
@@ -271,27 +271,43 @@ def fed(browser, serve, answer):
 POINTS = "document.querySelector('.st-key-fed .js-plotly-plot').data[0].x.length"
 
 
-def test_a_chart_with_news_grows_without_a_tick_and_the_page_looks_once_when_all_is_over(browser, serve):
+def test_a_chart_with_updates_grows_without_a_tick_and_its_fragment_runs_once_at_the_end(browser, serve):
     def more(after):
         line = {"type": "scatter", "x": list(range(after + 2)), "y": list(range(after + 2))}
         return 200, {"version": after + 1, "active": after < 5, "figure": {"data": [line], "layout": {}}}
 
     page, asked = fed(browser, serve, more)
-    page.get_by_text("looks 2.").wait_for()
+    page.get_by_text("runs 2.").wait_for()
     wait_for(page, f"() => {POINTS} === 7")
     page.wait_for_timeout(500)
-    assert page.evaluate(POINTS) == 7  # the figure of the second look is the older one
+    assert page.evaluate(POINTS) == 7  # the figure of the second run is the older one
     assert asked[:5] == [1, 2, 3, 4, 5]
     assert page.locator(".st-key-fed .live-chart").get_attribute("data-mounts") == "1"
     page.context.close()
 
 
-def test_a_chart_whose_news_fail_shows_what_it_has_and_asks_no_more(browser, serve):
+def test_a_chart_whose_updates_fail_keeps_its_figure_and_stops_asking(browser, serve):
     page, asked = fed(browser, serve, lambda after: (500, {}))
     painted(page, "fed", 1)
     page.wait_for_timeout(700)
     assert asked == [1] and page.evaluate(POINTS) == 2
     page.context.close()
+
+
+PATIENT = """
+import plotly.graph_objects as go
+from pages.components.live_chart import live_chart
+
+live_chart(go.Figure(go.Scatter(x=[0, 1], y=[0, 1])), key="patient", patient=True)
+"""
+
+
+def test_a_patient_chart_is_drawn_where_the_browser_has_no_idle_callback(browser, serve):
+    page = browser.new_page()
+    page.add_init_script("window.requestIdleCallback = undefined")  # as in Safari
+    page.goto(serve(PATIENT))
+    painted(page, "patient", 1)
+    page.close()
 
 
 # --- soft targets ---------------------------------------------------------------------------------------------------
@@ -481,7 +497,7 @@ def test_a_class_that_there_is_not_is_not_kept_written_out(asked):
     assert _told_details(CHOSEN | {"asked": asked}, given=Details(), classes=10) == Details(hide=True)
 
 
-# --- whose run it is ------------------------------------------------------------------------------------------------
+# --- the owner token ------------------------------------------------------------------------------------------------
 
 
 def token(page):
@@ -494,7 +510,7 @@ def test_a_token_outlives_a_reload_and_is_not_another_persons(who, new_page):
     mine = token(page)
     assert valid_token(mine)
     page.wait_for_timeout(500)
-    assert page.get_by_text("runs 2").count() == 1  # told once: the first run without it, the second with it
+    assert page.get_by_text("runs 2").count() == 1  # sent once: the first run without it, the second with it
     page.get_by_role("button", name="again").click()
     page.get_by_text("runs 3").wait_for()
     page.wait_for_timeout(500)
@@ -516,9 +532,9 @@ def test_a_damaged_token_is_replaced(who, new_page):
     assert token(page) != mine
 
 
-@pytest.mark.parametrize("told", [None, 7, "", "g" * 32, "0" * 31, "0" * 33, "A" * 32, "0" * 32 + "\n", ["0" * 32], {"token": "0" * 32}])
-def test_what_is_no_token_counts_as_none(told):
-    assert valid_token(told) is None
+@pytest.mark.parametrize("token", [None, 7, "", "g" * 32, "0" * 31, "0" * 33, "A" * 32, "0" * 32 + "\n", ["0" * 32], {"token": "0" * 32}])
+def test_what_is_no_token_counts_as_none(token):
+    assert valid_token(token) is None
 
 
 # --- settings -------------------------------------------------------------------------------------------------------
@@ -536,7 +552,7 @@ def test_every_setting_has_a_name_that_streamlit_knows():
     assert settings["server"]["address"] == "127.0.0.1"
 
 
-def test_the_server_serves_the_library_that_plotly_brings(ticking, new_page):
+def test_the_server_serves_the_plotly_of_the_python_package(ticking, new_page):
     painted(new_page(ticking), "race", 1)
     with urllib.request.urlopen(f"{ticking}/app/static/{PLOTLY_NAME}", timeout=5) as answer:
         assert "javascript" in answer.headers["Content-Type"]

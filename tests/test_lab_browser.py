@@ -1,4 +1,4 @@
-"""Several people and one lab: who sees a race, who may touch it, what is kept; in a real browser."""
+"""Several browsers and one lab: who sees a race, who may control it, what is stored."""
 
 import contextlib
 import re
@@ -22,7 +22,7 @@ def lab(serve, tmp_path_factory):
 
 
 def running(page):
-    """Wait until the race goes on, and say at which epoch."""
+    """Wait until the race has advanced; returns its epoch."""
     seen = epoch(page)
     return until(lambda: (now := epoch(page)) > seen and now)
 
@@ -37,7 +37,7 @@ def tick_first_row(page):
     page.mouse.click(box["x"] + 18, box["y"] + 55)
 
 
-def test_a_race_pauses_goes_on_and_steps_by_one_epoch(lab, watched):
+def test_a_race_pauses_continues_and_steps_by_one_epoch(lab, watched):
     page = watched(f"{lab[0]}/race?temperature=3&{LONG}")
     press(page, "Train")
     running(page)
@@ -54,7 +54,7 @@ def test_a_race_pauses_goes_on_and_steps_by_one_epoch(lab, watched):
     expect(page.get_by_text("stopped").first).to_be_visible(timeout=BUSY)
 
 
-def test_somebody_else_sees_a_race_cannot_touch_it_and_can_have_one_of_their_own(lab, watched):
+def test_another_browser_sees_a_race_cannot_control_it_and_can_start_its_own(lab, watched):
     mine = watched(f"{lab[0]}/race?temperature=2&{LONG}")
     press(mine, "Train")
     running(mine)
@@ -74,7 +74,7 @@ def test_somebody_else_sees_a_race_cannot_touch_it_and_can_have_one_of_their_own
     expect(mine.get_by_text("stopped").first).to_be_visible(timeout=BUSY)
 
 
-def test_only_who_started_a_run_deletes_it(lab, watched):
+def test_only_the_browser_that_started_a_run_can_delete_it(lab, watched):
     address, home = lab
     mine = watched(f"{address}/race?temperature=6.5&alpha=0.1&{SHORT}")
     press(mine, "Train")
@@ -100,7 +100,7 @@ def test_only_who_started_a_run_deletes_it(lab, watched):
     expect(mine.locator(".st-key-train button").first).to_be_enabled(timeout=BUSY)
 
 
-def test_brought_pictures_get_a_teacher_and_a_race(lab, watched, zipped, picture):
+def test_uploaded_images_get_a_teacher_and_a_race(lab, watched, zipped, picture):
     page = watched(f"{lab[0]}/race?epochs=5&seeds=2")
     draw = np.random.default_rng(0)
     patterns = {"bars": np.tile([0, 200], (8, 4)), "lines": np.tile([[0], [200]], (4, 8)), "blank": np.zeros((8, 8))}
@@ -109,7 +109,7 @@ def test_brought_pictures_get_a_teacher_and_a_race(lab, watched, zipped, picture
         for name, pattern in patterns.items()
         for i in range(20)
     }
-    page.get_by_text("Bring your own pictures").click(timeout=BUSY)
+    page.get_by_text("Use your own images").click(timeout=BUSY)
     zip_file = {"name": "patterns.zip", "mimeType": "application/zip", "buffer": zipped(files).getvalue()}
     page.locator("input[type=file]").set_input_files(zip_file)
     expect(page.locator(".st-key-dataset input")).to_have_value(re.compile("^patterns"), timeout=BUSY)

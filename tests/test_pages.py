@@ -1,11 +1,13 @@
-"""Every page: opened alone, through app.py, and by its address on a server that nobody has visited yet."""
+"""Every page: opened alone, through app.py, and by its address on a fresh server."""
 
+import contextlib
+import json
 import re
 import sqlite3
 from dataclasses import asdict, replace
 
 import pytest
-from browser_fixtures import ROOT
+from browser_fixtures import ROOT, open_page_from_menu
 from playwright.sync_api import expect
 from streamlit.testing.v1 import AppTest
 
@@ -13,16 +15,17 @@ from distill_core.experiment import Experiment
 from distill_core.runs.engine import Engine, run_key
 from distill_core.runs.store import Store
 from distill_core.training.cohort import Cohort
-from pages.sections import controls
-from pages.server import lab
+from pages.sections import controls, networks, source
+from pages.server import curves, lab
 
-PAGES = sorted(path.stem for path in (ROOT / "pages").glob("*.py") if path.stem != "__init__")
+MOVED = {"map": "sweep", "microscope": "soft_targets", "trust": "calibration"}  # former addresses
+PAGES = sorted({path.stem for path in (ROOT / "pages").glob("*.py")} - set(MOVED))
 NOT_FOR_PEOPLE = re.compile(r"\b(None|nan|NaN|undefined|NaT)\b|Traceback")
 
 
 @pytest.fixture
 def alone(home, monkeypatch):
-    """`alone(page)`: a page (or app.py) run without a browser, in a lab of this test alone whose runs wait in the queue."""
+    """`alone(page)`: a page (or app.py) run without a browser, in a lab of its own whose runs stay in the queue."""
     monkeypatch.setattr(Engine, "start", lambda engine: engine)
     caches = (lab.store, lab.engine)
     for cache in caches:
@@ -42,43 +45,43 @@ def alone(home, monkeypatch):
 
 @pytest.fixture(scope="module")
 def trained():
-    """A race over two seeds: its experiments, what it told, and what it left behind."""
+    """A race over two seeds: its experiments, records and artefacts."""
     experiments = [Experiment(images=100, epochs=3, seed=seed) for seed in (0, 1)]
     cohort = Cohort(experiments, device="cpu")
-    told = [record for step in cohort.steps() for record in step]
-    return experiments, told, cohort.artefacts()
+    records = [record for step in cohort.steps() for record in step]
+    return experiments, records, cohort.artefacts()
 
 
 @pytest.fixture
 def finished(trained, home):
-    """`finished()` puts the race on the shelf of this test's lab, as the engine would; returns its id."""
+    """`finished()` stores the race in this test's lab as the engine would; returns its id. Keywords change its experiments."""
 
     def put(**changes):
-        experiments, told, artefacts = trained
+        experiments, records, artefacts = trained
         experiments = [replace(experiment, **changes) for experiment in experiments]
         store = Store(home / "lab.sqlite")
         texts = [experiment.to_json() for experiment in experiments]
         run_id = store.create(texts, key=run_key(experiments), epochs=experiments[0].epochs)
         for name, blob in artefacts.items():
             store.write_artefact(run_id, name, blob)
-        store.append(run_id, told, epoch=float(experiments[0].epochs), seconds=1.5)
+        store.append(run_id, records, epoch=float(experiments[0].epochs), seconds=1.5)
         store.set_status(run_id, "finished")
         return run_id
 
     return put
 
 
-def words(app):
+def shown_text(app):
     """All that the page shows as text: labels, values, tables; the source of functions apart."""
-    return [text for part in (app.main, app.sidebar) for text in _words(part)]
+    return [text for part in (app.main, app.sidebar) for text in _shown_text(part)]
 
 
-def _words(element):
+def _shown_text(element):
     kind = element.type
     if children := getattr(element, "children", {}):
-        if not (kind == "expander" and element.label.startswith("The function")):
+        if not (kind == "expander" and element.label == source.TITLE):
             for child in children.values():
-                yield from _words(child)
+                yield from _shown_text(child)
     elif kind in ("arrow_data_frame", "table"):
         yield from map(str, [*element.value.columns, *element.value.to_numpy().ravel().tolist()])
     elif kind in ("markdown", "caption", "title", "header", "subheader", "latex", "error", "warning", "info", "success", "toast"):
@@ -87,6 +90,11 @@ def _words(element):
         yield from (element.label, *map(str, element.options))
     elif kind in ("button", "metric", "number_input", "slider", "text_input", "checkbox", "toggle"):
         yield element.label
+
+
+def unescaped(markdown):
+    """The text that a browser shows for `plain_text.plain(text)`."""
+    return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", markdown).replace("\u2060", "")
 
 
 def one_sentence(text):
@@ -108,7 +116,7 @@ def test_a_page_opens_alone_where_runs_are(alone, finished, name):
     run_id = finished()
     app = alone(name, link={"run": run_id} if name != "runs" else None).run()
     assert not app.exception and not app.error
-    assert [text for text in words(app) if NOT_FOR_PEOPLE.search(text)] == []
+    assert [text for text in shown_text(app) if NOT_FOR_PEOPLE.search(text)] == []
 
 
 def test_every_page_opens_through_app(alone, finished):
@@ -117,12 +125,12 @@ def test_every_page_opens_through_app(alone, finished):
     for name in PAGES:
         app.switch_page(f"pages/{name}.py").run()
         assert not app.exception and not app.error, name
-        assert [text for text in words(app) if NOT_FOR_PEOPLE.search(text)] == [], name
+        assert [text for text in shown_text(app) if NOT_FOR_PEOPLE.search(text)] == [], name
 
 
-def test_app_lists_every_page():
+def test_app_lists_every_page_and_every_former_address():
     listed = re.findall(r"pages/(\w+)\.py", (ROOT / "app.py").read_text())
-    assert sorted(listed) == PAGES
+    assert sorted(listed) == sorted([*PAGES, *MOVED])
 
 
 # --- choices --------------------------------------------------------------------------------------------------------
@@ -149,8 +157,8 @@ def queued(run_id):
 
 
 def run_shown(app):
-    told = app.query_params["run"]
-    return told if isinstance(told, str) else told[-1]
+    values = app.query_params["run"]
+    return values if isinstance(values, str) else values[-1]
 
 
 def choose(app, choices):
@@ -162,7 +170,7 @@ def choose(app, choices):
 
 
 @pytest.mark.parametrize("choices", CHOICES.values(), ids=CHOICES)
-def test_choices_give_the_experiments_they_say_and_a_link_that_restores_them(alone, choices):
+def test_widgets_give_the_experiments_they_show_and_a_link_that_restores_them(alone, choices):
     app = alone("race").run()
     choose(app, choices)
     app.button(key="train").click().run()
@@ -185,7 +193,7 @@ def test_a_preset_gives_its_own_experiments(alone):
 
     app = alone("race").run()
     for name, preset in PRESETS.items():
-        app.button(key=f"experiments_{name}").click().run()
+        app.button(key=f"presets_{name}").click().run()
         assert not app.exception
         app.button(key="train").click().run()
         run_id = run_shown(app)
@@ -196,7 +204,7 @@ def test_a_preset_gives_its_own_experiments(alone):
 # --- several runs ---------------------------------------------------------------------------------------------------
 
 
-def test_runs_that_are_compared_show_where_they_differ(alone, finished):
+def test_compared_runs_are_coloured_where_their_settings_differ(alone, finished):
     *_, newest = [finished(temperature=temperature, alpha=alpha) for temperature, alpha in ((4.0, 0.1), (8.0, 0.5))]
     app = alone("runs").run()
     assert len(app.dataframe[0].value) == 2
@@ -211,7 +219,7 @@ def test_runs_that_are_compared_show_where_they_differ(alone, finished):
     assert [values.index[row] for row in sorted(coloured)] == differing
 
 
-# --- links that cannot be -------------------------------------------------------------------------------------------
+# --- invalid links and stored runs -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -235,33 +243,127 @@ def test_runs_that_are_compared_show_where_they_differ(alone, finished):
     ],
     ids=str,
 )
-def test_a_link_that_cannot_be_run_is_said_once_and_the_page_goes_on(alone, link, named):
+def test_an_invalid_link_gives_one_message_and_the_page_opens_with_its_defaults(alone, link, named):
     app = alone("race", link=link).run()
     assert not app.exception
-    said = [message.value for message in [*app.toast, *app.error]]
-    assert len(said) == 1 and one_sentence(said[0]) and named in said[0], said
+    messages = [unescaped(message.value) for message in [*app.toast, *app.error]]
+    assert len(messages) == 1 and one_sentence(messages[0]) and named in messages[0], messages
     assert not app.button(key="train").disabled
     app.button(key="train").click().run()
     run_id = run_shown(app)
     assert queued(run_id) == expected({"seeds": 5})
 
 
-def test_a_run_whose_pictures_are_gone_is_said_and_the_page_goes_on(alone, finished):
+def test_a_run_whose_pictures_were_deleted_gives_a_message_and_the_page_opens(alone, finished):
     run_id = finished(dataset="holiday-0123abcd.zip")
     app = alone("race", link={"run": run_id}).run()
     assert not app.exception
-    said = [message.value for message in [*app.error, *app.warning]]
-    assert said and all("holiday-0123abcd.zip" in text and one_sentence(text) for text in said), said
+    messages = [unescaped(message.value) for message in [*app.error, *app.warning]]
+    assert messages and all("holiday-0123abcd.zip" in text and one_sentence(text) for text in messages), messages
     app.selectbox(key="dataset").set_value("digits").run()
     assert not app.error and not app.button(key="train").disabled
 
 
-def test_a_link_to_a_run_that_is_not_here_says_so_and_the_page_goes_on(alone):
+def test_a_link_to_a_run_that_does_not_exist_gives_a_warning_and_the_page_opens(alone):
     app = alone("race", link={"run": "0123456789ab"}).run()
     assert not app.exception and not app.button(key="train").disabled
+    (warning,) = app.warning
+    assert "does not exist" in warning.value and one_sentence(warning.value)
 
 
-# --- a lab that cannot be used --------------------------------------------------------------------------------------
+PARSERS = [name for name in PAGES if name != "start"]  # pages that read stored runs
+
+
+@pytest.mark.parametrize(
+    ("method", "label"),
+    [("soft-targets", "soft loss (nats)"), ("hints", "hint loss (squared activations)"), ("similarity", "similarity loss")],
+)
+def test_the_chart_of_a_methods_own_loss_has_its_name_and_unit(alone, finished, method, label):
+    run_id = finished(method=method)
+    figures = curves.race_figures(run_id, lab.store().version(run_id), ("soft_loss", "hard_loss"))
+    titles = [figure["layout"]["annotations"][0]["text"] for figure in figures.values()]
+    assert titles == [label, "hard loss (nats)"]
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_a_run_that_cannot_be_read_takes_no_page_down(alone, finished, name):
+    finished()
+    change_stored_run(finished(), '{"optimizer": "of a later version"}')
+    app = alone(name).run()
+    assert not app.exception and not app.error
+
+
+def test_a_run_that_cannot_be_read_is_listed_and_can_be_selected(alone, finished):
+    run_id = finished()
+    change_stored_run(run_id, "no JSON at all")
+    app = alone("runs").run()
+    assert app.dataframe[0].value["status"].tolist() == ["unreadable"]
+    app.session_state[f"1 runs, {run_id} first"] = {"selection": {"rows": [0], "columns": [], "cells": []}}
+    app.run()
+    assert not app.exception and "cannot be read" in " ".join(shown_text(app))
+
+
+def test_a_link_to_a_run_that_cannot_be_read_gives_one_sentence_and_the_page_opens(alone, finished):
+    run_id = finished()
+    change_stored_run(run_id, '{"optimizer": "of a later version"}')
+    app = alone("race", link={"run": run_id}).run()
+    assert not app.exception and not app.button(key="train").disabled
+    (error,) = app.error
+    assert run_id in error.value and one_sentence(error.value)
+
+
+def change_stored_run(run_id, text):
+    """Write `text` in place of each of a run's experiments."""
+    with contextlib.closing(sqlite3.connect(lab.store().path)) as database:
+        database.execute("update runs set experiments = ? where id = ?", (json.dumps([text, text]), run_id))
+        database.commit()
+
+
+SWEEPS = ["map", "sweep"]  # the kind of a sweep, in an earlier version and now
+
+
+@pytest.mark.parametrize("kind", SWEEPS)
+def test_a_sweep_opened_as_a_race_leaves_the_race_page_with_its_defaults(alone, kind):
+    texts = [Experiment(seed=seed).to_json() for seed in range(12)]  # more seeds than the slider offers
+    run_id = lab.store().create(texts, key="sweep", kind=kind, epochs=40)
+    app = alone("race", link={"run": run_id}).run()
+    assert not app.exception and not app.button(key="train").disabled
+    assert app.session_state["seeds"] == 5
+
+
+@pytest.mark.parametrize("kind", SWEEPS)
+def test_the_runs_page_shows_no_accuracy_for_a_sweep(alone, finished, kind):
+    run_id = finished()
+    with contextlib.closing(sqlite3.connect(lab.store().path)) as database:
+        database.execute("update runs set kind = ? where id = ?", (kind, run_id))
+        database.commit()
+    table = alone("runs").run().dataframe[0].value
+    assert table["title"].tolist() == ["sweep"] and table["student %"].tolist() == [""]
+
+
+def test_runs_with_equal_settings_have_different_descriptions(alone, finished):
+    runs = [lab.store().get(finished()) for _ in range(2)]
+    assert len({networks.describe(run) for run in runs}) == 2
+
+
+@pytest.mark.parametrize("change", [{"method": "decoupled"}, {"alpha": 0.5}, {"temperature": 8.0}, {"student": "linear"}])
+def test_a_description_of_a_run_shows_its_settings(alone, finished, change):
+    runs = [lab.store().get(run_id) for run_id in (finished(), finished(**change))]
+    plain, changed = (networks.describe(run).replace(run.id[:6], "").rpartition(", ")[0] for run in runs)  # without id and time
+    assert plain != changed
+
+
+IMAGE = "![](https://elsewhere.example/x.png)"
+
+
+@pytest.mark.parametrize("link", [{"student": IMAGE}, {"dataset": f"{IMAGE}.zip"}, {"epochs": IMAGE}])
+def test_text_of_a_link_is_never_markdown(alone, link):
+    app = alone("race", link=link).run()
+    (message,) = [message.value for message in [*app.toast, *app.error]]
+    assert "](" not in message and IMAGE in unescaped(message)
+
+
+# --- a database that cannot be used --------------------------------------------------------------------------------------
 
 
 def newer(home):
@@ -284,12 +386,12 @@ def unwritable(home):
 
 @pytest.mark.parametrize("harm", [newer, no_database, unwritable])
 @pytest.mark.parametrize("name", PAGES)
-def test_a_lab_that_cannot_be_used_is_one_sentence_on_every_page(alone, home, name, harm):
+def test_a_database_that_cannot_be_used_gives_one_sentence_on_every_page(alone, home, name, harm):
     sentence = harm(home)
     app = alone(name).run()
     assert not app.exception
     (error,) = app.error
-    assert sentence in error.value and one_sentence(error.value)
+    assert sentence in unescaped(error.value) and one_sentence(error.value)
 
 
 # --- by address, on a fresh server ----------------------------------------------------------------------------------
@@ -323,8 +425,7 @@ def settled(page):
 @pytest.mark.parametrize("name", PAGES)
 def test_the_first_visit_to_a_server_may_be_a_deep_link(lab_server, watched, name):
     page = watched(f"{lab_server().address}/{'' if name == 'start' else name}")
-    navigation = page.get_by_role("link", name="Runs", exact=True)
-    expect(navigation).to_be_visible(timeout=90_000)
+    expect(page.get_by_test_id("stTopNavSection")).to_have_text(["Learn", "Experiment", "Look inside", "Lab"], timeout=90_000)
     title = name.replace("_", " ").capitalize()
     expect(page).to_have_title(f"{title} · Distill Lab", timeout=90_000)
     expect(page.locator("[data-testid=stMain] [data-testid=stElementContainer]").nth(2)).to_be_attached(timeout=90_000)
@@ -335,6 +436,37 @@ def test_the_first_visit_to_a_server_may_be_a_deep_link(lab_server, watched, nam
     page.set_viewport_size({"width": 390, "height": 844})
     page.wait_for_function(f"() => {SIDEWAYS} <= 1 && ({INSIDE})() <= 1", timeout=60_000)
     page.set_viewport_size({"width": 1280, "height": 720})
-    navigation.click()
+    open_page_from_menu(page, "Lab", "Runs")
     expect(page).to_have_url(re.compile("/runs"), timeout=90_000)
     expect(page.get_by_role("heading", name="Runs")).to_be_visible(timeout=90_000)
+
+
+@pytest.mark.parametrize("script", ["app.py", "pages/server/serve.py"])
+@pytest.mark.parametrize(("old", "query"), [("map", "x=alpha"), ("microscope", "dataset=digits"), ("trust", "dataset=digits")])
+def test_a_former_address_opens_the_new_page_with_its_query_also_as_a_servers_first_visit(lab_server, new_page, script, old, query):
+    address = lab_server(script=script).address
+    for _visit in ("first", "second"):
+        page = new_page(f"{address}/{old}?{query}")
+        expect(page).to_have_url(re.compile(f"/{MOVED[old]}\\?.*{query}"), timeout=90_000)
+        expect(page).to_have_title(f"{MOVED[old].replace('_', ' ').capitalize()} · Distill Lab", timeout=90_000)
+        settled(page)
+        expect(page.get_by_role("dialog")).to_have_count(0)  # Streamlit's "page not found"
+
+
+MENU = {
+    "Learn": ["Start"],
+    "Experiment": ["Race", "Sweep", "Methods", "Find the bug"],
+    "Look inside": ["Soft targets", "Dark knowledge", "Calibration", "Draw"],
+    "Lab": ["Runs"],
+}
+
+
+def test_every_page_is_in_the_menu_of_a_wide_window_and_of_a_phone(lab_server, new_page):
+    page = new_page(lab_server().address)
+    for group, names in MENU.items():
+        for name in names:
+            open_page_from_menu(page, group, name)
+            expect(page).to_have_title(f"{name} · Distill Lab", timeout=90_000)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.get_by_test_id("stExpandSidebarButton").click()
+    expect(page.get_by_test_id("stSidebarNavLink")).to_have_text([name for names in MENU.values() for name in names], timeout=60_000)

@@ -1,4 +1,4 @@
-"""What a learner sees of a race: a real server, real workers, a real browser."""
+"""A race in a real browser, with a real server and real workers."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def until(condition, seconds=BUSY / 1000):
     """Wait until `condition()` holds."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not come about"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.05)
     return found
 
@@ -65,12 +65,12 @@ def finished(page):
 
 
 def epoch(page):
-    """The epoch in the line that says how the race stands."""
-    said = page.get_by_text(re.compile(r"epoch [\d.]+ of")).first.inner_text(timeout=BUSY)
-    return float(re.search(r"epoch ([\d.]+) of", said).group(1))
+    """The epoch in the status line of the race."""
+    status = page.get_by_text(re.compile(r"epoch [\d.]+ of")).first.inner_text(timeout=BUSY)
+    return float(re.search(r"epoch ([\d.]+) of", status).group(1))
 
 
-def test_one_press_on_the_first_page_gives_a_race_and_its_result_in_words(lab, new_page):
+def test_one_click_on_the_first_page_gives_a_race_and_its_result_in_words(lab, new_page):
     page = new_page(lab[0])
     shown = page.locator(".soft-targets .shown")
     first = shown.inner_text()
@@ -82,14 +82,14 @@ def test_one_press_on_the_first_page_gives_a_race_and_its_result_in_words(lab, n
     sentence = page.locator("[data-testid='stAlert']").first
     expect(sentence).to_contain_text("Over 10 seeds, 359 test images")
     expect(sentence).to_contain_text(re.compile(r"95 % interval \+\d\.\d to \+\d\.\d"))
-    page.get_by_role("link", name=re.compile("Change something")).click()
+    page.get_by_role("link", name=re.compile("Change the settings")).click()
     finished(page)
     expect(page).to_have_url(re.compile("run="))
 
 
-def test_the_list_of_experiments_closes_over_the_one_that_was_chosen(lab, new_page):
+def test_the_list_of_presets_closes_when_one_is_chosen(lab, new_page):
     page = new_page(f"{lab[0]}/race")
-    page.get_by_role("button", name="Experiments worth doing").click(timeout=BUSY)
+    page.get_by_role("button", name="Presets").click(timeout=BUSY)
     page.get_by_role("button", name="Where it hurts: a weak teacher").click(timeout=BUSY)
     expect(page.get_by_text("What gets through?")).to_have_count(1, timeout=BUSY)  # on the page, and no longer in the list
     press(page, "Train")
@@ -97,7 +97,7 @@ def test_the_list_of_experiments_closes_over_the_one_that_was_chosen(lab, new_pa
     expect(page.get_by_text("assistant-1").first).to_be_visible(timeout=BUSY)
 
 
-def test_a_race_grows_is_zoomed_reloaded_stopped_and_begun_again(lab, new_page):
+def test_a_race_keeps_its_zoom_and_survives_a_reload_a_stop_and_a_reset(lab, new_page):
     data = "mnist" if DATASETS["mnist"].is_here() else "digits"
     page = new_page(f"{lab[0]}/race?dataset={data}&{LONG}")
     button = page.locator(".st-key-train button")
@@ -121,7 +121,7 @@ def test_a_race_grows_is_zoomed_reloaded_stopped_and_begun_again(lab, new_page):
 
     page.reload()
     reached = epoch(page)
-    until(lambda: epoch(page) > reached)  # it went on without us
+    until(lambda: epoch(page) > reached)  # it went on without the page
 
     pressed = time.monotonic()
     press(page, "Stop")
@@ -135,7 +135,7 @@ def test_a_race_grows_is_zoomed_reloaded_stopped_and_begun_again(lab, new_page):
     until(lambda: epoch(page) == 1.0)
     expect(page.get_by_text(re.compile("paused, epoch 1 of 400"))).to_be_visible(timeout=BUSY)
     until(lambda: points(page))  # painted, too
-    assert page.evaluate(FIRST) == start  # the same first weights
+    assert page.evaluate(FIRST) == start  # the same initial weights
     press(page, "Resume")
     until(lambda: epoch(page) > 2)
     press(page, "Pause")
@@ -147,35 +147,35 @@ def test_a_race_grows_is_zoomed_reloaded_stopped_and_begun_again(lab, new_page):
 def test_a_curve_grows_several_times_between_two_ticks_of_its_page(lab, new_page):
     page = new_page(f"{lab[0]}/race?{LONG}&temperature=7.5")
     press(page, "Train")
-    seen = {}  # under each line that a tick wrote, how many points the curve had
+    seen = {}  # by the epoch in the status line, which a tick writes: how many points the curve had
 
     def grown():
         seen.setdefault(epoch(page), set()).add(points(page))
-        return max(map(len, seen.values())) > 3  # a tick alone paints once, or twice where it comes between two looks
+        return max(map(len, seen.values())) > 3  # a tick alone draws once, or twice where it comes between two measurements
 
     until(grown)
     press(page, "Stop")
     expect(page.get_by_text("stopped").first).to_be_visible(timeout=BUSY)
 
 
-def test_news_of_a_run_come_once_there_are_some_and_none_of_a_run_that_is_not_here(lab, new_page):
+def test_live_updates_wait_for_a_new_version_and_are_refused_for_an_unknown_run_or_panel(lab, new_page):
     page = new_page(f"{lab[0]}/race?epochs=3&images=100&seeds=1&temperature=7.75")
     press(page, "Train")
     finished(page)
     run_id = re.search("run=([0-9a-f]+)", page.url).group(1)
 
-    def news(run_id, after=0, panel="test_accuracy"):
+    def update(run_id, after=0, panel="test_accuracy"):
         asked = time.monotonic()
-        with urllib.request.urlopen(f"{lab[0]}/news/{run_id}/{panel}?after={after}", timeout=30) as answer:
+        with urllib.request.urlopen(f"{lab[0]}/live/{run_id}/{panel}?after={after}", timeout=30) as answer:
             return json.load(answer), time.monotonic() - asked
 
-    told, _ = news(run_id)
-    assert not told["active"] and "student test_accuracy" in {line["uid"] for line in told["figure"]["data"]}
-    again, waited = news(run_id, after=told["version"])
-    assert again == told and waited > 1.5
-    for nobody in ({"run_id": "0" * 12}, {"run_id": run_id, "panel": "owner_hash"}):
+    first, _ = update(run_id)
+    assert not first["active"] and "student test_accuracy" in {line["uid"] for line in first["figure"]["data"]}
+    again, waited = update(run_id, after=first["version"])
+    assert again == first and waited > 1.5
+    for unknown in ({"run_id": "0" * 12}, {"run_id": run_id, "panel": "owner_hash"}):
         with pytest.raises(urllib.error.HTTPError, match="404"):
-            news(**nobody)
+            update(**unknown)
 
 
 def test_a_shared_link_shows_the_finished_run_with_every_choice_and_no_right_to_stop_it(lab, new_page):
@@ -190,10 +190,10 @@ def test_a_shared_link_shows_the_finished_run_with_every_choice_and_no_right_to_
     expect(other.locator(".st-key-student input")).to_have_value("linear", timeout=BUSY)
     expect(other.locator(".st-key-reset button").first).to_be_disabled()
     press(other, "Train")
-    expect(other.get_by_text("from the shelf")).to_be_visible(timeout=BUSY)
+    expect(other.get_by_text("cached result")).to_be_visible(timeout=BUSY)
 
 
-def test_runs_are_listed_compared_and_taken_along(lab, new_page):
+def test_runs_are_listed_compared_and_downloaded(lab, new_page):
     address, home = lab
     for temperature in (1.5, 6.0):
         page = new_page(f"{address}/race?temperature={temperature}&epochs=3&seeds=1&images=100")
@@ -203,7 +203,7 @@ def test_runs_are_listed_compared_and_taken_along(lab, new_page):
     expect(page.get_by_text("Tick one run")).to_be_visible(timeout=BUSY)
     with contextlib.closing(sqlite3.connect(home / "lab.sqlite")) as database:
         runs = database.execute("select id from runs order by created desc").fetchall()
-        told = sum(database.execute("select count(*) from records where run = ?", run).fetchone()[0] for run in runs[:2])
+        recorded = sum(database.execute("select count(*) from records where run = ?", run).fetchone()[0] for run in runs[:2])
     assert len(runs) >= 2
     canvas = page.locator("[data-testid='stDataFrame'] canvas").first
     box = canvas.bounding_box()
@@ -214,11 +214,11 @@ def test_runs_are_listed_compared_and_taken_along(lab, new_page):
     expect(page.locator("[data-testid='stDataFrame']")).to_have_count(2, timeout=BUSY)
     with page.expect_download() as download:
         page.locator(".stDownloadButton button").click()
-    assert len(Path(download.value.path()).read_text().splitlines()) == told + 1
+    assert len(Path(download.value.path()).read_text().splitlines()) == recorded + 1
 
 
 @pytest.mark.parametrize("path", ["", "race", "runs"])
-def test_a_phone_needs_no_sideways_scrolling_and_nothing_comes_from_elsewhere(lab, new_page, path):
+def test_a_phone_needs_no_sideways_scrolling_and_no_other_server_is_requested(lab, new_page, path):
     asked = []
     page = new_page(f"{lab[0]}/{path}", viewport={"width": 390, "height": 844})
     page.on("request", lambda request: asked.append(request.url))
@@ -233,7 +233,7 @@ def test_a_phone_needs_no_sideways_scrolling_and_nothing_comes_from_elsewhere(la
     assert asked and all(url.startswith((lab[0], "data:", "blob:")) for url in asked)
 
 
-def test_after_the_server_was_killed_the_next_one_takes_the_race_up(serve, new_page, tmp_path):
+def test_after_the_server_was_killed_the_next_one_continues_the_race(serve, new_page, tmp_path):
     address = serve(ROOT / "app.py", DISTILL_HOME=str(tmp_path))
     page = new_page(f"{address}/race?epochs=150&batch_size=8&images=300&seeds=3")
     press(page, "Train")
@@ -254,9 +254,9 @@ def _server_on(port):
     return next(c.pid for c in psutil.net_connections("tcp4") if c.laddr.port == port and c.status == psutil.CONN_LISTEN)
 
 
-def test_a_zip_of_pictures_becomes_a_data_set_and_a_bad_one_a_sentence(lab, new_page, zipped, picture):
+def test_a_zip_of_images_becomes_a_data_set_and_a_bad_one_gives_one_sentence(lab, new_page, zipped, picture):
     page = new_page(f"{lab[0]}/race")
-    page.get_by_text("Bring your own pictures").click()
+    page.get_by_text("Use your own images").click()
     expect(page.get_by_text("50MB per file")).to_be_visible()
     page.wait_for_function(STILL)  # nobody has a file at hand while the page is still coming
     chooser = page.locator("input[type=file]")

@@ -1,12 +1,88 @@
-"""A tick that arrives while a run's last messages wait must not cost the page those messages."""
+"""What the lab uses of Streamlit's internals: it is as expected, and the patched tick never costs a page its messages."""
 
+import inspect
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import streamlit as st
+from browser_fixtures import ROOT
 from playwright.sync_api import expect
 from streamlit.runtime.app_session import AppSession, AppSessionState
+from streamlit.runtime.pages_manager import PagesManager
+from streamlit.runtime.scriptrunner import RerunData, ScriptRunner
+from streamlit.testing.v1 import AppTest
 
 from pages.server import streamlit_patches
+
+# --- what is relied on ----------------------------------------------------------------------------------------------
+
+
+def test_the_installed_streamlit_is_the_one_that_the_patches_were_checked_with():
+    assert st.__version__.startswith(f"{streamlit_patches.VERSION}.")
+    pinned = next(line for line in (ROOT / "requirements.txt").read_text().splitlines() if line.startswith("streamlit"))
+    major, minor = streamlit_patches.VERSION.split(".")
+    assert pinned == f"streamlit>={major}.{minor},<{major}.{int(minor) + 1}"
+
+
+def test_the_patched_method_is_streamlits_own_and_takes_a_session_and_a_request():
+    original = streamlit_patches._create_scriptrunner
+    assert original.__qualname__ == "AppSession._create_scriptrunner"
+    assert list(inspect.signature(original).parameters) == ["self", "initial_rerun_data"]
+    patched = inspect.signature(streamlit_patches._create_scriptrunner_after_the_last)
+    assert len(patched.parameters) == 2
+
+
+def test_a_session_has_what_the_patch_reads():
+    source = inspect.getsource(AppSession)
+    for name in ("_scriptrunner", "_state", "_event_loop"):
+        assert f"self.{name}" in source
+    assert AppSessionState.SHUTDOWN_REQUESTED
+    assert list(inspect.signature(ScriptRunner.request_rerun).parameters) == ["self", "rerun_data"]
+    assert RerunData().query_string == ""
+
+
+def test_streamlit_calls_the_patched_method_for_a_request_that_no_runner_accepts():
+    assert "self._create_scriptrunner(" in inspect.getsource(AppSession.request_rerun)
+
+
+def test_apply_replaces_the_method_once():
+    streamlit_patches.apply()
+    streamlit_patches.apply()
+    assert AppSession._create_scriptrunner is streamlit_patches._create_scriptrunner_after_the_last
+    assert streamlit_patches._create_scriptrunner is not AppSession._create_scriptrunner
+
+
+@pytest.mark.parametrize(("flag", "skipped"), [(None, False), (False, False), (True, True)])
+def test_app_was_skipped_reads_the_flag_of_the_old_page_discovery(monkeypatch, flag, skipped):
+    assert "uses_pages_directory" in inspect.getsource(st.navigation)
+    monkeypatch.setattr(PagesManager, "uses_pages_directory", flag)
+    assert streamlit_patches.app_was_skipped() is skipped
+
+
+def test_the_main_scripts_folder_is_read_from_the_script_run_context(monkeypatch):
+    assert streamlit_patches.main_script_folder() is None
+    monkeypatch.setattr(streamlit_patches, "get_script_run_ctx", lambda **_: SimpleNamespace(main_script_path="/lab/app.py"))
+    assert streamlit_patches.main_script_folder() == Path("/lab")
+
+
+UNLISTED = """
+import streamlit as st
+from pages.server.streamlit_patches import PageNotFound
+
+try:
+    st.page_link("pages/not_listed.py", label="nowhere")
+except PageNotFound:
+    st.write("caught")
+"""
+
+
+def test_a_link_to_a_page_that_is_not_listed_raises_the_error_that_is_caught():
+    app = AppTest.from_string(UNLISTED).run()
+    assert not app.exception and app.markdown[0].value == "caught"
+
+
+# --- the patched tick -----------------------------------------------------------------------------------------------
 
 # A busy server in small: every message waits 40 ms in the event loop, the page takes nearly as long, and ticks come
 # faster than that. Each fifth tick runs the whole page; after a hundred nothing ticks any more, as at the end of a race.
@@ -16,13 +92,12 @@ import streamlit as st
 from streamlit.runtime.app_session import AppSession
 from pages.server import streamlit_patches
 
-def after_a_while(session, callback):
+def call_later(session, callback):
     loop = session._event_loop
     loop.call_soon_threadsafe(lambda: loop.call_later(0.04, callback))
 
-AppSession._call_soon_on_event_loop = after_a_while
-if REPAIRED:
-    streamlit_patches.repair()
+AppSession._call_soon_on_event_loop = call_later
+streamlit_patches.apply()
 
 @st.fragment(run_every=0.01)
 def live():
@@ -39,8 +114,8 @@ else:
 """
 
 
-def test_a_page_that_ticks_fast_on_a_busy_server_never_stands_still(serve, new_page):
-    page = new_page(serve(BUSY.replace("REPAIRED", "True")))
+def test_a_page_with_fast_ticks_on_a_busy_server_reaches_its_end(serve, new_page):
+    page = new_page(serve(BUSY))
     expect(page.get_by_text("the race is over")).to_be_visible(timeout=60_000)
 
 
@@ -58,7 +133,7 @@ class Runner:
 
 @pytest.fixture
 def session(monkeypatch):
-    """What the repair needs of a session; `started` collects what was started, `time_passes()` is the event loop."""
+    """What the patch needs of a session; `started` collects what was started, `time_passes()` is the event loop."""
     started, later = [], []
 
     def start(session, request):
@@ -69,15 +144,15 @@ def session(monkeypatch):
         for call, *arguments in [later.pop() for _ in range(len(later))]:
             call(*arguments)
 
-    monkeypatch.setattr(streamlit_patches, "_start_at_once", start)
+    monkeypatch.setattr(streamlit_patches, "_create_scriptrunner", start)
     loop = SimpleNamespace(call_later=lambda wait, *call: later.append(call))
     running = AppSessionState.APP_IS_RUNNING
     return SimpleNamespace(_event_loop=loop, _scriptrunner=None, _state=running, started=started, time_passes=time_passes)
 
 
-def test_a_tick_waits_until_the_ended_runner_has_said_all(session):
+def test_a_tick_waits_until_the_ended_runner_has_delivered_its_messages(session):
     session._scriptrunner = Runner(ended=True)
-    streamlit_patches._start_after_the_last(session, "tick")
+    streamlit_patches._create_scriptrunner_after_the_last(session, "tick")
     session.time_passes()
     assert session.started == []
     session._scriptrunner = None  # its last message, "shut down", has been handled
@@ -85,24 +160,18 @@ def test_a_tick_waits_until_the_ended_runner_has_said_all(session):
     assert session.started == ["tick"]
 
 
-def test_a_tick_that_waited_joins_the_runner_that_was_started_meanwhile(session):
+def test_a_tick_that_waited_is_given_to_the_runner_that_was_started_meanwhile(session):
     session._scriptrunner = Runner(ended=True)
-    streamlit_patches._start_after_the_last(session, "tick")
+    streamlit_patches._create_scriptrunner_after_the_last(session, "tick")
     session._scriptrunner = Runner(ended=False)
     session.time_passes()
     assert session.started == [] and session._scriptrunner.accepted == ["tick"]
 
 
-def test_nothing_is_started_in_a_session_that_is_over(session):
+def test_nothing_is_started_in_a_session_that_is_shut_down(session):
     session._scriptrunner = Runner(ended=True)
-    streamlit_patches._start_after_the_last(session, "tick")
+    streamlit_patches._create_scriptrunner_after_the_last(session, "tick")
     session._state = AppSessionState.SHUTDOWN_REQUESTED
     session._scriptrunner = None
     session.time_passes()
     assert session.started == []
-
-
-def test_streamlit_still_has_what_is_repaired():
-    assert callable(streamlit_patches._start_at_once) and streamlit_patches._start_at_once.__name__ == "_create_scriptrunner"
-    streamlit_patches.repair()
-    assert AppSession._create_scriptrunner is streamlit_patches._start_after_the_last

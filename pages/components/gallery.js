@@ -1,5 +1,5 @@
-// Images, each beside what its networks say. `data`: {shape, images: [{pixels (base64, D x H x W), caption,
-// bars: a list a member of [class, probability]}], members: [{name, light, dark, sign}]}.
+// Images, each beside its predictions by several networks. `data`: {shape, images: [{pixels (base64, D x H x W), caption,
+// bars: for each member a list of [class, probability]}], members: [{name, light, dark, sign}]}.
 
 const percent = (p) => (p >= 0.9995 ? "> 99.9 %" : p >= 0.001 ? `${(100 * p).toFixed(1)} %` : p > 0 ? "< 0.1 %" : "0 %");
 
@@ -32,14 +32,14 @@ export default function ({ data, parentElement }) {
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", image.caption);
     draw(canvas, image.pixels, data.shape);
-    const says = add(figure, "div", "says");
+    const predictions = add(figure, "div", "predictions");
     data.members.forEach((member, m) => {
-      const one = add(says, "div", "member");
-      one.style.setProperty("--light", member.light);
-      one.style.setProperty("--dark", member.dark);
-      add(one, "div", "who", `${member.sign} ${member.name}`);
+      const box = add(predictions, "div", "member");
+      box.style.setProperty("--light", member.light);
+      box.style.setProperty("--dark", member.dark);
+      add(box, "div", "who", `${member.sign} ${member.name}`);
       for (const [name, p] of image.bars[m]) {
-        const bar = add(one, "div", "bar");
+        const bar = add(box, "div", "bar");
         bar.style.setProperty("--p", p);
         add(bar, "b", "", name);
         add(bar, "span", "", percent(p));

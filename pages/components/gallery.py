@@ -1,4 +1,4 @@
-"""Images side by side, each with what its networks say of it: their likeliest classes as small bars."""
+"""Images side by side, each with the predictions of several networks: their most probable classes as small bars."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ _gallery = st.components.v2.component(
 def gallery(
     images: np.ndarray, *, captions: Sequence[str], soft: Mapping[str, np.ndarray], class_names: Sequence[str], key: str, most: int = 3
 ) -> None:
-    """Show images `(N, D, H, W)` uint8; of each, the `most` likeliest classes of every member in `soft` (name: `(N, C)`)."""
+    """Show images `(N, D, H, W)` uint8, each with the `most` most probable classes of every network.
+
+    `soft` holds each network's probabilities `(N, C)` by its name.
+    """
     drawn = styles_of(list(soft))
     data = {
         "shape": list(images.shape[1:]),
@@ -34,11 +37,11 @@ def gallery(
                 "pixels": base64.b64encode(np.ascontiguousarray(image, dtype=np.uint8).tobytes()).decode(),
                 "caption": caption,
                 "bars": [
-                    [[class_names[c], round(float(p[place, c]), 6)] for c in np.argsort(-p[place], kind="stable")[:most]]
+                    [[class_names[c], round(float(p[number, c]), 6)] for c in np.argsort(-p[number], kind="stable")[:most]]
                     for p in soft.values()
                 ],
             }
-            for place, (image, caption) in enumerate(zip(images, captions, strict=True))
+            for number, (image, caption) in enumerate(zip(images, captions, strict=True))
         ],
         "members": [{"name": n, "light": look.light, "dark": look.dark, "sign": SIGNS.get(look.symbol, "●")} for n, look in drawn.items()],
     }

@@ -6,11 +6,11 @@ class ImageGrid {
   constructor(root) {
     this.canvas = root.querySelector("canvas");
     this.caption = root.querySelector(".caption");
-    this.canvas.addEventListener("pointermove", (event) => this.look(this.under(event)));
-    this.canvas.addEventListener("pointerleave", () => this.look(undefined));
-    this.canvas.addEventListener("click", (event) => this.pick(this.under(event)));
+    this.canvas.addEventListener("pointermove", (event) => this.highlight(this.imageAt(event)));
+    this.canvas.addEventListener("pointerleave", () => this.highlight(undefined));
+    this.canvas.addEventListener("click", (event) => this.pick(this.imageAt(event)));
     this.canvas.addEventListener("keydown", (event) => this.key(event));
-    this.canvas.addEventListener("blur", () => this.look(undefined));
+    this.canvas.addEventListener("blur", () => this.highlight(undefined));
     new ResizeObserver(() => this.draw()).observe(this.canvas);
   }
 
@@ -19,7 +19,7 @@ class ImageGrid {
     this.data = data;
     this.send = send;
     this.chosen = data.ids.indexOf(data.chosen);
-    this.look(undefined);
+    this.highlight(undefined);
   }
 
   cut({ pixels, shape: [depth, height, width], ids }) {
@@ -52,27 +52,27 @@ class ImageGrid {
     pen.imageSmoothingEnabled = false;
     const style = getComputedStyle(this.canvas);
     this.sprites.forEach((sprite, n) => pen.drawImage(sprite, ...this.corner(n), this.side, this.side));
-    const frame = (n, ink, line) => {
+    const frame = (n, colour, line) => {
       if (n === undefined || n < 0) return;
       const [x, y] = this.corner(n);
-      pen.strokeStyle = ink;
+      pen.strokeStyle = colour;
       pen.lineWidth = line;
       pen.strokeRect(x + line / 2, y + line / 2, this.side - line, this.side - line);
     };
-    frame(this.chosen, style.getPropertyValue("--st-background-color"), 7); // a light edge around the mark: it shows on any image
+    frame(this.chosen, style.getPropertyValue("--st-background-color"), 7); // an edge in the background colour, so that the frame is visible on any image
     frame(this.chosen, style.getPropertyValue("--st-link-color"), 4);
-    frame(this.looked, style.getPropertyValue("--st-text-color"), 2);
+    frame(this.highlighted, style.getPropertyValue("--st-text-color"), 2);
   }
 
-  under(event) {
+  imageAt(event) {
     const box = this.canvas.getBoundingClientRect();
     const cell = this.side + GAP;
     const n = Math.floor((event.clientY - box.top) / cell) * COLUMNS + Math.min(COLUMNS - 1, Math.floor((event.clientX - box.left) / cell));
     return n >= 0 && n < this.data.ids.length ? n : undefined;
   }
 
-  look(n) {
-    this.looked = n;
+  highlight(n) {
+    this.highlighted = n;
     this.caption.textContent = this.data.captions[n ?? this.chosen] ?? "";
     this.canvas.setAttribute("aria-label", `${this.data.ids.length} images: ${this.caption.textContent}`);
     this.draw();
@@ -80,15 +80,15 @@ class ImageGrid {
 
   pick(n) {
     if (n === undefined) return;
-    this.chosen = n; // at once: the page follows
-    this.look(n);
+    this.chosen = n; // before the page has rerun
+    this.highlight(n);
     this.send("picked", this.data.ids[n]);
   }
 
   key(event) {
     const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: COLUMNS, ArrowUp: -COLUMNS }[event.key];
-    if (event.key === "Enter" || event.key === " ") this.pick(this.looked ?? this.chosen);
-    else if (step) this.look(Math.min(this.data.ids.length - 1, Math.max(0, (this.looked ?? Math.max(0, this.chosen)) + step)));
+    if (event.key === "Enter" || event.key === " ") this.pick(this.highlighted ?? this.chosen);
+    else if (step) this.highlight(Math.min(this.data.ids.length - 1, Math.max(0, (this.highlighted ?? Math.max(0, this.chosen)) + step)));
     else return;
     event.preventDefault();
   }

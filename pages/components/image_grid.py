@@ -1,4 +1,4 @@
-"""A page of small images as one picture; click one, or go there with the arrow keys and press Enter."""
+"""A grid of small images on one canvas. A click chooses an image, as do the arrow keys and Enter."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _image_grid = st.components.v2.component(
 
 
 def image_grid(images: np.ndarray, *, ids: Sequence[int], captions: Sequence[str], chosen: int, on_pick: Callable, key: str) -> None:
-    """Show images `(N, D, H, W)` uint8, each with a caption when it is pointed at. `on_pick(id)` is called before the next run."""
+    """Show images `(N, D, H, W)` uint8. The caption of the image under the pointer, or of the chosen one, stands below the grid.
+
+    `ids` are the images' numbers; `on_pick(id)` is called with the chosen one before the next run of the page.
+    """
     data = {
         "pixels": base64.b64encode(np.ascontiguousarray(images, dtype=np.uint8).tobytes()).decode(),
         "shape": list(images.shape[1:]),
@@ -29,9 +32,9 @@ def image_grid(images: np.ndarray, *, ids: Sequence[int], captions: Sequence[str
         "chosen": int(chosen),
     }
 
-    def tell() -> None:
+    def report_pick() -> None:
         picked = st.session_state[key].get("picked")
         if isinstance(picked, int) and picked in data["ids"]:  # a browser may send anything
             on_pick(picked)
 
-    _image_grid(data=data, key=key, on_picked_change=tell)
+    _image_grid(data=data, key=key, on_picked_change=report_pick)

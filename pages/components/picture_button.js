@@ -1,4 +1,4 @@
-// Keeps the chart with the key `data.chart` as a picture, made in the browser.
+// Downloads the chart with the key `data.chart` as a PNG, made in the browser.
 export default function ({ data, parentElement }) {
   const button = parentElement.querySelector("button");
   button.textContent = data.label;

@@ -12,6 +12,7 @@ from distill_core import models, teachers
 from distill_core.data import datasets
 from distill_core.experiment import AUGMENTATIONS, COMBINATIONS, MAX, OPTIMIZERS, SCHEDULES, Experiment
 from distill_core.objectives import METHODS, Method
+from pages.server.plain_text import plain, show_error
 
 START = Experiment(images=200, epochs=100, batch_size=16)
 IMAGES = [100, 200, 300, 500, 1000, 1800, 3000, 5000, 10_000, 20_000, 60_000]
@@ -19,21 +20,31 @@ STUDENTS = ["linear", "mlp-10x1", "mlp-30x2", "mlp-128x2", "mlp-300x2", "mlp-800
 TEMPERATURES = [0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0]
 RATES = [0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3]
 BATCHES = [8, 16, 32, 64, 128, 256, 512]
-_AUGMENTATION = {"none": "none", "fixed": "moved images, fixed soft targets", "consistent": "moved images, the teacher looks too"}
+AUGMENTATION_TITLES = {
+    "none": "none",
+    "fixed": "random shifts, soft targets of the original image",
+    "consistent": "random shifts, teacher sees the same view",
+}
 FIELDS = tuple(name for name in asdict(START) if name != "seed")
 MAX_SEEDS = 10
 
 
+# --- experiments to widgets, links to widgets -----------------------------------------------------------------------
+
+
 def restore(experiments: list[Experiment]) -> None:
-    """Put the widgets to these choices, before they are drawn."""
+    """Set the widgets to the settings of these experiments, before they are drawn."""
     for field, value in asdict(experiments[0]).items():
         st.session_state[field] = list(value) if isinstance(value, tuple) else value
-    _tell_generations_from_assistants()
-    st.session_state["seeds"] = len(experiments)
+    _split_assistants()
+    st.session_state["seeds"] = min(len(experiments), MAX_SEEDS)
 
 
-def _tell_generations_from_assistants() -> None:
-    """Two widgets make one field: the last assistants, where they are of the student's own size, are its earlier generations."""
+def _split_assistants() -> None:
+    """Split `assistants` into the two widgets that set it.
+
+    Trailing assistants of the student's own architecture are born-again generations; the rest are teaching assistants.
+    """
     state = st.session_state
     state["generations"] = 0
     while state["assistants"] and state["assistants"][-1] == state["student"]:
@@ -42,34 +53,34 @@ def _tell_generations_from_assistants() -> None:
 
 
 def restore_link() -> None:
-    """Once a session: put the widgets to what the link says. What cannot be run is left out, and said."""
+    """Once a session: set the widgets from the link. A link with an invalid setting is left out, with a message."""
     if "seeds" in st.session_state:
         return
     restore([replace(START, seed=seed) for seed in range(5)])
-    told = {name: st.query_params.get_all(name) for name in st.query_params if name in (*FIELDS, "seeds")}
+    values = {name: st.query_params.get_all(name) for name in st.query_params if name in (*FIELDS, "seeds")}
     try:
-        seeds = _number("seeds", told.pop("seeds", ["5"])[-1], int)
-        fields = {name: _parse(name, values) for name, values in told.items()}
+        seeds = _number("seeds", values.pop("seeds", ["5"])[-1], int)
+        fields = {name: _parse(name, texts) for name, texts in values.items()}
         dataset = Experiment.from_fields(asdict(START) | fields).dataset
         if dataset not in _datasets():
-            raise ValueError(f"the pictures '{dataset}' are not in this lab; bring the zip again, or choose another data set")
+            raise ValueError(f"the pictures '{dataset}' are not in this lab; upload the zip again, or choose another data set")
         if not 1 <= seeds <= MAX_SEEDS:
             raise ValueError(f"seeds {seeds} cannot be run; give a number from 1 to {MAX_SEEDS}")
     except ValueError as error:
-        st.toast(f"The link says what cannot be run: {error}", icon=":material/link_off:")
+        st.toast(f"This link has an invalid setting: {plain(error)}", icon=":material/link_off:")
     else:
         st.session_state.update(fields | {"seeds": seeds})
-        _tell_generations_from_assistants()
+        _split_assistants()
 
 
-def _parse(field: str, values: list[str]) -> object:
+def _parse(field: str, texts: list[str]) -> object:
     """A field's value from the link, in its own type."""
     if field == "hide_classes":
-        return [_number(field, value, int) for value in values]
+        return [_number(field, text, int) for text in texts]
     if field == "assistants":
-        return values
+        return texts
     kind = type(getattr(START, field))
-    return values[-1] if kind is str else _number(field, values[-1], kind)
+    return texts[-1] if kind is str else _number(field, texts[-1], kind)
 
 
 def _number(field: str, text: str, kind: type) -> int | float:
@@ -80,125 +91,178 @@ def _number(field: str, text: str, kind: type) -> int | float:
 
 
 def link_to(experiments: list[Experiment], run_id: str | None = None) -> dict[str, str | list[str]]:
-    """What the race page's address says: the run, and every choice that is not the usual one."""
-    usual, chosen = asdict(START), asdict(experiments[0]) | {"seeds": len(experiments)}
-    link = {name: value for name, value in chosen.items() if name != "seed" and value != usual.get(name, 5)}
+    """The query of the race page's address: the run, and every setting that is not the default."""
+    defaults, chosen = asdict(START), asdict(experiments[0]) | {"seeds": len(experiments)}
+    link = {name: value for name, value in chosen.items() if name != "seed" and value != defaults.get(name, 5)}
     if run_id:
         link["run"] = run_id
     return {name: [str(v) for v in value] if isinstance(value, tuple) else str(value) for name, value in link.items()}
 
 
 def write_link(experiments: list[Experiment], run_id: str | None) -> None:
-    """Put it into the address."""
+    """Write that query into the address."""
     st.query_params.from_dict(link_to(experiments, run_id))
 
 
+# --- widgets to experiments -----------------------------------------------------------------------------------------
+
+
 def choose() -> list[Experiment] | None:
-    """The experiments that the widgets describe, one a seed; None, with a sentence, where they describe none."""
-    dataset = _choice("dataset", "Images", _datasets(), format_func=_title)
-    classes, most = _known(dataset)
-    images = _choice("images", "How many the student sees", [n for n in IMAGES if n < most] + [0], format_func=lambda n: _many(n, most))
-    offered = teachers.offered(dataset)
-    teacher = _choice(
-        "teacher", "Teacher", [*offered, "+".join(offered[:2])], accept_new_options=True,
-        help="Several answer as one: write them with + in between. In 2*cnn-32+mlp-1200x2 one has a double voice.",
-    )  # fmt: skip
-    method = _choice("method", "Method", list(METHODS), format_func=method_title)
-    student = _choice("student", "Student", STUDENTS)
+    """The experiments that the widgets describe, one for each seed; None, with an error on the page, for invalid settings."""
+    fields = _choose_networks()
     sizes = st.container()
-    temperature = _along("temperature", "Temperature T", TEMPERATURES, "By how much both softmax functions are softened in the soft loss.")
-    alpha = st.slider(
-        "alpha, the weight of the hard loss", 0.0, 1.0, step=0.05, key="alpha", persist_state="session",
-        help="1 listens to the labels only (the baseline), 0 to the teacher only.",
-    )  # fmt: skip
+    fields |= _choose_loss()
     seeds = st.slider(
-        "Seeds, a pair of students each", 1, MAX_SEEDS, key="seeds", persist_state="session", help="More seeds, narrower bands."
-    )
-    with st.expander("Assistants, generations, several teachers"):
-        assistants = st.multiselect(
-            "Assistants, from the teacher downwards", _with_all("assistants", STUDENTS), key="assistants", persist_state="session",
-            help="Students in between: each is taught by the one before it, the last teaches the student.",
-        )  # fmt: skip
-        generations = st.number_input(
-            "Earlier generations", 0, MAX["assistants"], key="generations", persist_state="session",
-            help="Born again: students of the same size, each taught by the one before it.",
-        )  # fmt: skip
-        combine = _choice("combine", "Several teachers answer by their mean", list(COMBINATIONS), disabled="+" not in teacher)
-    with st.expander("Epochs, learning rate, hidden classes, noise"):
-        epochs = int(st.number_input("Epochs", 1, MAX["epochs"], key="epochs", persist_state="session"))
-        batch_size = _along("batch_size", "Batch size", BATCHES)
-        learning_rate = _along("learning_rate", "Learning rate", RATES)
-        optimizer = _choice("optimizer", "Optimizer", list(OPTIMIZERS))
-        schedule = _choice("schedule", "Learning rate over time", list(SCHEDULES))
-        augmentation = _choice("augmentation", "Augmentation", list(AUGMENTATIONS), format_func=_AUGMENTATION.get)
-        label_noise = st.slider("Share of wrong labels", 0.0, 1.0, step=0.05, key="label_noise", persist_state="session")
-        hidden = st.multiselect(
-            "Classes the student never sees",
-            range(len(classes)),
-            format_func=lambda c: classes[c],
-            key="hide_classes",
-            persist_state="session",
-        )
+        "Seeds", 1, MAX_SEEDS, key="seeds", persist_state="session",
+        help="How many pairs of student and baseline are trained. Each seed sets other initial weights, another choice of images "
+        "and another order. More seeds give narrower intervals.",
+    )  # fmt: skip
+    with st.expander("Assistants, generations, ensembles"):
+        fields |= _choose_chain(fields["teacher"], fields["student"])
+    with st.expander("Training, augmentation, label noise"):
+        fields |= _choose_training(fields["dataset"])
     try:
-        first = Experiment(
-            dataset=dataset, images=images, hide_classes=tuple(hidden), label_noise=label_noise, teacher=teacher,
-            method=method, student=student, assistants=(*assistants, *[student] * int(generations)),
-            combine=combine if "+" in teacher else Experiment.combine,
-            temperature=temperature, alpha=alpha, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
-            augmentation=augmentation,
-            optimizer=optimizer, schedule=schedule,
-        )  # fmt: skip
+        first = Experiment(**fields)
         with sizes:
-            show_sizes(first)  # a learner's own pictures may be gone
+            show_sizes(first)  # uploaded pictures may have been deleted
     except ValueError as error:
-        st.error(str(error))
+        show_error(error)
         return None
     return [replace(first, seed=seed) for seed in range(seeds)]
 
 
+def _choose_networks() -> dict:
+    """Data set, training images, teacher, method and student."""
+    dataset = _selectbox("dataset", "Data set", _datasets(), "The images to classify, split into training and test images.", _title)
+    most = _classes_and_images(dataset)[1]
+    images = _selectbox(
+        "images", "Training images", [n for n in IMAGES if n < most] + [0],
+        "How many labelled images student and baseline train on (the transfer set), drawn at random for each seed.",
+        lambda n: f"{n:,}" if n else f"all {most:,}",
+    )  # fmt: skip
+    offered = teachers.offered(dataset)
+    teacher = _selectbox(
+        "teacher", "Teacher", [*offered, "+".join(offered[:2])],
+        "A trained network: mlp-1200x2 has two hidden layers of 1,200 units. Names joined by + form an ensemble, which is averaged; "
+        "a factor gives one a larger weight, as in 2*cnn-32+mlp-1200x2.",
+        accept_new_options=True,
+    )  # fmt: skip
+    method = _selectbox(
+        "method", "Method", list(METHODS),
+        "What the student learns from the teacher. Controls and deliberate mistakes are marked as such.", method_title,
+    )  # fmt: skip
+    student = _selectbox(
+        "student", "Student", STUDENTS,
+        "linear: no hidden layer. mlp-30x2: two hidden layers of 30 units. cnn-8, resnet-8: convolutions, the first with 8 channels.",
+    )  # fmt: skip
+    return {"dataset": dataset, "images": images, "teacher": teacher, "method": method, "student": student}
+
+
+def _choose_loss() -> dict:
+    """Temperature and alpha."""
+    temperature = _slider_over(
+        "temperature", "Temperature T", TEMPERATURES,
+        "The logits of teacher and student are divided by T before the softmax of the soft loss. A higher T gives softer targets.",
+    )  # fmt: skip
+    alpha = st.slider(
+        "alpha, the weight of the hard loss", 0.0, 1.0, step=0.05, key="alpha", persist_state="session",
+        help="Loss = alpha \u00d7 hard loss + (1 \u2212 alpha) \u00d7 the method's own loss. 1: labels only, as for the baseline. "
+        "0: teacher only.",
+    )  # fmt: skip
+    return {"temperature": temperature, "alpha": alpha}
+
+
+def _choose_chain(teacher: str, student: str) -> dict:
+    """What stands between teacher and student, and how several teachers are averaged."""
+    assistants = st.multiselect(
+        "Teaching assistants, largest first", _with_all("assistants", STUDENTS), key="assistants", persist_state="session",
+        help="Networks between teacher and student: the teacher trains the first, each trains the next, the last trains the student "
+        "(Mirzadeh et al. 2020).",
+    )  # fmt: skip
+    generations = st.number_input(
+        "Born-again generations", 0, MAX["assistants"], key="generations", persist_state="session",
+        help="Networks of the student's own architecture, each trained by the one before it; the student is the last "
+        "(Furlanello et al. 2018).",
+    )  # fmt: skip
+    ensemble = "+" in teacher
+    combine = _selectbox(
+        "combine", "Ensemble average of", list(COMBINATIONS), "What is averaged over several teachers.", disabled=not ensemble
+    )
+    return {"assistants": (*assistants, *[student] * int(generations)), "combine": combine if ensemble else Experiment.combine}
+
+
+def _choose_training(dataset: str) -> dict:
+    """Epochs, optimizer, augmentation, and what is wrong or missing in the training data."""
+    classes = _classes_and_images(dataset)[0]
+    return {
+        "epochs": int(
+            st.number_input("Epochs", 1, MAX["epochs"], key="epochs", persist_state="session", help="How often each image is used.")
+        ),
+        "batch_size": _slider_over("batch_size", "Batch size", BATCHES, "Images in one training step."),
+        "learning_rate": _slider_over("learning_rate", "Learning rate", RATES, "At its highest, where the schedule changes it."),
+        "optimizer": _selectbox("optimizer", "Optimizer", list(OPTIMIZERS), "adam, or sgd with momentum 0.9."),
+        "schedule": _selectbox(
+            "schedule", "Learning rate schedule", list(SCHEDULES), "one-cycle: the rate rises over the first third, then falls to zero."
+        ),
+        "augmentation": _selectbox(
+            "augmentation", "Augmentation", list(AUGMENTATIONS),
+            "Random changes of the training images: shifts, and horizontal flips of colour images.", AUGMENTATION_TITLES.get,
+        ),
+        "label_noise": st.slider(
+            "Label noise", 0.0, 1.0, step=0.05, key="label_noise", persist_state="session",
+            help="The fraction of training labels that are replaced by a wrong class. Test labels stay correct.",
+        ),
+        "hide_classes": tuple(
+            st.multiselect(
+                "Hidden classes", range(len(classes)), format_func=lambda c: classes[c], key="hide_classes", persist_state="session",
+                help="Classes without a single training image. They stay in the test set.",
+            )
+        ),
+    }  # fmt: skip
+
+
 def offer(label: str, choices: dict[str, str], *, take: Callable[[str], None]) -> None:
-    """A list to choose from, which opens under a button and closes over what was chosen."""
+    """A list under a button, which closes when one of its entries is chosen: `take(name)` is called with its name."""
     key = label.split()[0].lower()
 
-    def chosen(name: str) -> None:
+    def choose_and_close(name: str) -> None:
         take(name)
         st.session_state[key] = False
 
     with st.popover(label, icon=":material/auto_awesome:", width="stretch", key=key, on_change="rerun"):
         for name, text in choices.items():
-            st.button(text, key=f"{key}_{name}", on_click=chosen, args=(name,), width="stretch")
+            st.button(text, key=f"{key}_{name}", on_click=choose_and_close, args=(name,), width="stretch")
 
 
-def bring_pictures() -> None:
+def upload_images() -> None:
     """A learner's own zip becomes a data set to choose."""
-    with st.expander("Bring your own pictures"):
-        file = st.file_uploader("A zip with one folder of pictures a class", type="zip", key="zip")
+    with st.expander("Use your own images"):
+        file = st.file_uploader(
+            "A zip with one folder of images per class", type="zip", key="zip",
+            help="Each folder's name is a class. One image in five becomes a test image, unless the zip has folders train and test.",
+        )  # fmt: skip
         if file is not None and file.file_id != st.session_state.get("zip_read"):
-            st.session_state.update({"zip_read": file.file_id, "zip_problem": ""})
+            st.session_state.update({"zip_read": file.file_id, "zip_error": ""})
             try:
-                kept = datasets.keep_zip(file.getvalue(), name=file.name)
+                name = datasets.keep_zip(file.getvalue(), name=file.name)
             except (ValueError, OSError) as error:
-                st.session_state["zip_problem"] = str(error)
+                st.session_state["zip_error"] = str(error)
             else:
-                st.session_state.update({"dataset": kept, "images": 0, "hide_classes": []})
-        if problem := st.session_state.get("zip_problem"):
-            st.error(problem)
+                st.session_state.update({"dataset": name, "images": 0, "hide_classes": []})
+        if error := st.session_state.get("zip_error"):
+            show_error(error)
 
 
-def _choice(field: str, label: str, options: list, **more: object) -> object:
-    """A select box; a run may have brought a value that is not among the usual ones."""
-    return st.selectbox(label, _with_current(field, options), key=field, persist_state="session", **more)
+def _selectbox(field: str, label: str, options: list, help: str | None = None, format_func: Callable = str, **settings: object) -> object:
+    """A select box for one field. A run or a link may have brought a value that is not among the options."""
+    return st.selectbox(
+        label, _with_current(field, options), key=field, persist_state="session", help=help, format_func=format_func, **settings
+    )
 
 
-def _along(field: str, label: str, options: list, explanation: str | None = None) -> object:
+def _slider_over(field: str, label: str, options: list, help: str | None = None) -> object:
     """A slider over values that are not evenly spaced."""
-    return st.select_slider(label, sorted(_with_current(field, options)), key=field, persist_state="session", help=explanation)
-
-
-def method_title(name: str) -> str:
-    """A method as the list shows it: controls and mistakes are marked as such."""
-    method = METHODS[name]
-    return method.title if method.kind not in ("control", "mistake") else f"{method.kind}: {method.title}"
+    return st.select_slider(label, sorted(_with_current(field, options)), key=field, persist_state="session", help=help)
 
 
 def _with_current(field: str, options: list) -> list:
@@ -207,7 +271,7 @@ def _with_current(field: str, options: list) -> list:
 
 
 def _with_all(field: str, options: list) -> list:
-    """For a choice of several."""
+    """The same where several values are chosen."""
     return options + [value for value in st.session_state[field] if value not in options]
 
 
@@ -223,54 +287,65 @@ def _title(name: str) -> str:
     return source.title if source.is_here() else f"{source.title} (is downloaded first)"
 
 
-def _known(dataset: str) -> tuple[tuple[str, ...], int]:
+def _classes_and_images(dataset: str) -> tuple[tuple[str, ...], int]:
     """Class names, and the number of training images."""
     if dataset in datasets.DATASETS:
         source = datasets.DATASETS[dataset]
         return source.class_names, source.train
     try:
-        own = datasets.load(dataset)
+        uploaded = datasets.load(dataset)
     except ValueError:
         return (), 0
-    return own.class_names, len(own.train_labels)
+    return uploaded.class_names, len(uploaded.train_labels)
 
 
-def _many(images: int, most: int) -> str:
-    return f"{images:,}" if images else f"all {most:,}"
+# --- an experiment in words -----------------------------------------------------------------------------------------
+
+
+def method_title(name: str) -> str:
+    """A method as the list shows it: controls and mistakes are marked as such."""
+    method = METHODS[name]
+    return method.title if method.kind not in ("control", "mistake") else f"{method.kind}: {method.title}"
 
 
 def show_sizes(experiment: Experiment) -> None:
-    """Parameters of teacher and student beside each other, and how much smaller the student is."""
+    """Parameters of teacher, assistants and student, and how much smaller than the teacher the student is."""
     if experiment.dataset in datasets.DATASETS:
         source = datasets.DATASETS[experiment.dataset]
         size = {"image_shape": source.image_shape, "classes": len(source.class_names)}
     else:
-        own = datasets.load(experiment.dataset)
-        size = {"image_shape": own.image_shape, "classes": own.classes}
+        uploaded = datasets.load(experiment.dataset)
+        size = {"image_shape": uploaded.image_shape, "classes": uploaded.classes}
     recipes = [teachers.TEACHERS[name] for name in teachers.parse_ensemble(experiment.teacher)]
     teacher = sum(recipe.members * models.count_parameters(recipe.model, **size) for recipe in recipes)
-    *between, student = (models.count_parameters(name, **size) for name in (*experiment.assistants, experiment.student))
-    through = "".join(f" {count:,}, these" for count in between)
-    st.markdown(f"**{teacher:,}** parameters teach{through} **{student:,}**, compressed **{_ratio(teacher / student)} : 1**")
+    *assistants, student = (models.count_parameters(name, **size) for name in (*experiment.assistants, experiment.student))
+    between = "".join(f"assistant **{count:,}**, " for count in assistants)
+    st.markdown(
+        f"Teacher **{teacher:,}** parameters, {between}student **{student:,}**: **{_ratio(teacher, student)}**",
+        help="Parameters are the weights and biases that are trained.",
+    )
+
+
+def _ratio(teacher: int, student: int) -> str:
+    """How much smaller, or larger, the student is than its teacher."""
+    factor = max(teacher, student) / min(teacher, student)
+    shown = f"{factor:,.0f}" if factor >= 100 else f"{factor:.3g}"
+    return "the same size" if teacher == student else f"{shown}\u00d7 {'smaller' if student < teacher else 'larger'}"
 
 
 def show_loss(experiment: Experiment) -> None:
-    """What the student minimises, with the numbers that are chosen now; of another method than the classic one, its idea."""
+    """The loss that the student minimises, with the current T and alpha; for other methods than soft targets, their idea."""
     t, method = f"{experiment.temperature:g}", METHODS[experiment.method]
     if experiment.method == Experiment.method:
         st.latex(
             rf"L = {experiment.alpha:.2f} \, L_\text{{hard}} + {1 - experiment.alpha:.2f} \, L_\text{{soft}}^{{\,T={t}}}",
-            help=f"Hard loss: cross-entropy with the labels. Soft loss: {t}\u00b2 times the divergence from the teacher's soft targets "
-            f"at T = {t}. The charts show both raw, before their weights.",
+            help=f"Hard loss: cross-entropy with the labels. Soft loss: {t}\u00b2 times the Kullback-Leibler divergence from the "
+            f"teacher's soft targets at T = {t}. The charts show both before their weights.",
         )
     else:
         st.markdown(f"**{method.title}** ({method.kind}, alpha {experiment.alpha:.2f}, T {t}). {idea(method)}")
 
 
 def idea(method: Method) -> str:
-    """The first paragraph of what the method's function says of itself."""
+    """The first paragraph of the docstring of a method's function."""
     return " ".join(inspect.getdoc(method.definition).split("\n\n")[0].split())
-
-
-def _ratio(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

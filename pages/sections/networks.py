@@ -1,4 +1,4 @@
-"""Trained networks for pages that ask them: loaded once for the whole server, and bounded."""
+"""Trained networks for the pages that show their outputs: loaded once for the whole server, the oldest dropped first."""
 
 from __future__ import annotations
 
@@ -13,39 +13,49 @@ from torch import Tensor, nn
 from distill_core import models, teachers
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
+from distill_core.objectives import METHODS
 from distill_core.runs.store import Run
+from pages.server.experiments import experiments_of, first_experiment
 from pages.server.lab import store
 
 WEIGHTS = "weights.safetensors"  # of a run's first seed
 
 
 def teachers_here() -> dict[str, list[str]]:
-    """Shipped teachers by data set, of the sets that are on this machine; the richest set and the smallest, quickest teacher first."""
-    found: dict[str, list[str]] = {}
+    """Shipped teachers by data set, of the sets on this machine. MNIST comes first, and of each set the smallest teacher."""
+    names: dict[str, list[str]] = {}
     for card in sorted(teachers.shipped(), key=lambda card: card.parameters):
         if card.dataset in datasets.DATASETS and datasets.DATASETS[card.dataset].is_here():
-            found.setdefault(card.dataset, []).append(card.name)
-    return dict(sorted(found.items(), key=lambda item: (item[0] != "mnist", item[0])))
+            names.setdefault(card.dataset, []).append(card.name)
+    return dict(sorted(names.items(), key=lambda item: (item[0] != "mnist", item[0])))
 
 
 def images(name: str) -> datasets.Dataset:
-    """A data set; where it must be read first, the page says so. Raises `ValueError` with one sentence where that cannot be."""
-    with st.spinner(f"Reading {datasets.DATASETS[name].title if name in datasets.DATASETS else 'the pictures'}"):
+    """A data set, with a message on the page while it is read. Raises `ValueError` with one sentence where it cannot be."""
+    with st.spinner(f"Reading {datasets.DATASETS[name].title if name in datasets.DATASETS else 'the images'}"):
         return datasets.load(name)
 
 
 def finished_runs(*names: str) -> dict[str, Run]:
-    """Runs on these data sets that left their weights, newest first, by id."""
-    runs = [run for run in store().list(status="finished") if Experiment.from_json(run.experiments[0]).dataset in names]
+    """Runs on these data sets whose weights are stored, newest first, by id. A run that cannot be read is left out."""
+    runs = [run for run in store().list(status="finished") if (first := first_experiment(run)) and first.dataset in names]
     return {run.id: run for run in runs if WEIGHTS in store().artefacts(run.id)}
 
 
 def describe(run: Run) -> str:
-    """A run in a few words."""
-    first = Experiment.from_json(run.experiments[0])
-    images = f"{first.images:,} images" if first.images else "all images"
-    clock = time.strftime("%d.%m. %H:%M", time.localtime(run.created))
-    return f"{first.student} of {first.dataset}, T = {first.temperature:g}, {images} ({clock})"
+    """A run in a few words, different for every run. The first digits of its id come early: a narrow select box cuts the rest."""
+    if (first := first_experiment(run)) is None:
+        return f"run {run.id[:6]}, whose settings cannot be read"
+    parts = [
+        f"{first.student} ({run.id[:6]})",
+        f"T {first.temperature:g}",
+        f"alpha {first.alpha:g}",
+        METHODS[first.method].title,
+        f"{first.images:,} images of {first.dataset}" if first.images else f"all images of {first.dataset}",
+        f"{len(run.experiments)} seed{'s' if len(run.experiments) > 1 else ''}",
+        time.strftime("%d %b %H:%M", time.localtime(run.created)),
+    ]
+    return ", ".join(parts)
 
 
 @st.cache_resource(max_entries=8, show_spinner="Loading the teacher")
@@ -55,8 +65,8 @@ def teacher(dataset: str, name: str) -> nn.Module:
 
 
 def pupils(run: Run) -> dict[str, nn.Module]:
-    """Student and baseline of a finished run's first seed."""
-    return _pupils(run.id, run.resets, Experiment.from_json(run.experiments[0]))
+    """Student and baseline of a finished run's first seed. Raises `ValueError` with one sentence where they cannot be loaded."""
+    return _pupils(run.id, run.resets, experiments_of(run)[0])
 
 
 @st.cache_resource(max_entries=16, show_spinner=False, hash_funcs={Experiment: lambda experiment: experiment.key})
@@ -64,17 +74,17 @@ def _pupils(run_id: str, resets: int, experiment: Experiment) -> dict[str, nn.Mo
     dataset = datasets.load(experiment.dataset)
     try:
         weights = load(store().read_artefact(run_id, WEIGHTS))
-        found = {}
+        networks = {}
         for role in ("baseline", "student"):
             network = models.build(experiment.student, image_shape=dataset.image_shape, classes=dataset.classes, seed=experiment.seed)
             network.load_state_dict({n.removeprefix(f"{role}."): v.float() for n, v in weights.items() if n.startswith(f"{role}.")})
-            found[role] = network.eval().requires_grad_(False)
-    except Exception as error:  # whatever a cut or foreign file makes of loading
-        raise ValueError(f"the weights of the run {run_id} cannot be read; train it again, or choose another") from error
-    return found
+            networks[role] = network.eval().requires_grad_(False)
+    except Exception as error:  # a truncated or foreign file raises many kinds of error
+        raise ValueError(f"the weights of run {run_id} cannot be read; train it again, or choose another run") from error
+    return networks
 
 
-@st.cache_resource(max_entries=8, show_spinner="The teacher looks at all test images, once on this machine")
+@st.cache_resource(max_entries=8, show_spinner="Computing the teacher's outputs for all test images, once on this machine")
 def test_logits(dataset: str, name: str) -> Tensor:
     """The teacher's logits `(N, C)` of all test images."""
     data = datasets.load(dataset)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import threading
 import time
 from collections.abc import Sequence
 
@@ -11,17 +9,20 @@ import streamlit as st
 
 from distill_core import analysis
 from distill_core.experiment import Experiment
-from distill_core.figures.curves import Bands, bands, race_drawing
+from distill_core.objectives import METHODS
 from distill_core.runs.store import Run
 from distill_core.studies.presets import preset_of
 from pages.components.live_chart import live_chart
 from pages.server import live_updates
+from pages.server.curves import HEIGHTS, loss_label, race_figures
+from pages.server.curves import curves as curves  # for Find the bug, which draws two races in one chart
+from pages.server.experiments import experiments_of
 from pages.server.lab import engine, owner, pace, store
+from pages.server.plain_text import plain, show_error
 
 ROWS = (("test_accuracy",), ("hard_loss", "soft_loss"), ("agreement",))
-FIRST = ROWS[0][0]  # the chart that matters
-HEIGHTS = {"test_accuracy": 380, "hard_loss": 280, "soft_loss": 280, "agreement": 280}
-BESIDE_NEWS = 1.0  # seconds between looks where the chart that matters gets its news without them
+FIRST = ROWS[0][0]  # the panel that matters most: drawn first, and updated between ticks
+TICK_WITH_UPDATES = 1.0  # seconds between ticks where the first panel is updated without them
 ICONS = {
     "queued": "hourglass_top",
     "preparing": "download",
@@ -34,82 +35,82 @@ ICONS = {
 
 
 def start(experiments: Sequence[Experiment], *, title: str = "", **choices: object) -> str | None:
-    """Queue a race, or find it on the shelf; returns its id. What cannot be queued is said in one sentence."""
+    """Queue a race, or find its stored result; returns its id. A race that is refused gives one sentence on the page."""
     try:
-        run_id, from_shelf = engine().submit(experiments, owner=owner(), title=title, **choices)
+        run_id, is_cached = engine().submit(experiments, owner=owner(), title=title, **choices)
     except (ValueError, PermissionError) as error:
-        st.error(str(error))
+        show_error(error)
         return None
-    st.session_state["from_shelf"] = run_id if from_shelf else None
+    st.session_state["cached_run"] = run_id if is_cached else None
     return run_id
 
 
-def control(what: str, run_id: str) -> None:
-    """Pause, resume, step, stop, reset or delete a run of this browser; a refusal is said in one sentence."""
+def control(command: str, run_id: str) -> None:
+    """Pause, resume, step, stop, reset or delete a run of this browser; a refusal gives one sentence on the page."""
     try:
-        getattr(engine(), what)(run_id, owner=owner())
+        getattr(engine(), command)(run_id, owner=owner())
     except (ValueError, PermissionError) as error:
-        st.toast(str(error), icon=":material/block:")
+        st.toast(plain(error), icon=":material/block:")
 
 
 def buttons(run: Run | None, experiments: Sequence[Experiment] | None) -> str | None:
-    """Train, Pause, Step, Stop, Reset: always the same five, each pressable when it means something.
+    """Train, Pause, Step, Stop, Reset: always the same five, each enabled when it has an effect.
 
     Returns the id of the run to show when one was pressed.
     """
     mine = run is not None and engine().may_control(run.id, owner=owner())
     active, paused = mine and run.active, mine and run.status == "paused"
+
+    def button(label: str, icon: str, *, enabled: bool, **options: str) -> bool:
+        key = "train" if label == "Resume" else label.lower()
+        return st.button(label, icon=f":material/{icon}:", key=key, disabled=not enabled, width="stretch", **options)
+
     with st.container(horizontal=True):
-        train = st.button(
-            "Resume" if paused else "Train", type="primary", icon=":material/play_arrow:", key="train",
-            disabled=active or not (paused or experiments), width="stretch",
+        train = button("Resume" if paused else "Train", "play_arrow", enabled=not active and bool(paused or experiments), type="primary")
+        pause = button("Pause", "pause", enabled=active)
+        step = button("Step", "skip_next", enabled=bool(active or paused or experiments), help="Train one more epoch, then pause.")
+        stop = button("Stop", "stop", enabled=active or paused)
+        reset = button(
+            "Reset", "replay", enabled=mine,
+            help="Begin again from the same initial weights. Only the browser that started a run can pause, stop or reset it.",
         )  # fmt: skip
-        pause = st.button("Pause", icon=":material/pause:", key="pause", disabled=not active, width="stretch")
-        step = st.button(
-            "Step", icon=":material/skip_next:", key="step", disabled=not (active or paused or experiments), width="stretch",
-            help="One more epoch, then pause.",
-        )  # fmt: skip
-        stop = st.button("Stop", icon=":material/stop:", key="stop", disabled=not (active or paused), width="stretch")
-        reset = st.button(
-            "Reset", icon=":material/replay:", key="reset", disabled=not mine, width="stretch", help="Back to the same first weights."
-        )
     if pause or stop or (reset and run.status != "finished") or (train and paused) or (step and (active or paused)):
         control("pause" if pause else "stop" if stop else "reset" if reset else "resume" if train else "step", run.id)
         return run.id
-    if reset:  # a finished run stays on the shelf
-        return start([Experiment.from_json(text) for text in run.experiments], title=run.title, fresh=True, paused_at=0)
+    if reset:  # a finished run keeps its result
+        return start(experiments_of(run), title=run.title, fresh=True, paused_at=0)
     if train:
         return start(experiments)
     return start(experiments, fresh=True, paused_at=1) if step else None
 
 
 def follow(run_id: str, *, key: str, panels: Sequence[str] = tuple(HEIGHTS)) -> Run | None:
-    """The live part of a page: how the race stands, and its curves. Looks again by itself while the race goes on."""
+    """The live part of a page: the status line and the curves. It ticks by itself while the race runs."""
     run = store().get(run_id)
     if run is None:
-        st.warning("This run is not here: it was deleted, or it belongs to another server. Start a new one.")
+        st.warning("This run does not exist: it was deleted, or it belongs to another server. Start a new one.")
         return None
     every = pace() if run.active else None
-    if every and live_updates.of(run_id, FIRST):
-        every = max(BESIDE_NEWS, 2 * every)
-    st.fragment(_look, run_every=every)(run_id, key, tuple(panels), (run.active, run.status), every)
+    if every and live_updates.address(run_id, FIRST):
+        every = max(TICK_WITH_UPDATES, 2 * every)
+    st.fragment(_tick, run_every=every)(run_id, key, tuple(panels), (run.active, run.status), every)
     return run
 
 
-def _look(run_id: str, key: str, panels: tuple[str, ...], before: tuple[bool, str], every: float | None) -> None:
+def _tick(run_id: str, key: str, panels: tuple[str, ...], before: tuple[bool, str], every: float | None) -> None:
     began, run = time.perf_counter(), store().get(run_id)
     if run is None or (run.active, run.active or run.status) != (before[0], before[0] or before[1]):
         st.rerun()  # once, when the race ends: the page around it changes too
     _draw(run, key, panels)
     if every and pace(time.perf_counter() - began) > 2 * every:
-        st.rerun()  # a page that looks more often than it can draw would only keep the machine from training
+        st.rerun()  # ticks faster than the page can draw would take the cores that the training needs
 
 
 def _draw(run: Run, key: str, panels: tuple[str, ...]) -> None:
-    """How the race stands, its curves, and its verdict once there is one."""
-    _say_how_it_stands(run)
+    """The status line, the curves, and the conclusion once there is one."""
+    _show_status(run)
     version = store().version(run.id)
-    figures = _figures(run.id, version, panels)
+    figures = race_figures(run.id, version, panels)
     revision = f"{run.id} {run.resets} {run.active}"
     results = store().results(run.id)
     for row in ROWS:
@@ -117,75 +118,46 @@ def _draw(run: Run, key: str, panels: tuple[str, ...]) -> None:
         for column, panel in zip(st.columns(len(shown)) if shown else [], shown, strict=True):
             with column:
                 first = panel == FIRST
-                ask = live_updates.of(run.id, panel) if first and run.active else ""
                 live_chart(
                     figures[panel], key=f"{key}_{panel}", height=HEIGHTS[panel], revision=revision, version=version[0],
-                    news=ask, patient=not first,
+                    updates=live_updates.address(run.id, panel) if first and run.active else "", patient=not first,
                 )  # fmt: skip
         if results and row == ROWS[0]:
-            show_verdict(results)
+            show_conclusion(results)
 
 
-def newest(run_id: str, panel: str) -> dict | None:
-    """One chart of a run as it stands now, for a browser that asks for its news; None where there is no such chart."""
-    run, version = store().get(run_id), store().version(run_id)
-    if run is None or panel not in HEIGHTS:
-        return None
-    return {"version": version[0], "active": run.active, "figure": _figures(run_id, version, (panel,))[panel]}
-
-
-@st.cache_data(max_entries=256, show_spinner=False)
-def _figures(run_id: str, version: tuple, panels: tuple[str, ...]) -> dict[str, dict]:
-    """The figures of a run as it stands at `version`: drawn once, however many look."""
-    run, curves = store().get(run_id), bands(_told(run_id, version[1]))
-    results = store().results(run_id)
-    teacher = results[0]["teacher"]["test_accuracy"] if results else None
-    first = Experiment.from_json(run.experiments[0])
-    members = ("student", "baseline", *(f"assistant-{number + 1}" for number in range(len(first.assistants))))
-    common = {"teacher_accuracy": teacher, "epochs": first.epochs, "accuracy_from": _worth_seeing(results), "members": members}
-    return {panel: race_drawing(curves, fields=(panel,), height=HEIGHTS[panel], **common) for panel in panels}
-
-
-def curves(run_id: str) -> Bands:
-    """The bands of a run as it stands."""
-    return bands(_told(run_id, store().version(run_id)[1]))
-
-
-def _told(run_id: str, resets: int) -> list[dict]:
-    """All records of a run since it was last reset; only what is new is read from the store."""
-    records, lock = _read(run_id, resets)
-    with lock:
-        records += store().records(run_id, after=records[-1]["row"] if records else 0)
-        return list(records)
-
-
-@st.cache_resource(max_entries=64, show_spinner=False)
-def _read(run_id: str, resets: int) -> tuple[list[dict], threading.Lock]:
-    return [], threading.Lock()
-
-
-def _worth_seeing(results: Sequence[dict]) -> float:
-    """Where the axis of accuracy begins: at 0 during the race, so that nothing jumps, and near the finish after it."""
-    if not results:
-        return 0.0
-    errors = max(1 - result[role]["test_accuracy"] for result in results for role in ("student", "baseline"))
-    return max(0.0, math.floor(20 * (1 - 2 * errors)) / 20)
-
-
-def _say_how_it_stands(run: Run) -> None:
+def _show_status(run: Run) -> None:
     """One line, always of the same height."""
     seeds = f"{len(run.experiments)} seeds" if len(run.experiments) > 1 else "one seed"
     if run.status == "failed":
-        st.error(run.message, icon=":material/error:")
-    elif run.status == "finished":
-        shelf = ", from the shelf" if st.session_state.get("from_shelf") == run.id else ""
-        st.markdown(f":material/{ICONS[run.status]}: finished: {run.epochs} epochs in {run.seconds:.1f} s, {seeds}{shelf}")
-    else:
-        st.markdown(f":material/{ICONS[run.status]}: {engine().status(run.id)}, {seeds}")
+        st.error(plain(run.message), icon=":material/error:")
+        return
+    line, explanation = f"{plain(engine().status(run.id))}, {seeds}", None
+    if run.status == "finished":
+        line = f"finished: {run.epochs} epochs in {run.seconds:.1f} s, {seeds}"
+        if st.session_state.get("cached_run") == run.id:
+            line += ", cached result"
+            explanation = "These experiments were trained on this server before: this is their stored result."
+    st.markdown(f":material/{ICONS[run.status]}: {line}", help=explanation)
+
+
+def explain_charts(experiment: Experiment) -> None:
+    """What each chart of a race shows, and in which unit."""
+    with st.expander("What the charts show"):
+        st.markdown(
+            "- **Test accuracy**: the share of test images that are classified correctly. The dotted line is the teacher.\n"
+            "- **Hard loss**: cross-entropy with the labels on the training images, in nats (natural logarithm; 1 nat = 1.44 bits), "
+            "before its weight alpha.\n"
+            f"- **{loss_label(experiment.method).capitalize()}**: the loss of the method *{METHODS[experiment.method].title}* on the "
+            "training images, before its weight. It is measured for the baseline too where it is defined, but the "
+            "baseline does not train on it.\n"
+            "- **Agreement**: the share of test images to which a network and the teacher assign the same class, right or wrong.\n"
+            "- **Line and band**: the mean over the seeds with its 95 % confidence interval; for two seeds the band is their range."
+        )
 
 
 def show_claim(experiment: Experiment) -> None:
-    """For an experiment of the literature: what its source says, and what we measured, beside what this run gives."""
+    """For an experiment of the literature: the claim of its source, and what was measured here over many seeds."""
     if preset := preset_of(experiment):
         m = preset.measured
         measured = f"difference {m.difference:+.2f} points (95 % interval {m.low:+.2f} to {m.high:+.2f})".replace("-", "\u2212")
@@ -195,8 +167,8 @@ def show_claim(experiment: Experiment) -> None:
         )
 
 
-def show_verdict(results: Sequence[dict]) -> None:
+def show_conclusion(results: Sequence[dict]) -> None:
     """The result in words."""
-    found = analysis.verdict(results)
-    box, icon = {1: (st.success, "trending_up"), -1: (st.warning, "trending_down"), 0: (st.info, "trending_flat")}[found.sign]
-    box(found.sentence, icon=f":material/{icon}:")
+    conclusion = analysis.verdict(results)
+    box, icon = {1: (st.success, "trending_up"), -1: (st.warning, "trending_down"), 0: (st.info, "trending_flat")}[conclusion.sign]
+    box(conclusion.sentence, icon=f":material/{icon}:")

@@ -1,4 +1,4 @@
-"""What a race left behind: every verdict on the test images after each epoch, and the final scores."""
+"""The result of a finished race: final scores, and the predictions on the test images after each epoch."""
 
 from __future__ import annotations
 
@@ -10,47 +10,60 @@ from safetensors.numpy import load
 
 from distill_core import analysis, statistics
 from distill_core.data import datasets
-from distill_core.experiment import Experiment
 from distill_core.figures.classes import class_accuracy, confusion_figure, per_class_figure
 from distill_core.runs.store import Run
 from pages.components.live_chart import live_chart
+from pages.server.experiments import experiments_of
 from pages.server.lab import store
+from pages.server.plain_text import plain
 
 MAX_SHOWN = 24
+MEANINGS = {
+    "network": "Student and baseline are means over the seeds; all seeds have the same teacher.",
+    "test accuracy": "The share of test images that are classified correctly.",
+    "95 % interval": "With several seeds: the confidence interval of their mean (Student's t). With one seed, and for the teacher: "
+    "the Wilson interval over the test images.",
+    "errors": "Test images that are classified wrongly.",
+    "agreement": "The share of test images to which this network and the teacher assign the same class, right or wrong.",
+    "ECE": "Expected calibration error: the mean gap between confidence and accuracy over 15 bins of confidence. 0 is best.",
+    "parameters": "Weights and biases that are trained.",
+}
 
 
 def show(run: Run) -> None:
-    """The scores, and for the first seed a look back over the epochs: what changed, what is confused."""
-    if found := store().results(run.id):
-        _show_scores(found)
+    """The scores, and for the first seed the predictions by epoch: changed ones, the confusion matrix, accuracy by class."""
+    if results := store().results(run.id):
+        _show_scores(results)
     if "predictions.safetensors" not in store().artefacts(run.id):
         return
     predictions = load(store().read_artefact(run.id, "predictions.safetensors"))
-    experiment = Experiment.from_json(run.experiments[0])
+    experiment = experiments_of(run)[0]
     try:
         dataset = datasets.load(experiment.dataset)
     except ValueError as error:
-        st.warning(str(error))
+        st.warning(plain(error))
         return
-    st.subheader("Look back", help=f"Seed {experiment.seed}, on all {len(predictions['labels']):,} test images.")
+    st.subheader(
+        "Results by epoch", help=f"The pair of seed {experiment.seed}, measured on all {len(predictions['labels']):,} test images."
+    )
     epochs = predictions["epochs"].tolist()
-    epoch = st.select_slider("After epoch", epochs, epochs[-1], key=f"epoch_{run.id}")
+    epoch = st.select_slider("Epoch", epochs, epochs[-1], key=f"epoch_{run.id}", help="Results after this epoch of training.")
     student, baseline = predictions["by_epoch"][epochs.index(epoch)]
-    named = {"teacher": predictions["teacher"], "baseline": baseline, "student": student}
-    changed, confused, classes = st.tabs(["Whose verdict differs", "What is confused", "Class by class"])
+    by_role = {"teacher": predictions["teacher"], "baseline": baseline, "student": student}
+    changed, confusion, by_class = st.tabs(["Changed predictions", "Confusion matrix", "Per-class accuracy"])
     with changed:
-        _show_differing(dataset, named, predictions["labels"])
-    with confused:
-        who = st.segmented_control("Whose", list(named), default="student", key=f"who_{run.id}", required=True)
-        counts = analysis.confusion(named[who], predictions["labels"], classes=dataset.classes)
+        _show_differing(dataset, by_role, predictions["labels"])
+    with confusion:
+        role = st.segmented_control("Model", list(by_role), default="student", key=f"role_{run.id}", required=True)
+        counts = analysis.confusion(by_role[role], predictions["labels"], classes=dataset.classes)
         live_chart(confusion_figure(counts, dataset.class_names), key=f"confusion_{run.id}", height=520, revision=run.id)
-    with classes:
-        right = {role: class_accuracy(v, predictions["labels"], classes=dataset.classes) for role, v in named.items()}
-        live_chart(per_class_figure(right, dataset.class_names), key=f"classes_{run.id}", height=380, revision=run.id)
+    with by_class:
+        accuracies = {role: class_accuracy(p, predictions["labels"], classes=dataset.classes) for role, p in by_role.items()}
+        live_chart(per_class_figure(accuracies, dataset.class_names), key=f"classes_{run.id}", height=380, revision=run.id)
 
 
 def _show_scores(results: list[dict]) -> None:
-    """One row a network, averaged over the seeds."""
+    """One row for each network, averaged over the seeds."""
     rows, assistants = [], [f"assistant {n}" for n in range(1, 1 + len(results[0].get("assistants", ())))]
     for role in ("teacher", *assistants, "baseline", "student"):
         scores = [result["assistants"][assistants.index(role)] if role in assistants else result[role] for result in results]
@@ -58,7 +71,7 @@ def _show_scores(results: list[dict]) -> None:
         low, high = _interval(scores)
         rows.append(
             {
-                "": f"{role}: {scores[0]['name']}" if role in assistants else role,
+                "network": f"{role}: {scores[0]['name']}" if role in assistants else role,
                 "test accuracy": f"{mean['test_accuracy']:.2%}",
                 "95 % interval": f"{low:.2%} to {high:.2%}",
                 "errors": f"{mean['test_errors']:.1f} of {scores[0]['test_images']:,}",
@@ -67,11 +80,12 @@ def _show_scores(results: list[dict]) -> None:
                 "parameters": f"{scores[0]['parameters']:,}",
             }
         )
-    st.dataframe(pd.DataFrame(rows), hide_index=True)
+    columns = {name: st.column_config.TextColumn(name, help=text) for name, text in MEANINGS.items()}
+    st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=columns)
 
 
 def _interval(scores: list[dict]) -> tuple[float, float]:
-    """Over seeds where there are several different ones; of the test images otherwise."""
+    """Student's t interval over seeds that differ; else the interval over the test images."""
     accuracies = [s["test_accuracy"] for s in scores]
     if len(set(accuracies)) > 1:
         _, low, high = statistics.mean_interval(accuracies)
@@ -79,29 +93,30 @@ def _interval(scores: list[dict]) -> tuple[float, float]:
     return scores[0]["low"], scores[0]["high"]
 
 
-def _show_differing(dataset: datasets.Dataset, named: dict[str, np.ndarray], labels: np.ndarray) -> None:
-    """Test images on which the networks do not say the same."""
-    right = {role: predictions == labels for role, predictions in named.items()}
+def _show_differing(dataset: datasets.Dataset, by_role: dict[str, np.ndarray], labels: np.ndarray) -> None:
+    """Test images on which the predictions of the networks differ."""
+    right = {role: predictions == labels for role, predictions in by_role.items()}
     groups = {
         "student right, baseline wrong": right["student"] & ~right["baseline"],
         "baseline right, student wrong": right["baseline"] & ~right["student"],
-        "student wrong as its teacher is": ~right["student"] & (named["student"] == named["teacher"]),
+        "student and teacher make the same error": ~right["student"] & (by_role["student"] == by_role["teacher"]),
         "student right, teacher wrong": right["student"] & ~right["teacher"],
     }
-    group = st.selectbox("Which images", list(groups), format_func=lambda g: f"{g}: {groups[g].sum():,}")
-    places = np.flatnonzero(groups[group])[:MAX_SHOWN]
-    if not len(places):
-        st.markdown("There is no such image.")
+    group = st.selectbox("Test images", list(groups), format_func=lambda g: f"{g}: {groups[g].sum():,}")
+    indices = np.flatnonzero(groups[group])[:MAX_SHOWN]
+    if not len(indices):
+        st.markdown("No test image is in this group.")
         return
     names = dataset.class_names
     with st.container(horizontal=True):
-        for place in places:
-            said = " · ".join(f"{role} {names[named[role][place]]}" for role in named)
-            st.image(_picture(dataset, place), caption=f"{said} · is {names[labels[place]]}", width=150)
+        for index in indices:
+            label, *predicted = (plain(names[c]) for c in (labels[index], *(p[index] for p in by_role.values())))
+            lines = [f"label {label}", *(f"{role} {name}" for role, name in zip(by_role, predicted, strict=True))]
+            st.image(_enlarged(dataset, index), caption="  \n".join(lines), width=150)
 
 
-def _picture(dataset: datasets.Dataset, place: int) -> Image.Image:
+def _enlarged(dataset: datasets.Dataset, index: int) -> Image.Image:
     """A test image, enlarged without smoothing."""
-    pixels = dataset.test_images[int(place)].permute(1, 2, 0).numpy()
-    picture = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
-    return picture.resize((150, 150 * picture.height // picture.width), Image.Resampling.NEAREST)
+    pixels = dataset.test_images[int(index)].permute(1, 2, 0).numpy()
+    image = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
+    return image.resize((150, 150 * image.height // image.width), Image.Resampling.NEAREST)

@@ -1,4 +1,4 @@
-"""The function at work, shown as it stands in the repository: its idea as text, its code as code."""
+"""The source code of the functions that a page uses, as it stands in the repository: docstring as text, body as code."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ import streamlit as st
 
 from distill_core import losses
 
+TITLE = "Source code"
+
 
 @st.fragment
 def show_source(*functions: Callable) -> None:
-    """Docstring and code of each function, from the file that runs, once somebody opens it.
+    """Docstring and code of each function, from the file that runs, once the expander is opened.
 
-    Formulas and code cost a browser 0.3 s: a page that nobody asks for them need not wait.
+    Formulas and code cost a browser 0.3 s, so they are drawn only for a learner who opens them.
     """
-    at_work = st.expander("The function at work" if len(functions) == 1 else "The functions at work", key="source", on_change="rerun")
-    with at_work:
-        if at_work.open:
-            _tell(functions)
+    expander = st.expander(TITLE, key="source", on_change="rerun")
+    with expander:
+        if expander.open:
+            _show(functions)
 
 
-def _tell(functions: tuple[Callable, ...]) -> None:
+def _show(functions: tuple[Callable, ...]) -> None:
     for function in functions:
         module = inspect.getmodule(function).__name__
         st.markdown(f"**`{module}.{function.__name__}`**")
@@ -33,27 +35,27 @@ def _tell(functions: tuple[Callable, ...]) -> None:
 
 
 def functions_of(objective: Callable) -> list[Callable]:
-    """A method's losses and its objective; one that was made by a function is shown by that."""
+    """The losses that a method calls, and the method's own function. For one that a function made, that function."""
     maker = getattr(inspect.getmodule(objective), objective.__qualname__.split(".")[0])
     return [*losses_in(objective), maker]
 
 
 def losses_in(function: Callable) -> list[Callable]:
-    """The functions of `losses.py` that a function calls, also those it calls through others or was made with, first call first."""
+    """The public functions of `losses.py` that a function calls, directly or through others or its closure, first call first."""
     found: dict[Callable, None] = {}
-    seen = [function]
-    for one in seen:
-        if one.__module__ == losses.__name__ and not one.__name__.startswith("_"):
-            found[one] = None
+    queue = [function]
+    for current in queue:
+        if current.__module__ == losses.__name__ and not current.__name__.startswith("_"):
+            found[current] = None
             continue
-        cells = [cell.cell_contents for cell in one.__closure__ or ()]
-        named = [one.__globals__.get(name) or getattr(losses, name, None) for name in one.__code__.co_names]
-        seen += [other for other in (*named, *cells) if inspect.isfunction(other) and other not in seen]
+        in_closure = [cell.cell_contents for cell in current.__closure__ or ()]
+        by_name = [current.__globals__.get(name) or getattr(losses, name, None) for name in current.__code__.co_names]
+        queue += [other for other in (*by_name, *in_closure) if inspect.isfunction(other) and other not in queue]
     return list(found)
 
 
 def code_of(function: Callable) -> str:
-    """The function without its docstring, which stands above as text."""
+    """The source of a function without its docstring."""
     source = textwrap.dedent(inspect.getsource(function))
     body = ast.parse(source).body[0].body
     lines = source.splitlines()

@@ -1,1 +1,1 @@
-"""The one store and engine of the server, the identity of a browser, live updates, and all that touches Streamlit's insides."""
+"""The one store and engine of the server, the browser's owner token, live updates, and all use of Streamlit's internals."""

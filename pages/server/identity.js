@@ -1,19 +1,19 @@
-// A name that only this browser knows, so that after a reload a learner can still stop the run that is theirs.
+// A random token in the browser's storage. After a reload it still gives a learner the right to stop their own runs.
 const NAME = "distill-lab-owner";
-const FORM = /^[0-9a-f]{32}$/;
+const FORMAT = /^[0-9a-f]{32}$/;
 
-let unkept; // where the browser keeps nothing, the token lives as long as the page
+let unstored; // where the browser stores nothing, the token lives as long as the page
 
 function read() {
-  try { return localStorage.getItem(NAME) ?? unkept; } catch { return unkept; }
+  try { return localStorage.getItem(NAME) ?? unstored; } catch { return unstored; }
 }
 
 function owner() {
-  if (!FORM.test(read() ?? "")) {
-    unkept = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-    try { localStorage.setItem(NAME, unkept); } catch { /* cookies and storage are blocked */ }
+  if (!FORMAT.test(read() ?? "")) {
+    unstored = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+    try { localStorage.setItem(NAME, unstored); } catch { /* cookies and storage are blocked */ }
   }
-  return FORM.test(read() ?? "") ? read() : unkept;
+  return FORMAT.test(read() ?? "") ? read() : unstored;
 }
 
 export default function ({ data, setStateValue }) {

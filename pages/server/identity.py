@@ -1,4 +1,4 @@
-"""Who may stop a run: a random token that the learner's browser keeps, and that never stands in a link."""
+"""Who may stop a run: a random token that the learner's browser keeps, and that never appears in a link."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-_FORM = re.compile(r"[0-9a-f]{32}")
+_FORMAT = re.compile(r"[0-9a-f]{32}")
 
 _identity = st.components.v2.component(
     "identity",
@@ -18,19 +18,19 @@ _identity = st.components.v2.component(
 )
 
 
-def owner_token(key: str = "identity", *, told: str = "") -> str | None:
-    """The browser's own 128-bit token in 32 hexadecimal digits; None until the browser has told it (the first run).
+def owner_token(key: str = "identity", *, known: str = "") -> str | None:
+    """The browser's own 128-bit token in 32 hexadecimal digits; None until the browser has sent it (the first run).
 
-    `told` is what it told on another page of this session: it need not tell it again, which would run the page twice.
+    `known` is the token that the browser sent on another page of this session: sending it again would run the page twice.
     """
     state = st.session_state.get(key)
-    known = (valid_token(state.get("token")) if isinstance(state, dict) else None) or valid_token(told)
-    return valid_token(_identity(data={"known": known}, key=key, on_token_change=_nothing).token) or known
+    token = (valid_token(state.get("token")) if isinstance(state, dict) else None) or valid_token(known)
+    return valid_token(_identity(data={"known": token}, key=key, on_token_change=_nothing).token) or token
 
 
 def valid_token(token: object) -> str | None:
-    """The token if it has the form of one; whatever else a browser may send counts as none."""
-    return token if isinstance(token, str) and _FORM.fullmatch(token) else None
+    """The token if it is 32 hexadecimal digits; anything else that a browser may send counts as none."""
+    return token if isinstance(token, str) and _FORMAT.fullmatch(token) else None
 
 
 def _nothing() -> None:

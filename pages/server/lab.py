@@ -1,4 +1,4 @@
-"""The laboratory behind the pages: one store and one engine for the whole server, and whose browser this is."""
+"""What every page needs: the server's one store and engine, the page set-up, the browser's owner token, the pace of ticks."""
 
 from __future__ import annotations
 
@@ -6,96 +6,91 @@ import contextlib
 import secrets
 import threading
 import time
+from typing import NoReturn
 
 import streamlit as st
-from streamlit.errors import StreamlitPageNotFoundError
-from streamlit.runtime.pages_manager import PagesManager
 
 from distill_core import paths
 from distill_core.runs.engine import Engine
 from distill_core.runs.store import Store
 from pages.server import streamlit_patches
 from pages.server.identity import owner_token
+from pages.server.plain_text import show_error
 
-# Streamlit writes a name in the text 14 px high, lets a long formula hang over the edge of a phone, and writes what is chosen
-# in the primary colour, which on a dark page cannot be read from the back row.
-LEGIBLE = """<style>
-[data-testid=stMarkdownContainer] :not(pre) > code {font-size: 0.875rem}
-.katex-display {overflow-x: auto; overflow-y: hidden}
-button[data-variant][data-selected=true] {color: inherit !important; background-color: #1F82C066 !important}
-</style>"""
-CLASS = 30  # sessions of which each looks once a second
-WATCHING: dict[str, float] = {}  # when each session last looked at a race that was going on
+SESSIONS_PER_SECOND = 30  # how many sessions may redraw within one second before each ticks more slowly
+WATCHING: dict[str, float] = {}  # by session: when it last drew a race that was running
 
 
 @st.cache_resource(show_spinner=False)
 def store() -> Store:
-    """Where runs are kept. A database that cannot be used is a `ValueError` with one sentence."""
+    """Where runs are kept. Raises `ValueError` with one sentence where the database cannot be used."""
     return Store(paths.home() / "lab.sqlite")
 
 
 @st.cache_resource(show_spinner=False)
 def engine() -> Engine:
-    """What runs them; its workers start in the background and are warm before the first click."""
+    """The queue of runs; its workers start in the background and are warm before the first click."""
     threading.Thread(target=_load_torch, daemon=True, name="load torch").start()
     return Engine(store()).start()
 
 
 def _load_torch() -> None:
-    """Whoever opens the second page should not wait for it."""
+    """Load torch in the background: the second page that a learner opens needs it."""
     import distill_core.studies.presets  # noqa: F401
 
 
 def set_up(title: str) -> None:
-    """What every page begins with: each can be opened alone, by its own address."""
-    streamlit_patches.repair()
-    if PagesManager.uses_pages_directory:
-        _go_through_app(f"pages/{title.lower().replace(' ', '_')}.py")
+    """The first call of every page: each can be opened alone, by its own address."""
+    streamlit_patches.apply()
+    if streamlit_patches.app_was_skipped():
+        here = f"pages/{title.lower().replace(' ', '_')}.py"
+        go_to(here, here=here)
     st.set_page_config(page_title=f"{title} · Distill Lab", page_icon="🎓", layout="wide")
-    st.html(LEGIBLE)
-    st.session_state["owner"] = owner_token(told=st.session_state.get("owner", "")) or ""
+    st.html(streamlit_patches.STYLE)
+    st.session_state["owner"] = owner_token(known=st.session_state.get("owner", "")) or ""
     try:
         engine()
     except ValueError as error:
-        st.error(str(error))
+        show_error(error)
         st.stop()
 
 
-def _go_through_app(page: str) -> None:
-    """Begin this visit again, through app.py.
+def go_to(page: str, *, here: str) -> NoReturn:
+    """Open a page through app.py, with the query string of this address; `here` is the page that is open now.
 
     Where the first visit to a fresh server is a deep link, Streamlit has found the folder `pages/` by itself, shows its
-    own menu and leaves app.py out. Naming pages tells it better, from the next run on.
+    own menu and leaves app.py out. A call of `st.navigation` turns that off, from the next run on. It must list both
+    pages: Streamlit reports an open page that is missing as "page not found".
     """
-    start = st.Page("pages/start.py", default=True)
-    here = start if page == "pages/start.py" else st.Page(page)
-    st.navigation([start] if here is start else [start, here], position="hidden")
-    st.switch_page(here, query_params={name: st.query_params.get_all(name) for name in st.query_params})
+    if streamlit_patches.app_was_skipped():
+        names = dict.fromkeys(("pages/start.py", here, page))
+        st.navigation([st.Page(name, default=name == "pages/start.py") for name in names], position="hidden")
+    st.switch_page(page, query_params={name: st.query_params.get_all(name) for name in st.query_params})
 
 
 def link(page: str, label: str, *, icon: str, **query: str) -> None:
     """A link to another page; none where this page was opened by itself, without app.py."""
-    with contextlib.suppress(StreamlitPageNotFoundError):
+    with contextlib.suppress(streamlit_patches.PageNotFound):
         st.page_link(page, label=label, icon=f":material/{icon}:", query_params=query)
 
 
 def owner() -> str:
-    """The token of this browser, with which its runs can be stopped; empty until the browser has told it."""
+    """The token of this browser, which gives the right to stop its runs; empty until the browser has sent it."""
     return st.session_state.get("owner", "")
 
 
 def pace(spent: float = 0.0) -> float:
-    """Seconds between two looks at a race: at once for one who learns alone, gentler with a whole class or a busy machine.
+    """Seconds between two ticks of a race: 0.1 for a single learner, up to 2 with a whole class or on a busy machine.
 
-    `spent` is what the last look took; looking may take a quarter of the time. A single slow one, as the first of a page
-    is, says nothing: of the last two the quicker counts.
+    `spent` is what the last tick took, in seconds; drawing may take a quarter of the time. Of the last two ticks the
+    quicker counts, because the first one of a page is always slow.
     """
     session = st.session_state.setdefault("session", secrets.token_hex(8))
     if spent:
-        st.session_state["looks"] = (*st.session_state.get("looks", (0.0,)), spent)[-2:]
-    slow = min(st.session_state.get("looks", (0.0,)))
+        st.session_state["tick_seconds"] = (*st.session_state.get("tick_seconds", (0.0,)), spent)[-2:]
+    slow = min(st.session_state.get("tick_seconds", (0.0,)))
     now = time.monotonic()
     WATCHING[session] = now
     for gone in [key for key, seen in list(WATCHING.items()) if now - seen > 5]:
         WATCHING.pop(gone, None)
-    return min(2.0, max(0.1, 4 * slow, len(WATCHING) / CLASS))
+    return min(2.0, max(0.1, 4 * slow, len(WATCHING) / SESSIONS_PER_SECOND))

@@ -1,7 +1,7 @@
-"""News of a race without a tick: a chart asks for its next figure, and is answered as soon as there is one.
+"""Live updates of a race's chart: the chart asks for its next figure, and the reply waits until there is a new one.
 
-A tick runs the page's script, and the browser renders the page anew around its charts; here one chart gets one figure.
-Only `server/serve.py` opens this way. Where the lab is started as `app.py`, ticks alone bring what is new.
+A tick of the page runs its script, and the browser renders everything around the charts anew; here one chart gets one
+figure. Only `server/serve.py` opens this route. Where the lab is started as `app.py`, ticks alone bring new points.
 """
 
 from __future__ import annotations
@@ -17,38 +17,38 @@ from starlette.routing import BaseRoute, Route
 
 from pages.server import lab
 
-LOOK = 0.02  # seconds from look to look; of a class each takes its turn
-LONGEST = 2.0  # seconds until a question is answered even if nothing is new
-_open = False
+POLL = 0.02  # seconds between two reads of the store, times the number of sessions that watch a race
+MAX_WAIT = 2.0  # seconds until a request is answered even if nothing is new
+_is_open = False
 
 
 def routes() -> list[BaseRoute]:
-    """What the server answers beside Streamlit's own addresses."""
-    global _open
-    _open = True
+    """The route that the server adds to Streamlit's own."""
+    global _is_open
+    _is_open = True
     base = st.get_option("server.baseUrlPath").strip("/")
-    return [Route(f"{'/' if base else ''}{base}/news/{{run_id}}/{{panel}}", _answer)]
+    return [Route(f"{'/' if base else ''}{base}/live/{{run_id}}/{{panel}}", _reply)]
 
 
-def of(run_id: str, panel: str) -> str:
-    """The address of a chart's news, relative to the lab's; empty where nobody would answer."""
-    return f"news/{run_id}/{panel}" if _open else ""
+def address(run_id: str, panel: str) -> str:
+    """Where a chart asks for its updates, relative to the lab's address; empty where the route is not open."""
+    return f"live/{run_id}/{panel}" if _is_open else ""
 
 
-async def _answer(request: Request) -> Response:
+async def _reply(request: Request) -> Response:
     """The figure of a panel, as soon as the run is further than version `after`."""
     run_id, panel, after = *request.path_params.values(), request.query_params.get("after")
-    until = time.monotonic() + LONGEST
-    await asyncio.sleep(max(0, len(lab.WATCHING) - 1) / lab.CLASS)
+    until = time.monotonic() + MAX_WAIT
+    await asyncio.sleep(max(0, len(lab.WATCHING) - 1) / lab.SESSIONS_PER_SECOND)
     while str((await asyncio.to_thread(lab.store().version, run_id))[0]) == after and time.monotonic() < until:
-        await asyncio.sleep(LOOK * max(1, len(lab.WATCHING)))
-    told = await asyncio.to_thread(_newest, run_id, panel)
-    if told is None:
-        return Response("there is no such run", status_code=404)
-    return Response(to_json_plotly(told), media_type="application/json", headers={"Cache-Control": "no-store"})
+        await asyncio.sleep(POLL * max(1, len(lab.WATCHING)))
+    update = await asyncio.to_thread(_newest_figure, run_id, panel)
+    if update is None:
+        return Response("there is no such run or panel", status_code=404)
+    return Response(to_json_plotly(update), media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
-def _newest(run_id: str, panel: str) -> dict | None:
-    from pages.sections import race  # here: torch comes with it, and the first page need not wait for that
+def _newest_figure(run_id: str, panel: str) -> dict | None:
+    from pages.server import curves  # here, because torch comes with it: the first page need not wait for that
 
-    return race.newest(run_id, panel)
+    return curves.newest_figure(run_id, panel)

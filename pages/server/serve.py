@@ -1,4 +1,4 @@
-"""The lab as a server: the pages of app.py, and beside them the news of races, which need no page to run again.
+"""The lab as a server: the pages of app.py, and the route of live updates, which draws a race without running its page.
 
 `python -m streamlit run pages/server/serve.py`, from the repository; `make run` does it.
 """

@@ -1,32 +1,65 @@
-"""A repair of Streamlit 1.67: a tick of a live fragment must not cost the page its last messages.
+"""Everything that depends on parts of Streamlit that are not documented: one patch, and what else reads its internals.
 
-When a script run has ended, its last messages wait for a moment in the server's event loop. If a tick arrives just then,
-`AppSession` starts a new script runner, and from there on ignores whatever the one before still had to say. Lost with it
-is, for example, the order to tick: the page stands still at "running, epoch 87 of 100" until somebody touches it. On a
-busy two-core machine that moment was met about once in a hundred reruns. Here the tick waits until all has been said.
+A new version may change these parts without notice. `VERSION` names the one they were checked with, and
+`tests/test_streamlit_patches.py` fails where another is installed or one of the parts has changed.
+
+The patch: a tick of a live fragment must not cost the page its last messages. When a script run has ended, its last
+messages wait for a moment in the server's event loop. If a tick arrives just then, `AppSession` starts a new script
+runner and drops whatever is still queued from the one before. The instruction to tick may be among it: the page then
+stays at "running, epoch 87 of 100" until somebody clicks. On a busy two-core machine this happened about once in a
+hundred reruns. With the patch, the tick waits until the earlier runner has delivered everything.
 """
 
 from __future__ import annotations
 
-from streamlit.runtime.app_session import AppSession, AppSessionState
-from streamlit.runtime.scriptrunner import RerunData
+from pathlib import Path
 
+from streamlit.errors import StreamlitPageNotFoundError
+from streamlit.runtime.app_session import AppSession, AppSessionState
+from streamlit.runtime.pages_manager import PagesManager
+from streamlit.runtime.scriptrunner import RerunData, get_script_run_ctx
+
+VERSION = "1.67"
 WAIT = 0.005  # seconds
 
-_start_at_once = AppSession._create_scriptrunner
+PageNotFound = StreamlitPageNotFoundError  # raised by st.page_link for a page that app.py did not list
+
+# Streamlit's own defaults that cannot be read across a room: names in the text are 14 px high, a long formula runs off the
+# edge of a phone, and the selected button of a group is written in the primary colour, too dark for a dark page.
+STYLE = """<style>
+[data-testid=stMarkdownContainer] :not(pre) > code {font-size: 0.875rem}
+.katex-display {overflow-x: auto; overflow-y: hidden}
+button[data-variant][data-selected=true] {color: inherit !important; background-color: #1F82C066 !important}
+</style>"""
+
+_create_scriptrunner = AppSession._create_scriptrunner
 
 
-def _start_after_the_last(session: AppSession, request: RerunData) -> None:
-    """Start a script runner once the one before is through. Called in the session's event loop, as Streamlit does."""
+def apply() -> None:
+    """Patch the whole server. Applying it again changes nothing."""
+    AppSession._create_scriptrunner = _create_scriptrunner_after_the_last
+
+
+def _create_scriptrunner_after_the_last(session: AppSession, request: RerunData) -> None:
+    """Start a script runner once the one before has delivered everything. Called in the session's event loop."""
     before = session._scriptrunner
     if session._state == AppSessionState.SHUTDOWN_REQUESTED:
         return
     if before is None:
-        _start_at_once(session, request)
-    elif not before.request_rerun(request):  # it has ended, and is not through
-        session._event_loop.call_later(WAIT, _start_after_the_last, session, request)
+        _create_scriptrunner(session, request)
+    elif not before.request_rerun(request):  # it has ended, and its last messages are still queued
+        session._event_loop.call_later(WAIT, _create_scriptrunner_after_the_last, session, request)
 
 
-def repair() -> None:
-    """For the whole server, once; changes nothing where it was done."""
-    AppSession._create_scriptrunner = _start_after_the_last
+def app_was_skipped() -> bool:
+    """Whether Streamlit found the folder `pages/` by itself and runs this page without app.py.
+
+    It does so on a fresh server whose first visit is a deep link, until some session calls `st.navigation`.
+    """
+    return bool(PagesManager.uses_pages_directory)
+
+
+def main_script_folder() -> Path | None:
+    """The folder of the script that the server was started with; None outside a script run."""
+    context = get_script_run_ctx(suppress_warning=True)
+    return Path(context.main_script_path).parent if context else None

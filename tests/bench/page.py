@@ -24,7 +24,7 @@ from distill_core.experiment import Experiment
 from distill_core.runs.engine import Engine
 from distill_core.runs.store import Store
 from tests.bench.measure import Figure
-from tests.browser_fixtures import FLAGS, chromium_path, free_port
+from tests.browser_fixtures import FLAGS, chromium_path, free_port, open_page_from_menu
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -229,7 +229,7 @@ def openings(browser: Browser) -> Iterator[Figure]:
                 page.get_by_role("button", name="Start the race").wait_for(timeout=WAIT)
                 page.wait_for_timeout(2000)  # as a person, who does not press at once
                 page.evaluate("addEventListener('click', () => { window.shown = barsSince(performance.now()) }, { capture: true })")
-                page.get_by_role("link", name="Soft targets").click()
+                open_page_from_menu(page, "Look inside", "Soft targets")
                 page.wait_for_function("window.shown", timeout=WAIT)
                 clicked.append(page.evaluate("window.shown"))
             if not number:  # the data are loaded now

@@ -1,0 +1,72 @@
+"""The charts of a race: its records so far, averaged into curves and drawn once for all sessions that show them."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+
+import streamlit as st
+
+from distill_core.figures.curves import Bands, bands, race_drawing
+from distill_core.objectives import METHODS
+from pages.server.experiments import experiments_of
+from pages.server.lab import store
+
+HEIGHTS = {"test_accuracy": 380, "hard_loss": 280, "soft_loss": 280, "agreement": 280}  # px of each panel
+
+
+def curves(run_id: str) -> Bands:
+    """Mean curves of a run with their bands, from all records so far."""
+    return bands(_records(run_id, store().version(run_id)[1]))
+
+
+def newest_figure(run_id: str, panel: str) -> dict | None:
+    """One panel of a run: `{"version", "active", "figure"}`; None where there is no such run or panel."""
+    run, version = store().get(run_id), store().version(run_id)
+    if run is None or panel not in HEIGHTS:
+        return None
+    return {"version": version[0], "active": run.active, "figure": race_figures(run_id, version, (panel,))[panel]}
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def race_figures(run_id: str, version: tuple, panels: tuple[str, ...]) -> dict[str, dict]:
+    """The figures of a run at `version`, by panel."""
+    results = store().results(run_id)
+    first = experiments_of(store().get(run_id))[0]
+    choices = {
+        "teacher_accuracy": results[0]["teacher"]["test_accuracy"] if results else None,
+        "epochs": first.epochs,
+        "accuracy_from": _lowest_accuracy_shown(results),
+        "members": ("student", "baseline", *(f"assistant-{number + 1}" for number in range(len(first.assistants)))),
+        "loss_label": loss_label(first.method),
+    }
+    run_curves = bands(_records(run_id, version[1]))
+    return {panel: race_drawing(run_curves, fields=(panel,), height=HEIGHTS[panel], **choices) for panel in panels}
+
+
+def loss_label(method: str) -> str:
+    """A method's own loss with its unit, as its axis names it: "hint loss (squared activations)"."""
+    name, unit = METHODS[method].loss_name, METHODS[method].unit
+    return f"{name} ({unit})" if unit else name
+
+
+def _records(run_id: str, resets: int) -> list[dict]:
+    """All records of a run since its last reset; only new ones are read from the store."""
+    records, lock = _records_read(run_id, resets)
+    with lock:
+        records += store().records(run_id, after=records[-1]["row"] if records else 0)
+        return list(records)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _records_read(run_id: str, resets: int) -> tuple[list[dict], threading.Lock]:
+    return [], threading.Lock()
+
+
+def _lowest_accuracy_shown(results: Sequence[dict]) -> float:
+    """Where the accuracy axis begins: at 0 during the race, so that nothing jumps; after it, just below the curves' ends."""
+    if not results:
+        return 0.0
+    errors = max(1 - result[role]["test_accuracy"] for result in results for role in ("student", "baseline"))
+    return max(0.0, math.floor(20 * (1 - 2 * errors)) / 20)

@@ -1,0 +1,29 @@
+"""The experiments of stored runs. One that another version of the lab wrote may not be readable by this one."""
+
+from __future__ import annotations
+
+import functools
+
+from distill_core.experiment import Experiment
+from distill_core.runs.store import Run
+
+
+def experiments_of(run: Run) -> list[Experiment]:
+    """All experiments of a run. Raises `ValueError` with one sentence where one cannot be read."""
+    try:
+        return [_parse(text) for text in run.experiments]
+    except ValueError as error:
+        raise ValueError(f"the settings of run {run.id} cannot be read ({error}); delete it, or open another run") from error
+
+
+def first_experiment(run: Run) -> Experiment | None:
+    """The experiment of a run's first seed; None where it cannot be read."""
+    try:
+        return _parse(run.experiments[0])
+    except (ValueError, IndexError):
+        return None
+
+
+@functools.lru_cache(maxsize=4096)
+def _parse(text: str) -> Experiment:
+    return Experiment.from_json(text)
