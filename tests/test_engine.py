@@ -91,7 +91,7 @@ def test_a_race_ends_with_records_results_and_artefacts(lab):
 
 
 def test_experiments_of_several_shapes_are_one_run(lab):
-    run_id, _ = lab.submit([*race(1, student="linear"), *race(1, student="mlp-8x1")], kind="map")
+    run_id, _ = lab.submit([*race(1, student="linear"), *race(1, student="mlp-8x1")], kind="sweep")
     assert over(lab, run_id).epochs == 16
     results = lab.store.results(run_id)
     assert [one["experiment"] for one in results] == [0, 1]
@@ -242,11 +242,11 @@ def test_a_worker_killed_in_the_middle_of_a_map_changes_no_number(lab):
         return grid.experiments(Experiment(images=256, batch_size=16, epochs=60, seed=seed, **choices))
 
     experiments = cells(next(SEEDS))
-    run_id, _ = lab.submit(experiments, kind="map", fresh=True)
+    run_id, _ = lab.submit(experiments, kind="sweep", fresh=True)
     wait(lambda: lab.store.get(run_id).epoch > 5)
     kill_worker_of(lab, run_id)
     over(lab, run_id)
-    undisturbed, _ = lab.submit(experiments, kind="map", fresh=True)
+    undisturbed, _ = lab.submit(experiments, kind="sweep", fresh=True)
     over(lab, undisturbed)
     disturbed, expected = numbers(lab.store, run_id), numbers(lab.store, undisturbed)
     order = lambda told: sorted(told[0], key=lambda one: (one["experiment"], one["member"], one["step"]))  # noqa: E731
@@ -281,9 +281,9 @@ def test_a_map_that_would_take_too_long_is_refused_with_its_estimate(idle, monke
     experiments = grid.experiments(Experiment(dataset="mnist", student="mlp-800x2", epochs=40))
     seconds = idle.estimate(experiments)
     with pytest.raises(ValueError, match=f"about {seconds / 60:.0f} minutes, and 15 is the most.*fewer cells"):
-        idle.submit(experiments, kind="map")
+        idle.submit(experiments, kind="sweep")
     monkeypatch.setenv("DISTILL_CAP", str(2 * seconds))
-    run_id, _ = idle.submit(experiments, kind="map")
+    run_id, _ = idle.submit(experiments, kind="sweep")
     assert idle.store.get(run_id).status == "queued"
 
 
@@ -463,8 +463,8 @@ def test_controls_of_a_run_that_is_not_there_or_not_paused_say_so(idle):
     [
         ([], "race", "0 experiments cannot be one race; give from 1 to 64"),
         ([Experiment()] * 65, "race", "65 experiments cannot be one race"),
-        ([Experiment()] * 401, "map", "401 experiments cannot be one map; give from 1 to 400"),
-        ([Experiment()], "party", "kind 'party' is not known; choose one of: race, map"),
+        ([Experiment()] * 401, "sweep", "401 experiments cannot be one sweep; give from 1 to 400"),
+        ([Experiment()], "party", "kind 'party' is not known; choose one of: race, sweep"),
         ([Experiment(dataset="mnist", student="mlp-2048x6", epochs=500)] * 2, "race", "multiplications .* the most is 1e.15; choose fewer"),
         ([Experiment(dataset="mnist", student="mlp-2048x6", images=10)] * 20, "race", "GB of memory, the most is 8 GB"),
         (
@@ -481,5 +481,5 @@ def test_more_than_the_lab_takes_is_refused_with_the_number(experiments, kind, s
 
 def test_an_ordinary_class_is_within_the_limits():
     check_limits([Experiment(dataset="mnist", student="mlp-800x2", epochs=20, batch_size=256, seed=seed) for seed in range(10)])
-    check_limits([Experiment(dataset="mnist", images=1000, epochs=40, temperature=t) for t in range(1, 401)], kind="map")
+    check_limits([Experiment(dataset="mnist", images=1000, epochs=40, temperature=t) for t in range(1, 401)], kind="sweep")
     check_limits([Experiment(dataset="cifar10", student="cnn-16", seed=seed) for seed in range(5)])

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("distill_core.runs")
 
-MAX_EXPERIMENTS = {"race": 64, "map": 400}
+MAX_EXPERIMENTS = {"race": 64, "sweep": 400}
 MAX_ACTIVE = 4  # queued or running, of one owner
 MAX_QUEUED = 200
 MAX_WORK = 1e15  # multiplications of a weight with a pixel; two cores do some 1e13 in a quarter of an hour
@@ -145,7 +145,7 @@ class Engine:
                 if going := self.store.active_with_key(key):
                     return going.id, False
             check_limits(experiments, kind=kind)
-            if kind == "map":
+            if kind == "sweep":
                 self._check_time(experiments)
             mark = owner_mark(owner)
             self._check_queue(mark)
@@ -165,7 +165,7 @@ class Engine:
 
     def estimate(self, experiments: Sequence[Experiment]) -> float:
         """Seconds that the experiments will take, roughly: from what finished runs took here, or else from usual rates."""
-        check_limits(experiments, kind="map")
+        check_limits(experiments, kind="sweep")
         rates = {student: self._rate(student) for student in {one.student for one in experiments}}
         return sum(_steps(one) * SECONDS_A_STEP / len(experiments) + _size(one)[0] / rates[one.student] for one in experiments)
 
