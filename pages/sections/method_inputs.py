@@ -205,9 +205,9 @@ def of_controls(targets: dict[str, Tensor], labels: Tensor, class_names: Sequenc
 def _relations(name: str, features: dict[str, list[Tensor]]) -> Panels:
     """One matrix `(N, N)` per network: how each pair of images relates in the features of its last block."""
     measure, what = {
-        "similarity": (losses.similarity_matrix, "cosine similarity"),
+        "similarity": (losses.similarity_matrix, "Gram matrix, rows normalised"),
         "distances": (losses.relative_distances, "relative distances"),
-        "angles": (_cosines_at_first, "cosines of the angles at the first image"),
+        "angles": (_cosines_at_first, "cosines at the first image"),
     }[name]
     return [[(f"{role}: {what}", measure(blocks[-1].flatten(1)).numpy()) for role, blocks in features.items()]]
 

@@ -24,7 +24,7 @@ CHAINS = "Ensembles and chains"
 GROUPS = {
     "Logits": "**Response-based, offline.** The teacher is trained first. The student learns from the teacher's logits for each image.",
     "Features": "**Feature-based, offline.** The student learns from the activations of the teacher's hidden layers.",
-    "Relations": "**Relation-based, offline.** The student learns how the images of a batch relate to each other in the teacher's features.",
+    "Relations": "**Relation-based, offline.** The student learns how the teacher's features relate the images of a batch.",
     "Online": "**Online.** There is no teacher: several students train at the same time and learn from the labels and from each other.",
     CHAINS: "**Several teachers, assistants, self-distillation.** The loss is that of soft targets; the networks that teach differ.",
     "Controls": "**Controls.** Soft targets from which a part of the information is removed. They show where the gain comes from.",
