@@ -1,4 +1,4 @@
-"""Confidence, temperature scaling and dark knowledge, against formulas written out, scipy, scikit-learn and known answers."""
+"""Calibration, temperature scaling and dark knowledge, against explicit formulas, scipy, scikit-learn and known results."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from distill_core import analysis
 from distill_core.data import cifar10h, datasets
 
 
-def drawn(n, *, classes=4, seed=0, size=2.0):
-    """Logits `(n, C)` of an honest network: each label is drawn from its own soft target."""
+def calibrated_sample(n, *, classes=4, seed=0, size=2.0):
+    """Logits `(n, C)` of a calibrated network with labels `(n,)`: each label is drawn from its soft target."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(size=(n, classes)) * size
     p = special.softmax(logits, axis=1)
@@ -30,7 +30,7 @@ def drawn(n, *, classes=4, seed=0, size=2.0):
 
 @pytest.mark.parametrize("bins", (1, 5, 15))
 def test_the_gaps_of_the_reliability_table_weighted_by_count_are_the_calibration_error(bins):
-    logits, labels = drawn(500)
+    logits, labels = calibrated_sample(500)
     table = analysis.reliability(3 * logits, labels, bins=bins)
     full = table["count"] > 0
     gaps = np.abs(table["accuracy"] - table["confidence"])[full]
@@ -40,17 +40,17 @@ def test_the_gaps_of_the_reliability_table_weighted_by_count_are_the_calibration
 
 
 def test_the_reliability_table_is_scikit_learns_calibration_curve():
-    logits, labels = drawn(800)
-    confidence, verdict = torch.softmax(logits, dim=1).max(dim=1)
-    accuracy, said = calibration_curve((verdict == labels).numpy(), confidence.numpy(), n_bins=10)
+    logits, labels = calibrated_sample(800)
+    confidence, prediction = torch.softmax(logits, dim=1).max(dim=1)
+    accuracy, mean_confidence = calibration_curve((prediction == labels).numpy(), confidence.numpy(), n_bins=10)
     table = analysis.reliability(logits, labels, bins=10)
     full = table["count"] > 0
     np.testing.assert_allclose(table["accuracy"][full], accuracy, atol=1e-12)
-    np.testing.assert_allclose(table["confidence"][full], said, atol=1e-12)
+    np.testing.assert_allclose(table["confidence"][full], mean_confidence, atol=1e-12)
 
 
-def test_a_bin_has_wilsons_interval_and_an_empty_bin_has_nothing():
-    logits = torch.tensor([[math.log(3.0), 0.0]] * 4, dtype=torch.float64)  # 75 % sure
+def test_a_bin_has_wilsons_interval_and_an_empty_bin_has_none():
+    logits = torch.tensor([[math.log(3.0), 0.0]] * 4, dtype=torch.float64)  # confidence 75 %
     table = analysis.reliability(logits, torch.tensor([0, 0, 0, 1]), bins=4)
     assert table["count"].tolist() == [0, 0, 4, 0]
     expected = stats.binomtest(3, 4).proportion_ci(method="wilson")
@@ -58,19 +58,19 @@ def test_a_bin_has_wilsons_interval_and_an_empty_bin_has_nothing():
     assert np.isnan(table["accuracy"][[0, 1, 3]]).all() and np.isnan(table["accuracy_low"][0])
 
 
-def test_coverage_is_the_accuracy_of_the_surest():
-    logits, labels = drawn(200)
-    confidence, verdict = torch.softmax(logits, dim=1).max(dim=1)
+def test_selective_accuracy_is_the_accuracy_of_the_most_confident():
+    logits, labels = calibrated_sample(200)
+    confidence, prediction = torch.softmax(logits, dim=1).max(dim=1)
     order = np.argsort(-confidence.numpy())
-    right = (verdict == labels).numpy()[order]
+    right = (prediction == labels).numpy()[order]
     curve = analysis.selective_accuracy(logits, labels, points=20)
     np.testing.assert_allclose(curve["accuracy"], [right[:k].mean() for k in range(10, 201, 10)], atol=1e-12)
     assert curve["accuracy"][-1] == pytest.approx(analysis.accuracy(logits, labels)) and curve["share"][-1] == 1
 
 
-def test_equal_confidences_count_as_in_any_order():
+def test_selective_accuracy_of_equal_confidences_does_not_depend_on_their_order():
     logits = torch.tensor([[2.0, 0.0]] * 4)
-    curve = analysis.selective_accuracy(logits, torch.tensor([1, 1, 0, 0]), points=4)  # the wrong ones come first
+    curve = analysis.selective_accuracy(logits, torch.tensor([1, 1, 0, 0]), points=4)  # the wrong predictions come first
     np.testing.assert_allclose(curve["accuracy"], 0.5)
 
 
@@ -78,24 +78,24 @@ def test_equal_confidences_count_as_in_any_order():
 
 
 @pytest.mark.parametrize("factor", (0.3, 2.0, 5.0))
-def test_logits_multiplied_by_a_factor_need_that_factor_times_the_temperature(factor):
-    logits, labels = drawn(1000)
+def test_scaling_the_logits_scales_the_fitted_temperature(factor):
+    logits, labels = calibrated_sample(1000)
     assert analysis.fit_temperature(factor * logits, labels) == pytest.approx(factor * analysis.fit_temperature(logits, labels), rel=1e-6)
 
 
-def test_an_honest_network_has_temperature_one():
-    logits, labels = drawn(60_000)
+def test_a_calibrated_network_has_temperature_one():
+    logits, labels = calibrated_sample(60_000)
     assert analysis.fit_temperature(logits, labels) == pytest.approx(1, abs=0.02)
 
 
 def test_no_other_temperature_has_a_smaller_loss():
-    logits, labels = drawn(400, seed=3)
+    logits, labels = calibrated_sample(400, seed=3)
     best = analysis.fit_temperature(4 * logits, labels)
     loss = [torch.nn.functional.cross_entropy(4 * logits / t, labels).item() for t in (best, 0.98 * best, 1.02 * best)]
     assert loss[0] < min(loss[1:])
 
 
-def test_the_temperature_of_one_that_is_never_wrong_is_the_least_and_of_one_always_wrong_the_most(refused):
+def test_the_fitted_temperature_is_smallest_if_all_predictions_are_right_and_largest_if_all_are_wrong(refused):
     logits, labels = torch.eye(3).double(), torch.arange(3)
     assert analysis.fit_temperature(logits, labels) == analysis.MIN_SCALE
     assert analysis.fit_temperature(-logits, labels) == analysis.MAX_SCALE
@@ -103,15 +103,15 @@ def test_the_temperature_of_one_that_is_never_wrong_is_the_least_and_of_one_alwa
         analysis.fit_temperature(torch.tensor([[0.0, -math.inf]]), torch.tensor([0]))
 
 
-def test_calibrate_mends_an_overconfident_network_on_images_it_was_not_fitted_on():
-    logits, labels = drawn(4000)
+def test_temperature_scaling_improves_an_overconfident_network_on_held_out_images():
+    logits, labels = calibrated_sample(4000)
     found = analysis.calibrate(5 * logits, labels)
     assert found["temperature"] == pytest.approx(5, rel=0.1) and found["fitted"] + found["reported"] == 4000
     for measure in ("ece", "nll"):
         assert found[measure]["after"][0] < found[measure]["before"][0] and found[measure]["difference"][2] < 0
         value = found[measure]["after"][0] - found[measure]["before"][0]
         assert found[measure]["difference"][0] == pytest.approx(value, abs=1e-12)
-    assert found == analysis.calibrate(5 * logits, labels), "seeded"
+    assert found == analysis.calibrate(5 * logits, labels), "the split is seeded"
 
 
 # --- intervals ------------------------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ def test_the_bootstrap_interval_of_a_mean_is_scipys_basic_interval():
     assert found[0] == values.mean() and found[1:] == pytest.approx((expected.low, expected.high), abs=0.015)
 
 
-def test_the_bootstrap_draws_rows_together_and_the_same_each_time(refused):
+def test_the_bootstrap_resamples_rows_jointly_and_is_seeded(refused):
     values = np.random.default_rng(0).normal(size=50)
     assert analysis.bootstrap_interval(lambda a, b: (a - b).mean(), values, values) == (0, 0, 0)
     assert analysis.bootstrap_interval(np.mean, values, seed=3) == analysis.bootstrap_interval(np.mean, values, seed=3)
@@ -133,8 +133,8 @@ def test_the_bootstrap_draws_rows_together_and_the_same_each_time(refused):
         analysis.bootstrap_interval(np.mean, np.empty(0))
 
 
-def test_the_calibration_error_of_an_honest_network_may_be_nothing():
-    logits, labels = drawn(3000)
+def test_the_interval_of_a_calibrated_networks_calibration_error_reaches_nearly_zero():
+    logits, labels = calibrated_sample(3000)
     value, low, high = analysis.calibration_interval(logits, labels)
     assert value == pytest.approx(analysis.expected_calibration_error(logits, labels), abs=1e-12) and low < 0.005 and low <= high
 
@@ -142,14 +142,14 @@ def test_the_calibration_error_of_an_honest_network_may_be_nothing():
 # --- disagreement ---------------------------------------------------------------------------------------------------
 
 
-def test_the_divergence_of_two_is_scipys_jensen_shannon_distance_squared():
+def test_the_divergence_of_two_networks_is_scipys_jensen_shannon_distance_squared():
     a, b = (torch.from_numpy(np.random.default_rng(seed).normal(size=(20, 5)) * 3) for seed in (0, 1))
     p, q = (special.softmax(z.numpy() / 2, axis=1) for z in (a, b))
     expected = distance.jensenshannon(p, q, axis=1) ** 2
     np.testing.assert_allclose(analysis.divergence(a, b, temperature=2).numpy(), expected, atol=1e-12)
 
 
-def test_three_that_are_each_sure_of_another_class_diverge_by_ln_three():
+def test_three_networks_certain_of_different_classes_diverge_by_ln_three():
     sure = [torch.full((1, 3), -math.inf).index_fill(1, torch.tensor([c]), 0.0) for c in range(3)]
     assert analysis.divergence(*sure).item() == pytest.approx(math.log(3))
     assert analysis.divergence(sure[0], sure[0], sure[0]).item() == 0
@@ -159,23 +159,23 @@ def test_three_that_are_each_sure_of_another_class_diverge_by_ln_three():
 
 
 @pytest.mark.parametrize("temperature", (0.5, 4.0, 30.0))
-def test_mean_soft_targets_are_a_loop_over_classes_and_their_rows_sum_to_one(temperature):
-    logits, labels = drawn(300)
+def test_mean_soft_targets_equal_a_loop_over_classes_and_their_rows_sum_to_one(temperature):
+    logits, labels = calibrated_sample(300)
     mean = analysis.mean_soft_targets(logits, labels, temperature=temperature, classes=4)
     p = special.softmax(logits.numpy() / temperature, axis=1)
     np.testing.assert_allclose(mean, [p[labels.numpy() == c].mean(axis=0) for c in range(4)], atol=1e-12)
     np.testing.assert_allclose(mean.sum(axis=1), 1, atol=1e-12)
 
 
-def test_a_class_without_images_has_no_mean_and_a_high_temperature_makes_all_even():
-    logits, labels = drawn(100)
+def test_a_class_without_images_has_no_mean_and_a_high_temperature_gives_equal_probabilities():
+    logits, labels = calibrated_sample(100)
     mean = analysis.mean_soft_targets(logits, labels.clamp(max=2), temperature=1e6, classes=4)
     assert np.isnan(mean[3]).all()
     np.testing.assert_allclose(mean[:3], 0.25, atol=1e-4)
 
 
-def test_class_spread_is_the_formula_pair_by_pair_and_sees_neither_scale_nor_shift():
-    logits, labels = (t.numpy() for t in drawn(150))
+def test_class_spread_is_the_explicit_formula_and_ignores_scale_and_shift():
+    logits, labels = (t.numpy() for t in calibrated_sample(150))
     z = logits - logits.mean(axis=1, keepdims=True)
     mu = np.stack([z[labels == c].mean(axis=0) for c in range(4)])
     within = np.mean([((z[i] - mu[labels[i]]) ** 2).sum() for i in range(150)])
@@ -187,15 +187,15 @@ def test_class_spread_is_the_formula_pair_by_pair_and_sees_neither_scale_nor_shi
     assert analysis.class_spread(np.eye(3)[[0, 0, 1, 1]], np.array([0, 0, 1, 1])) == 0
 
 
-def test_principal_components_are_scikit_learns_up_to_sign():
-    logits = drawn(120)[0].numpy()
+def test_principal_components_equal_scikit_learns_up_to_sign():
+    logits = calibrated_sample(120)[0].numpy()
     places, share = analysis.principal_components(logits)
     pca = PCA(2).fit(logits - logits.mean(axis=1, keepdims=True))
     np.testing.assert_allclose(np.abs(places), np.abs(pca.transform(logits - logits.mean(axis=1, keepdims=True))), atol=1e-9)
     assert share == pytest.approx(pca.explained_variance_ratio_.sum())
 
 
-def test_a_neighbour_map_keeps_clusters_apart_and_is_the_same_each_time():
+def test_a_neighbour_map_keeps_clusters_apart_and_is_deterministic():
     rng = np.random.default_rng(0)
     logits = np.eye(3)[np.repeat(range(3), 15)] * 20 + rng.normal(size=(45, 3))
     places = analysis.neighbour_map(logits)
