@@ -13,7 +13,7 @@ from pages.server.link import from_link, settle, to_link
 from pages.server.old_links import translate_old_link
 
 TEMPERATURES = [0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0]
-MEANS, GRAPH, PROJECTION, PAIR = "Mean soft targets", "Similarity graph", "Projection of the logits", "Images between two classes"
+MEANS, GRAPH, PROJECTION, PAIR = "Mean soft targets", "Similarity graph", "Logit projection", "Images between two classes"
 OPTIONS = {  # of each view: parameter, label, values, help
     MEANS: [
         ("scale", "Colour scale", ["linear", "log"], "The logarithmic scale shows small probabilities too."),

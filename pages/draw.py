@@ -9,6 +9,7 @@ from pages.server.lab import set_up
 from pages.server.link import from_link
 
 set_up("Draw")
+st.markdown("#### How do the networks classify your digit?")
 linked = from_link("draw", draw.DEFAULTS)
 if linked and "run" not in st.query_params:  # such a link was made with the teacher alone
     st.session_state["draw_run"] = draw.NONE

@@ -10,6 +10,7 @@ from pages.server.link import from_link
 from pages.server.old_links import translate_old_link
 
 set_up("Soft targets")
+st.markdown("#### How does the temperature change the soft targets of one image?")
 translate_old_link({"beside": "network", "written": "formula"})
 linked = from_link("soft_targets", soft_targets.DEFAULTS)
 

@@ -98,7 +98,7 @@ def test_two_teachers_are_compared_in_every_view(lab, new_page):
     page.get_by_text("Similarity graph", exact=True).click()
     painted(page, "graph_1")
     check_text_and_width(page)
-    page.get_by_text("Projection of the logits", exact=True).click()
+    page.get_by_text("Logit projection", exact=True).click()
     plots = page.locator(".cloud .plot")
     expect(plots).to_have_count(2, timeout=SLOW)
     settled(page)

@@ -71,7 +71,7 @@ def test_a_method_is_raced_from_its_card(lab, watched):
     page = watched(f"{lab}/methods")
     page.get_by_text("Online", exact=True).click(timeout=BUSY)
     expect(page.get_by_text("Zhang et al. 2018").first).to_be_visible(timeout=BUSY)
-    page.get_by_role("link", name="Race it").click()
+    page.get_by_role("link", name="Race this method").click()
     page.locator(".st-key-train button:enabled").click(timeout=BUSY)
     until(lambda: "method=mutual-2" in page.url)
     expect(page.get_by_text("finished:").first).to_be_visible(timeout=BUSY)

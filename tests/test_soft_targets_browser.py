@@ -352,7 +352,7 @@ def test_more_images_shows_the_next_page_and_teacher_wrong_lists_wrong_predictio
     settled(page)
     page.mouse.move(0, 0)
     grid.hover(position={"x": 5, "y": 5})
-    label, prediction = re.search(r"Image \d+: (\d), teacher predicts (\d)", caption.text_content()).groups()
+    label, prediction = re.search(r"Image \d+: class (\d), teacher predicts (\d)", caption.text_content()).groups()
     assert label != prediction
 
 

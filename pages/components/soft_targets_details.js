@@ -52,7 +52,7 @@ class Details {
     this.meter = make("meter", `<div class="title"></div>
       <div>without T²: ‖q − p‖ / T = <span class="value"></span></div><div class="bar"><div class="fill"></div><div class="mark"></div></div>
       <div>with T²: T · ‖q − p‖ = <span class="value"></span></div><div class="bar whole"><div class="fill"></div><div class="mark"></div></div>
-      <div>each thin line is a factor of 10; the mark is at T = 1</div>`, aside);
+      <div>thin lines: factors of 10; mark: T = 1</div>`, aside);
     this.equations = make("equations", "", main);
     const rows = root.querySelector(".rows");
     const select = (target, pin) => { // hovering selects a class for now, a click until the next click

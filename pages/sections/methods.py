@@ -69,7 +69,7 @@ def show_card(name: str) -> None:
                     f"own loss: **{method.loss_name}**{unit}, weight **{method.weight:.3g}**  \ncompares {_compares(method)}",
                     help=WEIGHT_HELP,
                 )
-            link("pages/race.py", "Race it", icon="sprint", **_race(name))
+            link("pages/race.py", "Race this method", icon="sprint", **_race(name))
         with results:
             rows = {(row["setting"], row["name"]): row for row in comparison.kept()["rows"]}
             lines = [f"{setting.title}: **{_difference(rows.get((key, name)))}**" for key, setting in comparison.SETTINGS.items()]

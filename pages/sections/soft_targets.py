@@ -173,12 +173,16 @@ def _show_grid(dataset: datasets.Dataset, shown: Tensor, logits: Tensor, *, chos
     probabilities, predictions = soften(logits, temperature=1).max(dim=1)
     names, labels = dataset.class_names, dataset.test_labels
     captions = [
-        f"Image {i}: {names[labels[i]]}, teacher predicts {names[c]} ({f'{100 * p:.1f}' if p < 0.9995 else '> 99.9'} % at T\u00a0=\u00a01)"
+        f"Image {i}: class {names[labels[i]]}, teacher predicts {names[c]} ({_percent(p)} at T\u00a0=\u00a01)"
         for i, p, c in zip(shown.tolist(), probabilities.tolist(), predictions.tolist(), strict=True)
     ]
     image_grid(
         dataset.test_images[shown].numpy(), ids=shown.tolist(), captions=captions, chosen=chosen, on_pick=_select_image, key="grid"
     )  # fmt: skip
+
+
+def _percent(p: float) -> str:
+    return f"{100 * p:.1f}\u00a0%" if p < 0.9995 else ">\u00a099.9\u00a0%"
 
 
 # --- the bars -------------------------------------------------------------------------------------------------------

@@ -35,6 +35,15 @@ INITIAL = {  # values of an axis when it is chosen first
     "label_noise": [0.0, 0.2, 0.4, 0.6],
     "method": ["soft-targets", "logits", "decoupled", "correlation"],
 }
+QUESTION = {  # an axis in the heading
+    "temperature": "the temperature",
+    "alpha": "alpha",
+    "student": "the student",
+    "images": "the number of training images",
+    "label_noise": "the share of wrong labels",
+    "teacher": "the teacher",
+    "method": "the method",
+}
 PRESETS = {
     "Temperature and alpha": {"x": "temperature", "y": "alpha"},
     "Student width and temperature": {
@@ -189,13 +198,15 @@ def _choose_values(axis: str, dataset: str) -> list:
     if valid != st.session_state[key]:  # write only a change: the server's value would undo a click made in the meantime
         st.session_state[key] = valid
     label = controls.method_title if axis == "method" else figures.shown
-    picked = st.pills(figures.NAMES[axis], options, selection_mode="multi", key=key, format_func=label, persist_state="session")
+    picked = st.pills(
+        f"Values of {figures.NAMES[axis]}", options, selection_mode="multi", key=key, format_func=label, persist_state="session"
+    )
     return [value for value in options if value in picked]
 
 
 def describe(grid: Grid, experiments: list[Experiment]) -> None:
     """The question of the sweep, how many students it trains, an estimate of the time, and their loss."""
-    axes = [figures.label(axis) for axis, values in ((grid.x, grid.xs), (grid.y, grid.ys)) if len(values) > 1]
+    axes = [QUESTION[axis] for axis, values in ((grid.x, grid.xs), (grid.y, grid.ys)) if len(values) > 1]
     cells = len(grid.xs) * len(grid.ys)
     try:
         estimate = f"about {_rounded(engine().estimate(experiments))} on this machine"
