@@ -96,7 +96,7 @@ def test_a_bug_is_trained_guessed_and_replaced_by_a_new_one(lab, watched):
         wrong += 1
     expect(page.get_by_text("Fix:")).to_be_visible(timeout=BUSY)
     expect(page.locator("[data-testid='stAlertContentWarning']")).to_have_count(wrong)
-    page.locator(".st-key-bug_new button").click()
+    page.get_by_role("button", name="New bug").click()
     expect(page.get_by_text(re.compile("Press Train both first"))).to_be_visible(timeout=BUSY)
 
 
