@@ -62,6 +62,12 @@ def new_page(browser):
         context.close()
 
 
+def open_page_from_menu(page, group, name):
+    """Open a page by the drop-down menu of its group, at the top of a wide window."""
+    page.get_by_test_id("stTopNavSection").get_by_text(group, exact=True).click()
+    page.get_by_role("menuitem", name=name, exact=True).click()
+
+
 @pytest.fixture
 def watched(browser, new_page):
     """Opens pages as `new_page` does; at the end none of them may have complained, or asked any other server."""

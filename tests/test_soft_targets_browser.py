@@ -8,7 +8,7 @@ import statistics
 import numpy as np
 import pytest
 import torch
-from browser_fixtures import ROOT
+from browser_fixtures import ROOT, open_page_from_menu
 from playwright.sync_api import expect
 
 from distill_core import paths, teachers
@@ -290,9 +290,9 @@ def test_options_are_kept_on_another_page_and_for_another_image(app, new_page):
     page = open_at(new_page, app)
     page.locator(f"{BARS} [name=log]").check()
     in_address(page, "scale=log")
-    page.get_by_role("link", name="Start").click()
+    open_page_from_menu(page, "Learn", "Start")
     page.get_by_role("button", name="Start the race").wait_for()
-    page.get_by_role("link", name="Soft targets").click()
+    open_page_from_menu(page, "Look inside", "Soft targets")
     page.locator(f"{BARS} .rows.log").wait_for(timeout=60_000)
     settled(page)
     page.locator(".st-key-soft_targets_index input").fill("3")
@@ -307,9 +307,9 @@ def test_t_and_image_are_kept_while_another_page_is_open(app, new_page):
     page.keyboard.press("ArrowRight")
     page.wait_for_function("() => new URL(location).searchParams.get('T') === '7.1'")
     settled(page)
-    page.get_by_role("link", name="Start").click()
+    open_page_from_menu(page, "Learn", "Start")
     page.get_by_role("button", name="Start the race").wait_for()
-    page.get_by_role("link", name="Soft targets").click()
+    open_page_from_menu(page, "Look inside", "Soft targets")
     page.locator(f"{BARS} .shown", has_text="T = 7.1").wait_for(timeout=60_000)
     expect(page.locator(".st-key-soft_targets_index input")).to_have_value("33")
 
@@ -376,7 +376,7 @@ def test_a_page_that_is_opened_by_a_click_runs_once(app, new_page, browser):
     page.get_by_role("button", name="Start the race").wait_for()
     page.wait_for_timeout(1000)
     sent.clear()
-    page.get_by_role("link", name="Soft targets").click()
+    open_page_from_menu(page, "Look inside", "Soft targets")
     page.locator(f"{BARS} .percent").first.wait_for(timeout=60_000)
     settled(page)
     page.wait_for_timeout(1000)
