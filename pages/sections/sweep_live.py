@@ -57,13 +57,13 @@ def _update(run_ids: list[str], were_active: list[bool], every: float | None) ->
     if None in runs or [run.active for run in runs] != were_active:
         st.rerun()
     snapshots = [snapshot(run) for run in runs]
-    limit = figures.extent(*(one.cells for one in snapshots))
-    for run, one in zip(runs, snapshots, strict=True):
+    limit = figures.extent(*(current.cells for current in snapshots))
+    for run, current in zip(runs, snapshots, strict=True):
         _show_status(run, alone=len(runs) == 1)
         st.markdown(f"Each cell: {CELL}.", help=CELL_HELP)
-        _show_heat_map(run, one, limit)
+        _show_heat_map(run, current, limit)
         st.markdown(figures.LEGEND)
-        st.markdown(one.words)
+        st.markdown(current.words)
     if every and max(POLL_SECONDS, pace(time.perf_counter() - started)) > 2 * every:
         st.rerun()  # with a longer interval: polling faster than the page draws would slow the training down
 
@@ -127,17 +127,17 @@ def _history(run_id: str, resets: int) -> tuple[dict, list[int], threading.Lock]
 # --- the heat map ---------------------------------------------------------------------------------------------------
 
 
-def _show_heat_map(run: Run, one: Snapshot, limit: float) -> None:
-    height = max(320, min(560, 90 + 54 * len(one.grid.ys)))
-    figure, frame = _draw(one.key, limit, height, one)
-    first = 0 if np.isnan(one.cells.difference).all() else int(np.nanargmax(one.cells.difference))
+def _show_heat_map(run: Run, current: Snapshot, limit: float) -> None:
+    height = max(320, min(560, 90 + 54 * len(current.grid.ys)))
+    figure, frame = _draw(current.key, limit, height, current)
+    first = 0 if np.isnan(current.cells.difference).all() else int(np.nanargmax(current.cells.difference))
     live_chart(
         figure,
         key=f"sweep_heatmap_{run.id}",
         height=height,
         revision=f"{run.id} {run.resets}",
-        details={"frame": frame, "cells": one.curves, "first": first},
-        picture=_picture_texts(one),
+        details={"frame": frame, "cells": current.curves, "first": first},
+        picture=_picture_texts(current),
         on_click=lambda cell: st.session_state.update(sweep_open=(run.id, cell)),
     )
 
@@ -152,9 +152,9 @@ def _draw(key: tuple, limit: float, height: int, _snapshot: Snapshot) -> tuple[d
     return figure.to_dict(), figures.cell_figure(epochs=_snapshot.first.epochs, height=height, lowest=float(lowest)).to_dict()
 
 
-def _picture_texts(one: Snapshot) -> dict[str, str]:
+def _picture_texts(current: Snapshot) -> dict[str, str]:
     """Title, caption and file name of a downloaded picture, which has no page around it."""
-    grid, cells, first = one.grid, one.cells, one.first
+    grid, cells, first = current.grid, current.cells, current.first
     source = datasets.DATASETS[first.dataset]
     shared = {
         "student": first.student,

@@ -19,8 +19,8 @@ SIZES = {"parameters": "parameters", "bytes": "bytes as float32", "latency": "mi
 
 def show_slices(run: Run) -> None:
     """One row and one column of the heat map, with 95 % intervals."""
-    one = snapshot(run)
-    grid, cells = one.grid, one.cells
+    current = snapshot(run)
+    grid, cells = current.grid, current.cells
     if np.isnan(cells.difference).all():
         return
     row, column = np.unravel_index(np.nanargmax(cells.difference), cells.difference.shape)
@@ -45,8 +45,8 @@ def show_slices(run: Run) -> None:
 
 def show_front(run: Run) -> None:
     """If the student is an axis: accuracy against size, and the Pareto front."""
-    one = snapshot(run)
-    grid, cells = one.grid, one.cells
+    current = snapshot(run)
+    grid, cells = current.grid, current.cells
     if "student" not in (grid.x, grid.y) or np.isnan(cells.student).any():
         return
     names, axis = (grid.xs, 0) if grid.x == "student" else (grid.ys, 1)
@@ -56,7 +56,7 @@ def show_front(run: Run) -> None:
         "Of each student the best cell counts.",
     )
     measure = st.segmented_control("Size in", list(SIZES), default="parameters", format_func=SIZES.get, key="sweep_size") or "parameters"
-    source = datasets.DATASETS[one.first.dataset]
+    source = datasets.DATASETS[current.first.dataset]
     sizes = [_size(name, measure, source.image_shape, len(source.class_names)) for name in names]
     sides = {"student": cells.student.max(axis=axis).tolist(), "baseline": cells.baseline.max(axis=axis).tolist()}
     live_chart(figures.front_figure(sizes, sides, names, size=SIZES[measure]), key=f"front_{run.id}", height=420, revision=measure)
@@ -75,8 +75,8 @@ def _size(name: str, measure: str, image_shape: tuple[int, int, int], classes: i
 
 def table(run: Run) -> pd.DataFrame:
     """One row per cell: accuracies in percent, their difference in percentage points with its 95 % interval, epoch, seeds."""
-    one = snapshot(run)
-    grid, cells = one.grid, one.cells
+    current = snapshot(run)
+    grid, cells = current.grid, current.cells
     places = list(np.ndindex(cells.difference.shape))
     axes = {grid.y: [grid.ys[row] for row, _ in places], grid.x: [grid.xs[column] for _, column in places]}
     fields = ("student", "baseline", "difference", "low", "high", "epoch")
