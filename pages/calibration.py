@@ -1,4 +1,4 @@
-"""Trust: is a network as often right as it says?"""
+"""Calibration: does a network's confidence agree with its accuracy?"""
 
 import streamlit as st
 
@@ -9,73 +9,87 @@ from pages.sections import calibration, networks
 from pages.sections.source import show_source
 from pages.server.lab import set_up
 from pages.server.link import from_link, settle, to_link
+from pages.server.old_links import translate_old_link
 
-VIEWS = ("Reliability", "When silent", "Temperature scaling", "Disputed")
+RELIABILITY, COVERAGE, SCALING, DISAGREEMENTS = "Reliability", "Accuracy vs. coverage", "Temperature scaling", "Disagreements"
+VIEWS = (RELIABILITY, COVERAGE, SCALING, DISAGREEMENTS)
 TEACHERS_ONLY = ""
-NOBODY = "nobody"
-USUAL = {"run": TEACHERS_ONLY, "dataset": "", "teacher": "", "beside": NOBODY, "view": VIEWS[0], "by": "names"}
+NONE = "none"
+DEFAULTS = {"run": TEACHERS_ONLY, "dataset": "", "teacher": "", "compare": NONE, "view": RELIABILITY, "sort": "classes"}
+OLD_NAMES = {"beside": "compare", "by": "sort"}
+OLD_VALUES = {
+    "compare": {"nobody": NONE},
+    "sort": {"names": "classes"},
+    "view": {"When silent": COVERAGE, "Disputed": DISAGREEMENTS},
+}
 
 set_up("Calibration")
-st.title("Is it as often right as it says?")
+st.title("Is the confidence calibrated?")
 
-runs = networks.finished_runs(*calibration.sets_with_runs())
-sets = networks.teachers_here()
-from_link("trust", USUAL)
+runs = networks.finished_runs(*calibration.datasets_with_runs())
+available = networks.teachers_here()
+translate_old_link(OLD_NAMES, OLD_VALUES)
+from_link("calibration", DEFAULTS)
 kept = {"persist_state": "session"}
-if st.session_state["trust_run"] not in (TEACHERS_ONLY, *runs):
-    st.warning("That run is not here, or has not finished: choose another at the side.")
-    st.session_state["trust_run"] = TEACHERS_ONLY
+if st.session_state["calibration_run"] not in (TEACHERS_ONLY, *runs):
+    st.warning("This run does not exist or has not finished: choose another one in the sidebar.")
+    st.session_state["calibration_run"] = TEACHERS_ONLY
 with st.sidebar:
     run_id = st.selectbox(
-        "Whose confidence", [TEACHERS_ONLY, *runs], key="trust_run", **kept,
-        format_func=lambda r: networks.describe(runs[r]) if r in runs else "teachers alone",
-        help="A finished run shows its teacher, and baseline and student of its first seed.",
+        "Models", [TEACHERS_ONLY, *runs], key="calibration_run", **kept,
+        format_func=lambda r: networks.describe(runs[r]) if r in runs else "teachers only",
+        help="Of a finished run: its teacher, and the baseline and the student of its first seed.",
     )  # fmt: skip
     if run_id == TEACHERS_ONLY:
-        settle("trust_dataset", list(sets))
-        name = st.selectbox("Images", list(sets), key="trust_dataset", format_func=lambda n: datasets.DATASETS[n].title, **kept)
-        settle("trust_teacher", sets[name])
-        teacher = st.selectbox("Teacher", sets[name], key="trust_teacher", **kept)
-        others = [NOBODY, *(other for other in sets[name] if other != teacher)]
-        settle("trust_beside", others)
-        beside = st.selectbox("Beside it", others, key="trust_beside", **kept)
+        settle("calibration_dataset", list(available))
+        name = st.selectbox(
+            "Data set", list(available), key="calibration_dataset", format_func=lambda n: datasets.DATASETS[n].title, **kept
+        )
+        settle("calibration_teacher", available[name])
+        teacher = st.selectbox("Teacher", available[name], key="calibration_teacher", **kept)
+        others = [NONE, *(other for other in available[name] if other != teacher)]
+        settle("calibration_compare", others)
+        compare = st.selectbox(
+            "Compare with", others, key="calibration_compare", help="A second teacher on the same images.", **kept
+        )  # fmt: skip
 
-settle("trust_view", list(VIEWS))
-view = st.segmented_control("View", VIEWS, key="trust_view", required=True, label_visibility="collapsed", **kept)
+settle("calibration_view", list(VIEWS))
+view = st.segmented_control("View", VIEWS, key="calibration_view", required=True, label_visibility="collapsed", **kept)
 try:
     if run_id == TEACHERS_ONLY:
-        chosen = [teacher] if beside == NOBODY else [teacher, beside]
+        chosen = [teacher] if compare == NONE else [teacher, compare]
         members = {one if len(chosen) > 1 else "teacher": networks.test_logits(name, one) for one in chosen}
     else:
-        name, members = calibration.of_run(run_id)
+        name, members = calibration.logits_of_run(run_id)
     dataset = networks.images(name)
 except ValueError as error:
     st.error(str(error))
     st.stop()
-people, about = calibration.people(name)
+people, note = calibration.human_labels(name)
 if people is not None:
     members = {**members, "people": people}
 
-if view == "Reliability":
+if view == RELIABILITY:
     calibration.show_reliability(members, dataset.test_labels)
-elif view == "When silent":
+elif view == COVERAGE:
     calibration.show_coverage(members, dataset.test_labels)
-elif view == "Temperature scaling":
+elif view == SCALING:
     calibration.show_scaling(members, dataset.test_labels)
 elif len(members) < 2:
-    st.markdown("One network has nobody to disagree with: choose a run, or a second teacher, at the side.")
+    st.markdown("This view needs two models: choose a run, or a second teacher, in the sidebar.")
 else:
-    settle("trust_by", ["names", "divergence"])
-    by = st.segmented_control(
-        "First", ["names", "divergence"], key="trust_by", required=True, **kept,
-        format_func=lambda b: {"names": "most different names", "divergence": "largest divergence"}[b],
+    settle("calibration_sort", ["classes", "divergence"])
+    sort = st.segmented_control(
+        "Sort by", ["classes", "divergence"], key="calibration_sort", required=True, **kept,
+        format_func={"classes": "number of different predictions", "divergence": "divergence"}.get,
+        help="Divergence: Jensen-Shannon divergence of the soft targets at T = 1, in nats.",
     )  # fmt: skip
-    calibration.show_disputed(members, dataset, by)
-st.markdown(f"All {len(dataset.test_labels):,} test images of {dataset.title}.")
-if about:
-    st.caption(about)
+    calibration.show_disagreements(members, dataset, sort)
+st.markdown(f"Measured on all {len(dataset.test_labels):,} test images of {dataset.title}.")
+if note:
+    st.caption(note)
 
-choices = ("run",) if run_id != TEACHERS_ONLY else ("dataset", "teacher", "beside")
-more = ("by",) if view == "Disputed" else ()
-to_link("trust", {field: st.session_state[f"trust_{field}"] for field in (*choices, "view", *more)})
+choices = ("run",) if run_id != TEACHERS_ONLY else ("dataset", "teacher", "compare")
+more = ("sort",) if view == DISAGREEMENTS else ()
+to_link("calibration", {field: st.session_state[f"calibration_{field}"] for field in (*choices, "view", *more)})
 show_source(reliability, expected_calibration_error, fit_temperature, divergence)

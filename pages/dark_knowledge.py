@@ -1,4 +1,4 @@
-"""Dark knowledge: what a teacher takes for what, over a whole data set."""
+"""Dark knowledge: which classes a teacher finds similar, over a whole data set."""
 
 import streamlit as st
 
@@ -10,82 +10,100 @@ from pages.sections import dark_knowledge, networks
 from pages.sections.source import show_source
 from pages.server.lab import set_up
 from pages.server.link import from_link, settle, to_link
+from pages.server.old_links import translate_old_link
 
 TEMPERATURES = [0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0]
-CHOICES = {
-    "Class by class": [("scale", "Colours", ["linear", "log"]), ("diagonal", "The right class", ["hidden", "shown"])],
-    "Looks like": [("doubts", "Lines from each class", [1, 2, 3])],
-    "Map of images": [("map", "Laid out by", ["PCA", "t-SNE"])],
-    "What two share": [],
-}
-NOBODY = "nobody"
-USUAL = {
-    "dataset": "", "teacher": "", "beside": NOBODY, "part": "test", "T": 4.0, "view": "Class by class",
-    "scale": "linear", "diagonal": "hidden", "doubts": 2, "map": "PCA", "first": "", "second": "",
+MEANS, GRAPH, PROJECTION, PAIR = "Mean soft targets", "Similarity graph", "Logit projection", "Images between two classes"
+OPTIONS = {  # of each view: parameter, label, values, help
+    MEANS: [
+        ("scale", "Colour scale", ["linear", "log"], "The logarithmic scale shows small probabilities too."),
+        ("diagonal", "Diagonal", ["hidden", "shown"], "The diagonal is the probability of the true class, much larger than the others."),
+    ],
+    GRAPH: [("edges", "Arrows per class", [1, 2, 3], "To how many of its most similar classes each class points.")],
+    PROJECTION: [
+        (
+            "projection", "Method", ["PCA", "t-SNE"],
+            "PCA: the two directions of largest variance. t-SNE: similar logits stay close; other distances have no meaning.",
+        )
+    ],
+    PAIR: [],
 }  # fmt: skip
+NONE = "none"
+DEFAULTS = {
+    "dataset": "", "teacher": "", "compare": NONE, "part": "test", "T": 4.0, "view": MEANS,
+    "scale": "linear", "diagonal": "hidden", "edges": 2, "projection": "PCA", "first": "", "second": "",
+}  # fmt: skip
+OLD_NAMES = {"beside": "compare", "doubts": "edges", "map": "projection"}
+OLD_VALUES = {
+    "compare": {"nobody": NONE},
+    "view": {"Class by class": MEANS, "Looks like": GRAPH, "Map of images": PROJECTION, "What two share": PAIR},
+}
 
 set_up("Dark knowledge")
-st.title("What does the teacher take for what?")
+st.title("Which classes does the teacher find similar?")
 
 state = st.session_state
-sets = networks.teachers_here()
-from_link("dark", USUAL)
+available = networks.teachers_here()
+translate_old_link(OLD_NAMES, OLD_VALUES)
+from_link("dark", DEFAULTS)
 kept = {"persist_state": "session"}
 with st.sidebar:
-    settle("dark_dataset", list(sets))
-    name = st.selectbox("Images", list(sets), key="dark_dataset", format_func=lambda n: datasets.DATASETS[n].title, **kept)
-    settle("dark_teacher", sets[name])
-    teacher = st.selectbox("Teacher", sets[name], key="dark_teacher", **kept)
-    others = [NOBODY, *(other for other in sets[name] if other != teacher)]
-    settle("dark_beside", others)
-    beside = st.selectbox("Beside it", others, key="dark_beside", help="A second teacher on the same images.", **kept)
+    settle("dark_dataset", list(available))
+    name = st.selectbox("Data set", list(available), key="dark_dataset", format_func=lambda n: datasets.DATASETS[n].title, **kept)
+    settle("dark_teacher", available[name])
+    teacher = st.selectbox("Teacher", available[name], key="dark_teacher", **kept)
+    others = [NONE, *(other for other in available[name] if other != teacher)]
+    settle("dark_compare", others)
+    compare = st.selectbox("Compare with", others, key="dark_compare", help="A second teacher on the same images.", **kept)
     settle("dark_part", ["test", "train"])
     part = st.segmented_control(
-        "Which images", ["test", "train"], key="dark_part", required=True, format_func=lambda p: {"test": "test", "train": "training"}[p],
-        help=f"Of more than {dark_knowledge.MAX:,} training images, {dark_knowledge.MAX:,} drawn by seed 0.", **kept,
+        "Images", ["test", "train"], key="dark_part", required=True, format_func={"test": "test", "train": "training"}.get,
+        help=f"All images of this part, or {dark_knowledge.MAX_IMAGES:,} of them, drawn by seed 0, if there are more.", **kept,
     )  # fmt: skip
     if state["dark_T"] not in TEMPERATURES:
-        st.toast("The link's T is not on the slider; choose one from 0.5 to 30.", icon=":material/link_off:")
-        state["dark_T"] = USUAL["T"]
-    temperature = st.select_slider("Temperature T", TEMPERATURES, key="dark_T", **kept)
+        st.toast("This link has a T that the slider does not offer; choose one from 0.5 to 30.", icon=":material/link_off:")
+        state["dark_T"] = DEFAULTS["T"]
+    temperature = st.select_slider(
+        "Temperature T", TEMPERATURES, key="dark_T", help="Soft targets are softmax(logits / T): the higher T, the more even.", **kept
+    )
 
-settle("dark_view", list(CHOICES))
-view = st.segmented_control("View", list(CHOICES), key="dark_view", required=True, label_visibility="collapsed", **kept)
-chosen = [teacher] if beside == NOBODY else [teacher, beside]
+settle("dark_view", list(OPTIONS))
+view = st.segmented_control("View", list(OPTIONS), key="dark_view", required=True, label_visibility="collapsed", **kept)
+chosen = [teacher] if compare == NONE else [teacher, compare]
 try:
     dataset = networks.images(name)
-    found = {one: dark_knowledge.means(name, one, part, temperature) for one in chosen}
+    means = {one: dark_knowledge.means(name, one, part, temperature) for one in chosen}
 except ValueError as error:
     st.error(str(error))
     st.stop()
 classes = list(dataset.class_names)
 
-with st.sidebar:  # what only this view has
-    for field, label, options in CHOICES[view]:
+with st.sidebar:  # options of this view alone
+    for field, label, options, explanation in OPTIONS[view]:
         settle(f"dark_{field}", options)
-        st.segmented_control(label, options, key=f"dark_{field}", required=True, **kept)
-    if view == "What two share":
-        alike = dark_knowledge.strongest_pair(found[teacher], classes)
-        for field, label, usual in (("first", "One class", alike[0]), ("second", "Another", alike[1])):
+        st.segmented_control(label, options, key=f"dark_{field}", required=True, help=explanation, **kept)
+    if view == PAIR:
+        similar = dark_knowledge.most_similar_pair(means[teacher], classes)
+        for field, label, default in (("first", "First class", similar[0]), ("second", "Second class", similar[1])):
             if state[f"dark_{field}"] not in classes:
-                state[f"dark_{field}"] = usual
+                state[f"dark_{field}"] = default
             st.selectbox(label, classes, key=f"dark_{field}", **kept)
 
-seen = {"class_names": dataset.class_names, "temperature": temperature}
-if view == "Class by class":
-    dark_knowledge.show_means(found, diagonal=state["dark_diagonal"] == "shown", log=state["dark_scale"] == "log", **seen)
-elif view == "Looks like":
-    order = circular_order(dark_knowledge.means(name, teacher, part, dark_knowledge.REFERENCE))
-    dark_knowledge.show_graph(found, order, doubts=state["dark_doubts"], **seen)
-elif view == "Map of images":
-    dark_knowledge.show_map(name, chosen, part, state["dark_map"])
+shared = {"class_names": dataset.class_names, "temperature": temperature}
+if view == MEANS:
+    dark_knowledge.show_means(means, diagonal=state["dark_diagonal"] == "shown", log=state["dark_scale"] == "log", **shared)
+elif view == GRAPH:
+    order = circular_order(dark_knowledge.means(name, teacher, part, dark_knowledge.LAYOUT_TEMPERATURE))
+    dark_knowledge.show_graph(means, order, edges_per_class=state["dark_edges"], **shared)
+elif view == PROJECTION:
+    dark_knowledge.show_projection(name, chosen, part, state["dark_projection"])
 elif state["dark_first"] == state["dark_second"]:
-    st.markdown("Choose two different classes.")
+    st.markdown("Choose two different classes in the sidebar.")
 else:
     dark_knowledge.show_pair(name, chosen, part, temperature, tuple(classes.index(state[f"dark_{w}"]) for w in ("first", "second")))
-if view in ("Class by class", "Map of images"):
+if view in (MEANS, PROJECTION):
     dark_knowledge.show_spread(name, chosen, part)
 
-own = ("first", "second") if view == "What two share" else [field for field, *_ in CHOICES[view]]
-to_link("dark", {field: state[f"dark_{field}"] for field in ("dataset", "teacher", "beside", "part", "T", "view", *own)})
+options = ("first", "second") if view == PAIR else [field for field, *_ in OPTIONS[view]]
+to_link("dark", {field: state[f"dark_{field}"] for field in ("dataset", "teacher", "compare", "part", "T", "view", *options)})
 show_source(soften, mean_soft_targets, class_spread)

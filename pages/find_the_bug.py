@@ -1,4 +1,4 @@
-"""Find the bug: two implementations, one of them with a mistake that somebody once published. Which?"""
+"""Find the bug: a correct implementation and one with a published mistake train side by side. Which mistake is it?"""
 
 import streamlit as st
 
@@ -9,26 +9,30 @@ from pages.sections.source import show_source
 from pages.server.lab import set_up
 
 set_up("Find the bug")
-st.title("Something is wrong here. What?")
+st.title("Which bug does this implementation have?")
 st.markdown(
-    "Two students learn side by side from the same digits. The **right** one hears its teacher as it should. In the code of the "
-    "**suspect** is one of six mistakes, each found in a public repository. Choose $T$ and alpha, let both run, look for what "
-    "differs, and name it. At another $T$ or alpha the same mistake shows itself differently."
+    "Two students train on the same digits with the same teacher. The implementation of the first is **correct**. That of the second, "
+    "the **suspect**, has one of six bugs, each found in a public repository. Choose T and alpha, train both, compare the curves, and "
+    "name the bug. Each bug shows best at certain values of T and alpha, and not at all at others."
 )
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    temperature = st.select_slider("Temperature T", bugs.TEMPERATURES, 8.0, key="bug_T")
-    alpha = st.select_slider("alpha, the weight of the hard loss", bugs.ALPHAS, 0.1, key="bug_alpha")
-    run = st.button("Let both run", type="primary", icon=":material/play_arrow:", key="bug_run", disabled=bugs.running())
-    another = st.button("Hide another bug", icon=":material/casino:", key="bug_another")
-if another:
-    bugs.hide_another()
+    temperature = st.select_slider(
+        "Temperature T", bugs.TEMPERATURES, 8.0, key="bug_T", help="Softens the outputs of teacher and student in the soft loss."
+    )
+    alpha = st.select_slider(
+        "alpha, the weight of the hard loss", bugs.ALPHAS, 0.1, key="bug_alpha", help="1: labels only. 0: soft targets only."
+    )
+    train = st.button("Train both", type="primary", icon=":material/play_arrow:", key="bug_train", disabled=bugs.training())
+    new = st.button("New bug", icon=":material/casino:", key="bug_new", help="Draws another bug at random and clears the curves.")
+if new:
+    bugs.draw_new_bug()
     st.rerun()
-if run and bugs.start(temperature, alpha):
+if train and bugs.start(temperature, alpha):
     st.rerun()
 if bugs.runs():
     bugs.follow()
 else:
     have_charts_ready()
-bugs.guess()
-if named := bugs.solved():
-    show_source(METHODS[named].definition)
+bugs.show_guesses()
+if name := bugs.found_bug():
+    show_source(METHODS[name].definition)

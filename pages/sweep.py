@@ -1,4 +1,4 @@
-"""The map: a range of temperatures and alphas, of sizes and images, all trained at once."""
+"""Sweep: many students at once, over two settings such as temperature and alpha."""
 
 import streamlit as st
 
@@ -6,41 +6,41 @@ from distill_core.controls import without_t2
 from distill_core.experiment import Experiment
 from distill_core.objectives import METHODS
 from pages.components.live_chart import have_charts_ready
-from pages.sections import race
-from pages.sections import sweep as maps
+from pages.sections import race, sweep, sweep_live, sweep_results
 from pages.sections.source import functions_of, show_source
 from pages.server.lab import set_up, store
 from pages.server.link import from_link, to_link
+from pages.server.old_links import translate_old_link
 
 set_up("Sweep")
-
-if from_link("map", maps.usual()):
-    for axis, text in ((st.session_state["map_x"], "xs"), (st.session_state["map_y"], "ys")):
-        if values := maps.read_values(axis, st.session_state[f"map_{text}"]):
-            st.session_state[f"map_values_{axis}"] = values
+translate_old_link({"without": "without_t2"})
+if from_link("sweep", sweep.defaults()):
+    sweep.restore_axes()
 
 with st.sidebar:
-    chosen = maps.choose()
+    chosen = sweep.choose()
 
-run_ids = [run_id for name in ("run", "without") if (run_id := st.session_state.get(f"map_{name}"))]
+state = st.session_state
+run_ids = [run_id for name in ("run", "without_t2") if (run_id := state.get(f"sweep_{name}"))]
 active = [run_id for run_id in run_ids if (run := store().get(run_id)) and run.active]
 
 if chosen:
     grid, experiments = chosen
-    maps.ask(grid, experiments)
+    sweep.describe(grid, experiments)
 else:
-    st.markdown("#### Every cell is a student")
+    st.markdown("#### Train many students at once")
 with st.container(horizontal=True, vertical_alignment="center"):
-    go = st.button("Go", type="primary", icon=":material/grid_on:", key="map_go", disabled=not chosen or bool(active))
-    stop = st.button("Stop", icon=":material/stop:", key="map_stop", disabled=not any(maps.mine(run_id) for run_id in active))
-    alone = not chosen or not maps.can_leave_t2_out(experiments)
+    train = st.button("Train all", type="primary", icon=":material/grid_on:", key="sweep_train", disabled=not chosen or bool(active))
+    can_stop = any(sweep_live.may_stop(run_id) for run_id in active)
+    stop = st.button("Stop", icon=":material/stop:", key="sweep_stop", disabled=not can_stop)
+    has_t2 = bool(chosen) and sweep.has_t2(experiments)
     both = st.toggle(
-        "Beside it, the same without T\u00b2", key="map_both", disabled=alone, help="The factor that many implementations leave out."
-    )
-if go:
-    st.session_state["map_run"] = maps.start(experiments, title=f"map of {grid.x} and {grid.y}") or ""
-    without = maps.start(maps.without_t2(experiments), title=f"map of {grid.x} and {grid.y} without T\u00b2") if both and not alone else ""
-    st.session_state["map_without"] = without or ""
+        "Compare with the loss without T\u00b2", key="sweep_both", disabled=not has_t2,
+        help="Trains the sweep once more without the factor T\u00b2, which many implementations leave out. Only for soft targets.",
+    )  # fmt: skip
+if train:
+    state["sweep_run"] = sweep.start(grid, experiments)
+    state["sweep_without_t2"] = sweep.start(grid, sweep.without_t2(experiments), note=" without T\u00b2") if both and has_t2 else ""
     st.rerun()
 if stop:
     for run_id in active:
@@ -48,20 +48,22 @@ if stop:
     st.rerun()
 
 if chosen:
-    written = {"xs": ",".join(map(str, grid.xs)), "ys": ",".join(map(str, grid.ys))}
-    state = {name: st.session_state.get(f"map_{name}", "") for name in maps.usual() if name not in written}
-    to_link("map", {**state, **written})
+    values = {"xs": ",".join(map(str, grid.xs)), "ys": ",".join(map(str, grid.ys))}
+    to_link("sweep", {**{name: state.get(f"sweep_{name}", "") for name in sweep.defaults() if name not in values}, **values})
 
 if run_ids:
-    maps.follow(run_ids)
-    done = [run for run_id in run_ids if (run := store().get(run_id)) is not None and run.status in ("finished", "stopped")]
-    if done and done[0].id == run_ids[0]:
-        st.markdown("**Next:** point at a cell to see its curve; click it (on a phone, touch it twice) to open it as a race.")
-        maps.show_slices(done[0])
-        maps.show_front(done[0])
-    for run in done:
-        maps.keep(run)
+    sweep_live.follow(run_ids)
+    ended = [run for run_id in run_ids if (run := store().get(run_id)) is not None and run.status in ("finished", "stopped")]
+    if ended and ended[0].id == run_ids[0]:
+        st.markdown("**Next:** hover over a cell to see its curves; click it (on a touch screen, tap it twice) to open it as a race.")
+        sweep_results.show_slices(ended[0])
+        sweep_results.show_front(ended[0])
+    for run in ended:
+        sweep_results.show_downloads(run)
 else:
     have_charts_ready()
-    st.markdown("Press **Go**: all students train at once, and each cell sharpens epoch by epoch. Other axes stand at the side.")
+    st.markdown(
+        "Press **Train all**. The result is a heat map with one cell per combination of the two axes; it is updated while the students "
+        "train. Choose axes and settings in the sidebar."
+    )
 show_source(*functions_of(METHODS[experiments[0].method if chosen else Experiment.method].definition), without_t2)

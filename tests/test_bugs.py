@@ -1,4 +1,4 @@
-"""The bug zoo: every mistake shows itself where its card says so, and hides where its card says that it hides."""
+"""Each bug is visible at the T and alpha of its entry, and invisible where its symptoms say that there is no difference."""
 
 from __future__ import annotations
 
@@ -8,25 +8,24 @@ import numpy as np
 import pytest
 import torch
 
-from distill_core.figures.bugs import ZOO, beside_each_other, bug_drawing
+from distill_core.figures.bugs import BUGS, bug_drawing, combine_races
 from distill_core.figures.curves import PERCENT, bands
 from distill_core.objectives import METHODS
 from distill_core.training.shards import Shards
-from pages.sections.bugs import ALPHAS, TEMPERATURES, USUAL, experiments
+from pages.sections.bugs import ALPHAS, BASE, TEMPERATURES, experiments
 
 SEEDS = 10
 
 
-def told(method, temperature, alpha, **options):
-    """All records of a race over ten seeds."""
+def records_of(method, temperature, alpha, **options):
+    """All records and results of a race over ten seeds."""
     first = experiments(method, temperature, alpha)[0]
-    return [
-        one for records in Shards([replace(first, seed=seed) for seed in range(SEEDS)], device="cpu", **options).steps() for one in records
-    ]
+    shards = Shards([replace(first, seed=seed) for seed in range(SEEDS)], device="cpu", **options)
+    return [record for step in shards.steps() for record in step]
 
 
 def last(records, field, member="student"):
-    """The last value of each seed; fractions in percent."""
+    """The last value `(SEEDS,)` of a field; fractions in percent."""
     scale = 100 if field in PERCENT else 1
     values = {
         r["experiment"]: scale * r[field] for r in records if r["event"] == "record" and r["member"] == member and r[field] is not None
@@ -38,18 +37,18 @@ def curves(records):
     return bands(record for record in records if record["event"] == "record")
 
 
-@pytest.mark.parametrize("name", ZOO)
-def test_a_bug_differs_visibly_from_the_right_code_where_its_card_says(name):
-    bug = ZOO[name]
+@pytest.mark.parametrize("name", BUGS)
+def test_a_bug_differs_visibly_from_the_correct_code_at_the_settings_of_its_entry(name):
+    bug = BUGS[name]
     assert bug.temperature in TEMPERATURES and bug.alpha in ALPHAS
-    right, suspect = told("soft-targets", bug.temperature, bug.alpha), told(name, bug.temperature, bug.alpha)
-    apart = last(suspect, bug.field) - last(right, bug.field)
-    error = apart.std(ddof=1) / np.sqrt(SEEDS)
-    assert abs(apart.mean()) > 3 * error
-    drawing = bug_drawing(beside_each_other(curves(right), curves(suspect)), field=bug.field, epochs=USUAL.epochs, height=320)
+    correct, suspect = records_of("soft-targets", bug.temperature, bug.alpha), records_of(name, bug.temperature, bug.alpha)
+    difference = last(suspect, bug.field) - last(correct, bug.field)
+    error = difference.std(ddof=1) / np.sqrt(SEEDS)
+    assert abs(difference.mean()) > 3 * error
+    drawing = bug_drawing(combine_races(curves(correct), curves(suspect)), field=bug.field, epochs=BASE.epochs, height=320)
     low, high = drawing["layout"]["yaxis"]["range"]
     ends = {trace["uid"].split()[0]: trace["y"][-1] for trace in drawing["data"] if trace["mode"] == "lines+markers"}
-    assert abs(ends["right"] - ends["suspect"]) > 0.05 * (high - low)  # ten pixels of two hundred
+    assert abs(ends["correct"] - ends["suspect"]) > 0.05 * (high - low)  # 10 of about 200 pixels
 
 
 @pytest.mark.parametrize(
@@ -61,22 +60,22 @@ def test_a_bug_differs_visibly_from_the_right_code_where_its_card_says(name):
         ("teacher-in-train-mode", 4.0, 1.0),
     ],
 )
-def test_a_bug_hides_where_its_card_says_that_nothing_differs(name, temperature, alpha):
-    # In float32 the order of two products grows, over forty epochs, to a hundredth of so small a loss.
-    hidden, right = (told(one, temperature, alpha, dtype=torch.float64) for one in (name, "soft-targets"))
-    assert last(hidden, "test_accuracy") == pytest.approx(last(right, "test_accuracy"))
-    assert last(hidden, "hard_loss") == pytest.approx(last(right, "hard_loss"), rel=1e-6)
+def test_a_bug_changes_nothing_where_its_symptoms_say_so(name, temperature, alpha):
+    # float64: in float32 the rounding of reordered products grows over forty epochs to 1 % of so small a loss.
+    buggy, correct = (records_of(one, temperature, alpha, dtype=torch.float64) for one in (name, "soft-targets"))
+    assert last(buggy, "test_accuracy") == pytest.approx(last(correct, "test_accuracy"))
+    assert last(buggy, "hard_loss") == pytest.approx(last(correct, "hard_loss"), rel=1e-6)
 
 
-def test_at_alpha_one_only_the_turned_alpha_is_not_the_baseline():
+def test_at_alpha_one_the_student_equals_the_baseline_unless_alpha_is_swapped():
     for name in ("soft-targets", "alpha-swapped"):
-        records = told(name, 8.0, 1.0)
+        records = records_of(name, 8.0, 1.0)
         equal = np.array_equal(last(records, "test_accuracy"), last(records, "test_accuracy", member="baseline"))
         assert equal == (name == "soft-targets")
 
 
-def test_the_zoo_has_six_bugs_which_are_methods_and_are_explained():
-    assert len(ZOO) == 6
-    for name, bug in ZOO.items():
+def test_all_six_bugs_are_methods_with_symptoms_and_a_fix():
+    assert len(BUGS) == 6
+    for name, bug in BUGS.items():
         assert METHODS[name].kind == "mistake" or name == "shuffled-targets"
-        assert len(bug.tells) > 80 and bug.repair
+        assert len(bug.symptoms) > 80 and bug.fix

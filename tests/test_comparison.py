@@ -203,26 +203,26 @@ CONTROLS = [name for name, method in METHODS.items() if method.kind == "control"
 
 
 @pytest.mark.parametrize("name", CONTROLS)
-def test_the_picture_of_a_control_shows_what_its_student_is_trained_on(name):
-    """A student that says exactly what the picture shows, at its temperature, has no gradient left."""
+def test_the_displayed_targets_of_a_control_are_those_of_its_training(name):
+    """A student whose soft targets equal the displayed ones, at the same temperature, has a gradient of zero."""
     torch.manual_seed(0)
     teacher_logits, labels = 3 * torch.randn(6, 10, dtype=torch.float64), torch.randint(0, 10, (6,))
-    heard = method_inputs.heard(name, teacher_logits, labels)["heard by the student"]
-    assert torch.allclose(heard.sum(dim=1), torch.ones(6, dtype=torch.float64))
+    targets = method_inputs.control_targets(name, teacher_logits, labels)[method_inputs.TARGETS]
+    assert torch.allclose(targets.sum(dim=1), torch.ones(6, dtype=torch.float64))
     temperature = 1.0 if name == "label-smoothing" else method_inputs.T
-    student_logits = (temperature * heard.log()).requires_grad_()
+    student_logits = (temperature * targets.log()).requires_grad_()
     batch = Batch(student_logits, teacher_logits, labels, alpha=0.0, temperature=temperature)
     (gradient,) = torch.autograd.grad(METHODS[name].loss(batch), student_logits)
     assert gradient.abs().max() < 1e-12
     plain = losses.soft_loss(student_logits, teacher_logits, temperature=method_inputs.T)
     (gradient,) = torch.autograd.grad(plain, student_logits)
-    assert gradient.abs().max() > 1e-3  # the teacher itself would say something else
+    assert gradient.abs().max() > 1e-3  # the teacher's own soft targets differ
 
 
 @pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.kind == "response-based" and not method.peers])
-def test_what_a_method_makes_of_logits_has_one_panel_a_step_with_both_sides(name):
+def test_every_panel_of_a_logit_method_has_a_value_per_class_and_network(name):
     torch.manual_seed(0)
-    logits = {who: 3 * torch.randn(20, 10) for who in ("teacher", "student")}
+    logits = {role: 3 * torch.randn(20, 10) for role in ("teacher", "student")}
     panels = method_inputs.of_logits(name, logits, torch.full((20,), 3), [f"class {n}" for n in range(10)])
     for panel in panels:
         assert set(panel.values) == {"teacher", "student"}
@@ -239,7 +239,7 @@ def test_what_a_method_makes_of_logits_has_one_panel_a_step_with_both_sides(name
 
 def test_the_two_panels_of_decoupling_are_what_its_loss_compares():
     torch.manual_seed(0)
-    logits = {who: 3 * torch.randn(1, 10, dtype=torch.float64) for who in ("teacher", "student")}
+    logits = {role: 3 * torch.randn(1, 10, dtype=torch.float64) for role in ("teacher", "student")}
     label = torch.tensor([3])
     pair, among = method_inputs.of_logits("decoupled", logits, label, [str(n) for n in range(10)])
     target, nontarget = (
@@ -249,10 +249,10 @@ def test_the_two_panels_of_decoupling_are_what_its_loss_compares():
     assert method_inputs.T**2 * (target + 8 * nontarget) == pytest.approx(float(expected), rel=1e-9)
 
 
-def test_the_correlations_in_words_are_those_of_the_loss():
+def test_the_displayed_correlation_is_that_of_the_loss():
     torch.manual_seed(0)
-    logits = {who: 3 * torch.randn(20, 10, dtype=torch.float64) for who in ("teacher", "student")}
+    logits = {role: 3 * torch.randn(20, 10, dtype=torch.float64) for role in ("teacher", "student")}
     of_image, _ = method_inputs.of_logits("correlation", logits, torch.full((20,), 3), [str(n) for n in range(10)])
-    one = {who: z[:1] for who, z in logits.items()}
+    one = {role: z[:1] for role, z in logits.items()}
     loss = losses.correlation_loss(one["student"], one["teacher"], temperature=method_inputs.T, intra_weight=0.0)
     assert float(of_image.title.split("correlation ")[1]) == pytest.approx(1 - float(loss) / method_inputs.T**2, abs=0.005)

@@ -13,7 +13,7 @@ from browser_fixtures import ROOT
 from streamlit import config
 
 from pages.components.live_chart import PLOTLY_NAME
-from pages.components.soft_targets import Details, _told_details, _told_temperature
+from pages.components.soft_targets import Details, read_details, read_temperature
 from pages.server.identity import valid_token
 
 LOGITS = {"teacher": [0.3, -6.0, 2.1, 9.8, -4.0, 5.2], "student": [1.3, -2.0, 3.1, 6.8, -2.0, 4.2]}
@@ -314,7 +314,7 @@ def test_a_patient_chart_is_drawn_where_the_browser_has_no_idle_callback(browser
 
 
 def bars(page, key):
-    """The percents as written, by member from left to right."""
+    """The displayed percents, by member from left to right."""
     part = page.locator(f".st-key-{key} .soft-targets")
     left, right = part.locator(".left .percent").all_text_contents(), part.locator(".bar:not(.left) .percent").all_text_contents()
     return [column for column in (left, right) if column]
@@ -339,7 +339,7 @@ def temperature(page, key):
 
 
 def set_slider(page, key, t):
-    """What a drag does on its way: the input event alone."""
+    """The input event alone, as during a drag."""
     page.locator(f".st-key-{key} input").evaluate(
         "(slider, t) => { slider.value = Math.log(t / 0.5) / Math.log(60); slider.dispatchEvent(new Event('input', {bubbles: true})) }", t
     )
@@ -357,7 +357,7 @@ def test_bars_are_the_softmax_at_every_temperature(soft, new_page):
         np.testing.assert_allclose(lengths, z / z.sum(), atol=1e-5)
 
 
-def test_dragging_asks_the_server_only_on_release(soft, new_page, browser):
+def test_dragging_calls_the_server_only_on_release(soft, new_page, browser):
     context = browser.new_context(viewport={"width": 1280, "height": 720})
     sent = []
     context.on("page", lambda page: page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame))))
@@ -405,10 +405,10 @@ def test_dragging_drops_no_frame(soft, new_page):
         return gaps;
     }"""
     rest, drag = (min(statistics.median(page.evaluate(measure, dragging)) for _ in range(3)) for dragging in (False, True))
-    assert drag < 1.2 * rest  # as many frames a second as this browser has while nothing is dragged
+    assert drag < 1.2 * rest  # nearly the frame rate of this browser without dragging
 
 
-def test_the_keyboard_moves_t_by_what_is_shown(soft, new_page):
+def test_an_arrow_key_changes_the_last_displayed_digit_of_t(soft, new_page):
     page = new_page(soft)
     page.get_by_text("python has 4.0").wait_for()
     slider = page.locator(".st-key-two input")
@@ -440,7 +440,7 @@ def test_a_new_temperature_from_the_page_moves_the_slider(soft, new_page):
     assert temperature(page, "two") == 8
 
 
-def test_t_moves_by_itself_until_it_is_touched(soft, new_page):
+def test_t_moves_until_the_component_is_touched(soft, new_page):
     page = new_page(soft, reduced_motion="no-preference")
     page.locator(".st-key-moving .percent").first.wait_for()
     seen = set()
@@ -456,14 +456,14 @@ def test_t_moves_by_itself_until_it_is_touched(soft, new_page):
     assert temperature(page, "moving") == rests
 
 
-def test_t_rests_where_motion_is_not_wanted(soft, new_page):
+def test_t_does_not_move_with_reduced_motion(soft, new_page):
     page = new_page(soft, reduced_motion="reduce")
     page.locator(".st-key-moving .percent").first.wait_for()
     page.wait_for_timeout(700)
     assert temperature(page, "moving") == 4
 
 
-def test_the_image_has_its_pixels_and_the_true_class_its_mark(soft, new_page):
+def test_the_image_has_its_pixels_and_the_true_class_is_marked(soft, new_page):
     page = new_page(soft)
     page.locator(".st-key-moving .percent").first.wait_for()
     pixels = page.locator(".st-key-moving canvas").evaluate("c => [...c.getContext('2d').getImageData(0, 0, 2, 2).data]")
@@ -471,30 +471,42 @@ def test_the_image_has_its_pixels_and_the_true_class_its_mark(soft, new_page):
     assert page.locator(".st-key-moving .class:has(.diamond)").all_text_contents() == ["d"]
 
 
-@pytest.mark.parametrize("told", [None, 3, "x", [], {}, {"value": 9}, {"value": math.nan, "given": 4.0}, {"value": "9", "given": 4.0}])
-def test_a_temperature_that_is_none_is_ignored(told):
-    assert _told_temperature(told, given=4.0) == 4.0
+@pytest.mark.parametrize(
+    "state", [None, 3, "x", [], {}, {"value": 9}, {"value": math.nan, "page_value": 4.0}, {"value": "9", "page_value": 4.0}]
+)
+def test_a_malformed_temperature_is_ignored(state):
+    assert read_temperature(state, page_value=4.0) == 4.0
 
 
-def test_a_temperature_is_kept_within_the_slider():
-    assert _told_temperature({"value": 1e9, "given": 4.0}, given=4.0) == 30
-    assert _told_temperature({"value": -1, "given": 4.0}, given=4.0) == 0.5
+def test_a_temperature_is_clamped_to_the_slider():
+    assert read_temperature({"value": 1e9, "page_value": 4.0}, page_value=4.0) == 30
+    assert read_temperature({"value": -1, "page_value": 4.0}, page_value=4.0) == 0.5
 
 
-CHOSEN = {"hide": True, "log": False, "asked": 2, "given": {"hide": False, "log": False, "asked": None}}
+CHOSEN = {
+    "hide_top": True, "log_scale": False, "formula_class": 2,
+    "page_value": {"hide_top": False, "log_scale": False, "formula_class": None},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    "told", [None, 3, "x", [], {}, CHOSEN | {"hide": 1}, CHOSEN | {"log": None}, CHOSEN | {"given": None}, {"given": CHOSEN["given"]}]
+    "state",
+    [
+        *(None, 3, "x", [], {}),
+        CHOSEN | {"hide_top": 1},
+        CHOSEN | {"log_scale": None},
+        CHOSEN | {"page_value": None},
+        {"page_value": CHOSEN["page_value"]},
+    ],
 )
-def test_details_that_are_none_are_ignored(told):
-    assert _told_details(told, given=Details(), classes=10) == Details()
+def test_malformed_details_are_ignored(state):
+    assert read_details(state, page_value=Details(), classes=10) == Details()
 
 
-@pytest.mark.parametrize("asked", [-1, 10, True, "2", 2.0, None, [2]])
-def test_a_class_that_there_is_not_is_not_kept_written_out(asked):
-    assert _told_details(CHOSEN, given=Details(), classes=10) == Details(hide=True, asked=2)
-    assert _told_details(CHOSEN | {"asked": asked}, given=Details(), classes=10) == Details(hide=True)
+@pytest.mark.parametrize("formula", [-1, 10, True, "2", 2.0, None, [2]])
+def test_the_formula_of_a_class_that_does_not_exist_is_ignored(formula):
+    assert read_details(CHOSEN, page_value=Details(), classes=10) == Details(hide_top=True, formula_class=2)
+    assert read_details(CHOSEN | {"formula_class": formula}, page_value=Details(), classes=10) == Details(hide_top=True)
 
 
 # --- the owner token ------------------------------------------------------------------------------------------------

@@ -95,7 +95,7 @@ def test_a_race_ends_with_records_results_and_artefacts(lab):
 
 
 def test_experiments_of_several_shapes_are_one_run(lab):
-    run_id, _ = lab.submit([*race(1, student="linear"), *race(1, student="mlp-8x1")], kind="map")
+    run_id, _ = lab.submit([*race(1, student="linear"), *race(1, student="mlp-8x1")], kind="sweep")
     assert over(lab, run_id).epochs == 16
     results = lab.store.results(run_id)
     assert [one["experiment"] for one in results] == [0, 1]
@@ -247,11 +247,11 @@ def test_a_worker_killed_in_the_middle_of_a_sweep_changes_no_number(lab):
         return grid.experiments(Experiment(images=256, batch_size=16, epochs=60, seed=seed, **choices))
 
     experiments = cells(next(SEEDS))
-    run_id, _ = lab.submit(experiments, kind="map", fresh=True)
+    run_id, _ = lab.submit(experiments, kind="sweep", fresh=True)
     wait(lambda: lab.store.get(run_id).epoch > 5)
     kill_worker_of(lab, run_id)
     over(lab, run_id)
-    undisturbed, _ = lab.submit(experiments, kind="map", fresh=True)
+    undisturbed, _ = lab.submit(experiments, kind="sweep", fresh=True)
     over(lab, undisturbed)
     disturbed, expected = numbers(lab.store, run_id), numbers(lab.store, undisturbed)
     order = lambda records: sorted(records[0], key=lambda one: (one["experiment"], one["member"], one["step"]))  # noqa: E731
@@ -263,9 +263,9 @@ def test_a_sweep_that_would_take_too_long_is_refused_with_its_estimate(idle, mon
     experiments = grid.experiments(Experiment(dataset="mnist", student="mlp-800x2", epochs=40))
     seconds = idle.estimate(experiments)
     with pytest.raises(ValueError, match=f"about {seconds / 60:.0f} minutes, and 15 is the most.*fewer cells"):
-        idle.submit(experiments, kind="map")
+        idle.submit(experiments, kind="sweep")
     monkeypatch.setenv("DISTILL_CAP", str(2 * seconds))
-    run_id, _ = idle.submit(experiments, kind="map")
+    run_id, _ = idle.submit(experiments, kind="sweep")
     assert idle.store.get(run_id).status == "queued"
 
 

@@ -24,7 +24,7 @@ LARGE = Experiment(dataset="mnist", student="mlp-2048x6", images=10)
     [
         ([], "race", "0 experiments cannot be one race; give from 1 to 64"),
         ([Experiment()] * 65, "race", "65 experiments cannot be one race"),
-        ([Experiment()] * 401, "map", "401 experiments cannot be one sweep; give from 1 to 400"),
+        ([Experiment()] * 401, "sweep", "401 experiments cannot be one sweep; give from 1 to 400"),
         ([Experiment()], "party", "kind 'party' is not known; choose one of: race, map"),
         ([dataclasses.replace(LARGE, images=0, epochs=500)] * 2, "race", "multiplications .* the most is 1e.15; choose fewer"),
         ([LARGE] * 20, "race", "GB of memory, the most is 8 GB on this machine"),
@@ -38,7 +38,7 @@ def test_more_than_the_lab_takes_is_refused_with_the_number(eight_gigabytes, exp
 
 def test_an_ordinary_class_is_within_the_limits(eight_gigabytes):
     check_limits([Experiment(dataset="mnist", student="mlp-800x2", epochs=20, batch_size=256, seed=seed) for seed in range(10)])
-    check_limits([Experiment(dataset="mnist", images=1000, epochs=40, temperature=t) for t in range(1, 401)], kind="map")
+    check_limits([Experiment(dataset="mnist", images=1000, epochs=40, temperature=t) for t in range(1, 401)], kind="sweep")
     check_limits([Experiment(dataset="cifar10", student="cnn-16", seed=seed) for seed in range(5)])
 
 

@@ -1,4 +1,4 @@
-"""The microscope and the drawing pad, as somebody uses them."""
+"""The pages Soft targets and Draw in a browser."""
 
 import base64
 import math
@@ -17,21 +17,21 @@ from distill_core.experiment import Experiment
 from distill_core.losses import soft_loss
 from distill_core.runs.store import Store
 from distill_core.training.cohort import Cohort
-from pages.components.draw_pad import GRID, read_ink
+from pages.components.draw_pad import GRID, read_drawing
 from pages.sections.networks import WEIGHTS
 
-BARS = ".st-key-microscope_bars"
+BARS = ".st-key-soft_targets_bars"
 
 
 @pytest.fixture(scope="module")
 def run_id(tmp_path_factory):
-    """A finished run in a home of its own, as the engine leaves it."""
+    """A finished run in its own DISTILL_HOME, as the engine stores it."""
     patch = pytest.MonkeyPatch()
     patch.setenv("DISTILL_HOME", str(tmp_path_factory.mktemp("home")))
     experiment = Experiment(dataset="digits", images=200, epochs=30, student="mlp-30x2", teacher="cnn-32")
     cohort, store = Cohort([experiment]), Store(paths.home() / "lab.sqlite")
     found = store.create([experiment.to_json()], key=experiment.key)
-    store.append(found, [told for step in cohort.steps() for told in step])
+    store.append(found, [record for step in cohort.steps() for record in step])
     for name, blob in cohort.artefacts().items():
         store.write_artefact(found, name, blob)
     store.set_status(found, "finished")
@@ -89,7 +89,7 @@ def written(p):
 
 
 def close(shown, expected):
-    """As written; where a digit stands on the edge, the browser may have rounded the other way."""
+    """Equal as displayed, or apart by one rounding step: the browser may round a borderline digit the other way."""
     number = [float(re.sub("[^0-9.e-]", "", text)) for text in (shown, expected)]
     return shown == expected or abs(number[0] - number[1]) <= 0.1001
 
@@ -116,20 +116,20 @@ def test_bars_and_numbers_follow_t_as_python_computes_them(app, new_page, digits
             np.testing.assert_allclose(ratio, second / first, rtol=0.01)
 
 
-def test_the_class_under_the_pointer_is_written_out_with_its_numbers(app, new_page, digits):
+def test_the_softmax_of_the_class_under_the_pointer_is_written_out(app, new_page, digits):
     page = open_at(new_page, app)
     logits = logits_of(digits, 17).tolist()
-    settled(page)  # what comes later must not push another class under the pointer
+    settled(page)  # a later layout change could move another class under the pointer
     page.locator(f"{BARS} .class").nth(3).hover()
-    expect(page.locator(f"{BARS} .equation .own")).to_have_text(f"{logits[3]:.2f} / 4.0".replace("-", "−"))
+    expect(page.locator(f"{BARS} .equation .exponent")).to_have_text(f"{logits[3]:.2f} / 4.0".replace("-", "−"))
     assert "teacher, 3" in page.locator(f"{BARS} .equation").inner_text()
     above, below = (page.locator(f"{BARS} .equation .{part}").text_content() for part in ("above", "below"))
     if "10" not in above + below:
         assert abs(float(above) / float(below) - softmax(logits, 4)[3]) < 1e-3
-    assert close(page.locator(f"{BARS} .equation .share").text_content(), written(softmax(logits, 4)[3]))
+    assert close(page.locator(f"{BARS} .equation .probability").text_content(), written(softmax(logits, 4)[3]))
 
 
-def test_hiding_the_top_class_leaves_the_dark_knowledge(app, new_page, digits):
+def test_hiding_the_top_class_rescales_the_others_to_one(app, new_page, digits):
     page = open_at(new_page, app)
     logits = logits_of(digits, 17).tolist()
     top = int(np.argmax(logits))
@@ -137,14 +137,14 @@ def test_hiding_the_top_class_leaves_the_dark_knowledge(app, new_page, digits):
     shown, shares = percents(page), softmax(logits, 4, hidden=top)
     assert shown[top] == "hidden"
     assert all(close(a, written(b)) for c, (a, b) in enumerate(zip(shown, shares, strict=True)) if c != top)
-    drag(page, 0.5)  # where the top class has all there is, the rest is still one
+    drag(page, 0.5)  # here the top class has nearly all probability; the others still sum to 1
     shares = softmax(logits, 0.5, hidden=top)
     assert all(close(a, written(b)) for c, (a, b) in enumerate(zip(percents(page), shares, strict=True)) if c != top)
     page.locator(f"{BARS} [name=hide]").uncheck()
     assert "hidden" not in percents(page)
 
 
-def test_on_the_log_scale_a_bar_is_the_logarithm(app, new_page, digits):
+def test_bar_lengths_on_the_log_scale_are_logarithms(app, new_page, digits):
     page = open_at(new_page, app)
     page.locator(f"{BARS} [name=log]").check()
     lengths = page.locator(f"{BARS} .rows .bar").evaluate_all("bars => bars.map((b) => Number(b.style.getPropertyValue('--p')))")
@@ -156,7 +156,7 @@ def test_on_the_log_scale_a_bar_is_the_logarithm(app, new_page, digits):
 def test_the_gradient_meter_is_autograds_gradient_of_the_soft_loss(app, new_page, run_id, digits, t):
     page = open_at(new_page, app, run=run_id, t=t)
     sent = page.evaluate(
-        "() => [...document.querySelectorAll('.st-key-microscope_bars *')].map((e) => e.shadowRoot?.querySelector('.soft-targets'))"
+        "() => [...document.querySelectorAll('.st-key-soft_targets_bars *')].map((e) => e.shadowRoot?.querySelector('.soft-targets'))"
         ".find(Boolean).view.data.members.map((member) => member.logits)"
     )
     teacher, student = (torch.tensor([z], dtype=torch.float64) for z in sent)
@@ -171,7 +171,7 @@ def test_the_gradient_meter_is_autograds_gradient_of_the_soft_loss(app, new_page
     assert all(any(abs(value - m) <= 0.006 * m for m in measured) for value in shown)
 
 
-def test_the_student_of_a_run_stands_beside_its_teacher(app, new_page, run_id, digits):
+def test_student_or_baseline_of_a_run_is_compared_with_the_teacher(app, new_page, run_id, digits):
     page = open_at(new_page, app, run=run_id)
     members = page.locator(f"{BARS} .member").all_text_contents()
     assert [text.split(":")[0] for text in members] == ["teacher", "student"]
@@ -180,7 +180,7 @@ def test_the_student_of_a_run_stands_beside_its_teacher(app, new_page, run_id, d
     page.locator(f"{BARS} .member", has_text="baseline").wait_for()
     assert percents(page) != student
     assert f"run={run_id}" in page.url
-    assert "beside=baseline" in page.url
+    assert "network=baseline" in page.url
 
 
 def test_dragging_sends_nothing_and_drops_no_frame(app, new_page, browser, run_id):
@@ -190,7 +190,7 @@ def test_dragging_sends_nothing_and_drops_no_frame(app, new_page, browser, run_i
     page = open_at(new_page, app, run=run_id, context=context)
     page.wait_for_timeout(1000)
     slider = page.locator(f"{BARS} input[type=range]")
-    slider.hover()  # once it stands still
+    slider.hover()  # waits until it no longer moves
     box = slider.bounding_box()
     at = lambda share: (box["x"] + box["width"] * share, box["y"] + box["height"] / 2)  # noqa: E731
     page.mouse.move(*at(0.3))
@@ -201,7 +201,7 @@ def test_dragging_sends_nothing_and_drops_no_frame(app, new_page, browser, run_i
         requestAnimationFrame(frame);
     }""")
     page.wait_for_timeout(1000)
-    rest = page.evaluate("() => window.gaps.splice(0)")  # as this browser has them while nothing is dragged
+    rest = page.evaluate("() => window.gaps.splice(0)")  # frame intervals of this browser without dragging
     sent.clear()
     page.mouse.down()
     seen = set()
@@ -218,7 +218,7 @@ def test_dragging_sends_nothing_and_drops_no_frame(app, new_page, browser, run_i
     context.close()
 
 
-def test_a_link_shows_one_image_at_one_t_to_somebody_else(app, new_page, run_id):
+def test_a_link_opens_the_same_image_at_the_same_t_in_another_browser(app, new_page, run_id):
     first = open_at(new_page, app, run=run_id, image=42, t=4)
     first.locator(f"{BARS} input[type=range]").focus()
     for _ in range(3):
@@ -227,7 +227,7 @@ def test_a_link_shows_one_image_at_one_t_to_somebody_else(app, new_page, run_id)
     second = new_page(first.url)
     second.locator(f"{BARS} .shown", has_text="T = 4.3").wait_for(timeout=90_000)
     second.locator(f"{BARS} .member", has_text="student").wait_for()
-    expect(second.locator(".st-key-microscope_index input")).to_have_value("42")
+    expect(second.locator(".st-key-soft_targets_index input")).to_have_value("42")
     assert percents(second) == percents(first)
     assert percents(second, ".left") == percents(first, ".left")
 
@@ -242,8 +242,8 @@ def choose(page, key, name):
     page.get_by_role("option", name=name, exact=True).click()
 
 
-def seen(page):
-    """What a link must bring back: the bars and their scale, the numbers, the class written out, and the images to choose from."""
+def visible_state(page):
+    """Everything a link must restore: bars and scale, numbers, formulas, and the list of images."""
     settled(page)
     lengths = page.locator(f"{BARS} .rows .bar").evaluate_all("bars => bars.map((b) => b.style.getPropertyValue('--p'))")
     texts = [page.locator(f"{BARS} {part}").all_text_contents() for part in (".percent", ".numbers", ".equation", ".meter .value")]
@@ -251,42 +251,42 @@ def seen(page):
     return lengths, texts, page.locator(".st-key-grid .caption").text_content()
 
 
-def test_a_link_restores_every_choice_that_is_seen(app, new_page):
+def test_a_link_restores_every_choice(app, new_page):
     page = open_at(new_page, app, image=42)
-    assert not re.search("scale=|top=|written=|order=|class=|page=", page.url), "the usual need not be said"
+    assert not re.search("scale=|top=|formula=|order=|class=|page=", page.url), "defaults are left out"
     page.locator(f"{BARS} [name=log]").check()
     in_address(page, "scale=log")
     page.locator(f"{BARS} [name=hide]").check()
     in_address(page, "scale=log", "top=hidden")
     page.locator(f"{BARS} .class").nth(3).click()
-    in_address(page, "scale=log", "top=hidden", "written=3")
-    choose(page, "microscope_order", "in order")
+    in_address(page, "scale=log", "top=hidden", "formula=3")
+    choose(page, "soft_targets_order", "in order")
     in_address(page, "order=in+order")
-    choose(page, "microscope_class", "8")
+    choose(page, "soft_targets_class", "8")
     in_address(page, "class=8")
-    page.get_by_role("button", name="More").click()
+    page.get_by_role("button", name="More images").click()
     in_address(page, "page=1")
     page.mouse.move(0, 0)
     other = new_page(page.url)
     other.locator(f"{BARS} .rows.log").wait_for(timeout=90_000)
-    in_address(other, "scale=log", "top=hidden", "written=3", "order=in+order", "class=8", "page=1", "image=42")
+    in_address(other, "scale=log", "top=hidden", "formula=3", "order=in+order", "class=8", "page=1", "image=42")
     assert "teacher, 3" in other.locator(f"{BARS} .equation").inner_text()
-    assert seen(other) == seen(page)
+    assert visible_state(other) == visible_state(page)
 
     other.locator(f"{BARS} [name=log]").uncheck()
-    other.locator(f"{BARS} .class").nth(3).click()  # once more: no longer kept
-    other.wait_for_function("() => !/scale=|written=/.test(location.search) && location.search.includes('top=hidden')")
+    other.locator(f"{BARS} .class").nth(3).click()  # a second click releases the class
+    other.wait_for_function("() => !/scale=|formula=/.test(location.search) && location.search.includes('top=hidden')")
 
 
-@pytest.mark.parametrize("query", ["scale=x&top=5&written=nobody&order=z&class=11&page=-7", "page=999999999&written=9&class=&scale="])
-def test_choices_that_mean_nothing_are_mended(app, new_page, query):
+@pytest.mark.parametrize("query", ["scale=x&top=5&formula=none&order=z&class=11&page=-7", "page=999999999&written=9&class=&scale="])
+def test_invalid_choices_in_a_link_become_the_defaults(app, new_page, query):
     page = open_at(new_page, f"{app}", image=f"3&{query}")
     assert page.get_by_test_id("stException").count() == 0
     assert page.locator(".st-key-grid canvas").is_visible()
     assert not page.locator(f"{BARS} [name=log]").is_checked()
 
 
-def test_details_are_still_there_after_another_page_and_another_image(app, new_page):
+def test_options_are_kept_on_another_page_and_for_another_image(app, new_page):
     page = open_at(new_page, app)
     page.locator(f"{BARS} [name=log]").check()
     in_address(page, "scale=log")
@@ -295,13 +295,13 @@ def test_details_are_still_there_after_another_page_and_another_image(app, new_p
     open_page_from_menu(page, "Look inside", "Soft targets")
     page.locator(f"{BARS} .rows.log").wait_for(timeout=60_000)
     settled(page)
-    page.locator(".st-key-microscope_index input").fill("3")
-    page.locator(".st-key-microscope_index input").press("Enter")
+    page.locator(".st-key-soft_targets_index input").fill("3")
+    page.locator(".st-key-soft_targets_index input").press("Enter")
     in_address(page, "image=3", "scale=log")
     assert page.locator(f"{BARS} [name=log]").is_checked()
 
 
-def test_t_and_image_are_still_there_after_another_page(app, new_page):
+def test_t_and_image_are_kept_while_another_page_is_open(app, new_page):
     page = open_at(new_page, app, image=33, t=7)
     page.locator(f"{BARS} input[type=range]").focus()
     page.keyboard.press("ArrowRight")
@@ -311,12 +311,12 @@ def test_t_and_image_are_still_there_after_another_page(app, new_page):
     page.get_by_role("button", name="Start the race").wait_for()
     open_page_from_menu(page, "Look inside", "Soft targets")
     page.locator(f"{BARS} .shown", has_text="T = 7.1").wait_for(timeout=60_000)
-    expect(page.locator(".st-key-microscope_index input")).to_have_value("33")
+    expect(page.locator(".st-key-soft_targets_index input")).to_have_value("33")
 
 
 def test_an_image_is_chosen_by_click_by_keys_and_by_number(app, new_page):
     page = open_at(new_page, app)
-    index, grid = page.locator(".st-key-microscope_index input"), page.locator(".st-key-grid canvas")
+    index, grid = page.locator(".st-key-soft_targets_index input"), page.locator(".st-key-grid canvas")
     expect(index).to_have_value("17")
     box = grid.bounding_box()
     grid.click(position={"x": box["width"] / 12, "y": box["height"] / 8})
@@ -324,7 +324,7 @@ def test_an_image_is_chosen_by_click_by_keys_and_by_number(app, new_page):
     clicked = re.search(r"image=(\d+)", page.url)[1]
     settled(page)
     expect(index).to_have_value(clicked)
-    assert page.locator(".st-key-grid .caption").text_content().startswith(f"{clicked}: is ")
+    assert page.locator(".st-key-grid .caption").text_content().startswith(f"Image {clicked}: ")
     grid.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
@@ -335,31 +335,31 @@ def test_an_image_is_chosen_by_click_by_keys_and_by_number(app, new_page):
     page.wait_for_function("() => location.search.includes('image=100&')")
 
 
-def test_more_shows_others_and_an_order_lists_what_it_says(app, new_page):
+def test_more_images_shows_the_next_page_and_teacher_wrong_lists_wrong_predictions(app, new_page):
     page = open_at(new_page, app)
     caption = page.locator(".st-key-grid .caption")
     grid = page.locator(".st-key-grid canvas")
     grid.hover(position={"x": 5, "y": 5})
     first = caption.text_content()
-    page.get_by_role("button", name="More").click()
+    page.get_by_role("button", name="More images").click()
     settled(page)
     page.mouse.move(0, 0)
     grid.hover(position={"x": 5, "y": 5})
     assert caption.text_content() != first
-    page.locator(".st-key-microscope_order").get_by_role("combobox").click()
+    page.locator(".st-key-soft_targets_order").get_by_role("combobox").click()
     page.get_by_role("option", name="teacher wrong").click()
     page.wait_for_timeout(300)
     settled(page)
     page.mouse.move(0, 0)
     grid.hover(position={"x": 5, "y": 5})
-    is_, says = re.search(r"is (\d), teacher says (\d)", caption.text_content()).groups()
-    assert is_ != says
+    label, prediction = re.search(r"Image \d+: class (\d), teacher predicts (\d)", caption.text_content()).groups()
+    assert label != prediction
 
 
 @pytest.mark.parametrize(
     "query", ["dataset=nothing&teacher=x&run=../x&image=-5&T=nan", "dataset=digits&image=99999&T=1e9", "image=drawing&T=x"]
 )
-def test_a_link_that_means_nothing_opens_all_the_same(app, new_page, query):
+def test_a_link_with_invalid_settings_opens_the_page(app, new_page, query):
     page = new_page(f"{app}/soft_targets?{query}")
     page.locator(f"{BARS} .percent").first.wait_for(timeout=60_000)
     settled(page)
@@ -367,8 +367,8 @@ def test_a_link_that_means_nothing_opens_all_the_same(app, new_page, query):
     assert 0.5 <= float(page.locator(f"{BARS} .shown").text_content().removeprefix("T = ")) <= 30
 
 
-def test_a_page_that_is_opened_by_a_click_is_run_once(app, new_page, browser):
-    """The browser had told its token on the page before; telling it again made every page run twice."""
+def test_a_page_that_is_opened_by_a_click_runs_once(app, new_page, browser):
+    """The browser sent its token on the first page already; sending it again would rerun every page."""
     context = browser.new_context(viewport={"width": 1280, "height": 720})
     sent = []
     context.on("page", lambda page: page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame))))
@@ -384,16 +384,16 @@ def test_a_page_that_is_opened_by_a_click_is_run_once(app, new_page, browser):
     context.close()
 
 
-def test_the_functions_at_work_are_shown_when_asked_for(app, new_page):
+def test_source_code_is_shown_when_its_expander_is_opened(app, new_page):
     page = open_at(new_page, app)
     assert page.get_by_text("distill_core.losses.soft_loss").count() == 0
-    page.get_by_text("The functions at work").click()
+    page.locator(".st-key-source summary").click()
     page.get_by_text("distill_core.losses.soft_loss").wait_for()
     expect(page.locator("[data-testid=stCode]", has_text="def soft_loss")).to_be_visible()
     assert page.locator("[data-testid=stExpander] .katex").count()
 
 
-# --- drawing --------------------------------------------------------------------------------------------------------
+# --- Draw --------------------------------------------------------------------------------------------------------
 
 
 def open_pad(new_page, app, query="", **options):
@@ -404,7 +404,7 @@ def open_pad(new_page, app, query="", **options):
 
 
 def draw(page, *points):
-    page.locator(".draw-pad canvas").hover(position={"x": 5, "y": 5})  # once it stands still
+    page.locator(".draw-pad canvas").hover(position={"x": 5, "y": 5})  # waits until it no longer moves
     box = page.locator(".draw-pad canvas").bounding_box()
     place = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
     page.mouse.move(*place[0])
@@ -417,17 +417,17 @@ def draw(page, *points):
 SEVEN = ((0.27, 0.2), (0.73, 0.2), (0.45, 0.85))
 
 
-def test_a_seven_drawn_with_the_mouse_is_called_seven(app, new_page):
+def test_a_seven_drawn_with_the_mouse_is_classified_as_seven(app, new_page):
     page = open_pad(new_page, app, "?dataset=mnist" if datasets.DATASETS["mnist"].is_here() else "")
     assert page.locator(".st-key-draw_bars .percent").all_text_contents() == [""] * len(page.locator(".st-key-draw_bars .percent").all())
     draw(page, *SEVEN)
     page.locator(".st-key-draw_bars .member", has_text="teacher: 7").wait_for(timeout=60_000)
     page.get_by_role("button", name="Undo").click()
-    page.wait_for_function("() => document.querySelector('.st-key-draw_keep') === null")
+    page.wait_for_function("() => document.querySelector('.st-key-draw_save') === null")
     assert not any(page.locator(".st-key-draw_bars .percent").all_text_contents())
 
 
-def test_teacher_baseline_and_student_answer(app, new_page, run_id):
+def test_teacher_baseline_and_student_of_a_run_classify_the_drawing(app, new_page, run_id):
     page = open_pad(new_page, app, f"?run={run_id}")
     draw(page, *SEVEN)
     page.locator(".st-key-draw_bars .member", has_text="teacher: ").wait_for(timeout=60_000)
@@ -438,13 +438,13 @@ def test_teacher_baseline_and_student_answer(app, new_page, run_id):
     ]
 
 
-def test_a_link_without_a_run_shows_the_teacher_alone(app, new_page):
+def test_a_link_without_a_run_shows_only_the_teacher(app, new_page):
     page = open_pad(new_page, app, "?dataset=digits&teacher=mlp-1200x2&T=2")
     assert page.locator(".st-key-draw_bars .member").all_text_contents() == ["teacher"]
     assert "teacher=mlp-1200x2" in page.url and "run=" not in page.url
 
 
-def test_every_stroke_is_answered(app, new_page, run_id):
+def test_every_stroke_changes_the_bars(app, new_page, run_id):
     page = open_pad(new_page, app, f"?run={run_id}")
     draw(page, *SEVEN)
     page.locator(".st-key-draw_bars .member", has_text="teacher: ").wait_for(timeout=60_000)
@@ -470,35 +470,35 @@ def test_a_finger_draws_on_a_phone_and_the_page_fits(app, new_page, run_id):
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth + 1")
 
 
-def test_a_kept_drawing_comes_under_the_microscope(app, new_page):
+def test_a_saved_drawing_opens_in_soft_targets(app, new_page):
     page = open_pad(new_page, app)
     draw(page, *SEVEN)
     with page.expect_download() as download:
-        page.get_by_role("button", name="Keep this drawing").click()
+        page.get_by_role("button", name="Save drawing").click()
     assert download.value.path().read_bytes().startswith(b"\x89PNG")
-    page.get_by_role("link", name="Under the microscope").click()
+    page.get_by_role("link", name="Open in Soft targets").click()
     page.locator(f"{BARS} .percent").first.wait_for(timeout=90_000)
     settled(page)
     assert "image=drawing" in page.url
     assert page.locator(f"{BARS} .diamond").count() == 0
-    page.locator(".st-key-microscope_index input").fill("3")
-    page.locator(".st-key-microscope_index input").press("Enter")
+    page.locator(".st-key-soft_targets_index input").fill("3")
+    page.locator(".st-key-soft_targets_index input").press("Enter")
     page.wait_for_function("() => location.search.includes('image=3&')")
     page.get_by_role("button", name="My drawing").click()
     page.wait_for_function("() => location.search.includes('image=drawing&')")
 
 
 @pytest.mark.parametrize(
-    "told", [None, 3, "x", [], {}, {"pixels": 5}, {"pixels": "no base64!"}, {"pixels": "ä"}, {"pixels": base64.b64encode(b"abc").decode()}]
+    "state", [None, 3, "x", [], {}, {"pixels": 5}, {"pixels": "no base64!"}, {"pixels": "ä"}, {"pixels": base64.b64encode(b"abc").decode()}]
 )
-def test_what_is_no_ink_is_an_empty_pad(told):
-    assert read_ink(told).shape == (GRID, GRID)
-    assert not read_ink(told).any()
+def test_a_malformed_message_of_the_pad_is_an_empty_drawing(state):
+    assert read_drawing(state).shape == (GRID, GRID)
+    assert not read_drawing(state).any()
 
 
-@pytest.mark.parametrize("name", ["microscope", "draw"])
+@pytest.mark.parametrize("name", ["soft_targets", "draw"])
 def test_no_text_is_smaller_than_sixteen_pixels(app, new_page, run_id, name):
-    page = open_at(new_page, app, run=run_id) if name == "microscope" else open_pad(new_page, app, f"?run={run_id}")
+    page = open_at(new_page, app, run=run_id) if name == "soft_targets" else open_pad(new_page, app, f"?run={run_id}")
     small = page.evaluate("""() => {
         const found = [];
         const walk = (root) => root.querySelectorAll('*').forEach((element) => {
@@ -512,3 +512,10 @@ def test_no_text_is_smaller_than_sixteen_pixels(app, new_page, run_id, name):
         return found;
     }""")
     assert small == []
+
+
+def test_a_link_with_old_names_opens_the_same_view(app, new_page, run_id):
+    page = open_at(new_page, app, run=f"{run_id}&beside=baseline&written=3&scale=log")
+    page.locator(f"{BARS} .member", has_text="baseline").wait_for()
+    in_address(page, "network=baseline", "formula=3", "scale=log")
+    assert "teacher, 3" in page.locator(f"{BARS} .equation").first.inner_text()

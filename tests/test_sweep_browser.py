@@ -1,4 +1,4 @@
-"""What a learner sees of a map: it fills, it tells, its cells are curves and races; in a real browser."""
+"""The page Sweep in a browser: the heat map while it trains, the curves of a cell, a cell as a race, downloads."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from test_race_browser import BUSY, until
 
 SMALL = "dataset=digits&images=250&epochs=30&batch_size=32&seeds=2&xs=1,4,20&ys=0.1,0.5"
 LONG = "dataset=digits&images=0&epochs=100&batch_size=16&seeds=5&xs=1,2,4,20&ys=0.1,0.5"
-CHART = "[class*='st-key-map_'] .live-chart.with-detail"
+CHART = "[class*='st-key-sweep_heatmap_'] .live-chart.with-detail"
 
 
 @pytest.fixture(scope="module")
 def lab(serve, tmp_path_factory):
-    """A server on a home of its own; gives its address."""
+    """The address of a server with its own DISTILL_HOME."""
     return serve(ROOT / "app.py", DISTILL_HOME=str(tmp_path_factory.mktemp("home")))
 
 
-def go(page):
-    page.locator(".st-key-map_go button:enabled").click(timeout=BUSY)
+def train(page):
+    page.locator(".st-key-sweep_train button:enabled").click(timeout=BUSY)
 
 
 def values(page):
-    """What stands in the cells, row by row from below; empty where nothing was measured yet."""
+    """The numbers in the cells, row by row from below; empty strings before the first measurement."""
     return page.evaluate(
         """chart => document.querySelector(chart)?.querySelector('.js-plotly-plot')?.data?.find((t) => t.uid === 'values')?.text ?? []""",
         CHART,
@@ -36,7 +36,7 @@ def values(page):
 
 
 def cell(page, row, column):
-    """The middle of a cell on the screen."""
+    """The centre of a cell in screen coordinates."""
     return page.evaluate(
         """([chart, row, column]) => {
           const paper = document.querySelector(chart).querySelector('.js-plotly-plot');
@@ -48,17 +48,18 @@ def cell(page, row, column):
 
 
 def detail(page):
-    """The title of the curves beside the map."""
+    """The title of the chart with the curves of one cell."""
     return page.evaluate("chart => document.querySelector(chart).querySelector('.detail').layout?.title?.text", CHART)
 
 
-def test_a_map_fills_tells_its_best_cell_and_opens_a_cell_as_a_race(lab, watched):
+def test_every_cell_gets_a_number_and_a_click_opens_it_as_a_race(lab, watched):
     page = watched(f"{lab}/sweep?{SMALL}")
-    expect(page.get_by_text("6 cells x 2 seeds make 12")).to_be_visible(timeout=BUSY)
-    go(page)
+    expect(page.get_by_text("6 cells x 2 seeds = 12 students")).to_be_visible(timeout=BUSY)
+    train(page)
     until(lambda: len(values(page)) == 6 and all(values(page)))
     expect(page.get_by_text("finished:").first).to_be_visible(timeout=BUSY)
     expect(page.get_by_text("Best cell:")).to_be_visible(timeout=BUSY)
+    expect(page.get_by_text("Each cell: difference from the baseline in percentage points.")).to_be_visible()
     assert all(re.fullmatch("[+\u2212]\\d+\\.\\d", value) for value in values(page))
 
     page.mouse.move(*cell(page, 1, 2))
@@ -79,78 +80,80 @@ def test_a_map_fills_tells_its_best_cell_and_opens_a_cell_as_a_race(lab, watched
     expect(page.get_by_text(re.compile("finished: 30 epochs"))).to_be_visible(timeout=BUSY)
 
 
-def test_a_map_that_is_reloaded_in_the_middle_goes_on_and_can_be_stopped(lab, watched):
+def test_a_sweep_that_is_reloaded_while_it_trains_continues_and_can_be_stopped(lab, watched):
     page = watched(f"{lab}/sweep?{LONG}")
-    go(page)
+    train(page)
     until(lambda: any(values(page)))
     page.reload()
     until(lambda: any(values(page)))
     before = values(page)
     until(lambda: values(page) != before)
     painted = page.evaluate("chart => Number(document.querySelector(chart).dataset.mounts)", CHART)
-    page.locator(".st-key-map_stop button:enabled").click(timeout=BUSY)
+    page.locator(".st-key-sweep_stop button:enabled").click(timeout=BUSY)
     expect(page.get_by_text("stopped").first).to_be_visible(timeout=BUSY)
     assert painted == 1
 
 
-def test_the_same_map_without_t_squared_stands_beside_it(lab, watched):
+def test_the_sweep_without_t_squared_is_trained_too_if_chosen(lab, watched):
     page = watched(f"{lab}/sweep?{SMALL.replace('images=250', 'images=150')}")
-    page.get_by_text("Beside it, the same without").click(timeout=BUSY)
-    go(page)
+    page.get_by_text("Compare with the loss without").click(timeout=BUSY)
+    train(page)
     until(lambda: page.locator(CHART).count() == 2)
     expect(page.get_by_text("finished:")).to_have_count(2, timeout=BUSY)
     expect(page.get_by_text("without T\u00b2", exact=False).first).to_be_visible()
 
 
-def test_methods_are_an_axis_of_the_map_and_a_choice_for_all_its_cells(lab, watched):
+def test_methods_are_an_axis_or_a_choice_for_all_cells_and_their_losses_are_named(lab, watched):
     page = watched(f"{lab}/sweep?{SMALL}&x=temperature&xs=1,4&y=method&ys=soft-targets,correlation,mutual-2")
-    expect(page.get_by_text("Which T and which method?")).to_be_visible(timeout=BUSY)
+    expect(page.get_by_text("depend on the temperature and the method?")).to_be_visible(timeout=BUSY)
+    expect(page.get_by_text("Loss: hard loss and soft loss (nats), correlation loss, divergence from the peers (nats).")).to_be_visible()
     expect(page.get_by_role("switch", name=re.compile("without T"))).to_be_disabled()
-    go(page)
+    train(page)
     expect(page.get_by_text("finished:").first).to_be_visible(timeout=BUSY)
     until(lambda: detail(page))
     page.mouse.move(*cell(page, 2, 0))
     until(lambda: detail(page) == "T 1, method mutual-2")
     page.mouse.click(*cell(page, 2, 0))
     page.wait_for_url(re.compile("/race.*method=mutual-2"), timeout=BUSY)
-    of_one = watched(f"{lab}/sweep?{SMALL}&method=logits")
-    go(of_one)
-    expect(of_one.get_by_text(re.compile("Matching logits, finished:"))).to_be_visible(timeout=BUSY)
+    single = watched(f"{lab}/sweep?{SMALL}&method=logits")
+    expect(single.get_by_text("Loss: hard loss and logit loss (squared logits).")).to_be_visible(timeout=BUSY)
+    train(single)
+    expect(single.get_by_text(re.compile("Matching logits, finished:"))).to_be_visible(timeout=BUSY)
 
 
-def test_a_map_of_students_shows_the_front(lab, watched):
+def test_a_sweep_of_students_shows_accuracy_against_parameters(lab, watched):
     page = watched(f"{lab}/sweep?dataset=digits&images=250&epochs=10&seeds=2&x=student&xs=linear,mlp-5x2,mlp-30x2&y=alpha&ys=0.1")
-    go(page)
-    expect(page.get_by_text("How small can it be?")).to_be_visible(timeout=BUSY)
+    train(page)
+    expect(page.get_by_text("Accuracy vs. size")).to_be_visible(timeout=BUSY)
     front = "document.querySelector('[class*=st-key-front_] .js-plotly-plot')?.data?.find((t) => t.uid === 'student')?.x"
     assert until(lambda: page.evaluate(front)) == [650, 415, 3190]
 
 
-def test_a_map_is_kept_as_a_picture_of_a_slides_size_with_its_words_and_as_csv(lab, watched, tmp_path):
+def test_a_sweep_is_downloaded_as_a_picture_with_its_captions_and_as_csv(lab, watched, tmp_path):
     page = watched(f"{lab}/sweep?{SMALL}", color_scheme="dark")
-    go(page)
+    train(page)
     kept = page.locator(".picture-button")
     kept.wait_for(timeout=BUSY)
     page.locator(f"{CHART} .js-plotly-plot").first.wait_for(timeout=BUSY)
     with page.expect_download(timeout=BUSY) as download:
         kept.click()
-    assert download.value.suggested_filename == "map of temperature and alpha.png"
-    download.value.save_as(tmp_path / "map.png")
-    picture = Image.open(tmp_path / "map.png").convert("RGB")
+    assert download.value.suggested_filename == "sweep of temperature and alpha.png"
+    download.value.save_as(tmp_path / "sweep.png")
+    picture = Image.open(tmp_path / "sweep.png").convert("RGB")
     assert picture.size == (1920, 1080)
     assert picture.getpixel((5, 5)) == (0x14, 0x16, 0x1A)  # the page's own dark, for light text
     light = np.asarray(picture.convert("L")) > 180
     places = {"title": np.s_[20:90, 30:1200], "numbers": np.s_[150:800, 150:1900], "legend": np.s_[970:1070, 100:1200]}
     assert all(light[place].mean() > 0.005 for place in places.values()), {name: light[place].mean() for name, place in places.items()}
     with page.expect_download(timeout=BUSY) as download:
-        page.get_by_role("button", name="The map as CSV").click()
+        page.get_by_role("button", name="Download CSV").click()
     lines = Path(download.value.path()).read_text().splitlines()
     assert lines[0].startswith("alpha,temperature,student,baseline,difference") and len(lines) == 1 + 6
 
 
 def test_on_a_phone_a_cell_shows_its_curve_first_and_is_a_race_at_the_second_touch(lab, watched):
     page = watched(f"{lab}/sweep?{SMALL}", viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    go(page)
+    train(page)
     until(lambda: len(values(page)) == 6 and all(values(page)))
     expect(page.get_by_text("Best cell:")).to_be_visible(timeout=BUSY)
     bar, cells = (page.locator(f"{CHART} .paper {part}").bounding_box() for part in (".modebar", ".nsewdrag"))
@@ -164,27 +167,27 @@ def test_on_a_phone_a_cell_shows_its_curve_first_and_is_a_race_at_the_second_tou
     expect(page).to_have_url(re.compile("temperature=1.0"))
 
 
-def test_a_map_that_is_none_says_why(lab, watched):
+def test_an_axis_without_values_is_explained_and_cannot_be_trained(lab, watched):
     page = watched(f"{lab}/sweep?dataset=digits&xs=&ys=0.1")
-    page.locator(".st-key-map_values_temperature").get_by_role("button", name="1", exact=True).wait_for(timeout=BUSY)
+    page.locator(".st-key-sweep_values_temperature").get_by_role("button", name="1", exact=True).wait_for(timeout=BUSY)
     for name in ("1", "2", "3", "4", "6", "8", "12", "20"):
-        page.locator(".st-key-map_values_temperature").get_by_role("button", name=name, exact=True).click()
+        page.locator(".st-key-sweep_values_temperature").get_by_role("button", name=name, exact=True).click()
     expect(page.get_by_text("temperature has no value; choose one or more")).to_be_visible(timeout=BUSY)
-    expect(page.locator(".st-key-map_go button")).to_be_disabled()
+    expect(page.locator(".st-key-sweep_train button")).to_be_disabled()
 
 
-def test_values_chosen_in_quick_succession_all_count(lab, watched):
+def test_values_that_are_clicked_in_quick_succession_are_all_used(lab, watched):
     page = watched(f"{lab}/sweep?dataset=digits&xs=&ys=0.1")
-    page.locator(".st-key-map_go button:enabled").wait_for(timeout=BUSY)
+    page.locator(".st-key-sweep_train button:enabled").wait_for(timeout=BUSY)
     page.evaluate(
         """async () => {
-          const pills = document.querySelector(".st-key-map_values_temperature");
+          const pills = document.querySelector(".st-key-sweep_values_temperature");
           for (const value of ["1", "2", "3", "6", "8", "12"]) {
             [...pills.querySelectorAll("button")].find((pill) => pill.textContent.trim() === value).click();
             await new Promise((go) => setTimeout(go, 60));
           }
         }"""
     )
-    expect(page.get_by_text("2 cells x 5 seeds make 10 students")).to_be_visible(timeout=BUSY)
+    expect(page.get_by_text("2 cells x 5 seeds = 10 students")).to_be_visible(timeout=BUSY)
     page.wait_for_timeout(500)
     expect(page).to_have_url(re.compile("xs=4.0%2C20.0"), timeout=BUSY)

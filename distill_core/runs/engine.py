@@ -71,7 +71,7 @@ class Engine:
             if active := self.store.active_with_key(key):
                 return active.id, False
         limits.check_limits(experiments, kind=kind)
-        if kind == "map":
+        if kind == "sweep":
             limits.check_time(self.estimate(experiments))
         if paused_at is not None:
             limits.check_pausable(experiments)
@@ -95,7 +95,7 @@ class Engine:
 
     def estimate(self, experiments: Sequence[Experiment]) -> float:
         """Seconds that the experiments will take, roughly: from what finished runs took here, or else from usual rates."""
-        limits.check_limits(experiments, kind="map")
+        limits.check_limits(experiments, kind="sweep")
         return limits.estimate_seconds(experiments, rate=functools.partial(limits.measured_rate, self.store))
 
     # --- control ----------------------------------------------------------------------------------------------------

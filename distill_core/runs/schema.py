@@ -81,7 +81,7 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True)
 class Run:
-    """One submission of experiments: a race over several seeds, or a sweep (kind "map")."""
+    """One submission of experiments: a race over several seeds, or a sweep."""
 
     id: str
     key: str

@@ -1,4 +1,4 @@
-"""Images as points: one map a teacher, side by side; the image under the pointer is shown, and found on every map."""
+"""Images as points of scatter plots, one per teacher side by side. The image under the pointer is displayed and ringed in every plot."""
 
 from __future__ import annotations
 
@@ -18,25 +18,29 @@ COLUMNS = 40  # images in a row of the sprite
 
 _cloud = st.components.v2.component(
     "cloud",
-    html='<div class="cloud">\n<div class="shown" aria-live="polite"><canvas></canvas><p></p></div><div class="maps"></div></div>',
+    html='<div class="cloud">\n<div class="selected" aria-live="polite"><canvas></canvas><p></p></div><div class="plots"></div></div>',
     css=(HERE / "cloud.css").read_text(),
     js=(HERE / "cloud.js").read_text(),
 )
 
 
 def cloud(
-    maps: Mapping[str, np.ndarray], *, predictions: Mapping[str, np.ndarray], labels: np.ndarray, images: np.ndarray,
+    points: Mapping[str, np.ndarray], *, predictions: Mapping[str, np.ndarray], labels: np.ndarray, images: np.ndarray,
     class_names: Sequence[str], key: str,
 ) -> None:  # fmt: skip
-    """Show the same images `(N, D, H, W)` uint8 as points of each map (name: `(N, 2)`), coloured and shaped by class."""
+    """Show N images as points, one scatter plot per teacher; a marker's colour and shape give the true class.
+
+    - `points`: by teacher, coordinates `(N, 2)`; `predictions`: by teacher, class indices `(N,)`.
+    - `labels`: `(N,)`; `images`: `(N, D, H, W)` uint8.
+    """
     data = {
-        "maps": [
-            {"name": name, "places": _base64(_to_unit_square(places)), "predictions": [int(v) for v in predictions[name]]}
-            for name, places in maps.items()
+        "plots": [
+            {"name": name, "points": _base64(_to_unit_square(coordinates)), "predictions": [int(v) for v in predictions[name]]}
+            for name, coordinates in points.items()
         ],
         "labels": [int(label) for label in labels],
         "classes": list(class_names),
-        "text_colours": [[look.light, look.dark] for look in (*ROLES.values(), *OTHERS)],
+        "colours": [[role.light, role.dark] for role in (*ROLES.values(), *OTHERS)],
         "sprite": sprite(images),
         "tile": list(images.shape[2:]),
         "columns": COLUMNS,
@@ -45,7 +49,7 @@ def cloud(
 
 
 def sprite(images: np.ndarray) -> str:
-    """Images `(N, D, H, W)` beside each other in one picture, as a data address."""
+    """All images `(N, D, H, W)` in one picture, `COLUMNS` per row, as a data URL."""
     n, depth, height, width = images.shape
     rows = -(-n // COLUMNS)
     sheet = np.zeros((rows * COLUMNS, depth, height, width), dtype=np.uint8)
@@ -56,11 +60,11 @@ def sprite(images: np.ndarray) -> str:
     return f"data:image/{kind.lower()};base64,{base64.b64encode(picture.getvalue()).decode()}"
 
 
-def _to_unit_square(places: np.ndarray) -> np.ndarray:
-    """Both axes to the same scale, within 0 to 1."""
-    low, high = places.min(axis=0), places.max(axis=0)
+def _to_unit_square(points: np.ndarray) -> np.ndarray:
+    """Points `(N, 2)` scaled into 0 to 1, by the same factor on both axes."""
+    low, high = points.min(axis=0), points.max(axis=0)
     size = float((high - low).max()) or 1.0
-    return 0.5 + (places - (low + high) / 2) / size
+    return 0.5 + (points - (low + high) / 2) / size
 
 
 def _base64(numbers: np.ndarray) -> str:

@@ -1,7 +1,8 @@
-// A pad. Strokes are kept as lines, drawn sharp on the screen and once more on a small grid, whose grey pixels are sent.
-// `data`: {grid, thickness, heard (the number of the last ink that the server had)}.
+// A drawing pad. Strokes are stored as lines and drawn twice: sharp on the screen, and on a small grid whose grey pixels are sent.
+// `data`: {grid, thickness, received (number of the last drawing that the server has received)}.
 
-const PACE = 150, PATIENCE = 2000; // ms between two sends while drawing; after which an unheard one is given up
+const SEND_INTERVAL = 150; // ms between two messages during a stroke
+const SEND_TIMEOUT = 2000; // ms after which a message without a reply no longer blocks the next one
 
 class DrawPad {
   constructor(root) {
@@ -25,14 +26,14 @@ class DrawPad {
     if (!this.data) {
       this.slider.value = data.thickness;
       this.small = Object.assign(document.createElement("canvas"), { width: data.grid, height: data.grid });
-      this.number = data.heard; // a pad that comes back goes on counting
+      this.number = data.received; // a pad that is mounted again continues the count
     }
     this.data = data;
-    this.root.dataset.heard = data.heard;
+    this.root.dataset.received = data.received;
     this.redraw();
   }
 
-  // --- strokes: points from 0 to 1, thickness in pixels of the grid
+  // --- strokes: coordinates from 0 to 1, thickness in pixels of the grid
 
   at(event) {
     const box = this.canvas.getBoundingClientRect();
@@ -42,7 +43,7 @@ class DrawPad {
   down(event) {
     if (!event.isPrimary || event.button !== 0) return;
     event.preventDefault();
-    try { this.canvas.setPointerCapture(event.pointerId); } catch { /* a pointer that is gone already */ }
+    try { this.canvas.setPointerCapture(event.pointerId); } catch { /* the pointer was released already */ }
     this.stroke = { points: [this.at(event)], thickness: Number(this.slider.value) };
     this.strokes.push(this.stroke);
     this.sentAt = performance.now();
@@ -55,58 +56,58 @@ class DrawPad {
     for (const point of passed.length ? passed : [event]) this.stroke.points.push(this.at(point));
     this.redraw();
     const now = performance.now();
-    const heard = this.data.heard >= this.number || now - this.sentAt > PATIENCE;
-    if (heard && now - this.sentAt >= PACE) this.tell();
+    const answered = this.data.received >= this.number || now - this.sentAt > SEND_TIMEOUT;
+    if (answered && now - this.sentAt >= SEND_INTERVAL) this.sendDrawing();
   }
 
   up(event) {
     if (!this.stroke || !event.isPrimary) return;
     this.stroke = undefined;
-    this.tell();
+    this.sendDrawing();
   }
 
   change(strokes) {
     this.strokes = strokes;
     this.redraw();
-    this.tell();
+    this.sendDrawing();
   }
 
-  // --- ink
+  // --- drawing
 
   redraw() {
-    const inked = this.strokes.length > 0;
-    this.root.classList.toggle("inked", inked);
-    for (const button of Object.values(this.buttons)) button.disabled = !inked;
+    const drawn = this.strokes.length > 0;
+    this.root.classList.toggle("drawn", drawn);
+    for (const button of Object.values(this.buttons)) button.disabled = !drawn;
     const side = Math.round(this.canvas.clientWidth * devicePixelRatio);
     if (!this.data || !side) return;
     if (this.canvas.width !== side) Object.assign(this.canvas, { width: side, height: side });
-    this.ink(this.canvas);
+    this.drawStrokes(this.canvas);
   }
 
-  ink(canvas) {
+  drawStrokes(canvas) {
     const side = canvas.width;
-    const pen = canvas.getContext("2d", { willReadFrequently: canvas === this.small });
-    pen.clearRect(0, 0, side, side);
-    Object.assign(pen, { strokeStyle: "#fff", lineCap: "round", lineJoin: "round" });
+    const context = canvas.getContext("2d", { willReadFrequently: canvas === this.small });
+    context.clearRect(0, 0, side, side);
+    Object.assign(context, { strokeStyle: "#fff", lineCap: "round", lineJoin: "round" });
     for (const { points, thickness } of this.strokes) {
-      pen.lineWidth = (thickness * side) / this.data.grid;
-      pen.beginPath();
-      pen.moveTo(points[0][0] * side, points[0][1] * side);
-      for (const [x, y] of points) pen.lineTo(x * side + 0.01, y * side); // a line of no length would leave no dot
-      pen.stroke();
+      context.lineWidth = (thickness * side) / this.data.grid;
+      context.beginPath();
+      context.moveTo(points[0][0] * side, points[0][1] * side);
+      for (const [x, y] of points) context.lineTo(x * side + 0.01, y * side); // a line of length 0 would not be drawn as a dot
+      context.stroke();
     }
-    return pen;
+    return context;
   }
 
-  tell() {
+  sendDrawing() {
     const side = this.data.grid;
-    const { data } = this.ink(this.small).getImageData(0, 0, side, side);
+    const { data } = this.drawStrokes(this.small).getImageData(0, 0, side, side);
     let bytes = "";
-    for (let i = 3; i < data.length; i += 4) bytes += String.fromCharCode(data[i]); // white ink on nothing: its opacity is its grey
+    for (let i = 3; i < data.length; i += 4) bytes += String.fromCharCode(data[i]); // white ink on a transparent canvas: alpha is the grey value
     this.number += 1;
     this.sentAt = performance.now();
     this.root.dataset.sent = this.number;
-    this.send("ink", { pixels: btoa(bytes), number: this.number });
+    this.send("drawing", { pixels: btoa(bytes), number: this.number });
   }
 }
 

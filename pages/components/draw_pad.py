@@ -1,4 +1,4 @@
-"""A pad to draw on with mouse, pen or finger; the server gets its ink while it is drawn."""
+"""A pad for drawing with mouse, pen or finger. The server gets the pixels during the stroke."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import streamlit as st
 
 HERE = Path(__file__).parent
-GRID = 112  # the ink comes as GRID x GRID grey pixels, four to a pixel of MNIST
-THICKNESS = 9  # of the pen, in pixels of the grid: about MNIST's, when a digit fills most of the pad
+GRID = 112  # the drawing has GRID x GRID grey pixels: 4 x 4 for each pixel of an MNIST image
+THICKNESS = 9  # of the pen, in pixels of the grid: about the stroke width of MNIST if the digit fills most of the pad
 
 _draw_pad = st.components.v2.component(
     "draw_pad",
@@ -21,7 +21,7 @@ _draw_pad = st.components.v2.component(
       <div class="tools">
         <button type="button" class="undo">Undo</button>
         <button type="button" class="clear">Clear</button>
-        <label>Pen <input type="range" class="thickness" min="4" max="20" step="1" aria-label="thickness of the pen"></label>
+        <label>Pen width <input type="range" class="thickness" min="4" max="20" step="1" aria-label="pen width"></label>
       </div>
     </div>""",
     css=(HERE / "draw_pad.css").read_text(),
@@ -30,22 +30,22 @@ _draw_pad = st.components.v2.component(
 
 
 def draw_pad(*, key: str) -> np.ndarray:
-    """The ink `(GRID, GRID)` uint8 as it is now: 0 where there is none. Comes at every pen-up, and now and then while drawing."""
-    told = (st.session_state.get(key) or {}).get("ink")
-    heard = told.get("number") if isinstance(told, dict) else None
-    data = {"grid": GRID, "thickness": THICKNESS, "heard": heard if isinstance(heard, int) else 0}
-    return read_ink(_draw_pad(data=data, key=key, on_ink_change=_nothing).ink)
+    """The drawing `(GRID, GRID)` uint8: 0 is empty, 255 full ink. Updated at the end of each stroke and during long ones."""
+    state = (st.session_state.get(key) or {}).get("drawing")
+    number = state.get("number") if isinstance(state, dict) else None
+    data = {"grid": GRID, "thickness": THICKNESS, "received": number if isinstance(number, int) else 0}
+    return read_drawing(_draw_pad(data=data, key=key, on_drawing_change=_nothing).drawing)
 
 
-def read_ink(told: object) -> np.ndarray:
-    """What the browser sent as ink; an empty pad where it is none: a browser may send anything."""
+def read_drawing(state: object) -> np.ndarray:
+    """The pixels `(GRID, GRID)` of the browser's message; an empty drawing if it is malformed: a browser may send anything."""
     empty = np.zeros((GRID, GRID), np.uint8)
     try:
-        blob = base64.b64decode(told["pixels"], validate=True)
+        blob = base64.b64decode(state["pixels"], validate=True)
     except (TypeError, KeyError, IndexError, binascii.Error, ValueError):
         return empty
     return np.frombuffer(blob, np.uint8).reshape(GRID, GRID).copy() if len(blob) == GRID * GRID else empty
 
 
 def _nothing() -> None:
-    """Streamlit gives a component's state an attribute only where it has a callback."""
+    """Streamlit gives a component's state an attribute only if a callback is registered for it."""

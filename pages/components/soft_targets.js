@@ -1,17 +1,18 @@
-// One image and what the members think of it, softened at T in the browser: dragging asks no server.
+// One image and the softmax outputs of up to three networks at temperature T. Dragging T needs no server.
 // `data`: {image: {pixels (base64, D x H x W), shape}, members: [{name, logits or null, light, dark}], classes, label or null,
-// temperature, low, high, moving, details: {hide, log, asked} or null}. With details, `Details` of soft_targets_details.js adds what there is beside the bars.
+// temperature, low, high, moving, details: {hide_top, log_scale, formula_class} or null}.
+// With details, the class `Details` of soft_targets_details.js adds the options, the numbers and the gradient meter.
 
 function softmax(logits, temperature) {
-  const top = Math.max(...logits); // before dividing: the largest exponent is then 0 at every T
-  const powers = logits.map((z) => Math.exp((z - top) / temperature));
+  const largest = Math.max(...logits); // subtracted before dividing: the largest exponent is then 0 at every T
+  const powers = logits.map((z) => Math.exp((z - largest) / temperature));
   const sum = powers.reduce((a, b) => a + b, 0);
   return powers.map((power) => power / sum);
 }
 
-const top = (logits) => logits.indexOf(Math.max(...logits));
+const argmax = (logits) => logits.indexOf(Math.max(...logits));
 
-// Never rounded to what is not so: 100 % and 0 % do not occur.
+// Rounding must not produce 100 % or 0 %, which a softmax never reaches.
 function percent(p) {
   const value = 100 * p;
   if (value >= 99.95) return "> 99.9 %";
@@ -32,79 +33,80 @@ class SoftTargets {
     for (const event of ["pointerdown", "keydown", "wheel"]) {
       root.addEventListener(event, () => { this.touched = true; }, { capture: true, passive: true });
     }
-    this.slider.addEventListener("input", () => this.to(this.at(Number(this.slider.value))));
+    this.slider.addEventListener("input", () => this.setTemperature(this.temperatureAt(Number(this.slider.value))));
     this.slider.addEventListener("change", () => this.release());
     this.slider.addEventListener("keydown", (event) => this.key(event));
     this.slider.addEventListener("keyup", () => this.release());
   }
 
   show(data, send) {
-    const given = this.data?.temperature;
+    const previous = this.data?.temperature;
     this.data = data;
     this.send = send;
     this.drawImage();
     this.buildRows();
     if (data.details) (this.details ??= new Details(this)).show(data);
-    this.to(given === data.temperature ? this.temperature : data.temperature); // a tick of the page does not move the learner's T
-    this.released = this.released !== undefined && given === data.temperature ? this.released : this.temperature;
-    if (data.moving && !this.touched && !this.frame && !matchMedia("(prefers-reduced-motion: reduce)").matches) this.sweep();
+    const unchanged = previous === data.temperature; // a rerun of the page must not move the learner's T
+    this.setTemperature(unchanged ? this.temperature : data.temperature);
+    this.released = this.released !== undefined && unchanged ? this.released : this.temperature;
+    if (data.moving && !this.touched && !this.frame && !matchMedia("(prefers-reduced-motion: reduce)").matches) this.animate();
   }
 
-  // --- T: logarithmic on the slider, rounded as it is shown
+  // --- T: logarithmic on the slider, rounded to the digits that are displayed
 
-  at(place) { return rounded(this.data.low * (this.data.high / this.data.low) ** place); }
+  temperatureAt(position) { return rounded(this.data.low * (this.data.high / this.data.low) ** position); }
 
-  place(temperature) { return Math.log(temperature / this.data.low) / Math.log(this.data.high / this.data.low); }
+  positionOf(temperature) { return Math.log(temperature / this.data.low) / Math.log(this.data.high / this.data.low); }
 
   key(event) {
-    const way = { ArrowRight: 1, ArrowUp: 1, PageUp: 10, ArrowLeft: -1, ArrowDown: -1, PageDown: -10 }[event.key];
-    if (!way) return;
-    event.preventDefault(); // one press is one step of what is shown
-    const step = 10 ** -decimals(way < 0 ? this.temperature - 0.01 : this.temperature);
-    this.to(rounded(Math.min(this.data.high, Math.max(this.data.low, this.temperature + way * step))));
+    const steps = { ArrowRight: 1, ArrowUp: 1, PageUp: 10, ArrowLeft: -1, ArrowDown: -1, PageDown: -10 }[event.key];
+    if (!steps) return;
+    event.preventDefault(); // one key press changes the last displayed digit by one
+    const step = 10 ** -decimals(steps < 0 ? this.temperature - 0.01 : this.temperature);
+    this.setTemperature(rounded(Math.min(this.data.high, Math.max(this.data.low, this.temperature + steps * step))));
   }
 
   release() {
     if (this.temperature === this.released) return;
     this.released = this.temperature;
-    this.send("temperature", { value: this.temperature, given: this.data.temperature });
+    this.send("temperature", { value: this.temperature, page_value: this.data.temperature });
   }
 
-  sweep() { // from 1 to 12 and back in 10 s, until the learner takes over
+  animate() { // from 1 to 12 and back in 10 s, until the learner touches the component
     const start = performance.now();
     const step = (now) => {
       if (this.touched || !this.data.moving || !this.root.isConnected) { this.frame = undefined; return; }
-      this.to(12 ** (0.5 - 0.5 * Math.cos(((now - start) / 10000) * 2 * Math.PI)));
+      this.setTemperature(12 ** (0.5 - 0.5 * Math.cos(((now - start) / 10000) * 2 * Math.PI)));
       this.frame = requestAnimationFrame(step);
     };
     this.frame = requestAnimationFrame(step);
   }
 
-  to(temperature) {
+  setTemperature(temperature) {
     this.temperature = rounded(temperature);
     const text = `T = ${this.temperature.toFixed(decimals(this.temperature))}`;
     if (this.shown.textContent !== text) this.shown.textContent = text;
     this.slider.setAttribute("aria-valuetext", text);
-    this.slider.value = this.place(this.temperature);
+    this.slider.value = this.positionOf(this.temperature);
     this.draw();
   }
 
   draw() {
     const { members, classes } = this.data;
-    const shown = members.map(({ logits }) => (logits ? softmax(logits, this.temperature) : classes.map(() => 0)));
-    const hidden = this.details?.hide(shown) ?? -1;
-    shown.forEach((shares, m) => {
-      shares.forEach((p, c) => {
+    const probabilities = members.map(({ logits }) => (logits ? softmax(logits, this.temperature) : classes.map(() => 0)));
+    const hidden = this.details?.hideTop(probabilities) ?? -1;
+    probabilities.forEach((row, m) => {
+      row.forEach((p, c) => {
         const { bar, label } = this.cells[m][c];
-        const length = this.details?.log ? logLength(p) : p;
+        const length = this.details?.logScale ? logLength(p) : p;
         bar.style.setProperty("--p", (c === hidden ? 0 : length).toFixed(5));
         label.textContent = !members[m].logits ? "" : c === hidden ? "hidden" : percent(p);
       });
     });
-    this.details?.draw(shown, hidden);
+    this.details?.draw(probabilities, hidden);
   }
 
-  // --- what changes only with the data
+  // --- parts that change only with the data
 
   drawImage() {
     const { pixels, shape: [depth, height, width] } = this.data.image;
@@ -114,8 +116,8 @@ class SoftTargets {
     const canvas = this.root.querySelector("canvas");
     Object.assign(canvas, { width, height });
     const name = this.data.classes[this.data.label];
-    this.root.querySelector(".seen").textContent = name === undefined ? "what networks see" : "";
-    canvas.setAttribute("aria-label", name === undefined ? "the image as the networks see it" : `image of class ${name}`);
+    this.root.querySelector(".image-note").textContent = name === undefined ? "network input" : "";
+    canvas.setAttribute("aria-label", name === undefined ? "the image that the networks get as input" : `image of class ${name}`);
     const picture = new ImageData(width, height);
     for (let i = 0; i < height * width; i += 1) {
       for (let d = 0; d < 3; d += 1) picture.data[4 * i + d] = bytes[Math.min(d, depth - 1) * height * width + i];
@@ -131,8 +133,8 @@ class SoftTargets {
     this.built = built;
     this.predictions.forEach((cell, m) => {
       const { name, logits } = members[m];
-      const verdict = (label === null || this.data.details) && logits ? `${name}: ${classes[top(logits)]}` : name;
-      if (cell.textContent !== verdict) cell.textContent = verdict;
+      const prediction = (label === null || this.data.details) && logits ? `${name}: ${classes[argmax(logits)]}` : name;
+      if (cell.textContent !== prediction) cell.textContent = prediction;
     });
   }
 
@@ -160,9 +162,9 @@ class SoftTargets {
       cell.dataset.class = c;
       cell.style.setProperty("--light", members[m].light);
       cell.style.setProperty("--dark", members[m].dark);
-      const [fill, written] = ["fill", "percent"].map((className) => Object.assign(document.createElement("div"), { className }));
-      cell.append(fill, written);
-      this.cells[m][c] = { bar: cell, label: written };
+      const [fill, text] = ["fill", "percent"].map((className) => Object.assign(document.createElement("div"), { className }));
+      cell.append(fill, text);
+      this.cells[m][c] = { bar: cell, label: text };
     };
     classes.forEach((name, c) => {
       if (mirrored) bar(0, c, "left");

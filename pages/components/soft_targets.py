@@ -1,4 +1,4 @@
-"""One image and its soft targets: bars that follow T while it is dragged, computed in the browser."""
+"""One image and its soft targets as bars. The browser computes them, so they follow T while its slider is dragged."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import streamlit as st
 from distill_core.figures.palette import style_of
 
 HERE = Path(__file__).parent
-LOWEST, HIGHEST = 0.5, 30.0  # T on the slider
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.5, 30.0  # of the slider
 
 _soft_targets = st.components.v2.component(
     "soft_targets",
     html="""
     <div class="soft-targets">
-      <div class="beside"><canvas class="picture" role="img" width="1" height="1"></canvas><p class="seen"></p></div>
-      <div class="right">
+      <div class="aside"><canvas class="picture" role="img" width="1" height="1"></canvas><p class="image-note"></p></div>
+      <div class="main">
         <label class="control">
           <span class="shown"></span>
           <input type="range" min="0" max="1" step="any" aria-label="temperature T">
@@ -36,16 +36,19 @@ _soft_targets = st.components.v2.component(
 
 @dataclass(frozen=True)
 class Details:
-    """What there is beside the bars: the top class hidden, logarithmic bars, and whose softmax is kept written out (None: any)."""
+    """The options of the bars: top class hidden, logarithmic scale, and the class whose softmax is written out.
 
-    hide: bool = False
-    log: bool = False
-    asked: int | None = None
+    `formula_class` is that class's index; None writes out the true class, or the class under the pointer.
+    """
+
+    hide_top: bool = False
+    log_scale: bool = False
+    formula_class: int | None = None
 
 
 @dataclass(frozen=True)
 class SoftTargets:
-    """What the learner chose: T as it stood when the slider was last let go, and the details, where there are any."""
+    """The learner's choices: T where the slider was last released, and the details, if the component has them."""
 
     temperature: float
     details: Details | None = None
@@ -63,71 +66,73 @@ def soft_targets(
     moving: bool = False,
     details: Details | None = None,
 ) -> SoftTargets:
-    """Show one image beside softmax(z / T) of one member, of two as mirrored bars, or of three, with a slider for T.
+    """Show one image beside softmax(z / T) of one to three networks, with a slider for T. Two networks are drawn as mirrored bars.
 
-    `pixels`: D x H x W numbers from 0 to 255. `logits`: by member, such as `{"teacher": [...], "student": [...]}`; None
-    for a member that was asked nothing. `label`: the true class; None where nobody knows it, as of a drawing.
-    With `moving`, T sweeps from 1 to 12 and back until the learner touches it (and rests where motion is not wanted).
-    With `details`: a logarithmic scale, the top class hidden, entropy, the softmax of one class written out with its
-    numbers, and the size of the soft loss's gradient with and without T squared.
-    Only letting the slider go, a toggle, or a click on a class asks the server; a new `temperature` from the page puts the
-    slider there, new `details` the toggles.
+    - `pixels`: D x H x W numbers from 0 to 255.
+    - `logits`: C logits by network, such as `{"teacher": [...], "student": [...]}`; None leaves that network's bars empty.
+    - `label`: index of the true class; None where it is not known, as for a drawing.
+    - `moving`: T moves between 1 and 12 until the learner touches the component, unless the browser asks for reduced motion.
+    - `details`: adds a logarithmic scale, hiding of the top class, entropy, one class's softmax written out, and the length
+      of the soft loss's gradient with and without T squared.
+
+    The browser calls the server only when the slider is released, an option is switched or a class is clicked. A new
+    `temperature` from the page moves the slider; new `details` set the options. Raises `ValueError` for more than three networks.
     """
     if not 1 <= len(logits) <= 3:
-        raise ValueError(f"soft targets of {len(logits)} members cannot be shown; give one, two or three")
-    looks = {name: style_of(name, number) for number, name in enumerate(logits)}
+        raise ValueError(f"soft targets of {len(logits)} networks cannot be shown; give one, two or three")
+    roles = {name: style_of(name, number) for number, name in enumerate(logits)}
     data = {
         "image": {"pixels": _base64(pixels, image_shape), "shape": list(image_shape)},
         "members": [
             {
                 "name": name,
                 "logits": None if values is None else [float(z) for z in values],
-                "light": looks[name].light,
-                "dark": looks[name].dark,
+                "light": roles[name].light,
+                "dark": roles[name].dark,
             }
             for name, values in logits.items()
         ],
         "classes": list(class_names),
         "label": None if label is None else int(label),
         "temperature": float(temperature),
-        "low": LOWEST,
-        "high": HIGHEST,
+        "low": MIN_TEMPERATURE,
+        "high": MAX_TEMPERATURE,
         "moving": moving,
         "details": None if details is None else asdict(details),
     }
-    told = _soft_targets(data=data, key=key, on_temperature_change=_nothing, on_details_change=_nothing)
-    chosen = _told_temperature(told.temperature, given=temperature)
-    return SoftTargets(chosen, details and _told_details(told.details, given=details, classes=len(class_names)))
+    state = _soft_targets(data=data, key=key, on_temperature_change=_nothing, on_details_change=_nothing)
+    chosen = read_temperature(state.temperature, page_value=temperature)
+    return SoftTargets(chosen, details and read_details(state.details, page_value=details, classes=len(class_names)))
 
 
 def _base64(pixels: Sequence | np.ndarray, image_shape: tuple[int, int, int]) -> str:
     return base64.b64encode(np.asarray(pixels, dtype=np.uint8).reshape(image_shape).tobytes()).decode()
 
 
-def _told_temperature(told: object, *, given: float) -> float:
-    """T as the browser told it, if it is one and was chosen since the page gave `given`; a browser may send anything."""
-    if not isinstance(told, dict) or told.get("given") != given:
-        return float(given)
-    value = told.get("value")
+def read_temperature(state: object, *, page_value: float) -> float:
+    """T from the browser's message. `page_value` if the message is malformed (a browser may send anything) or older than it."""
+    if not isinstance(state, dict) or state.get("page_value") != page_value:
+        return float(page_value)
+    value = state.get("value")
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return float(given)
-    return within_slider(value)
+        return float(page_value)
+    return clamp_temperature(value)
 
 
-def _told_details(told: object, *, given: Details, classes: int) -> Details:
-    """The details as the browser told them, if they are some and were chosen since the page gave `given`."""
-    if not isinstance(told, dict) or told.get("given") != asdict(given):
-        return given
-    hide, log, asked = (told.get(name) for name in ("hide", "log", "asked"))
+def read_details(state: object, *, page_value: Details, classes: int) -> Details:
+    """The options from the browser's message. `page_value` if the message is malformed or older than it."""
+    if not isinstance(state, dict) or state.get("page_value") != asdict(page_value):
+        return page_value
+    hide, log, formula = (state.get(name) for name in ("hide_top", "log_scale", "formula_class"))
     if not (isinstance(hide, bool) and isinstance(log, bool)):
-        return given
-    return Details(hide, log, asked if type(asked) is int and 0 <= asked < classes else None)
+        return page_value
+    return Details(hide, log, formula if type(formula) is int and 0 <= formula < classes else None)
 
 
-def within_slider(temperature: float) -> float:
-    """The nearest T that the slider has."""
-    return min(max(float(temperature), LOWEST), HIGHEST) if math.isfinite(temperature) else HIGHEST
+def clamp_temperature(temperature: float) -> float:
+    """The nearest temperature on the slider; the largest one for NaN and infinity."""
+    return min(max(float(temperature), MIN_TEMPERATURE), MAX_TEMPERATURE) if math.isfinite(temperature) else MAX_TEMPERATURE
 
 
 def _nothing() -> None:
-    """Streamlit gives a component's state an attribute only where it has a callback."""
+    """Streamlit gives a component's state an attribute only if a callback is registered for it."""

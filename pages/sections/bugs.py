@@ -1,4 +1,4 @@
-"""The bug zoo: a mistake that nobody names, its curves beside the right ones, a guess, and what would have told."""
+"""Find the bug in parts: the hidden bug of this session, both races in the same charts, and the guesses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 import streamlit as st
 
 from distill_core.experiment import Experiment
-from distill_core.figures.bugs import ZOO, beside_each_other, bug_drawing
+from distill_core.figures.bugs import BUGS, bug_drawing, combine_races
 from distill_core.objectives import METHODS
 from pages.components.live_chart import live_chart
 from pages.sections import race
@@ -16,62 +16,67 @@ from pages.server.lab import pace, store
 
 TEMPERATURES = [1.0, 2.0, 4.0, 8.0, 20.0]
 ALPHAS = [0.0, 0.1, 0.5, 0.9, 1.0]
-USUAL = Experiment(images=200, epochs=40, batch_size=16)
+BASE = Experiment(images=200, epochs=40, batch_size=16)
 SEEDS = 5
 PANELS = ("test_accuracy", "soft_loss", "hard_loss", "agreement")
 HEIGHT = 320
+CURVES_HELP = (
+    "Means over the seeds with 95 % intervals. Losses are drawn before their weights, on a logarithmic axis. "
+    "Agreement: fraction of test images on which student and teacher predict the same class."
+)
 
 
-def hidden() -> str:
-    """The bug of this session; the first one is drawn by chance."""
-    return st.session_state.setdefault("bug_hidden", random.choice(list(ZOO)))
+def hidden_bug() -> str:
+    """The method with this session's bug; the first one is drawn at random."""
+    return st.session_state.setdefault("bug_hidden", random.choice(list(BUGS)))
 
 
-def hide_another() -> None:
-    """Another bug than before; the curves go, the score stays."""
+def draw_new_bug() -> None:
+    """Draw another bug, and clear the curves and guesses of the last one."""
     state = st.session_state
-    state["bug_hidden"] = random.choice([name for name in ZOO if name != hidden()])
-    state.update({"bug_runs": (), "bug_answer": None, "bug_wrong": []})
+    state["bug_hidden"] = random.choice([name for name in BUGS if name != hidden_bug()])
+    state.update({"bug_runs": (), "bug_found": None, "bug_wrong": []})
 
 
 def experiments(method: str, temperature: float, alpha: float) -> list[Experiment]:
-    """A race of several seeds by a method."""
-    usual = replace(USUAL, method=method, temperature=temperature, alpha=alpha)
-    return [replace(usual, seed=seed) for seed in range(SEEDS)]
+    """The experiments of a race by this method, one per seed."""
+    first = replace(BASE, method=method, temperature=temperature, alpha=alpha)
+    return [replace(first, seed=seed) for seed in range(SEEDS)]
 
 
 def start(temperature: float, alpha: float) -> bool:
-    """Queue both races; those that ran before are taken from the shelf."""
-    ids = tuple(race.start(experiments(method, temperature, alpha), title="find the bug") for method in (Experiment.method, hidden()))
+    """Queue the correct race and the suspect's, or find their finished runs; False if one was refused."""
+    ids = tuple(race.start(experiments(method, temperature, alpha), title="find the bug") for method in (Experiment.method, hidden_bug()))
     st.session_state["bug_runs"] = ids if all(ids) else ()
     return all(ids)
 
 
 def runs() -> tuple[str, ...]:
-    """The races that are shown: the right one, and the one in question."""
+    """Ids of the races in the charts: the correct one, then the suspect's. Empty before the first training."""
     return tuple(run_id for run_id in st.session_state.get("bug_runs", ()) if store().get(run_id))
 
 
-def running() -> bool:
-    """Whether one of them still trains."""
+def training() -> bool:
+    """Whether one of the races is still active."""
     return any(store().get(run_id).active for run_id in runs())
 
 
 def follow() -> None:
-    """The live part: both races in the same charts."""
-    active = running()
-    st.fragment(_look, run_every=pace() if active else None)(runs(), active)
+    """The live part of the page: both races in the same charts."""
+    active = training()
+    st.markdown(f"{SEEDS} seeds each. Compare the **correct** student with the **suspect**.", help=CURVES_HELP)
+    st.fragment(_update, run_every=pace() if active else None)(runs(), active)
 
 
-def _look(ids: tuple[str, ...], before: bool) -> None:
-    standing = [store().get(run_id) for run_id in ids]
-    if None in standing or any(run.active for run in standing) != before:
+def _update(ids: tuple[str, ...], were_active: bool) -> None:
+    shown = [store().get(run_id) for run_id in ids]
+    if None in shown or any(run.active for run in shown) != were_active:
         st.rerun()
-    for run in standing:
+    for run in shown:
         if run.status == "failed":
             st.error(run.message)
-    curves = beside_each_other(*(race.curves(run_id) for run_id in ids))
-    first = Experiment.from_json(standing[0].experiments[0])
+    curves = combine_races(*(race.curves(run_id) for run_id in ids))
+    first = Experiment.from_json(shown[0].experiments[0])
     columns = [column for _ in range(2) for column in st.columns(2)]
     for panel, column in zip(PANELS, columns, strict=True):
         with column:
@@ -79,40 +84,40 @@ def _look(ids: tuple[str, ...], before: bool) -> None:
             live_chart(drawing, key=f"bug_{panel}", height=HEIGHT, revision=" ".join(ids), patient=panel != PANELS[0])
 
 
-def guess() -> None:
-    """Name the bug; whoever is wrong is told what that bug would have shown."""
+def show_guesses() -> None:
+    """One button per bug; for each wrong guess, what that bug would have shown."""
     state = st.session_state
-    st.subheader("Which is it?")
+    st.subheader("Which bug is it?")
+    found, wrong = found_bug(), state.get("bug_wrong", [])
     columns = [column for _ in range(2) for column in st.columns(3)]
-    for name, column in zip(ZOO, columns, strict=True):
+    for name, column in zip(BUGS, columns, strict=True):
         with column:
-            said = state.get("bug_answer") == name or name in state.get("bug_wrong", [])
             st.button(
-                METHODS[name].title, key=f"bug_is_{name}", width="stretch", disabled=bool(solved()) or said or not runs(),
-                on_click=_answer, args=(name,),
+                METHODS[name].title, key=f"bug_is_{name}", width="stretch", disabled=bool(found) or name in wrong or not runs(),
+                on_click=_guess, args=(name,),
             )  # fmt: skip
     if not runs():
-        st.markdown("First let both run.")
+        st.markdown("Press **Train both** first, then compare the curves.")
         return
-    for name in state.get("bug_wrong", []):
-        st.warning(f"**Not {METHODS[name].title.lower()}.** {ZOO[name].tells}", icon=":material/close:")
-    if named := solved():
-        tries = len(state.get("bug_wrong", [])) + 1
+    for name in wrong:
+        st.warning(f"**Not this one: {METHODS[name].title}.** {BUGS[name].symptoms}", icon=":material/close:")
+    if found:
+        tries = len(wrong) + 1
         st.success(
-            f"**{METHODS[named].title}**, found in {tries} {'try' if tries == 1 else 'tries'}. {ZOO[named].tells}",
+            f"**{METHODS[found].title}**, found in {tries} {'try' if tries == 1 else 'tries'}. {BUGS[found].symptoms}",
             icon=":material/bug_report:",
         )
-        st.markdown(f"*The repair:* {ZOO[named].repair}")
+        st.markdown(f"**Fix:** {BUGS[found].fix}")
 
 
-def _answer(name: str) -> None:
+def _guess(name: str) -> None:
     state = st.session_state
-    if name == hidden():
-        state["bug_answer"] = name
+    if name == hidden_bug():
+        state["bug_found"] = name
     else:
         state["bug_wrong"] = [*state.get("bug_wrong", []), name]
 
 
-def solved() -> str | None:
-    """The bug, once it was named."""
-    return st.session_state.get("bug_answer")
+def found_bug() -> str | None:
+    """The bug, once it has been guessed."""
+    return st.session_state.get("bug_found")

@@ -1,4 +1,4 @@
-"""Is the confidence of a network honest? Whose logits are looked at, and the views."""
+"""The page Calibration in parts: the logits of the models, and the views."""
 
 from __future__ import annotations
 
@@ -20,76 +20,87 @@ from pages.components.live_chart import live_chart
 from pages.sections import networks
 from pages.server.lab import store
 
-Members = Mapping[str, Tensor]  # by name, logits (N, C) of all test images
+Members = Mapping[str, Tensor]  # by model, logits (N, C) of all test images
 MAX_SHOWN = 12
+ECE_HELP = (
+    "Expected calibration error: images are binned by confidence (the largest probability); the gaps between accuracy and mean "
+    "confidence of the bins are averaged, weighted by their numbers of images. 0 is perfectly calibrated. In percentage points."
+)
+COVERAGE_HELP = (
+    "Coverage: the model classifies only the most confident x % of the images and abstains on the others. "
+    "The curve shows its accuracy on those x %."
+)
 
 
-def sets_with_runs() -> list[str]:
-    """The data sets on this machine, of which runs may be chosen."""
+def datasets_with_runs() -> list[str]:
+    """Names of the data sets on this machine, a learner's own zips included."""
     return [name for name, source in datasets.DATASETS.items() if source.is_here()] + datasets.kept_zips()
 
 
-def of_run(run_id: str) -> tuple[str, dict[str, Tensor]]:
-    """The data set of a run, and the test logits of its teacher, and of baseline and student of its first seed."""
+def logits_of_run(run_id: str) -> tuple[str, dict[str, Tensor]]:
+    """A run's data set, and the test logits `(N, C)` of its teacher and of baseline and student of its first seed."""
     run = store().get(run_id)
     experiment = Experiment.from_json(run.experiments[0])
-    found = {"teacher": networks.test_logits(experiment.dataset, experiment.teacher)}
-    return experiment.dataset, found | _pupils_logits(run_id, run.resets, experiment.dataset)
+    logits = {"teacher": networks.test_logits(experiment.dataset, experiment.teacher)}
+    return experiment.dataset, logits | _student_and_baseline_logits(run_id, run.resets, experiment.dataset)
 
 
-@st.cache_resource(max_entries=16, show_spinner="Student and baseline look at all test images")
-def _pupils_logits(run_id: str, resets: int, name: str) -> dict[str, Tensor]:
+@st.cache_resource(max_entries=16, show_spinner="Computing the logits of student and baseline on all test images")
+def _student_and_baseline_logits(run_id: str, resets: int, name: str) -> dict[str, Tensor]:
     dataset = datasets.load(name)
     return {role: networks.ask(net, dataset, dataset.test_images) for role, net in networks.pupils(store().get(run_id)).items()}
 
 
-def people(name: str) -> tuple[Tensor | None, str]:
-    """What people said of the test images, where that is here; and one line about it otherwise."""
+def human_labels(name: str) -> tuple[Tensor | None, str]:
+    """CIFAR-10H as logits `(N, C)`, None if the file or the data set is not there; and a note to show."""
     if name not in ("cifar10", "cifar10-jpeg"):
         return None, ""
     about = (
-        f"CIFAR-10H, the names that about fifty people gave to each test picture of the original CIFAR-10 "
-        f"(Peterson et al. 2019), is not shipped: its licence is CC BY-NC-SA 4.0. It is at {cifar10h.SOURCE}."
+        f"CIFAR-10H (Peterson et al. 2019) has the labels that about fifty people gave to each test image of the original "
+        f"CIFAR-10. Its licence, CC BY-NC-SA 4.0, does not allow us to include it; it is available at {cifar10h.SOURCE}."
     )
     if name != cifar10h.DATASET:
-        return None, f"{about} It goes by the order of the original test pictures, so it cannot stand beside these JPEG copies."
+        return None, f"{about} It follows the order of the original test images and cannot be used with these JPEG copies."
     try:
-        found = cifar10h.human_logits(datasets.load(name))
+        logits = cifar10h.human_logits(datasets.load(name))
     except ValueError as error:
         return None, str(error)
-    if found is None:
-        return None, f"{about} Put data/{cifar10h.FILE} into the data folder and people stand here as one more column."
-    return found, "People: CIFAR-10H (Peterson et al. 2019), CC BY-NC-SA 4.0."
+    if logits is None:
+        return None, f"{about} Put data/{cifar10h.FILE} into the data folder to compare the models with people."
+    return logits, "People: CIFAR-10H (Peterson et al. 2019), CC BY-NC-SA 4.0."
 
 
 # --- views ----------------------------------------------------------------------------------------------------------
 
 
 def show_reliability(members: Members, labels: Tensor) -> None:
-    """A reliability diagram each, and the numbers below."""
-    drawn = styles_of(list(members))
+    """One reliability diagram per model, and a table with accuracy, mean confidence and ECE."""
+    roles = styles_of(list(members))
     for number, (column, (name, logits)) in enumerate(zip(st.columns(len(members)), members.items(), strict=True)):
         with column:
             error = calibration.expected_calibration_error(logits, labels)
-            st.markdown(f"**{name}**: ECE {100 * error:.2f} points")
-            figure = reliability_figure(calibration.reliability(logits, labels), style=drawn[name])
+            st.markdown(f"**{name}**: ECE {100 * error:.2f} points", help=ECE_HELP)
+            figure = reliability_figure(calibration.reliability(logits, labels), style=roles[name])
             live_chart(figure, key=f"reliability_{number}", height=410, revision=name)
-    st.markdown("Filled: how often it was right; hatched: the gap to what it claimed. On the dotted line confidence is honest.")
+    st.markdown(
+        "Each bar is a bin of confidences. Filled: accuracy of its images. Hatched: gap between accuracy and mean confidence. "
+        "Dotted line: perfect calibration."
+    )
     rows = []
     for name, logits in members.items():
-        right = int((logits.argmax(dim=1) == labels).sum())
-        low, high = analysis.accuracy_interval(right, len(labels))
-        error, least, most = _ece_interval(logits, labels)
+        correct = int((logits.argmax(dim=1) == labels).sum())
+        low, high = analysis.accuracy_interval(correct, len(labels))
+        error, error_low, error_high = _ece_interval(logits, labels)
         rows.append(
             {
-                "": name,
-                "accuracy": f"{right / len(labels):.2%} ({low:.2%} to {high:.2%})",
+                "model": name,
+                "accuracy": f"{correct / len(labels):.2%} ({low:.2%} to {high:.2%})",
                 "mean confidence": f"{torch.softmax(logits.double(), dim=1).max(dim=1).values.mean().item():.2%}",
-                "ECE in points": f"{100 * error:.2f} ({100 * least:.2f} to {100 * most:.2f})",
+                "ECE (points)": f"{100 * error:.2f} ({100 * error_low:.2f} to {100 * error_high:.2f})",
             }
         )
     st.dataframe(pd.DataFrame(rows), hide_index=True)
-    st.caption("95 % intervals: Wilson's for accuracy, bootstrap over the test images for ECE.")
+    st.caption("In brackets: 95 % intervals, Wilson's for accuracy, bootstrap over the test images for ECE.")
 
 
 @st.cache_data(max_entries=64, show_spinner=False, hash_funcs={Tensor: lambda t: t.numpy().tobytes()})
@@ -98,13 +109,14 @@ def _ece_interval(logits: Tensor, labels: Tensor) -> tuple[float, float, float]:
 
 
 def show_coverage(members: Members, labels: Tensor) -> None:
-    """Accuracy of the most confident images."""
+    """Accuracy on the most confident images against their fraction of all images."""
     curves = {name: calibration.selective_accuracy(logits, labels) for name, logits in members.items()}
     live_chart(coverage_figure(curves), key="coverage", height=480, revision=" ".join(members))
-    told = "; ".join(
-        f"**{name}** {curve['accuracy'][49]:.2%} of its surest half, {curve['accuracy'][-1]:.2%} of all" for name, curve in curves.items()
+    accuracies = "; ".join(
+        f"**{name}** {curve['accuracy'][49]:.2%} on its most confident half, {curve['accuracy'][-1]:.2%} on all images"
+        for name, curve in curves.items()
     )
-    st.markdown(f"Right are: {told}. Bands: Wilson's 95 % interval.")
+    st.markdown(f"Accuracy: {accuracies}. Bands: Wilson's 95 % interval.", help=COVERAGE_HELP)
 
 
 @st.cache_data(max_entries=64, show_spinner="Fitting a temperature", hash_funcs={Tensor: lambda t: t.numpy().tobytes()})
@@ -114,18 +126,19 @@ def _calibrate(logits: Tensor, labels: Tensor) -> dict:
 
 def show_scaling(members: Members, labels: Tensor) -> None:
     """ECE before and after temperature scaling, on images that the temperature was not fitted on."""
-    able = {name: logits for name, logits in members.items() if logits.isfinite().all()}
-    found = {name: _calibrate(logits, labels) for name, logits in able.items()}
-    live_chart(scaling_figure(found), key="scaling", height=110 + 80 * len(found), revision=" ".join(found))
-    first = next(iter(found.values()))
+    finite = {name: logits for name, logits in members.items() if logits.isfinite().all()}
+    results = {name: _calibrate(logits, labels) for name, logits in finite.items()}
+    live_chart(scaling_figure(results), key="scaling", height=110 + 80 * len(results), revision=" ".join(results))
+    first = next(iter(results.values()))
     st.markdown(
-        "Open marks: before; full: after. "
-        f"One number T each, fitted on {first['fitted']:,} test images drawn by seed 0; everything shown is measured on the other "
-        f"{first['reported']:,}. T above 1: it was too sure. No verdict changes."
+        f"Open markers: before; filled: after. One T per model is fitted on {first['fitted']:,} test images drawn by seed 0; all "
+        f"numbers are measured on the other {first['reported']:,}. T above 1 means that the model was overconfident. "
+        "Predictions do not change.",
+        help="Temperature scaling divides the logits by the T that minimises the negative log-likelihood (Guo et al. 2017).",
     )
     rows = [
         {
-            "": name,
+            "model": name,
             "fitted T": f"{one['temperature']:.3f}",
             "ECE before": _interval(one["ece"]["before"], 100, 2),
             "ECE after": _interval(one["ece"]["after"], 100, 2),
@@ -134,12 +147,15 @@ def show_scaling(members: Members, labels: Tensor) -> None:
             "NLL after": _interval(one["nll"]["after"], 1, 4),
             "NLL difference": _interval(one["nll"]["difference"], 1, 4, sign="+"),
         }
-        for name, one in found.items()
+        for name, one in results.items()
     ]
-    st.dataframe(pd.DataFrame(rows).set_index("").T)
-    st.caption("ECE in points, NLL (negative log-likelihood) in nats; 95 % bootstrap intervals, of paired differences.")
-    if len(able) < len(members):
-        st.markdown("People gave some names no chance at all, so there is no temperature to fit for them.")
+    st.dataframe(pd.DataFrame(rows).set_index("model").T)
+    st.caption(
+        "ECE: expected calibration error in percentage points. NLL: negative log-likelihood in nats. "
+        "In brackets: 95 % bootstrap intervals, of paired differences in the rows with differences."
+    )
+    if len(finite) < len(members):
+        st.markdown("No temperature can be fitted for people: some classes were never chosen, so their logits are not finite.")
 
 
 def _interval(values: tuple[float, float, float], factor: float, digits: int, *, sign: str = "") -> str:
@@ -147,25 +163,31 @@ def _interval(values: tuple[float, float, float], factor: float, digits: int, *,
     return f"{value} ({low} to {high})"
 
 
-def show_disputed(members: Members, dataset: datasets.Dataset, by: str) -> None:
-    """The images about which they disagree most."""
-    named = torch.stack([logits.argmax(dim=1) for logits in members.values()])  # (K, N)
-    names = torch.tensor([len(set(column)) for column in named.T.tolist()])
-    apart = analysis.divergence(*members.values())
-    different = int((names == len(members)).sum())
-    if by == "names":
-        order = torch.argsort(names.double() * 10 + apart, descending=True)
-        all_of_them = "Both" if len(members) == 2 else f"All {len(members)}"
-        st.markdown(f"{all_of_them} name different classes for **{different:,}** of {len(names):,} images.")
+def show_disagreements(members: Members, dataset: datasets.Dataset, sort: str) -> None:
+    """The images on which the models differ most, by number of predicted classes ("classes") or by divergence ("divergence")."""
+    predictions = torch.stack([logits.argmax(dim=1) for logits in members.values()])  # (K, N)
+    distinct = torch.tensor([len(set(column)) for column in predictions.T.tolist()])
+    divergences = analysis.divergence(*members.values())
+    all_different = int((distinct == len(members)).sum())
+    if sort == "classes":
+        order = torch.argsort(distinct.double() * 10 + divergences, descending=True)
+        models = "Both models" if len(members) == 2 else f"All {len(members)} models"
+        st.markdown(f"{models} predict different classes for **{all_different:,}** of {len(distinct):,} images.")
     else:
-        order = torch.argsort(apart, descending=True)
-        st.markdown(f"Jensen-Shannon divergence of their soft targets at T = 1: 0 is agreement, {np.log(len(members)):.2f} nats the most.")
+        order = torch.argsort(divergences, descending=True)
+        st.markdown(
+            "Jensen-Shannon divergence of the soft targets at T = 1: 0 if they are equal, at most "
+            f"ln {len(members)} = {np.log(len(members)):.2f} nats."
+        )
     places = order[:MAX_SHOWN].numpy()
     gallery(
         dataset.test_images[places].numpy(),
-        captions=[f"image {int(i):,} is {dataset.class_names[int(dataset.test_labels[i])]} · {apart[i].item():.2f} nats" for i in places],
+        captions=[
+            f"image {int(i):,}, true class {dataset.class_names[int(dataset.test_labels[i])]} · {divergences[i].item():.2f} nats"
+            for i in places
+        ],
         soft={name: torch.softmax(logits[places].double(), dim=1).numpy() for name, logits in members.items()},
         class_names=dataset.class_names,
-        key="disputed",
+        key="disagreements",
         most=2,
     )

@@ -1,4 +1,4 @@
-"""The views of the page of methods: a card, a picture of who teaches whom, and how all of them fared."""
+"""The page Methods in parts: a method's card, a diagram of its networks, and the comparison of all methods."""
 
 from __future__ import annotations
 
@@ -20,21 +20,30 @@ from pages.sections.source import losses_in
 from pages.server.lab import link
 from pages.server.link import settle
 
+CHAINS = "Ensembles and chains"
 GROUPS = {
-    "Logits": "**Response-based, offline.** A teacher that was trained before answers each image; the student listens to its logits.",
-    "Features": "**Feature-based, offline.** The student looks at what the teacher's hidden layers make of an image, before the answer.",
-    "Relations": "**Relation-based, offline.** Not what the teacher makes of one image, but how the images of a batch stand to each other.",
-    "Online": "**Online.** No teacher: several students learn at the same time, from the labels and from each other.",
-    "Self and chains": "**Self-distillation, assistants, several teachers.** The loss is that of soft targets; who teaches whom changes.",
-    "Controls": "**Controls.** Soft targets without knowledge in them: what is left of the gain came from somewhere else.",
+    "Logits": "**Response-based, offline.** The teacher is trained first. The student learns from the teacher's logits for each image.",
+    "Features": "**Feature-based, offline.** The student learns from the activations of the teacher's hidden layers.",
+    "Relations": "**Relation-based, offline.** The student learns how the teacher's features relate the images of a batch.",
+    "Online": "**Online.** There is no teacher: several students train at the same time and learn from the labels and from each other.",
+    CHAINS: "**Several teachers, assistants, self-distillation.** The loss is that of soft targets; the networks that teach differ.",
+    "Controls": "**Controls.** Soft targets from which a part of the information is removed. They show where the gain comes from.",
 }
-OF_SEVERAL = ("Online", "Self and chains")  # groups whose idea is who teaches whom
+WITH_SEVERAL_NETWORKS = ("Online", CHAINS)  # groups whose methods differ in the networks that teach
 KINDS = {"Logits": "response-based", "Features": "feature-based", "Relations": "relation-based", "Controls": "control"}
+WEIGHT_HELP = (
+    "The student minimises alpha times the hard loss plus (1 - alpha) times this weight times the method's own loss. "
+    "The weight brings the own loss to the scale of the hard loss."
+)
+DIFFERENCE_HELP = (
+    "Test accuracy of the student minus that of its baseline, which learns from the labels only, in percentage points. "
+    "Mean over the seeds with a 95 % interval of the paired differences; an interval that contains 0 shows no difference."
+)
 
 
 def members(group: str) -> dict[str, str]:
     """Titles of a group's methods, by name."""
-    if group == "Self and chains":
+    if group == CHAINS:
         return {name: entry.title for name, entry in comparison.SET_UPS.items()}
     kind = KINDS.get(group)
     return {
@@ -45,27 +54,30 @@ def members(group: str) -> dict[str, str]:
 
 
 def show_card(name: str) -> None:
-    """Its idea, its formula, who thought of it, its weight; what it did; and a button to race it."""
+    """A method's idea, formula, source and weight, its measured differences, and a link to a race with it."""
     method = METHODS.get(name)
     with st.container(border=True):
         st.markdown(controls.idea(method) if method else comparison.SET_UPS[name].idea)
         if method and (formula := _formula(method)):
             st.latex(formula)
-        facts, found = st.columns([2, 3], gap="large")
+        facts, results = st.columns([2, 3], gap="large")
         with facts:
             if method:
+                unit = f" ({method.unit})" if method.unit else ""
                 st.markdown(
                     f"*{method.paper}*  \n{method.kind}, {method.scheme}  \n"
-                    f"weight of its loss **{method.weight:.3g}**, looks at {_compares(method)}"
+                    f"own loss: **{method.loss_name}**{unit}, weight **{method.weight:.3g}**  \ncompares {_compares(method)}",
+                    help=WEIGHT_HELP,
                 )
-            link("pages/race.py", "Race it", icon="sprint", **_race(name))
-        with found:
+            link("pages/race.py", "Race this method", icon="sprint", **_race(name))
+        with results:
             rows = {(row["setting"], row["name"]): row for row in comparison.kept()["rows"]}
-            st.markdown("  \n".join(f"{s.title}: **{_found(rows.get((key, name)))}**" for key, s in comparison.SETTINGS.items()))
+            lines = [f"{setting.title}: **{_difference(rows.get((key, name)))}**" for key, setting in comparison.SETTINGS.items()]
+            st.markdown("Difference from the baseline (95 % interval)  \n" + "  \n".join(lines), help=DIFFERENCE_HELP)
 
 
 def _formula(method: Method) -> str:
-    """The displayed formula of the method's own loss, as its docstring has it."""
+    """The formula of the method's own loss, from its docstring; empty if there is none."""
     for loss in losses_in(method.definition):
         if loss is not losses.hard_loss and len(parts := loss.__doc__.split("$$")) > 2:
             return " ".join(parts[1].split())
@@ -80,93 +92,101 @@ def _compares(method: Method) -> str:
     return "hidden layers of both networks" if method.compares == "features" else "logits"
 
 
-def _found(row: dict | None) -> str:
+def _difference(row: dict | None) -> str:
     if row is None:
         return "not measured yet"
-    return "does not go together" if "refused" in row else figures.points(row)
+    return "not applicable to these networks" if "refused" in row else figures.points(row)
 
 
 def _race(name: str) -> dict[str, str]:
-    """The race page's address for a quick race by this method."""
-    usual, changes = _usual_race(name)
-    return controls.link_to([replace(usual, **changes, seed=seed) for seed in range(5)])
+    """Query parameters of the race page for a quick race with this method."""
+    experiment = _experiment(name)
+    return controls.link_to([replace(experiment, seed=seed) for seed in range(5)])
 
 
-def _usual_race(name: str) -> tuple[Experiment, dict]:
-    """A quick race that the method's networks and images allow, and what the method changes in it."""
-    usual = controls.START
-    _, changes = comparison.entries(usual)[name]
+def _experiment(name: str) -> Experiment:
+    """A quick experiment with networks and images to which the method applies."""
+    base = controls.START
+    _, changes = comparison.entries(base)[name]
     if name in METHODS and METHODS[name].compares == "maps":
-        usual = replace(usual, teacher="cnn-32", student="cnn-4", epochs=40)
-    if changes.get("teacher") == "ensemble-5" and datasets.DATASETS["mnist"].is_here():  # the digits have none
-        usual = replace(usual, dataset="mnist", images=1000, epochs=40)
-    return usual, changes
+        base = replace(base, teacher="cnn-32", student="cnn-4", epochs=40)
+    if changes.get("teacher") == "ensemble-5" and datasets.DATASETS["mnist"].is_here():  # there is no ensemble for digits
+        base = replace(base, dataset="mnist", images=1000, epochs=40)
+    return replace(base, **changes)
 
 
-def show_who_teaches_whom(name: str) -> None:
-    """A picture of the networks of this race: peers around a circle, or a chain from the teachers to the student."""
-    usual, changes = _usual_race(name)
-    race = replace(usual, **changes)
-    if peers := METHODS[race.method].peers:
-        networks, teaches = figures.circle(peers)
+def show_networks(name: str) -> None:
+    """A diagram of the networks: peers that teach each other, or a chain from the teachers to the student."""
+    experiment = _experiment(name)
+    if peers := METHODS[experiment.method].peers:
+        networks, edges = figures.circle(peers)
     else:
-        recipes = [teachers.TEACHERS[one] for one in teachers.parse_ensemble(race.teacher)]
-        members = [recipe.model for recipe in recipes for _ in range(recipe.members)]
-        between = [f"earlier student<br>{one}" if one == race.student else f"assistant<br>{one}" for one in race.assistants]
-        several = len(members) > 1
-        networks, teaches = figures.chain(members if several else [f"teacher<br>{members[0]}"], between, mean_of=race.combine)
-    st.subheader("Who teaches whom")
-    figure = figures.who_teaches_whom(networks, teaches)
+        recipes = [teachers.TEACHERS[one] for one in teachers.parse_ensemble(experiment.teacher)]
+        models = [recipe.model for recipe in recipes for _ in range(recipe.members)]
+        between = [
+            f"earlier generation<br>{one}" if one == experiment.student else f"assistant<br>{one}" for one in experiment.assistants
+        ]  # fmt: skip
+        several = len(models) > 1
+        networks, edges = figures.chain(models if several else [f"teacher<br>{models[0]}"], between, mean_of=experiment.combine)
+    st.subheader("Which network teaches which")
+    figure = figures.who_teaches_whom(networks, edges)
     live_chart(figure, key="methods_networks", height=figure.layout.height)
 
 
-# --- all side by side -----------------------------------------------------------------------------------------------
+# --- the comparison -------------------------------------------------------------------------------------------------
 
 
 def show_comparison(name: str) -> None:
-    """Every method on the same images: its difference from the baseline, and what a step costs. Measured before, and said so."""
-    told = comparison.kept()
-    measured = [setting for setting in comparison.SETTINGS if setting in told["measured"]]
-    if not measured:
+    """All methods on the same images: difference from the baseline and cost of a step. Measured earlier, and labelled as such."""
+    kept = comparison.kept()
+    settings = [setting for setting in comparison.SETTINGS if setting in kept["measured"]]
+    if not settings:
         return
-    st.subheader("All of them, side by side")
-    settle("methods_setting", measured)
+    st.subheader("All methods compared", help=DIFFERENCE_HELP)
+    settle("methods_setting", settings)
     setting = st.segmented_control(
-        "On", measured, key="methods_setting", required=True, format_func=lambda s: comparison.SETTINGS[s].title, persist_state="session"
-    )
-    rows, about = told["rows"], told["measured"][setting]
-    usual, shown = comparison.SETTINGS[setting].experiment, figures.ranked(rows, setting)
+        "Data set", settings, key="methods_setting", required=True, format_func=lambda s: comparison.SETTINGS[s].title,
+        persist_state="session",
+    )  # fmt: skip
+    rows, measured = kept["rows"], kept["measured"][setting]
+    base, shown = comparison.SETTINGS[setting].experiment, figures.ranked(rows, setting)
     helped = sum(figures.sign(row) > 0 for row in shown)
     hurt = sum(figures.sign(row) < 0 for row in shown)
     st.markdown(
-        f"Of {len(shown)} methods **{helped}** help, **{hurt}** hurt, and of **{len(shown) - helped - hurt}** nothing can be told. "
-        f"A `{usual.student}` learns from `{usual.teacher}`, {usual.epochs} epochs, T = {usual.temperature:g}, alpha {usual.alpha:g}; "
-        f"its baseline reaches {np.mean(shown[0]['baselines']):.2f} %. "
+        f"Of {len(shown)} methods **{helped}** help, **{hurt}** hurt, and **{len(shown) - helped - hurt}** show no difference. "
+        f"Student `{base.student}`, teacher `{base.teacher}`, {base.epochs} epochs, T = {base.temperature:g}, alpha {base.alpha:g}; "
+        f"the baseline reaches {np.mean(shown[0]['baselines']):.2f} %. "
         f"{len(shown[0]['students'])} seeds, 95 % intervals of the paired difference."
     )
     figure = figures.comparison_figure(rows, setting, marked=name)
     live_chart(figure, key="methods_comparison", height=figure.layout.height, revision=setting)
     st.markdown(
-        f"*A replay:* measured on {about['date']} by `{about['command']}` in {about['seconds'] / 60:.0f} minutes on {about['machine']}."
+        f"*Measured earlier*, on {measured['date']}, by `{measured['command']}` in {measured['seconds'] / 60:.0f} minutes "
+        f"on {measured['machine']}."
     )
-    with st.expander("As a table, with time and memory of a step"):
+    with st.expander("Table, with time and memory of a training step"):
         st.dataframe(_table(rows, setting), hide_index=True)
 
 
 def _table(rows: list[dict], setting: str) -> pd.DataFrame:
+    """One row per method; methods that do not apply to the networks of the setting come last, with the reason."""
     shown = figures.ranked(rows, setting)
-    usual = next((row for row in shown if row["name"] == "soft-targets"), shown[0])
+    reference = next((row for row in shown if row["name"] == "soft-targets"), shown[0])
     measured = [
         {
             "method": row["title"],
             "accuracy (%)": round(float(np.mean(row["students"])), 2),
-            "difference": figures.points(row),
-            "a step (ms)": row["step_ms"],
-            "times soft targets": round(row["step_ms"] / usual["step_ms"], 2),
-            "memory (MB)": row["step_mb"],
-            "more than soft targets (MB)": round(row["step_mb"] - usual["step_mb"], 2),
+            "difference from baseline": figures.points(row),
+            "time per step (ms)": row["step_ms"],
+            "time relative to soft targets": round(row["step_ms"] / reference["step_ms"], 2),
+            "memory per step (MB)": row["step_mb"],
+            "memory above soft targets (MB)": round(row["step_mb"] - reference["step_mb"], 2),
         }
         for row in shown
     ]
-    refused = [{"method": row["title"], "difference": row["refused"]} for row in rows if row["setting"] == setting and "refused" in row]
+    refused = [
+        {"method": row["title"], "difference from baseline": row["refused"]}
+        for row in rows
+        if row["setting"] == setting and "refused" in row
+    ]
     return pd.DataFrame([*measured, *refused])

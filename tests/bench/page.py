@@ -48,7 +48,7 @@ performance.mark = (name, options) => {
   return made;
 };
 window.barsSince = (began) => new Promise((done) => {
-  const inside = () => [...document.querySelectorAll(".st-key-microscope_bars *")].find((e) => e.shadowRoot)?.shadowRoot;
+  const inside = () => [...document.querySelectorAll(".st-key-soft_targets_bars *")].find((e) => e.shadowRoot)?.shadowRoot;
   const check = () => inside()?.querySelector(".percent")?.textContent
     ? requestAnimationFrame(() => setTimeout(() => done(performance.now() - began))) : requestAnimationFrame(check);
   check();
@@ -68,7 +68,7 @@ const now = () => (performance.timeOrigin + performance.now()) / 1000;
 const mark = performance.mark.bind(performance);
 performance.mark = (name, options) => {
   const made = mark(name, options);
-  if (name === "chart-painted" && options.detail.key.startsWith("map_")) {
+  if (name === "chart-painted" && options.detail.key.startsWith("sweep_heatmap_")) {
     const { cells } = document.querySelector(".live-chart.with-detail").chart.details.details;
     const epoch = Math.min(...cells.map(({ lines }) => lines.student[0].at(-1) ?? -1));
     requestAnimationFrame(() => setTimeout(() => window.paints.push([now(), epoch])));
@@ -87,7 +87,8 @@ window.WebSocket = class extends window.WebSocket {
 
 # Milliseconds from frame to frame, while T is dragged in each of them or in none.
 DRAG = """async ([dragging, frames]) => {
-  const slider = [...document.querySelectorAll(".st-key-microscope_bars *")].map((e) => e.shadowRoot?.querySelector("input")).find(Boolean);
+  const inside = [...document.querySelectorAll(".st-key-soft_targets_bars *")];
+  const slider = inside.map((e) => e.shadowRoot?.querySelector("input")).find(Boolean);
   const gaps = [], middle = (Number(slider.min) + Number(slider.max)) / 2, reach = (slider.max - slider.min) / 3;
   let last;
   await new Promise((done) => {
@@ -198,7 +199,7 @@ def sweeps(browser: Browser) -> Iterator[Figure]:
             page = context.new_page()
             page.add_init_script(WATCH_SWEEP)
             page.goto(f"{address}/sweep?dataset=mnist&images=1000&epochs=100&seeds=3&learning_rate={0.01 + (number + 1) / 10_000:g}")
-            press(page, "map_go")
+            press(page, "sweep_train")
             page.locator(".live-chart.with-detail .js-plotly-plot").first.wait_for(timeout=WAIT)
             with arrivals(home / "lab.sqlite") as stored:
                 page.wait_for_timeout(2000)  # until the first steps are done
@@ -210,7 +211,7 @@ def sweeps(browser: Browser) -> Iterator[Figure]:
             ticks += [after - before for before, after in itertools.pairwise(tick_times)]
             painted = [tuple(paint) for paint in page.evaluate("paints")]
             waits += delays([arrival for arrival in stored if started < arrival[0] < ended], painted)
-            press(page, "map_stop")
+            press(page, "sweep_stop")
             page.wait_for_timeout(1000)
             context.close()
     yield Figure("sweep of 40 cells x 3 seeds: from update to update", ticks, "s", "at most 0.55")

@@ -1,0 +1,205 @@
+"""A sweep while it trains: its heat map, each cell's curves, and the result so far in words."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+
+from distill_core.data import datasets
+from distill_core.experiment import Experiment
+from distill_core.figures import sweep as figures
+from distill_core.objectives import METHODS
+from distill_core.runs.store import Run
+from distill_core.studies.sweep import Grid, grid_of
+from pages.components.live_chart import live_chart
+from pages.sections import controls, race
+from pages.sections.sweep import WITHOUT_T2
+from pages.server.lab import engine, owner, pace, store
+
+POLL_SECONDS = 0.5
+CELL = "difference from the baseline in percentage points"
+CELL_HELP = (
+    "Test accuracy of the student minus that of its baseline, which has the same initial weights and batches and learns from the "
+    "labels only; mean over the seeds. The 95 % interval is that of the paired differences. A hatched cell's interval contains 0."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """A sweep as far as it is trained: the numbers of its cells, the curves of each, and the result in words."""
+
+    key: tuple[str, int, int]  # run id, resets, number of measured accuracies: equal keys mean equal snapshots
+    first: Experiment  # the first cell; settings that are not on an axis are those of all cells
+    grid: Grid
+    cells: figures.Cells
+    curves: list[dict]
+    words: str
+
+
+def follow(run_ids: list[str]) -> None:
+    """The live part of the page: one sweep, or two with a common colour scale."""
+    runs = [run for run_id in run_ids if (run := store().get(run_id)) is not None]
+    if not runs:
+        st.warning("This sweep does not exist: it was deleted, or it is on another server. Start a new one.")
+        return
+    every = max(POLL_SECONDS, pace()) if any(run.active for run in runs) else None
+    st.fragment(_update, run_every=every)([run.id for run in runs], [run.active for run in runs], every)
+
+
+def _update(run_ids: list[str], were_active: list[bool], every: float | None) -> None:
+    _open_clicked_cell()
+    started = time.perf_counter()
+    runs = [store().get(run_id) for run_id in run_ids]
+    if None in runs or [run.active for run in runs] != were_active:
+        st.rerun()
+    snapshots = [snapshot(run) for run in runs]
+    limit = figures.colour_limit(*(current.cells for current in snapshots))
+    for run, current in zip(runs, snapshots, strict=True):
+        _show_status(run, alone=len(runs) == 1)
+        st.markdown(f"Each cell: {CELL}.", help=CELL_HELP)
+        _show_heat_map(run, current, limit)
+        st.markdown(figures.LEGEND)
+        st.markdown(current.words)
+    if every and max(POLL_SECONDS, pace(time.perf_counter() - started)) > 2 * every:
+        st.rerun()  # with a longer interval: polling faster than the page draws would slow the training down
+
+
+def _show_status(run: Run, *, alone: bool) -> None:
+    prefix = f"**{variant(run) or 'with T²'}**, " if variant(run) or not alone else ""
+    epochs = Experiment.from_json(run.experiments[0]).epochs  # per student; run.epochs adds up cohorts that train one after another
+    status = f"finished: {epochs} epochs in {run.seconds:.1f} s" if run.status == "finished" else engine().status(run.id)
+    st.markdown(f":material/{race.ICONS[run.status]}: {prefix}{status}")
+
+
+# --- the numbers ----------------------------------------------------------------------------------------------------
+
+
+def snapshot(run: Run) -> Snapshot:
+    """The sweep as it is in the store; computed again only if there are new accuracies."""
+    resets = store().version(run.id)[1]
+    return _compute_snapshot(run.id, resets, _read_accuracies(run.id, resets), run)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _compute_snapshot(run_id: str, resets: int, accuracies: int, _run: Run) -> Snapshot:
+    experiments = [Experiment.from_json(text) for text in _run.experiments]
+    grid, (history, _, lock) = grid_of(experiments), _history(run_id, resets)
+    with lock:
+        history = {key: list(curve) for key, curve in history.items()}
+    test_images = datasets.DATASETS[experiments[0].dataset].test
+    rows, columns = len(grid.ys), len(grid.xs)
+    cells = figures.cells(history, test_images=test_images, rows=rows, columns=columns, seeds=grid.seeds)
+    curves = [
+        {"title": _cell_name(grid, *place), "lines": figures.cell_lines(history, place, columns=columns, seeds=grid.seeds)}
+        for place in np.ndindex(rows, columns)
+    ]
+    axes = {"x": grid.x, "xs": grid.xs, "y": grid.y, "ys": grid.ys}
+    words = f"{figures.summary(cells, **axes)}\n\n{figures.best_by_row(cells, **axes)}"
+    return Snapshot((run_id, resets, accuracies), experiments[0], grid, cells, curves, words)
+
+
+def _cell_name(grid: Grid, row: int, column: int) -> str:
+    parts = [(grid.x, grid.xs[column])] + ([(grid.y, grid.ys[row])] if len(grid.ys) > 1 else [])
+    return ", ".join(f"{figures.short_name(axis)} {figures.format_value(value)}" for axis, value in parts)
+
+
+def _read_accuracies(run_id: str, resets: int) -> int:
+    """Append the new accuracies of the store to the history that all sessions share; returns how many it has."""
+    history, last, lock = _history(run_id, resets)
+    with lock:
+        for record in store().records(run_id, after=last[0]):
+            last[0] = record["row"]
+            if record["test_accuracy"] is not None:
+                history.setdefault((record["experiment"], record["member"]), []).append((record["epoch"], record["test_accuracy"]))
+        return sum(map(len, history.values()))
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _history(run_id: str, resets: int) -> tuple[dict, list[int], threading.Lock]:
+    """Accuracies by (experiment, member), the last row that was read, and a lock for both."""
+    return {}, [0], threading.Lock()
+
+
+# --- the heat map ---------------------------------------------------------------------------------------------------
+
+
+def _show_heat_map(run: Run, current: Snapshot, limit: float) -> None:
+    height = max(320, min(560, 90 + 54 * len(current.grid.ys)))
+    figure, frame = _draw(current.key, limit, height, current)
+    first = 0 if np.isnan(current.cells.difference).all() else int(np.nanargmax(current.cells.difference))
+    live_chart(
+        figure,
+        key=f"sweep_heatmap_{run.id}",
+        height=height,
+        revision=f"{run.id} {run.resets}",
+        details={"frame": frame, "cells": current.curves, "first": first},
+        picture=_picture_texts(current),
+        on_click=lambda cell: st.session_state.update(sweep_open=(run.id, cell)),
+    )
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _draw(key: tuple, limit: float, height: int, _snapshot: Snapshot) -> tuple[dict, dict]:
+    """The heat map, whose colours end at plus and minus `limit` points, and an empty chart for a cell's curves."""
+    grid, cells = _snapshot.grid, _snapshot.cells
+    accuracies = cells.student[~np.isnan(cells.student)]
+    lowest = max(0.0, 10 * ((accuracies.min() if len(accuracies) else 0) // 10 - 2))
+    figure = figures.sweep_figure(cells, x=grid.x, xs=grid.xs, y=grid.y, ys=grid.ys, height=height, limit=limit)
+    return figure.to_dict(), figures.cell_figure(epochs=_snapshot.first.epochs, height=height, lowest=float(lowest)).to_dict()
+
+
+def _picture_texts(current: Snapshot) -> dict[str, str]:
+    """Title, caption and file name of a downloaded picture, which has no page around it."""
+    grid, cells, first = current.grid, current.cells, current.first
+    source = datasets.DATASETS[first.dataset]
+    shared = {
+        "student": first.student,
+        "images": f"{first.images or source.train:,} images",
+        "temperature": f"T {first.temperature:g}",
+        "alpha": f"alpha {first.alpha:g}",
+        "teacher": f"teacher {first.teacher}",
+        "method": method_label(first.method),
+    }
+    settings = [text for axis, text in shared.items() if text and axis not in (grid.x, grid.y)]
+    settings += [f"{first.epochs} epochs", f"{grid.seeds} seed{'s' * (grid.seeds > 1)}"]
+    caption = [f"{CELL.capitalize()}. {figures.LEGEND}"]
+    if not np.isnan(cells.difference).all():
+        caption.insert(0, "Best cell: {}: {}".format(*figures.best_in_words(cells, x=grid.x, xs=grid.xs, y=grid.y, ys=grid.ys)))
+    return {"title": f"{source.title}: {', '.join(settings)}", "caption": "<br>".join(caption), "name": f"sweep of {grid.x} and {grid.y}"}
+
+
+def _open_clicked_cell() -> None:
+    """Open the clicked cell, if there is one, as a race with all its settings."""
+    run_id, cell = st.session_state.pop("sweep_open", (None, None))
+    run = store().get(run_id) if run_id else None
+    if run is None:
+        return
+    experiments = [Experiment.from_json(text) for text in run.experiments]
+    seeds = grid_of(experiments).seeds
+    chosen = experiments[cell * seeds : (cell + 1) * seeds]
+    controls.restore(chosen)
+    st.session_state.update({"run": None, "restored": None})
+    st.switch_page("pages/race.py", query_params=controls.link_to(chosen))
+
+
+# --- names and rights -----------------------------------------------------------------------------------------------
+
+
+def variant(run: Run) -> str:
+    """The method that all cells share, in words; empty for the default method, and where methods are an axis."""
+    first, last = (Experiment.from_json(run.experiments[place]).method for place in (0, -1))
+    return method_label(first) if first == last else ""
+
+
+def method_label(method: str) -> str:
+    """A method in a few words; empty for the default."""
+    return {Experiment.method: "", WITHOUT_T2: "without T\u00b2"}.get(method, METHODS[method].title)
+
+
+def may_stop(run_id: str) -> bool:
+    """Whether this browser may stop the run."""
+    return engine().may_control(run_id, owner=owner())

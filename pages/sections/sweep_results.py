@@ -1,0 +1,93 @@
+"""A sweep that has ended: slices with intervals, accuracy against size, and downloads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from distill_core import models
+from distill_core.data import datasets
+from distill_core.figures import sweep as figures
+from distill_core.runs.store import Run
+from pages.components.live_chart import live_chart, picture_button
+from pages.sections.sweep import WITHOUT_T2
+from pages.sections.sweep_live import method_label, snapshot, variant
+
+SIZES = {"parameters": "parameters", "bytes": "bytes as float32", "latency": "milliseconds per image on this machine"}
+
+
+def show_slices(run: Run) -> None:
+    """One row and one column of the heat map, with 95 % intervals."""
+    current = snapshot(run)
+    grid, cells = current.grid, current.cells
+    if np.isnan(cells.difference).all():
+        return
+    row, column = np.unravel_index(np.nanargmax(cells.difference), cells.difference.shape)
+    slices = [(grid.x, grid.xs, grid.y, grid.ys, int(row), "row")]
+    if len(grid.ys) > 1:
+        slices.append((grid.y, grid.ys, grid.x, grid.xs, int(column), "column"))
+    for place, (axis, values, other, others, best, direction) in zip(st.columns(len(slices)), slices, strict=True):
+        with place:
+            at = best
+            if len(others) > 1:
+                names = figures.tick_labels(other, others)
+                at = st.selectbox(
+                    f"Slice at {figures.NAMES[other]}", range(len(others)), index=best, format_func=names.__getitem__,
+                    key=f"slice_{direction}", help="One row or column of the heat map, with 95 % intervals. Starts at the best cell.",
+                )  # fmt: skip
+            live_chart(
+                figures.slice_figure(cells, axis=axis, values=values, **{direction: at}),
+                key=f"slice_{run.id}_{direction}_chart",
+                height=300,
+            )
+
+
+def show_front(run: Run) -> None:
+    """If the student is an axis: accuracy against size, and the Pareto front."""
+    current = snapshot(run)
+    grid, cells = current.grid, current.cells
+    if "student" not in (grid.x, grid.y) or np.isnan(cells.student).any():
+        return
+    names, axis = (grid.xs, 0) if grid.x == "student" else (grid.ys, 1)
+    st.subheader(
+        "Accuracy vs. size",
+        help="The line is the Pareto front: no other student is both at most as large and at least as accurate as one on the line. "
+        "Of each student the best cell counts.",
+    )
+    measure = st.segmented_control("Size in", list(SIZES), default="parameters", format_func=SIZES.get, key="sweep_size") or "parameters"
+    source = datasets.DATASETS[current.first.dataset]
+    sizes = [_size(name, measure, source.image_shape, len(source.class_names)) for name in names]
+    sides = {"student": cells.student.max(axis=axis).tolist(), "baseline": cells.baseline.max(axis=axis).tolist()}
+    live_chart(figures.front_figure(sizes, sides, names, size=SIZES[measure]), key=f"front_{run.id}", height=420, revision=measure)
+    front = figures.pareto_front(sizes, sides["student"])
+    dominated = [name for i, name in enumerate(names) if i not in front]
+    st.markdown(f"Not on the Pareto front: {', '.join(dominated)}." if dominated else "All students are on the Pareto front.")
+
+
+@st.cache_data(show_spinner=False)
+def _size(name: str, measure: str, image_shape: tuple[int, int, int], classes: int) -> float:
+    """A student's size by a measure of SIZES."""
+    if measure == "latency":
+        return 1000 * models.latency(name, image_shape=image_shape, classes=classes)
+    return models.count_parameters(name, image_shape=image_shape, classes=classes) * (4 if measure == "bytes" else 1)
+
+
+def table(run: Run) -> pd.DataFrame:
+    """One row per cell: accuracies in percent, their difference in percentage points with its 95 % interval, epoch, seeds."""
+    current = snapshot(run)
+    grid, cells = current.grid, current.cells
+    places = list(np.ndindex(cells.difference.shape))
+    axes = {grid.y: [grid.ys[row] for row, _ in places], grid.x: [grid.xs[column] for _, column in places]}
+    fields = ("student", "baseline", "difference", "low", "high", "epoch")
+    return pd.DataFrame({**axes, **{name: [getattr(cells, name)[place] for place in places] for name in fields}, "seeds": grid.seeds})
+
+
+def show_downloads(run: Run) -> None:
+    """The numbers as CSV and the heat map as a picture."""
+    note = f" ({variant(run)})" if variant(run) == method_label(WITHOUT_T2) else ""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.download_button(
+            f"Download CSV{note}", table(run).to_csv(index=False), file_name="sweep.csv", mime="text/csv", key=f"sweep_csv_{run.id}"
+        )  # fmt: skip
+        picture_button(f"Download picture{note}", chart=f"sweep_heatmap_{run.id}")

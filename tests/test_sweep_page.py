@@ -1,0 +1,77 @@
+"""The page Sweep without a browser: links, old and invalid ones too, and the names of losses."""
+
+from __future__ import annotations
+
+import pytest
+from browser_fixtures import ROOT
+from streamlit.testing.v1 import AppTest
+
+from distill_core.experiment import Experiment
+from distill_core.runs.engine import Engine
+from pages.sections.sweep import loss_names
+from pages.server import lab
+
+
+@pytest.fixture
+def open_sweep(home, monkeypatch):
+    """`open_sweep(**link)`: the page with this link, in a lab whose engine does not start."""
+    monkeypatch.setattr(Engine, "start", lambda engine: engine)
+    caches = (lab.store, lab.engine)
+    for cache in caches:
+        cache.clear()
+
+    def page(**link):
+        app = AppTest.from_file(str(ROOT / "pages" / "sweep.py"), default_timeout=90)
+        for field, value in link.items():
+            app.query_params[field] = value
+        return app.run()
+
+    yield page
+    for cache in caches:
+        cache.clear()
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        {"x": "foo"},
+        {"x": "foo", "xs": "1,2"},
+        {"y": "temperature", "ys": "1,2"},
+        {"seeds": "50"},
+        {"seeds": "-1", "epochs": "100000"},
+        {"xs": "warm,1"},
+        {"dataset": "moon", "student": "huge", "method": "none"},
+    ],
+    ids=str,
+)
+def test_an_invalid_link_opens_a_sweep_that_can_be_trained(open_sweep, link):
+    app = open_sweep(**{"dataset": "digits"} | link)
+    assert not app.exception and not app.error
+    assert not app.button(key="sweep_train").disabled
+
+
+def test_values_of_a_link_that_are_no_numbers_are_named_in_a_toast(open_sweep):
+    app = open_sweep(dataset="digits", xs="warm,1")
+    assert [toast.value for toast in app.toast] == ["This link has an invalid setting: not all values of temperature are numbers."]
+
+
+def test_a_link_restores_axes_values_and_shared_settings(open_sweep):
+    app = open_sweep(dataset="digits", x="alpha", xs="0.1,0.55", y="student", ys="mlp-5x2", temperature="7", seeds="2")
+    assert app.selectbox(key="sweep_x").value == "alpha" and app.selectbox(key="sweep_y").value == "student"
+    assert app.session_state["sweep_values_alpha"] == [0.1, 0.55] and app.session_state["sweep_values_student"] == ["mlp-5x2"]
+    assert app.selectbox(key="sweep_temperature").value == 7.0
+    assert any("2 cells x 2 seeds = 4 students" in text.value for text in app.markdown)
+
+
+def test_an_old_link_with_the_run_without_t2_is_translated(open_sweep):
+    app = open_sweep(dataset="digits", run="0123456789ab", without="ba9876543210")
+    assert not app.exception
+    assert app.session_state["sweep_without_t2"] == "ba9876543210"
+    assert [warning.value for warning in app.warning] == [
+        "This sweep does not exist: it was deleted, or it is on another server. Start a new one."
+    ]
+
+
+def test_each_loss_is_named_once_with_its_unit():
+    experiments = [Experiment(method=method) for method in ("soft-targets", "correlation", "soft-targets", "logits")]
+    assert loss_names(experiments) == "soft loss (nats), correlation loss, logit loss (squared logits)"
