@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -192,3 +193,25 @@ def test_private_parts_of_streamlit_are_used_in_one_file_only():
 def test_every_file_says_what_it_is_for():
     for path in [*within("distill_core", "pages"), *ROOT.glob("*.py")]:
         assert ast.get_docstring(tree(path)), label(path)
+
+
+def test_readme_lists_every_file():
+    listed = (ROOT / "README.md").read_text().split("## The way in")[1].split("\n## ")[0]
+    for path in [*within("distill_core", "pages"), *ROOT.glob("*.py")]:
+        assert path.name == "__init__.py" or path.name in listed, label(path)
+
+
+def test_the_way_of_a_run_in_readme_names_functions_that_exist():
+    way = (ROOT / "README.md").read_text().split("## How a run flows")[1].split("\n## ")[0]
+    steps = [line for line in way.splitlines() if line[:2].strip(". ").isdigit()]
+    assert len(steps) == 10
+    defined = {
+        node.name
+        for path in within("distill_core", "pages")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    named = [name for quoted in re.findall(r"`[\w/.]+\.py: ([\w.]+)`|`(\w+\.\w+)`", way) for name in quoted if name and ".js" not in name]
+    assert len(named) >= 10
+    for name in named:
+        assert name.rpartition(".")[2] in defined, name
