@@ -25,7 +25,7 @@ LARGE = Experiment(dataset="mnist", student="mlp-2048x6", images=10)
         ([], "race", "0 experiments cannot be one race; give from 1 to 64"),
         ([Experiment()] * 65, "race", "65 experiments cannot be one race"),
         ([Experiment()] * 401, "sweep", "401 experiments cannot be one sweep; give from 1 to 400"),
-        ([Experiment()], "party", "kind 'party' is not known; choose one of: race, map"),
+        ([Experiment()], "party", "kind 'party' is not known; choose one of: race, sweep"),
         ([dataclasses.replace(LARGE, images=0, epochs=500)] * 2, "race", "multiplications .* the most is 1e.15; choose fewer"),
         ([LARGE] * 20, "race", "GB of memory, the most is 8 GB on this machine"),
         ([Experiment(dataset="cifar10", student="cnn-64", batch_size=8192, epochs=1)] * 8, "race", "GB of memory, the most is 8 GB"),

@@ -376,7 +376,7 @@ def newer(home):
 def no_database(home):
     home.mkdir()
     (home / "lab.sqlite").write_bytes(b"this is no database " * 500)
-    return "no database of the lab"
+    return "not a database of the lab"
 
 
 def unwritable(home):

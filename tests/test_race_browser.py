@@ -91,7 +91,7 @@ def test_the_list_of_presets_closes_when_one_is_chosen(lab, new_page):
     page = new_page(f"{lab[0]}/race")
     page.get_by_role("button", name="Presets").click(timeout=BUSY)
     page.get_by_role("button", name="Where it hurts: a weak teacher").click(timeout=BUSY)
-    expect(page.get_by_text("What gets through?")).to_have_count(1, timeout=BUSY)  # on the page, and no longer in the list
+    expect(page.get_by_text("How much knowledge is lost?")).to_have_count(1, timeout=BUSY)  # on the page, and no longer in the list
     press(page, "Train")
     finished(page)
     expect(page.get_by_text("assistant-1").first).to_be_visible(timeout=BUSY)
