@@ -184,7 +184,7 @@ def test_stop_is_shown_at_once_and_the_worker_is_busy_until_its_step_is_over(lab
     run_id, _ = lab.submit(long_race())
     wait(lambda: lab.store.records(run_id))
     job = lab.queue.get(run_id)
-    started = time.monotonic()
+    time.monotonic()
     lab.stop(run_id)
 
     assert lab.store.get(run_id).status == "stopped"
