@@ -42,6 +42,8 @@ def main() -> None:
     scratch = tempfile.mkdtemp(prefix="distill-workers-")
     dask.config.set(
         {
+            # On a busy machine a worker takes longer than the default of 15 s to come back, and would be given up for good.
+            "distributed.deploy.lost-worker-timeout": "1h",
             "distributed.scheduler.allowed-failures": 0,  # the engine submits the run again, and shows it
             "distributed.admin.low-level-log-length": 100,  # events that the scheduler keeps of a topic; the store has them all
             "distributed.worker.profile.enabled": False,
