@@ -65,7 +65,7 @@ def train_step(learners: dict[str, Learner], inputs: Inputs, *, learning_rate: f
     for learner in learners.values():
         learner.forward(inputs.images[0])  # all of them before any of them changes
     for learner in learners.values():
-        peers = [learners[name].logits.detach() for name in peers_of(learner.member, learner.method.peers)]
+        peers = [learners[name].logits.detach() for name in learner.peers]
         learner.update(inputs, peers, learning_rate=learning_rate, progress=progress)
 
 
@@ -87,6 +87,7 @@ class Learner:
         self.network = network.to(data.device, data.dtype, memory_format=torch.channels_last)
         self.regressor = initial_regressor(experiment, data, self.network)
         self.optimizer = make_optimizer(experiment, [*self.network.parameters(), *(self.regressor.parameters() if self.regressor else ())])
+        self.peers = peers_of(member, self.method.peers)
         self.sums: dict[str, Tensor] = {}
         self.examples = 0
 

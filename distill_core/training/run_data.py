@@ -68,7 +68,8 @@ class RunData:
         else:
             logits = [self.teacher_logits[s % len(self.teacher_logits)].index_select(0, own) for s, own in enumerate(indices)]
         features = self._teacher_features(teacher_images) if METHODS[self.experiments[0].method].compares != "logits" else []
-        return Inputs(images, self.labels.gather(1, indices), torch.stack(list(logits)), features)
+        logits = logits[0].unsqueeze(0) if len(logits) == 1 else torch.stack(logits)  # a copy less for a run of one seed
+        return Inputs(images, self.labels.gather(1, indices), logits, features)
 
     def pixels(self, indices: Tensor) -> Tensor:
         """The training images at `indices`, of any shape, normalised: `(*indices, D, H, W)`."""
