@@ -14,7 +14,7 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
-from browser_fixtures import browser, lab_server, new_page, serve, watched  # noqa: F401 (fixtures for every test that looks at a page)
+from browser_fixtures import browser, lab_server, new_page, serve, watched  # noqa: F401 (fixtures for every test that opens a page)
 from data_fixtures import server  # noqa: F401
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -102,7 +102,7 @@ def refused():
 
 @pytest.fixture(scope="session")
 def picture():
-    """`picture(...)`: the bytes of a picture file, of random pixels unless told."""
+    """`picture(...)`: the bytes of a picture file, of random pixels unless given."""
     from PIL import Image
 
     def draw(size=(16, 16), *, mode="RGB", format="PNG", seed=0, pixels=None):

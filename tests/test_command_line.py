@@ -14,8 +14,8 @@ SCORES = {"test_accuracy", "low", "high", "test_errors", "errors_by_class", "agr
 
 def lines(capsys, *arguments):
     assert main([*arguments, "--json"]) == 0
-    told = capsys.readouterr()
-    return [json.loads(line) for line in told.out.splitlines()]
+    printed = capsys.readouterr()
+    return [json.loads(line) for line in printed.out.splitlines()]
 
 
 def test_train_tells_records_and_at_last_the_result(capsys):
@@ -29,7 +29,7 @@ def test_train_tells_records_and_at_last_the_result(capsys):
 
 
 def test_train_twice_gives_the_same_to_the_last_digit_but_for_seconds(capsys):
-    runs = [[{**told, "seconds": 0} for told in lines(capsys, *SMALL)] for _ in range(2)]
+    runs = [[{**printed, "seconds": 0} for printed in lines(capsys, *SMALL)] for _ in range(2)]
     assert runs[0] == runs[1]
 
 
@@ -41,11 +41,11 @@ def test_train_for_people_shows_the_three_networks(capsys):
 
 def test_a_sweep_tells_a_line_for_each_combination_with_the_numbers_of_train(capsys):
     several = ["--temperature", "1", "4", "--alpha", "0.1", "0.5", "--seed", "0", "1"]
-    told = lines(capsys, "sweep", *SMALL[1:], *several)
-    assert [(one["temperature"], one["alpha"], one["seed"]) for one in told] == [
+    printed = lines(capsys, "sweep", *SMALL[1:], *several)
+    assert [(one["temperature"], one["alpha"], one["seed"]) for one in printed] == [
         (t, a, s) for t in (1.0, 4.0) for a in (0.1, 0.5) for s in (0, 1)
     ]
-    one = told[5]
+    one = printed[5]
     alone = lines(capsys, *SMALL, "--temperature", "4", "--alpha", "0.1", "--seed", "1")[-1]
     assert one["key"] == alone["key"] and one["experiment"] == alone["experiment"]
     for role in ("student", "baseline", "teacher"):
@@ -53,8 +53,8 @@ def test_a_sweep_tells_a_line_for_each_combination_with_the_numbers_of_train(cap
 
 
 def test_a_sweep_over_shapes_and_numbers_of_images_trains_each(capsys):
-    told = lines(capsys, "sweep", "--epochs", "1", "--device", "cpu", "--student", "linear", "mlp-8x1", "--images", "50", "100")
-    assert [(one["experiment"]["student"], one["images"]) for one in told] == [
+    printed = lines(capsys, "sweep", "--epochs", "1", "--device", "cpu", "--student", "linear", "mlp-8x1", "--images", "50", "100")
+    assert [(one["experiment"]["student"], one["images"]) for one in printed] == [
         ("linear", 50), ("linear", 100), ("mlp-8x1", 50), ("mlp-8x1", 100)
     ]  # fmt: skip
 
@@ -105,9 +105,9 @@ def one_class(tmp_path):
 )
 def test_what_cannot_be_is_one_line_and_status_2(arguments, named, capsys):
     assert main(arguments) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    (line,) = told.err.splitlines()
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    (line,) = printed.err.splitlines()
     assert named in line and "Traceback" not in line
 
 
