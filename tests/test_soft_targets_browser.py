@@ -10,6 +10,7 @@ import pytest
 import torch
 from browser_fixtures import ROOT, open_page_from_menu
 from playwright.sync_api import expect
+from test_race_browser import until
 
 from distill_core import paths, teachers
 from distill_core.data import datasets
@@ -21,6 +22,7 @@ from pages.components.draw_pad import GRID, read_drawing
 from pages.sections.networks import WEIGHTS
 
 BARS = ".st-key-soft_targets_bars"
+COLUMNS = 6  # of the grid of images
 
 
 @pytest.fixture(scope="module")
@@ -242,13 +244,20 @@ def choose(page, key, name):
     page.get_by_role("option", name=name, exact=True).click()
 
 
+def caption(page, column=0):
+    """The caption of an image in the first row of the grid, to which the pointer is moved from elsewhere."""
+    grid = page.locator(".st-key-grid canvas")
+    page.mouse.move(0, 0)
+    grid.hover(position={"x": 5 + column * grid.bounding_box()["width"] / COLUMNS, "y": 5})
+    return page.locator(".st-key-grid .caption").text_content()
+
+
 def visible_state(page):
     """Everything a link must restore: bars and scale, numbers, formulas, and the list of images."""
     settled(page)
     lengths = page.locator(f"{BARS} .rows .bar").evaluate_all("bars => bars.map((b) => b.style.getPropertyValue('--p'))")
     texts = [page.locator(f"{BARS} {part}").all_text_contents() for part in (".percent", ".numbers", ".equation", ".meter .value")]
-    page.locator(".st-key-grid canvas").hover(position={"x": 5, "y": 5})
-    return lengths, texts, page.locator(".st-key-grid .caption").text_content()
+    return lengths, texts, caption(page)
 
 
 def test_a_link_restores_every_choice(app, new_page):
@@ -266,12 +275,11 @@ def test_a_link_restores_every_choice(app, new_page):
     in_address(page, "class=8")
     page.get_by_role("button", name="More images").click()
     in_address(page, "page=1")
-    page.mouse.move(0, 0)
     other = new_page(page.url)
     other.locator(f"{BARS} .rows.log").wait_for(timeout=90_000)
     in_address(other, "scale=log", "top=hidden", "formula=3", "order=in+order", "class=8", "page=1", "image=42")
-    assert "teacher, 3" in other.locator(f"{BARS} .equation").inner_text()
-    assert visible_state(other) == visible_state(page)
+    expect(other.locator(f"{BARS} .equation")).to_contain_text("teacher, 3")
+    until(lambda: visible_state(other) == visible_state(page))
 
     other.locator(f"{BARS} [name=log]").uncheck()
     other.locator(f"{BARS} .class").nth(3).click()  # a second click releases the class
@@ -282,8 +290,8 @@ def test_a_link_restores_every_choice(app, new_page):
 def test_invalid_choices_in_a_link_become_the_defaults(app, new_page, query):
     page = open_at(new_page, f"{app}", image=f"3&{query}")
     assert page.get_by_test_id("stException").count() == 0
-    assert page.locator(".st-key-grid canvas").is_visible()
-    assert not page.locator(f"{BARS} [name=log]").is_checked()
+    expect(page.locator(".st-key-grid canvas")).to_be_visible()
+    expect(page.locator(f"{BARS} [name=log]")).not_to_be_checked()
 
 
 def test_options_are_kept_on_another_page_and_for_another_image(app, new_page):
@@ -298,7 +306,7 @@ def test_options_are_kept_on_another_page_and_for_another_image(app, new_page):
     page.locator(".st-key-soft_targets_index input").fill("3")
     page.locator(".st-key-soft_targets_index input").press("Enter")
     in_address(page, "image=3", "scale=log")
-    assert page.locator(f"{BARS} [name=log]").is_checked()
+    expect(page.locator(f"{BARS} [name=log]")).to_be_checked()
 
 
 def test_t_and_image_are_kept_while_another_page_is_open(app, new_page):
@@ -324,7 +332,7 @@ def test_an_image_is_chosen_by_click_by_keys_and_by_number(app, new_page):
     clicked = re.search(r"image=(\d+)", page.url)[1]
     settled(page)
     expect(index).to_have_value(clicked)
-    assert page.locator(".st-key-grid .caption").text_content().startswith(f"Image {clicked}: ")
+    expect(page.locator(".st-key-grid .caption")).to_have_text(re.compile(f"^Image {clicked}: "))
     grid.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
@@ -335,25 +343,24 @@ def test_an_image_is_chosen_by_click_by_keys_and_by_number(app, new_page):
     page.wait_for_function("() => location.search.includes('image=100&')")
 
 
-def test_more_images_shows_the_next_page_and_teacher_wrong_lists_wrong_predictions(app, new_page):
+def test_more_images_shows_the_next_page_and_teacher_wrong_lists_wrong_predictions(app, new_page, digits):
     page = open_at(new_page, app)
-    caption = page.locator(".st-key-grid .caption")
-    grid = page.locator(".st-key-grid canvas")
-    grid.hover(position={"x": 5, "y": 5})
-    first = caption.text_content()
+    first = until(lambda: caption(page))
     page.get_by_role("button", name="More images").click()
-    settled(page)
-    page.mouse.move(0, 0)
-    grid.hover(position={"x": 5, "y": 5})
-    assert caption.text_content() != first
-    page.locator(".st-key-soft_targets_order").get_by_role("combobox").click()
-    page.get_by_role("option", name="teacher wrong").click()
-    page.wait_for_timeout(300)
-    settled(page)
-    page.mouse.move(0, 0)
-    grid.hover(position={"x": 5, "y": 5})
-    label, prediction = re.search(r"Image \d+: class (\d), teacher predicts (\d)", caption.text_content()).groups()
-    assert label != prediction
+    in_address(page, "page=1")
+    until(lambda: caption(page) != first)
+    predictions = teachers.logits(teachers.load_teacher(digits, "cnn-32").network, digits, digits.test_images).argmax(dim=1)
+    wrong = min(COLUMNS, int((predictions != digits.test_labels).sum()))
+    assert wrong > 1
+    choose(page, "soft_targets_order", "teacher wrong")
+    in_address(page, "order=teacher+wrong")
+
+    def shown():
+        """True class and prediction of the images that are listed first."""
+        found = [re.search(r"Image \d+: class (\d), teacher predicts (\d)", caption(page, column)) for column in range(wrong)]
+        return all(found) and [match.groups() for match in found]
+
+    until(lambda: (pairs := shown()) and all(label != prediction for label, prediction in pairs))
 
 
 @pytest.mark.parametrize(
@@ -390,7 +397,7 @@ def test_source_code_is_shown_when_its_expander_is_opened(app, new_page):
     page.locator(".st-key-source summary").click()
     page.get_by_text("distill_core.losses.soft_loss").wait_for()
     expect(page.locator("[data-testid=stCode]", has_text="def soft_loss")).to_be_visible()
-    assert page.locator("[data-testid=stExpander] .katex").count()
+    expect(page.locator("[data-testid=stExpander] .katex").first).to_be_attached()
 
 
 # --- Draw --------------------------------------------------------------------------------------------------------
@@ -424,7 +431,7 @@ def test_a_seven_drawn_with_the_mouse_is_classified_as_seven(app, new_page):
     page.locator(".st-key-draw_bars .member", has_text="teacher: 7").wait_for(timeout=60_000)
     page.get_by_role("button", name="Undo").click()
     page.wait_for_function("() => document.querySelector('.st-key-draw_save') === null")
-    assert not any(page.locator(".st-key-draw_bars .percent").all_text_contents())
+    until(lambda: not any(page.locator(".st-key-draw_bars .percent").all_text_contents()))
 
 
 def test_teacher_baseline_and_student_of_a_run_classify_the_drawing(app, new_page, run_id):
@@ -440,8 +447,9 @@ def test_teacher_baseline_and_student_of_a_run_classify_the_drawing(app, new_pag
 
 def test_a_link_without_a_run_shows_only_the_teacher(app, new_page):
     page = open_pad(new_page, app, "?dataset=digits&teacher=mlp-1200x2&T=2")
-    assert page.locator(".st-key-draw_bars .member").all_text_contents() == ["teacher"]
-    assert "teacher=mlp-1200x2" in page.url and "run=" not in page.url
+    expect(page.locator(".st-key-draw_bars .member")).to_have_text(["teacher"])
+    in_address(page, "teacher=mlp-1200x2")
+    assert "run=" not in page.url
 
 
 def test_every_stroke_changes_the_bars(app, new_page, run_id):
@@ -478,9 +486,8 @@ def test_a_saved_drawing_opens_in_soft_targets(app, new_page):
     assert download.value.path().read_bytes().startswith(b"\x89PNG")
     page.get_by_role("link", name="Open in Soft targets").click()
     page.locator(f"{BARS} .percent").first.wait_for(timeout=90_000)
-    settled(page)
-    assert "image=drawing" in page.url
-    assert page.locator(f"{BARS} .diamond").count() == 0
+    in_address(page, "image=drawing")
+    expect(page.locator(f"{BARS} .diamond")).to_have_count(0)
     page.locator(".st-key-soft_targets_index input").fill("3")
     page.locator(".st-key-soft_targets_index input").press("Enter")
     page.wait_for_function("() => location.search.includes('image=3&')")
@@ -518,4 +525,4 @@ def test_a_link_with_old_names_opens_the_same_view(app, new_page, run_id):
     page = open_at(new_page, app, run=f"{run_id}&beside=baseline&written=3&scale=log")
     page.locator(f"{BARS} .member", has_text="baseline").wait_for()
     in_address(page, "network=baseline", "formula=3", "scale=log")
-    assert "teacher, 3" in page.locator(f"{BARS} .equation").first.inner_text()
+    expect(page.locator(f"{BARS} .equation").first).to_contain_text("teacher, 3")
