@@ -2,28 +2,28 @@
 
 import streamlit as st
 
-st.navigation(
-    {
-        "Learn": [st.Page("pages/start.py", title="Start", default=True)],
-        "Experiment": [
-            st.Page("pages/race.py", title="Race"),
-            st.Page("pages/sweep.py", title="Sweep"),
-            st.Page("pages/methods.py", title="Methods"),
-            st.Page("pages/find_the_bug.py", title="Find the bug"),
-        ],
-        "Look inside": [
-            st.Page("pages/soft_targets.py", title="Soft targets"),
-            st.Page("pages/dark_knowledge.py", title="Dark knowledge"),
-            st.Page("pages/calibration.py", title="Calibration"),
-            st.Page("pages/draw.py", title="Draw"),
-        ],
-        "Lab": [st.Page("pages/runs.py", title="Runs")],
-        # Addresses of an earlier version: each opens the page that took its place.
-        "": [
-            st.Page("pages/map.py", title="Sweep", visibility="hidden"),
-            st.Page("pages/microscope.py", title="Soft targets", visibility="hidden"),
-            st.Page("pages/trust.py", title="Calibration", visibility="hidden"),
-        ],
-    },
-    position="top",
-).run()
+GROUPS = {
+    "Learn": [st.Page("pages/start.py", title="Start", default=True)],
+    "Experiment": [
+        st.Page("pages/race.py", title="Race"),
+        st.Page("pages/sweep.py", title="Sweep"),
+        st.Page("pages/methods.py", title="Methods"),
+        st.Page("pages/find_the_bug.py", title="Find the bug"),
+    ],
+    "Look inside": [
+        st.Page("pages/soft_targets.py", title="Soft targets"),
+        st.Page("pages/dark_knowledge.py", title="Dark knowledge"),
+        st.Page("pages/calibration.py", title="Calibration"),
+        st.Page("pages/draw.py", title="Draw"),
+    ],
+    "Lab notebook": [st.Page("pages/runs.py", title="Runs")],
+    # Addresses of an earlier version: each opens the page that took its place.
+    "": [
+        st.Page("pages/map.py", title="Sweep", visibility="hidden"),
+        st.Page("pages/microscope.py", title="Soft targets", visibility="hidden"),
+        st.Page("pages/trust.py", title="Calibration", visibility="hidden"),
+    ],
+}
+page = st.navigation(GROUPS, position="top")
+st.session_state["menu"] = next(number for number, pages in enumerate(GROUPS.values(), start=1) if page in pages)
+page.run()

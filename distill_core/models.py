@@ -219,6 +219,15 @@ def build(name: str, *, image_shape: tuple[int, int, int], classes: int, seed: i
         return FAMILIES[family][1](image_shape, classes, *sizes, **options)
 
 
+def layers_in_words(name: str) -> str:
+    """The layers of the model called `name` in a few words: "2 layers of 30" for the hidden layers of `mlp-30x2`."""
+    family, sizes = _parse(name)
+    if family == "mlp":
+        width, depth = sizes
+        return f"{depth} layer{'s' * (depth > 1)} of {width:,}"
+    return {"linear": "no hidden layer", "cnn": "3 convolutions", "resnet": "residual", "airbench": "7 convolutions"}[family]
+
+
 def _parse(name: str, role: str = "student") -> tuple[str, list[int]]:
     """Family and sizes in a model's name."""
     for family, (pattern, _, _) in FAMILIES.items():

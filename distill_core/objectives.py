@@ -291,7 +291,7 @@ METHODS = {
     "uniform-classes": Method(controls.uniform_classes, "Wrong classes made equal", _BORN_AGAIN, "control"),
     "shuffled-targets": Method(controls.shuffled_targets, "Soft targets of other images", "public code", "control"),
     "soft-targets-without-t2": _mistake("T\u00b2 left out", mixture=controls.without_t2),
-    "mean-over-classes": _mistake("Divergence averaged over classes", mixture=controls.mean_over_classes),
+    "mean-over-classes": _mistake("Soft loss averaged over classes too", mixture=controls.mean_over_classes),
     "alpha-swapped": _mistake("Alpha and 1 \u2212 alpha swapped", mixture=controls.alpha_swapped),
     "doubled-hard-loss": _mistake("Hard loss counted twice", mixture=controls.doubled_hard_loss),
     "teacher-in-train-mode": _mistake("Teacher left in training mode", loss=controls.teacher_in_train_mode, teacher_in_train_mode=True),

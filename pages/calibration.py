@@ -13,6 +13,16 @@ from pages.server.old_links import translate_old_link
 
 RELIABILITY, COVERAGE, SCALING, DISAGREEMENTS = "Reliability", "Accuracy vs. coverage", "Temperature scaling", "Disagreements"
 VIEWS = (RELIABILITY, COVERAGE, SCALING, DISAGREEMENTS)
+CAPTIONS = {
+    RELIABILITY: "Confidence is the largest probability of an image. Where it is calibrated, 80 % of the images with a confidence of 80 % "
+    "are classified correctly.",
+    COVERAGE: "The model classifies only the images of which it is most confident and abstains on the others. The coverage is the "
+    "share of images that it classifies.",
+    SCALING: "One temperature per model, which divides its logits, is fitted so that its confidence agrees with its accuracy. ECE, the "
+    "expected calibration error, is the mean gap between them.",
+    DISAGREEMENTS: "The test images on which the models of the sidebar, such as two teachers, or teacher, baseline and student, differ "
+    "most.",
+}
 TEACHERS_ONLY = ""
 NONE = "none"
 DEFAULTS = {"run": TEACHERS_ONLY, "dataset": "", "teacher": "", "compare": NONE, "view": RELIABILITY, "sort": "classes"}
@@ -36,25 +46,33 @@ if st.session_state["calibration_run"] not in (TEACHERS_ONLY, *runs):
     st.session_state["calibration_run"] = TEACHERS_ONLY
 with st.sidebar:
     run_id = st.selectbox(
-        "Models", [TEACHERS_ONLY, *runs], key="calibration_run", **kept,
-        format_func=lambda r: networks.describe(runs[r]) if r in runs else "teachers only",
-        help="Of a finished run: its teacher, and the baseline and the student of its first seed.",
+        "Models to examine", [TEACHERS_ONLY, *runs], key="calibration_run", **kept,
+        format_func=lambda r: networks.describe(runs[r]) if r in runs else "teachers, chosen below",
+        help="Teachers, or the three models of a finished race: its teacher, and the baseline and the student of its first seed.",
     )  # fmt: skip
     if run_id == TEACHERS_ONLY:
         settle("calibration_dataset", list(available))
         name = st.selectbox(
-            "Data set", list(available), key="calibration_dataset", format_func=lambda n: datasets.DATASETS[n].title, **kept
-        )
+            "Data set", list(available), key="calibration_dataset", format_func=lambda n: datasets.DATASETS[n].title, **kept,
+            help="Everything is measured on all of its test images.",
+        )  # fmt: skip
         settle("calibration_teacher", available[name])
-        teacher = st.selectbox("Teacher", available[name], key="calibration_teacher", **kept)
+        teacher = st.selectbox(
+            "Teacher", available[name], key="calibration_teacher", format_func=networks.name_with_layers, **kept,
+            help="The trained network whose confidence is examined.",
+        )  # fmt: skip
         others = [NONE, *(other for other in available[name] if other != teacher)]
         settle("calibration_compare", others)
         compare = st.selectbox(
-            "Compare with", others, key="calibration_compare", help="A second teacher on the same images.", **kept
+            "Compare with teacher", others, key="calibration_compare", format_func=networks.name_with_layers, **kept,
+            help="A second teacher, examined on the same images.",
         )  # fmt: skip
 
 settle("calibration_view", list(VIEWS))
-view = st.segmented_control("View", VIEWS, key="calibration_view", required=True, label_visibility="collapsed", **kept)
+view = st.segmented_control(
+    "View", VIEWS, key="calibration_view", required=True, label_visibility="collapsed", help="What is shown.", **kept
+)
+st.caption(CAPTIONS[view])
 try:
     if run_id == TEACHERS_ONLY:
         chosen = [teacher] if compare == NONE else [teacher, compare]

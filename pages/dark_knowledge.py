@@ -14,15 +14,23 @@ from pages.server.old_links import translate_old_link
 
 TEMPERATURES = [0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0]
 MEANS, GRAPH, PROJECTION, PAIR = "Mean soft targets", "Similarity graph", "Logit projection", "Images between two classes"
+CAPTIONS = {
+    MEANS: "Each row is a true class: the soft targets of its images, averaged. A large number away from the diagonal marks a class that "
+    "the teacher finds similar.",
+    GRAPH: "Arrows lead from each true class to the wrong classes with the largest mean probability.",
+    PROJECTION: "Each image is a point. The teacher's logits of an image, one number per class, are reduced to two coordinates: images "
+    "with similar logits lie close together.",
+    PAIR: "Images of the first class to which the teacher gives the largest probability of the second class, and the reverse.",
+}
 OPTIONS = {  # of each view: parameter, label, values, help
     MEANS: [
         ("scale", "Colour scale", ["linear", "log"], "The logarithmic scale shows small probabilities too."),
-        ("diagonal", "Diagonal", ["hidden", "shown"], "The diagonal is the probability of the true class, much larger than the others."),
+        ("diagonal", "Diagonal", ["hidden", "shown"], "The probability of the true class, much larger than others. Hidden: empty cells."),
     ],
     GRAPH: [("edges", "Arrows per class", [1, 2, 3], "To how many of its most similar classes each class points.")],
     PROJECTION: [
         (
-            "projection", "Method", ["PCA", "t-SNE"],
+            "projection", "Projection by", ["PCA", "t-SNE"],
             "PCA: the two directions of largest variance. t-SNE: similar logits stay close; other distances have no meaning.",
         )
     ],
@@ -49,12 +57,21 @@ from_link("dark", DEFAULTS)
 kept = {"persist_state": "session"}
 with st.sidebar:
     settle("dark_dataset", list(available))
-    name = st.selectbox("Data set", list(available), key="dark_dataset", format_func=lambda n: datasets.DATASETS[n].title, **kept)
+    name = st.selectbox(
+        "Data set", list(available), key="dark_dataset", format_func=lambda n: datasets.DATASETS[n].title, **kept,
+        help="Whose images the teacher classifies.",
+    )  # fmt: skip
     settle("dark_teacher", available[name])
-    teacher = st.selectbox("Teacher", available[name], key="dark_teacher", **kept)
+    teacher = st.selectbox(
+        "Teacher", available[name], key="dark_teacher", format_func=networks.name_with_layers, **kept,
+        help="The trained network whose outputs are shown.",
+    )  # fmt: skip
     others = [NONE, *(other for other in available[name] if other != teacher)]
     settle("dark_compare", others)
-    compare = st.selectbox("Compare with", others, key="dark_compare", help="A second teacher on the same images.", **kept)
+    compare = st.selectbox(
+        "Compare with teacher", others, key="dark_compare", format_func=networks.name_with_layers, **kept,
+        help="A second teacher, shown beside the first on the same images.",
+    )  # fmt: skip
     settle("dark_part", ["test", "train"])
     part = st.segmented_control(
         "Images", ["test", "train"], key="dark_part", required=True, format_func={"test": "test", "train": "training"}.get,
@@ -64,11 +81,18 @@ with st.sidebar:
         st.toast("This link has a T that the slider does not offer; choose one from 0.5 to 30.", icon=":material/link_off:")
         state["dark_T"] = DEFAULTS["T"]
     temperature = st.select_slider(
-        "Temperature T", TEMPERATURES, key="dark_T", help="Soft targets are softmax(logits / T): the higher T, the more even.", **kept
+        "Temperature T",
+        TEMPERATURES,
+        key="dark_T",
+        help="Soft targets are softmax(logits / T): the higher T, the more even. A projection shows logits, which do not depend on T.",
+        **kept,
     )
 
 settle("dark_view", list(OPTIONS))
-view = st.segmented_control("View", list(OPTIONS), key="dark_view", required=True, label_visibility="collapsed", **kept)
+view = st.segmented_control(
+    "View", list(OPTIONS), key="dark_view", required=True, label_visibility="collapsed", help="What is shown of the outputs.", **kept
+)
+st.caption(CAPTIONS[view])
 chosen = [teacher] if compare == NONE else [teacher, compare]
 try:
     dataset = networks.images(name)
@@ -87,7 +111,10 @@ with st.sidebar:  # options of this view alone
         for field, label, default in (("first", "First class", similar[0]), ("second", "Second class", similar[1])):
             if state[f"dark_{field}"] not in classes:
                 state[f"dark_{field}"] = default
-            st.selectbox(label, classes, key=f"dark_{field}", **kept)
+            st.selectbox(
+                label, classes, key=f"dark_{field}", **kept,
+                help="One of the two classes; the two that the teacher finds most similar are the first choice.",
+            )  # fmt: skip
 
 shared = {"class_names": dataset.class_names, "temperature": temperature}
 if view == MEANS:

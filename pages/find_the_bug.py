@@ -4,7 +4,7 @@ import streamlit as st
 
 from distill_core.objectives import METHODS
 from pages.components.live_chart import have_charts_ready
-from pages.sections import bugs
+from pages.sections import bugs, controls
 from pages.sections.source import show_source
 from pages.server.lab import set_up
 
@@ -16,13 +16,14 @@ st.markdown(
     "name the bug. Each bug shows best at certain values of T and alpha, and not at all at others."
 )
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    temperature = st.select_slider(
-        "Temperature T", bugs.TEMPERATURES, 8.0, key="bug_T", help="Softens the outputs of teacher and student in the soft loss."
-    )
+    temperature = st.select_slider("Temperature T", bugs.TEMPERATURES, 8.0, key="bug_T", help=controls.HELP["temperature"])
     alpha = st.select_slider(
         "alpha, the weight of the hard loss", bugs.ALPHAS, 0.1, key="bug_alpha", help="1: labels only. 0: soft targets only."
     )
-    train = st.button("Train both", type="primary", icon=":material/play_arrow:", key="bug_train", disabled=bugs.training())
+    train = st.button(
+        "Train both", type="primary", icon=":material/play_arrow:", key="bug_train", disabled=bugs.training(),
+        help="Trains the correct implementation and the suspect with these settings.",
+    )  # fmt: skip
     new = st.button("New bug", icon=":material/casino:", key="bug_new", help="Draws another bug at random and clears the curves.")
 if new:
     bugs.draw_new_bug()

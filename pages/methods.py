@@ -20,12 +20,15 @@ state = st.session_state
 
 settle("methods_group", list(methods.GROUPS))
 group = st.segmented_control(
-    "Group", list(methods.GROUPS), key="methods_group", required=True, label_visibility="collapsed", persist_state="session"
-)
+    "Group of methods", list(methods.GROUPS), key="methods_group", required=True, persist_state="session",
+    format_func=lambda name: methods.TITLES.get(name, name), help="Methods are grouped by what the student learns from.",
+)  # fmt: skip
 st.markdown(methods.GROUPS[group])
 names = methods.members(group)
 settle("methods_method", list(names))
-name = st.selectbox("Method", list(names), key="methods_method", format_func=names.get, persist_state="session")
+name = st.selectbox(
+    "Method", list(names), key="methods_method", format_func=names.get, persist_state="session", help="The methods of this group."
+)
 methods.show_card(name)
 if group in methods.WITH_SEVERAL_NETWORKS:
     methods.show_networks(name)

@@ -36,9 +36,10 @@ elif st.session_state.get("restored") != run.id:
 
 with st.sidebar:
     controls.offer(
-        "Presets",
+        "Presets from the literature",
         {name: f"**{entry.title}.** {entry.question}" for name, entry in PRESETS.items()},
         take=lambda name: controls.restore(PRESETS[name].experiments()),
+        help="Experiments with a known result. Choosing one sets all controls below; press Train to run it.",
     )
     controls.upload_images()
     experiments = controls.choose()

@@ -19,9 +19,18 @@ st.title("Runs")
 
 search, status = st.columns([3, 1])
 text = search.text_input(
-    "Search", placeholder="mnist, cnn-8, noisy ...", key="find", bind="query-params", help="Finds text in the title and the settings."
+    "Search titles and settings",
+    placeholder="mnist, cnn-8, noisy ...",
+    key="find",
+    bind="query-params",
+    help="Lists the runs whose title or settings contain this text.",
 )
-wanted = status.selectbox("Status", ["all", "finished", "running", "queued", "paused", "stopped", "failed"], key="status")
+wanted = status.selectbox(
+    "Status",
+    ["all", "finished", "running", "queued", "paused", "stopped", "failed"],
+    key="status",
+    help="Lists the runs in this state only.",
+)
 runs = store().list(text=text, status="" if wanted == "all" else wanted)
 if not runs:
     nothing_stored = not text and wanted == "all"
@@ -79,7 +88,10 @@ with st.container(horizontal=True):
         link("pages/race.py" if picked[0].kind == "race" else "pages/sweep.py", "Open", icon="open_in_new", run=picked[0].id)
     records = pd.DataFrame([{"run": run.id, **record} for run in picked for record in store().records(run.id)])
     csv = records.to_csv(index=False)
-    st.download_button("Records as CSV", csv, file_name="runs.csv", mime="text/csv", icon=":material/download:", key="csv")
+    st.download_button(
+        "Records as CSV", csv, file_name="runs.csv", mime="text/csv", icon=":material/download:", key="csv",
+        help="One line per measurement: epoch, losses, test accuracy and agreement of each network.",
+    )  # fmt: skip
     deletable = [run for run in picked if engine().may_control(run.id, owner=owner())]
     if st.button(
         f"Delete {len(deletable) or ''}".strip(), icon=":material/delete:", key="delete", disabled=not deletable,

@@ -35,7 +35,10 @@ with race:
         "**Do soft targets help?** Two small networks train on the same 200 digits, in the same order, from the same initial weights. "
         "The **baseline** learns from the labels only; the **student** also learns from the teacher's soft targets."
     )
-    pressed = st.button("Start the race", type="primary", icon=":material/sprint:", key="start_race", width="stretch")
+    pressed = st.button(
+        "Start the race", type="primary", icon=":material/sprint:", key="start_race", width="stretch",
+        help="Trains ten pairs of student and baseline, which takes some seconds, and draws their accuracy on test images.",
+    )  # fmt: skip
     if pressed or st.session_state.get("first_run"):
         # Imported only now: torch comes with it, which takes seconds to load on a fresh server, and the bars are already moving.
         from distill_core.studies.presets import PRESETS

@@ -30,13 +30,19 @@ if chosen:
 else:
     st.markdown("#### Train many students at once")
 with st.container(horizontal=True, vertical_alignment="center"):
-    train = st.button("Train all", type="primary", icon=":material/grid_on:", key="sweep_train", disabled=not chosen or bool(active))
+    train = st.button(
+        "Train all", type="primary", icon=":material/grid_on:", key="sweep_train", disabled=not chosen or bool(active),
+        help="Trains the students of all cells, each with its baseline.",
+    )  # fmt: skip
     can_stop = any(sweep_live.may_stop(run_id) for run_id in active)
-    stop = st.button("Stop", icon=":material/stop:", key="sweep_stop", disabled=not can_stop)
+    stop = st.button(
+        "Stop", icon=":material/stop:", key="sweep_stop", disabled=not can_stop, help="Ends the sweep for good; its cells stay."
+    )
     has_t2 = bool(chosen) and sweep.has_t2(experiments)
     both = st.toggle(
-        "Compare with the loss without T\u00b2", key="sweep_both", disabled=not has_t2,
-        help="Trains the sweep once more without the factor T\u00b2, which many implementations leave out. Only for soft targets.",
+        "Add a second heat map, trained without T\u00b2", key="sweep_both", disabled=not has_t2,
+        help="Train all then trains the sweep twice: with the factor T\u00b2 of the soft loss, and without it, as in many "
+        "implementations. Only for soft targets.",
     )  # fmt: skip
 if train:
     state["sweep_run"] = sweep.start(grid, experiments)
@@ -63,7 +69,7 @@ if run_ids:
 else:
     have_charts_ready()
     st.markdown(
-        "Press **Train all**. The result is a heat map with one cell per combination of the two axes; it is updated while the students "
-        "train. Choose axes and settings in the sidebar."
+        f"Press **Train all**. The result is a heat map with one cell per combination of the two axes. Each cell shows the "
+        f"{sweep_live.CELL}; it is updated while the students train. Choose axes and settings in the sidebar."
     )
 show_source(*functions_of(METHODS[experiments[0].method if chosen else Experiment.method].definition), without_t2)

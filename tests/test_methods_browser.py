@@ -72,19 +72,19 @@ def test_a_method_is_raced_from_its_card(lab, watched):
     page.get_by_text("Online", exact=True).click(timeout=BUSY)
     expect(page.get_by_text("Zhang et al. 2018").first).to_be_visible(timeout=BUSY)
     page.get_by_role("link", name="Race this method").click()
-    page.locator(".st-key-train button:enabled").click(timeout=BUSY)
+    page.locator(".st-key-train button:enabled:visible").click(timeout=BUSY)
     until(lambda: "method=mutual-2" in page.url)
     expect(page.get_by_text("finished:").first).to_be_visible(timeout=BUSY)
 
 
 def test_a_bug_is_trained_guessed_and_replaced_by_a_new_one(lab, watched):
     page = watched(f"{lab}/find_the_bug")
-    page.locator(".st-key-bug_train button:enabled").click(timeout=BUSY)
+    page.locator(".st-key-bug_train button:enabled:visible").click(timeout=BUSY)
     drawn = """() => document.querySelector("[class*='st-key-bug_soft_loss'] .js-plotly-plot")?.data
       ?.filter((t) => t.mode === 'lines+markers').map((t) => t.x.length) ?? []"""
     until(lambda: page.evaluate(drawn)[:2] and min(page.evaluate(drawn)[:2]) > 10)
-    page.locator(".st-key-bug_train button:enabled").wait_for(timeout=BUSY)
-    guesses = page.locator("[class*='st-key-bug_is_'] button")
+    page.locator(".st-key-bug_train button:enabled:visible").wait_for(timeout=BUSY)
+    guesses = page.locator("[class*='st-key-bug_is_'] button:visible")
     expect(guesses).to_have_count(6)
     wrong = 0
     for number in range(6):
@@ -102,7 +102,7 @@ def test_a_bug_is_trained_guessed_and_replaced_by_a_new_one(lab, watched):
 
 def test_a_race_with_assistants_draws_one_curve_per_assistant(lab, watched):
     page = watched(f"{lab}/race?images=150&epochs=20&assistants=mlp-128x2&assistants=mlp-30x2&seeds=2")
-    page.locator(".st-key-train button:enabled").click(timeout=BUSY)
+    page.locator(".st-key-train button:enabled:visible").click(timeout=BUSY)
     expect(page.get_by_text("finished: 60 epochs").first).to_be_visible(timeout=BUSY)
     names = """() => document.querySelector("[class*='st-key-race_test_accuracy'] .js-plotly-plot").data
       .filter((t) => t.mode === 'lines+markers' && t.x.length).map((t) => t.name)"""

@@ -198,3 +198,15 @@ def test_an_ensemble_is_the_weighted_mean_of_probabilities_or_of_logits(weights)
     torch.testing.assert_close(torch.softmax(by_probabilities, dim=1), expected)
     by_logits = Ensemble(networks, weights=weights, combine="logits")(images)
     torch.testing.assert_close(by_logits, share * one + (1 - share) * other)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("linear", "no hidden layer"), ("mlp-30x1", "1 layer of 30"), ("mlp-1200x2", "2 layers of 1,200")]
+)
+def test_the_layers_of_a_model_in_words(name, words):
+    assert models.layers_in_words(name) == words
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_every_model_has_words_for_its_layers(name):
+    assert models.layers_in_words(name)

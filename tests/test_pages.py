@@ -133,6 +133,25 @@ def test_app_lists_every_page_and_every_former_address():
     assert sorted(listed) == sorted([*PAGES, *MOVED])
 
 
+WIDGETS = ("selectbox", "multiselect", "slider", "select_slider", "number_input", "text_input", "toggle", "button", "button_group")
+
+
+def widgets(element):
+    """All widgets below an element of the page."""
+    for child in getattr(element, "children", {}).values():
+        yield from [child] if child.type in WIDGETS else widgets(child)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_widget_has_a_label_and_a_help_text(alone, finished, name):
+    run_id = finished()
+    app = alone(name, link={"run": run_id} if name != "runs" else None).run()
+    found = [widget for part in (app.main, app.sidebar) for widget in widgets(part)]
+    assert found
+    explained = [widget for widget in found if str(widget.key).startswith("presets_")]  # their labels are sentences
+    assert [widget.label for widget in found if not (widget.label and (widget in explained or widget.proto.help))] == []
+
+
 # --- choices --------------------------------------------------------------------------------------------------------
 
 CHOICES = {
@@ -425,7 +444,7 @@ def settled(page):
 @pytest.mark.parametrize("name", PAGES)
 def test_the_first_visit_to_a_server_may_be_a_deep_link(lab_server, watched, name):
     page = watched(f"{lab_server().address}/{'' if name == 'start' else name}")
-    expect(page.get_by_test_id("stTopNavSection")).to_have_text(["Learn", "Experiment", "Look inside", "Lab"], timeout=90_000)
+    expect(page.get_by_test_id("stTopNavSection")).to_have_text(["Learn", "Experiment", "Look inside", "Lab notebook"], timeout=90_000)
     title = name.replace("_", " ").capitalize()
     expect(page).to_have_title(f"{title} · Distill Lab", timeout=90_000)
     expect(page.locator("[data-testid=stMain] [data-testid=stElementContainer]").nth(2)).to_be_attached(timeout=90_000)
@@ -436,7 +455,7 @@ def test_the_first_visit_to_a_server_may_be_a_deep_link(lab_server, watched, nam
     page.set_viewport_size({"width": 390, "height": 844})
     page.wait_for_function(f"() => {SIDEWAYS} <= 1 && ({INSIDE})() <= 1", timeout=60_000)
     page.set_viewport_size({"width": 1280, "height": 720})
-    open_page_from_menu(page, "Lab", "Runs")
+    open_page_from_menu(page, "Lab notebook", "Runs")
     expect(page).to_have_url(re.compile("/runs"), timeout=90_000)
     expect(page.get_by_role("heading", name="Runs")).to_be_visible(timeout=90_000)
 
@@ -457,16 +476,22 @@ MENU = {
     "Learn": ["Start"],
     "Experiment": ["Race", "Sweep", "Methods", "Find the bug"],
     "Look inside": ["Soft targets", "Dark knowledge", "Calibration", "Draw"],
-    "Lab": ["Runs"],
+    "Lab notebook": ["Runs"],
 }
 
 
-def test_every_page_is_in_the_menu_of_a_wide_window_and_of_a_phone(lab_server, new_page):
+ADDED = """section => getComputedStyle(section.querySelector("p"), "::after").content.replaceAll('"', "")"""  # by the style sheet
+
+
+def test_every_page_is_in_the_menu_and_marked_there_in_a_wide_window_and_on_a_phone(lab_server, new_page):
     page = new_page(lab_server().address)
-    for group, names in MENU.items():
+    for number, (group, names) in enumerate(MENU.items()):
         for name in names:
             open_page_from_menu(page, group, name)
             expect(page).to_have_title(f"{name} · Distill Lab", timeout=90_000)
+            settled(page)
+            marks = [section.evaluate(ADDED) for section in page.get_by_test_id("stTopNavSection").all()]
+            assert marks == [f": {name}" if n == number else "none" for n in range(len(MENU))]
     page.set_viewport_size({"width": 390, "height": 844})
     page.get_by_test_id("stExpandSidebarButton").click()
     expect(page.get_by_test_id("stSidebarNavLink")).to_have_text([name for names in MENU.values() for name in names], timeout=60_000)

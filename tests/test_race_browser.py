@@ -109,7 +109,7 @@ def test_the_list_of_presets_closes_when_one_is_chosen(lab, new_page):
 def test_a_race_keeps_its_zoom_and_survives_a_reload_a_stop_and_a_reset(lab, new_page):
     data = "mnist" if DATASETS["mnist"].is_here() else "digits"
     page = new_page(f"{lab[0]}/race?dataset={data}&{LONG}")
-    page.locator(".st-key-train button:enabled").click(timeout=BUSY)
+    page.locator(".st-key-train button:enabled:visible").click(timeout=BUSY)
     few = until(lambda: points(page))
     until(lambda: points(page) > few)
 
@@ -193,7 +193,7 @@ def test_a_shared_link_shows_the_finished_run_with_every_choice_and_no_right_to_
     expect(other.get_by_text("Over 2 seeds").first).to_be_visible(timeout=BUSY)
     for field, value in {"temperature": "2.5", "alpha": "0.30", "seeds": "2"}.items():
         expect(other.locator(f".st-key-{field} input")).to_have_attribute("aria-valuetext", value, timeout=BUSY)
-    expect(other.locator(".st-key-student input")).to_have_value("linear", timeout=BUSY)
+    expect(other.locator(".st-key-student input")).to_have_value("linear (no hidden layer)", timeout=BUSY)
     expect(other.locator(".st-key-reset button").first).to_be_disabled()
     press(other, "Train")
     expect(other.get_by_text("cached result")).to_be_visible(timeout=BUSY)
@@ -215,11 +215,11 @@ def test_runs_are_listed_compared_and_downloaded(lab, new_page):
     box = canvas.bounding_box()
     for row in (0, 1):
         page.mouse.click(box["x"] + 18, box["y"] + 55 + 37 * row)
-        expect(page.locator(".stDownloadButton button")).to_be_visible(timeout=BUSY)
+        expect(page.locator(".stDownloadButton button:visible")).to_be_visible(timeout=BUSY)
     expect(page.locator(".st-key-compare .js-plotly-plot")).to_be_visible(timeout=BUSY)
     expect(page.locator("[data-testid='stDataFrame']")).to_have_count(2, timeout=BUSY)
     with page.expect_download() as download:
-        page.locator(".stDownloadButton button").click()
+        page.locator(".stDownloadButton button:visible").click()
     assert len(Path(download.value.path()).read_text().splitlines()) == recorded + 1
 
 
@@ -274,4 +274,4 @@ def test_a_zip_of_images_becomes_a_data_set_and_a_bad_one_gives_one_sentence(lab
     }
     chooser.set_input_files({"name": "animals.zip", "mimeType": "application/zip", "buffer": zipped(files).getvalue()})
     expect(page.locator(".st-key-dataset input")).to_have_value(re.compile("^animals"), timeout=BUSY)
-    expect(page.locator(".st-key-train button")).to_be_enabled(timeout=BUSY)
+    expect(page.locator(".st-key-train button:visible")).to_be_enabled(timeout=BUSY)

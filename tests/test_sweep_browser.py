@@ -24,7 +24,7 @@ def lab(serve, tmp_path_factory):
 
 
 def train(page):
-    page.locator(".st-key-sweep_train button:enabled").click(timeout=BUSY)
+    page.locator(".st-key-sweep_train button:enabled:visible").click(timeout=BUSY)
 
 
 def values(page):
@@ -59,7 +59,7 @@ def test_every_cell_gets_a_number_and_a_click_opens_it_as_a_race(lab, watched):
     until(lambda: len(values(page)) == 6 and all(values(page)))
     expect(page.get_by_text("finished:").first).to_be_visible(timeout=BUSY)
     expect(page.get_by_text("Best cell:")).to_be_visible(timeout=BUSY)
-    expect(page.get_by_text("Each cell: difference from the baseline in percentage points.")).to_be_visible()
+    expect(page.get_by_text("Each cell: test accuracy of the student minus that of its baseline, in percentage points.")).to_be_visible()
     assert all(re.fullmatch("[+\u2212]\\d+\\.\\d", value) for value in values(page))
 
     page.mouse.move(*cell(page, 1, 2))
@@ -76,7 +76,7 @@ def test_every_cell_gets_a_number_and_a_click_opens_it_as_a_race(lab, watched):
     expect(page).to_have_url(re.compile("images=250"))
     expect(page).to_have_url(re.compile("alpha=0.5"))
     expect(page.locator(".st-key-temperature")).to_contain_text("4")
-    page.locator(".st-key-train button:enabled").click(timeout=BUSY)
+    page.locator(".st-key-train button:enabled:visible").click(timeout=BUSY)
     expect(page.get_by_text(re.compile("finished: 30 epochs"))).to_be_visible(timeout=BUSY)
 
 
@@ -89,14 +89,14 @@ def test_a_sweep_that_is_reloaded_while_it_trains_continues_and_can_be_stopped(l
     before = values(page)
     until(lambda: values(page) != before)
     painted = page.evaluate("chart => Number(document.querySelector(chart).dataset.mounts)", CHART)
-    page.locator(".st-key-sweep_stop button:enabled").click(timeout=BUSY)
+    page.locator(".st-key-sweep_stop button:enabled:visible").click(timeout=BUSY)
     expect(page.get_by_text("stopped").first).to_be_visible(timeout=BUSY)
     assert painted == 1
 
 
 def test_the_sweep_without_t_squared_is_trained_too_if_chosen(lab, watched):
     page = watched(f"{lab}/sweep?{SMALL.replace('images=250', 'images=150')}")
-    page.get_by_text("Compare with the loss without").click(timeout=BUSY)
+    page.get_by_text("Add a second heat map, trained without").click(timeout=BUSY)
     train(page)
     until(lambda: page.locator(CHART).count() == 2)
     expect(page.get_by_text("finished:")).to_have_count(2, timeout=BUSY)
@@ -173,12 +173,12 @@ def test_an_axis_without_values_is_explained_and_cannot_be_trained(lab, watched)
     for name in ("1", "2", "3", "4", "6", "8", "12", "20"):
         page.locator(".st-key-sweep_values_temperature").get_by_role("button", name=name, exact=True).click()
     expect(page.get_by_text("temperature has no value; choose one or more")).to_be_visible(timeout=BUSY)
-    expect(page.locator(".st-key-sweep_train button")).to_be_disabled()
+    expect(page.locator(".st-key-sweep_train button:visible")).to_be_disabled()
 
 
 def test_values_that_are_clicked_in_quick_succession_are_all_used(lab, watched):
     page = watched(f"{lab}/sweep?dataset=digits&xs=&ys=0.1")
-    page.locator(".st-key-sweep_train button:enabled").wait_for(timeout=BUSY)
+    page.locator(".st-key-sweep_train button:enabled:visible").wait_for(timeout=BUSY)
     page.evaluate(
         """async () => {
           const pills = document.querySelector(".st-key-sweep_values_temperature");

@@ -174,7 +174,7 @@ class SoftTargets {
       for (let m = mirrored ? 1 : 0; m < members.length; m += 1) bar(m, c, "");
     });
     if (label === null) return;
-    const key = add("key", "true class");
+    const key = add("key", this.data.details ? "true class; above the bars: the predicted class" : "true class");
     key.prepend(Object.assign(document.createElement("span"), { className: "diamond" }));
   }
 }

@@ -22,8 +22,8 @@ _soft_targets = st.components.v2.component(
     <div class="soft-targets">
       <div class="aside"><canvas class="picture" role="img" width="1" height="1"></canvas><p class="image-note"></p></div>
       <div class="main">
-        <label class="control">
-          <span class="shown"></span>
+        <label class="control" title="Soft targets are softmax(logits / T): the higher T, the more even.">
+          <span>Temperature</span> <span class="shown"></span>
           <input type="range" min="0" max="1" step="any" aria-label="temperature T">
         </label>
         <div class="rows"></div>

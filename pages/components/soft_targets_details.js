@@ -42,8 +42,8 @@ class Details {
       return part;
     };
     const [aside, main] = [root.querySelector(".aside"), root.querySelector(".main")];
-    const toggles = make("toggles", `<label title="Leaves out the most probable class and rescales the others to 100 %."><input type="checkbox" name="hide">hide the top class</label>
-      <label title="Each thin line is a factor of 10; bars start at 0.0001 %."><input type="checkbox" name="log">log scale</label>`, main);
+    const toggles = make("toggles", `<label title="Leaves out the most probable class and rescales the others to 100 %."><input type="checkbox" name="hide">hide the most probable class</label>
+      <label title="Each thin line is a factor of 10; bars start at 0.0001 %."><input type="checkbox" name="log">logarithmic scale</label>`, main);
     root.querySelector(".rows").before(toggles);
     root.querySelector(".rows").classList.add("detailed-rows");
     [this.hiding, this.logging] = toggles.querySelectorAll("input");
@@ -52,7 +52,8 @@ class Details {
     this.meter = make("meter", `<div class="title"></div>
       <div>without T²: ‖q − p‖ / T = <span class="value"></span></div><div class="bar"><div class="fill"></div><div class="mark"></div></div>
       <div>with T²: T · ‖q − p‖ = <span class="value"></span></div><div class="bar whole"><div class="fill"></div><div class="mark"></div></div>
-      <div>thin lines: factors of 10; mark: T = 1</div>`, aside);
+      <div class="legend">q: softmax(z / T) of the student, p: of the teacher; ‖q − p‖: length of their difference.
+        Logarithmic scale: each thin line is a factor of 10. Thick mark: at T = 1.</div>`, aside);
     this.equations = make("equations", "", main);
     const rows = root.querySelector(".rows");
     const select = (target, pin) => { // hovering selects a class for now, a click until the next click

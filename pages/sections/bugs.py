@@ -20,6 +20,15 @@ BASE = Experiment(images=200, epochs=40, batch_size=16)
 SEEDS = 5
 PANELS = ("test_accuracy", "soft_loss", "hard_loss", "agreement")
 HEIGHT = 320
+MEANINGS = {
+    "soft-targets-without-t2": "The divergence is not multiplied by T\u00b2.",
+    "mean-over-classes": "The mean over examples and classes in place of the sum over classes: with ten classes the soft loss is a tenth "
+    "of its size.",
+    "shuffled-targets": "Each image is trained on the soft targets of another image.",
+    "teacher-in-train-mode": "Dropout stays on while the teacher computes the soft targets.",
+    "alpha-swapped": "The hard loss has the weight 1 \u2212 alpha, the soft loss the weight alpha.",
+    "doubled-hard-loss": "The hard loss is added a second time, with weight 1.",
+}
 CURVES_HELP = (
     "Means over the seeds with 95 % intervals. Losses are drawn before their weights, on a logarithmic axis. "
     "Agreement: fraction of test images on which student and teacher predict the same class."
@@ -94,10 +103,10 @@ def show_guesses() -> None:
         with column:
             st.button(
                 METHODS[name].title, key=f"bug_is_{name}", width="stretch", disabled=bool(found) or name in wrong or not runs(),
-                on_click=_guess, args=(name,),
+                on_click=_guess, args=(name,), help=MEANINGS.get(name),
             )  # fmt: skip
     if not runs():
-        st.markdown("Press **Train both** first, then compare the curves.")
+        st.markdown("Each button is a guess; its help text explains the bug. Press **Train both** first, then compare the curves.")
         return
     for name in wrong:
         st.warning(f"**Not this one: {METHODS[name].title}.** {BUGS[name].symptoms}", icon=":material/close:")

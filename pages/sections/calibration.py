@@ -76,16 +76,17 @@ def human_labels(name: str) -> tuple[Tensor | None, str]:
 def show_reliability(members: Members, labels: Tensor) -> None:
     """One reliability diagram per model, and a table with accuracy, mean confidence and ECE."""
     roles = styles_of(list(members))
+    st.markdown(
+        "Each bar is a bin of confidences. Filled: accuracy of its images. Hatched: gap between accuracy and mean confidence; on "
+        "white, the model is overconfident. Dotted line: perfect calibration. Black lines: 95 % intervals. **ECE**, the expected "
+        "calibration error, is the mean gap, in percentage points."
+    )
     for number, (column, (name, logits)) in enumerate(zip(st.columns(len(members)), members.items(), strict=True)):
         with column:
             error = calibration.expected_calibration_error(logits, labels)
             st.markdown(f"**{name}**: ECE {100 * error:.2f} points", help=ECE_HELP)
             figure = reliability_figure(calibration.reliability(logits, labels), style=roles[name])
             live_chart(figure, key=f"reliability_{number}", height=410, revision=name)
-    st.markdown(
-        "Each bar is a bin of confidences. Filled: accuracy of its images. Hatched: gap between accuracy and mean confidence. "
-        "Dotted line: perfect calibration."
-    )
     rows = []
     for name, logits in members.items():
         correct = int((logits.argmax(dim=1) == labels).sum())

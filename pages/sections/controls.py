@@ -12,6 +12,7 @@ from distill_core import models, teachers
 from distill_core.data import datasets
 from distill_core.experiment import AUGMENTATIONS, COMBINATIONS, MAX, OPTIMIZERS, SCHEDULES, Experiment
 from distill_core.objectives import METHODS, Method
+from pages.sections.networks import name_with_layers
 from pages.server.plain_text import plain, show_error
 
 START = Experiment(images=200, epochs=100, batch_size=16)
@@ -24,6 +25,25 @@ AUGMENTATION_TITLES = {
     "none": "none",
     "fixed": "random shifts, soft targets of the original image",
     "consistent": "random shifts, teacher sees the same view",
+}
+HELP = {  # of each setting, on every page that has it
+    "dataset": "The images to classify, split into training and test images.",
+    "images": "How many labelled images student and baseline train on (the transfer set), drawn at random for each seed.",
+    "teacher": "The large network whose outputs the student learns from; it is trained already. mlp-1200x2 has two hidden layers of 1,200 "
+    "units, cnn-32 has three convolutions, the first with 32 channels. Names joined by + form an ensemble, which is averaged; a factor "
+    "gives one a larger weight, as in 2*cnn-32+mlp-1200x2.",
+    "method": "What the student learns from the teacher. Soft targets are the teacher's class probabilities, softened by T. Controls "
+    "(soft targets without a part of their information) and mistakes of public code are marked as such.",
+    "student": "The small network that is trained: mlp-30x2 has two hidden layers of 30 units, linear has none; cnn-8 has "
+    "three convolutions, the first with 8 channels; resnet-8 is a residual network of 8 layers. Its baseline is the same network, "
+    "trained with the labels only.",
+    "temperature": "The logits of teacher and student are divided by T before the softmax of the soft loss. A higher T gives "
+    "softer targets.",
+    "alpha": "Loss = alpha \u00d7 hard loss + (1 \u2212 alpha) \u00d7 loss of the method (of soft targets: the soft loss). "
+    "1: labels only, as for the baseline. 0: teacher only.",
+    "epochs": "How often each training image is used.",
+    "batch_size": "Images in one training step.",
+    "learning_rate": "At its highest, where the schedule changes it.",
 }
 FIELDS = tuple(name for name in asdict(START) if name != "seed")
 MAX_SEEDS = 10
@@ -113,7 +133,7 @@ def choose() -> list[Experiment] | None:
     sizes = st.container()
     fields |= _choose_loss()
     seeds = st.slider(
-        "Seeds", 1, MAX_SEEDS, key="seeds", persist_state="session",
+        "Seeds (repetitions)", 1, MAX_SEEDS, key="seeds", persist_state="session",
         help="How many pairs of student and baseline are trained. Each seed sets other initial weights, another choice of images "
         "and another order. More seeds give narrower intervals.",
     )  # fmt: skip
@@ -133,41 +153,25 @@ def choose() -> list[Experiment] | None:
 
 def _choose_networks() -> dict:
     """Data set, training images, teacher, method and student."""
-    dataset = _selectbox("dataset", "Data set", _datasets(), "The images to classify, split into training and test images.", _title)
+    dataset = _selectbox("dataset", "Data set", _datasets(), format_func=_title)
     most = _classes_and_images(dataset)[1]
     images = _selectbox(
-        "images", "Training images", [n for n in IMAGES if n < most] + [0],
-        "How many labelled images student and baseline train on (the transfer set), drawn at random for each seed.",
-        lambda n: f"{n:,}" if n else f"all {most:,}",
+        "images", "Training images", [n for n in IMAGES if n < most] + [0], format_func=lambda n: f"{n:,}" if n else f"all {most:,}"
     )  # fmt: skip
     offered = teachers.offered(dataset)
     teacher = _selectbox(
-        "teacher", "Teacher", [*offered, "+".join(offered[:2])],
-        "A trained network: mlp-1200x2 has two hidden layers of 1,200 units. Names joined by + form an ensemble, which is averaged; "
-        "a factor gives one a larger weight, as in 2*cnn-32+mlp-1200x2.",
-        accept_new_options=True,
+        "teacher", "Teacher", [*offered, "+".join(offered[:2])], format_func=name_with_layers, accept_new_options=True
     )  # fmt: skip
-    method = _selectbox(
-        "method", "Method", list(METHODS),
-        "What the student learns from the teacher. Controls and deliberate mistakes are marked as such.", method_title,
-    )  # fmt: skip
-    student = _selectbox(
-        "student", "Student", STUDENTS,
-        "linear: no hidden layer. mlp-30x2: two hidden layers of 30 units. cnn-8, resnet-8: convolutions, the first with 8 channels.",
-    )  # fmt: skip
+    method = _selectbox("method", "Method", list(METHODS), format_func=method_title)
+    student = _selectbox("student", "Student", STUDENTS, format_func=name_with_layers)
     return {"dataset": dataset, "images": images, "teacher": teacher, "method": method, "student": student}
 
 
 def _choose_loss() -> dict:
     """Temperature and alpha."""
-    temperature = _slider_over(
-        "temperature", "Temperature T", TEMPERATURES,
-        "The logits of teacher and student are divided by T before the softmax of the soft loss. A higher T gives softer targets.",
-    )  # fmt: skip
+    temperature = _slider_over("temperature", "Temperature T", TEMPERATURES)
     alpha = st.slider(
-        "alpha, the weight of the hard loss", 0.0, 1.0, step=0.05, key="alpha", persist_state="session",
-        help="Loss = alpha \u00d7 hard loss + (1 \u2212 alpha) \u00d7 the method's own loss. 1: labels only, as for the baseline. "
-        "0: teacher only.",
+        "alpha, the weight of the hard loss", 0.0, 1.0, step=0.05, key="alpha", persist_state="session", help=HELP["alpha"]
     )  # fmt: skip
     return {"temperature": temperature, "alpha": alpha}
 
@@ -176,6 +180,7 @@ def _choose_chain(teacher: str, student: str) -> dict:
     """What stands between teacher and student, and how several teachers are averaged."""
     assistants = st.multiselect(
         "Teaching assistants, largest first", _with_all("assistants", STUDENTS), key="assistants", persist_state="session",
+        format_func=name_with_layers,
         help="Networks between teacher and student: the teacher trains the first, each trains the next, the last trains the student "
         "(Mirzadeh et al. 2020).",
     )  # fmt: skip
@@ -186,8 +191,9 @@ def _choose_chain(teacher: str, student: str) -> dict:
     )  # fmt: skip
     ensemble = "+" in teacher
     combine = _selectbox(
-        "combine", "Ensemble average of", list(COMBINATIONS), "What is averaged over several teachers.", disabled=not ensemble
-    )
+        "combine", "Ensemble: mean of", list(COMBINATIONS),
+        "What is averaged where Teacher names several networks, such as cnn-32+mlp-1200x2.", disabled=not ensemble,
+    )  # fmt: skip
     return {"assistants": (*assistants, *[student] * int(generations)), "combine": combine if ensemble else Experiment.combine}
 
 
@@ -195,11 +201,9 @@ def _choose_training(dataset: str) -> dict:
     """Epochs, optimizer, augmentation, and what is wrong or missing in the training data."""
     classes = _classes_and_images(dataset)[0]
     return {
-        "epochs": int(
-            st.number_input("Epochs", 1, MAX["epochs"], key="epochs", persist_state="session", help="How often each image is used.")
-        ),
-        "batch_size": _slider_over("batch_size", "Batch size", BATCHES, "Images in one training step."),
-        "learning_rate": _slider_over("learning_rate", "Learning rate", RATES, "At its highest, where the schedule changes it."),
+        "epochs": int(st.number_input("Epochs", 1, MAX["epochs"], key="epochs", persist_state="session", help=HELP["epochs"])),
+        "batch_size": _slider_over("batch_size", "Batch size", BATCHES),
+        "learning_rate": _slider_over("learning_rate", "Learning rate", RATES),
         "optimizer": _selectbox("optimizer", "Optimizer", list(OPTIMIZERS), "adam, or sgd with momentum 0.9."),
         "schedule": _selectbox(
             "schedule", "Learning rate schedule", list(SCHEDULES), "one-cycle: the rate rises over the first third, then falls to zero."
@@ -221,7 +225,7 @@ def _choose_training(dataset: str) -> dict:
     }  # fmt: skip
 
 
-def offer(label: str, choices: dict[str, str], *, take: Callable[[str], None]) -> None:
+def offer(label: str, choices: dict[str, str], *, take: Callable[[str], None], help: str) -> None:
     """A list under a button, which closes when one of its entries is chosen: `take(name)` is called with its name."""
     key = label.split()[0].lower()
 
@@ -229,7 +233,7 @@ def offer(label: str, choices: dict[str, str], *, take: Callable[[str], None]) -
         take(name)
         st.session_state[key] = False
 
-    with st.popover(label, icon=":material/auto_awesome:", width="stretch", key=key, on_change="rerun"):
+    with st.popover(label, icon=":material/auto_awesome:", width="stretch", key=key, on_change="rerun", help=help):
         for name, text in choices.items():
             st.button(text, key=f"{key}_{name}", on_click=choose_and_close, args=(name,), width="stretch")
 
@@ -253,16 +257,17 @@ def upload_images() -> None:
             show_error(error)
 
 
-def _selectbox(field: str, label: str, options: list, help: str | None = None, format_func: Callable = str, **settings: object) -> object:
+def _selectbox(field: str, label: str, options: list, help: str = "", format_func: Callable = str, **settings: object) -> object:
     """A select box for one field. A run or a link may have brought a value that is not among the options."""
     return st.selectbox(
-        label, _with_current(field, options), key=field, persist_state="session", help=help, format_func=format_func, **settings
-    )
+        label, _with_current(field, options), key=field, persist_state="session", help=help or HELP[field], format_func=format_func,
+        **settings,
+    )  # fmt: skip
 
 
-def _slider_over(field: str, label: str, options: list, help: str | None = None) -> object:
+def _slider_over(field: str, label: str, options: list) -> object:
     """A slider over values that are not evenly spaced."""
-    return st.select_slider(label, sorted(_with_current(field, options)), key=field, persist_state="session", help=help)
+    return st.select_slider(label, sorted(_with_current(field, options)), key=field, persist_state="session", help=HELP[field])
 
 
 def _with_current(field: str, options: list) -> list:
@@ -339,8 +344,12 @@ def show_loss(experiment: Experiment) -> None:
     if experiment.method == Experiment.method:
         st.latex(
             rf"L = {experiment.alpha:.2f} \, L_\text{{hard}} + {1 - experiment.alpha:.2f} \, L_\text{{soft}}^{{\,T={t}}}",
-            help=f"Hard loss: cross-entropy with the labels. Soft loss: {t}\u00b2 times the Kullback-Leibler divergence from the "
-            f"teacher's soft targets at T = {t}. The charts show both before their weights.",
+            help=f"The soft loss is {t}\u00b2 times the Kullback-Leibler divergence from the teacher's soft targets at T = {t}. The "
+            "charts show both losses before their weights.",
+        )
+        st.caption(
+            "Hard loss: cross-entropy with the labels. Soft loss: divergence from the **soft targets**, the teacher's class "
+            "probabilities, softened by the temperature T. The baseline minimises the hard loss only."
         )
     else:
         st.markdown(f"**{method.title}** ({method.kind}, alpha {experiment.alpha:.2f}, T {t}). {idea(method)}")

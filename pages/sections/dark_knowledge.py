@@ -109,7 +109,8 @@ def show_means(means_of: dict[str, np.ndarray], *, class_names: tuple[str, ...],
     for number, (column, (teacher, mean)) in enumerate(zip(st.columns(len(means_of)), means_of.items(), strict=True)):
         with column:
             st.markdown(
-                f"**{teacher}**: mean soft targets in percent, one row per true class",
+                f"**{teacher}**: mean soft targets in percent, one row per true class; below 0.5 % no number is written"
+                + ("" if diagonal else "; the true class itself is left out"),
                 help="The teacher's softmax(logits / T), averaged over all images of the row's class.",
             )
             figure = dark_knowledge.heat_map(mean, class_names, diagonal=diagonal, log=log, **scale)

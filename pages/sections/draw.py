@@ -48,8 +48,9 @@ def choose() -> Choices:
     with st.container(horizontal=True):
         settle("draw_run", [*runs, NONE])
         run_id = st.selectbox(
-            "Student and baseline", [*runs, NONE], format_func=lambda r: networks.describe(runs[r]) if r in runs else r,
-            key="draw_run", persist_state="session", help="A finished run: its student and its baseline classify the drawing too.",
+            "Student and baseline of a race", [*runs, NONE], format_func=lambda r: networks.describe(runs[r]) if r in runs else r,
+            key="draw_run", persist_state="session",
+            help="Finished races of the page Race: the student and the baseline of one classify the drawing too.",
         )  # fmt: skip
         fitting = [Experiment.from_json(runs[run_id].experiments[0]).dataset] if run_id in runs else list(available)
         settle("draw_dataset", fitting)
@@ -58,7 +59,10 @@ def choose() -> Choices:
             help="The drawing is centred and scaled like the images of this data set, on which the networks were trained.",
         )  # fmt: skip
         settle("draw_teacher", available[dataset])
-        teacher = st.selectbox("Teacher", available[dataset], key="draw_teacher", persist_state="session")
+        teacher = st.selectbox(
+            "Teacher", available[dataset], key="draw_teacher", persist_state="session", format_func=networks.name_with_layers,
+            help="The trained network that classifies the drawing.",
+        )  # fmt: skip
     return Choices(dataset, teacher, runs.get(run_id))
 
 

@@ -78,20 +78,24 @@ def _choose_images(method: Method) -> tuple[str, str, int]:
     with left:
         settle("methods_dataset", available)
         dataset = st.selectbox(
-            "Data set", available, key="methods_dataset", format_func=lambda n: datasets.DATASETS[n].title, persist_state="session"
-        )
+            "Data set", available, key="methods_dataset", format_func=lambda n: datasets.DATASETS[n].title, persist_state="session",
+            help="Its test images are the inputs of both networks; the teacher is cnn-32.",
+        )  # fmt: skip
     runs = {run_id: run for run_id, run in networks.finished_runs(dataset).items() if _is_convolutional(run)}
     with middle:
         settle("methods_student", ["", *runs])
         run_id = st.selectbox(
             "Student", ["", *runs], key="methods_student", persist_state="session",
             format_func=lambda r: networks.describe(runs[r]) if r else "cnn-4, untrained",
-            help="The convolutional students of finished races can be chosen here.", disabled=method.kind == "control",
+            help="The network that is compared with the teacher: an untrained one, or the convolutional student of a finished race.",
+            disabled=method.kind == "control",
         )  # fmt: skip
     with right:
         last = len(networks.images(dataset).test_labels) - EXAMPLES
         st.session_state["methods_image"] = min(max(0, st.session_state["methods_image"]), last)
-        image = int(st.number_input("Test image", 0, last, key="methods_image", persist_state="session", help="Index in the test set."))
+        image = int(
+            st.number_input("Test image", 0, last, key="methods_image", persist_state="session", help="Its number in the test set, from 0.")
+        )
     return dataset, run_id, image
 
 

@@ -27,13 +27,14 @@ GROUPS = {
     "Relations": "**Relation-based, offline.** The student learns how the teacher's features relate the images of a batch.",
     "Online": "**Online.** There is no teacher: several students train at the same time and learn from the labels and from each other.",
     CHAINS: "**Several teachers, assistants, self-distillation.** The loss is that of soft targets; the networks that teach differ.",
-    "Controls": "**Controls.** Soft targets from which a part of the information is removed. They show where the gain comes from.",
+    "Controls": "**Control experiments.** Soft targets without a part of their information. They show where the gain comes from.",
 }
+TITLES = {"Controls": "Control experiments"}  # of groups whose names in a link differ
 WITH_SEVERAL_NETWORKS = ("Online", CHAINS)  # groups whose methods differ in the networks that teach
 KINDS = {"Logits": "response-based", "Features": "feature-based", "Relations": "relation-based", "Controls": "control"}
 WEIGHT_HELP = (
-    "The student minimises alpha times the hard loss plus (1 - alpha) times this weight times the method's own loss. "
-    "The weight brings the own loss to the scale of the hard loss."
+    "The student minimises alpha times the hard loss plus (1 \u2212 alpha) times this weight times the loss of the method. "
+    "The weight brings the loss of the method to the scale of the hard loss."
 )
 DIFFERENCE_HELP = (
     "Test accuracy of the student minus that of its baseline, which learns from the labels only, in percentage points. "
@@ -66,14 +67,18 @@ def show_card(name: str) -> None:
                 unit = f" ({method.unit})" if method.unit else ""
                 st.markdown(
                     f"*{method.paper}*  \n{method.kind}, {method.scheme}  \n"
-                    f"own loss: **{method.loss_name}**{unit}, weight **{method.weight:.3g}**  \ncompares {_compares(method)}",
+                    f"loss of the method: **{method.loss_name}**{unit}, with weight **{method.weight:.3g}** beside the hard loss  \n"
+                    f"compares {_compares(method)}",
                     help=WEIGHT_HELP,
                 )
             link("pages/race.py", "Race this method", icon="sprint", **_race(name))
         with results:
             rows = {(row["setting"], row["name"]): row for row in comparison.kept()["rows"]}
             lines = [f"{setting.title}: **{_difference(rows.get((key, name)))}**" for key, setting in comparison.SETTINGS.items()]
-            st.markdown("Difference from the baseline (95 % interval)  \n" + "  \n".join(lines), help=DIFFERENCE_HELP)
+            st.markdown(
+                "Test accuracy minus that of the baseline, in percentage points (95 % interval)  \n" + "  \n".join(lines),
+                help=DIFFERENCE_HELP,
+            )
 
 
 def _formula(method: Method) -> str:
@@ -145,8 +150,8 @@ def show_comparison(name: str) -> None:
     st.subheader("All methods compared", help=DIFFERENCE_HELP)
     settle("methods_setting", settings)
     setting = st.segmented_control(
-        "Data set", settings, key="methods_setting", required=True, format_func=lambda s: comparison.SETTINGS[s].title,
-        persist_state="session",
+        "Measured on", settings, key="methods_setting", required=True, format_func=lambda s: comparison.SETTINGS[s].title,
+        persist_state="session", help="Data set and training images of the comparison.",
     )  # fmt: skip
     rows, measured = kept["rows"], kept["measured"][setting]
     base, shown = comparison.SETTINGS[setting].experiment, figures.ranked(rows, setting)
@@ -156,7 +161,8 @@ def show_comparison(name: str) -> None:
         f"Of {len(shown)} methods **{helped}** help, **{hurt}** hurt, and **{len(shown) - helped - hurt}** show no difference. "
         f"Student `{base.student}`, teacher `{base.teacher}`, {base.epochs} epochs, T = {base.temperature:g}, alpha {base.alpha:g}; "
         f"the baseline reaches {np.mean(shown[0]['baselines']):.2f} %. "
-        f"{len(shown[0]['students'])} seeds, 95 % intervals of the paired difference."
+        f"Each line: accuracy of the student minus that of the baseline, in percentage points, with its 95 % interval over "
+        f"{len(shown[0]['students'])} seeds."
     )
     figure = figures.comparison_figure(rows, setting, marked=name)
     live_chart(figure, key="methods_comparison", height=figure.layout.height, revision=setting)

@@ -19,6 +19,20 @@ from pages.server.experiments import experiments_of, first_experiment
 from pages.server.lab import store
 
 WEIGHTS = "weights.safetensors"  # of a run's first seed
+NOTES = {  # on teachers whose names do not describe their layers
+    "mlp-1200x2-smoothed": "label smoothing 0.1",
+    "mlp-1200x2-overfit": "overfitted to 1,000 images",
+    "ensemble-5": "mean of 5 cnn-16",
+    "airbench-pair": "mean of 2 airbench-256",
+}
+
+
+def name_with_layers(name: str) -> str:
+    """A network as lists show it: "mlp-30x2 (2 layers of 30)". A name that is no single model's is returned as it is."""
+    try:
+        return f"{name} ({NOTES.get(name) or models.layers_in_words(name)})"
+    except ValueError:
+        return name
 
 
 def teachers_here() -> dict[str, list[str]]:

@@ -66,14 +66,27 @@ def buttons(run: Run | None, experiments: Sequence[Experiment] | None) -> str | 
         return st.button(label, icon=f":material/{icon}:", key=key, disabled=not enabled, width="stretch", **options)
 
     with st.container(horizontal=True):
-        train = button("Resume" if paused else "Train", "play_arrow", enabled=not active and bool(paused or experiments), type="primary")
-        pause = button("Pause", "pause", enabled=active)
-        step = button("Step", "skip_next", enabled=bool(active or paused or experiments), help="Train one more epoch, then pause.")
-        stop = button("Stop", "stop", enabled=active or paused)
+        train = button(
+            "Resume" if paused else "Train", "play_arrow", enabled=not active and bool(paused or experiments), type="primary",
+            help="Trains student and baseline for all epochs. Settings that were trained before show their stored result at once.",
+        )  # fmt: skip
+        pause = button("Pause", "pause", enabled=active, help="Interrupts the run; Resume continues it from the same epoch.")
+        step = button(
+            "Step",
+            "skip_next",
+            enabled=bool(active or paused or experiments),
+            help="Trains one epoch, in which each training image is used once, then pauses.",
+        )
+        stop = button("Stop", "stop", enabled=active or paused, help="Ends the run for good; its curves stay.")
         reset = button(
             "Reset", "replay", enabled=mine,
-            help="Begin again from the same initial weights. Only the browser that started a run can pause, stop or reset it.",
+            help="Goes back to epoch 0 with the same initial weights; a result that is finished stays among the runs. Only the browser "
+            "that started a run can pause, stop or reset it.",
         )  # fmt: skip
+    st.caption(
+        "**Step** trains one epoch. **Stop** ends the run and keeps its curves. **Reset** clears them and goes back to epoch 0, with the "
+        "same initial weights."
+    )
     if pause or stop or (reset and run.status != "finished") or (train and paused) or (step and (active or paused)):
         control("pause" if pause else "stop" if stop else "reset" if reset else "resume" if train else "step", run.id)
         return run.id

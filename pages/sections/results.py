@@ -54,7 +54,9 @@ def show(run: Run) -> None:
     with changed:
         _show_differing(dataset, by_role, predictions["labels"])
     with confusion:
-        role = st.segmented_control("Model", list(by_role), default="student", key=f"role_{run.id}", required=True)
+        role = st.segmented_control(
+            "Model", list(by_role), default="student", key=f"role_{run.id}", required=True, help="Whose predictions are counted."
+        )
         counts = analysis.confusion(by_role[role], predictions["labels"], classes=dataset.classes)
         live_chart(confusion_figure(counts, dataset.class_names), key=f"confusion_{run.id}", height=520, revision=run.id)
     with by_class:
@@ -102,7 +104,10 @@ def _show_differing(dataset: datasets.Dataset, by_role: dict[str, np.ndarray], l
         "student and teacher make the same error": ~right["student"] & (by_role["student"] == by_role["teacher"]),
         "student right, teacher wrong": right["student"] & ~right["teacher"],
     }
-    group = st.selectbox("Test images", list(groups), format_func=lambda g: f"{g}: {groups[g].sum():,}")
+    group = st.selectbox(
+        "Test images with", list(groups), format_func=lambda g: f"{g}: {groups[g].sum():,} images",
+        help=f"Groups of test images by who classifies them correctly after this epoch; at most {MAX_SHOWN} of a group are shown.",
+    )  # fmt: skip
     indices = np.flatnonzero(groups[group])[:MAX_SHOWN]
     if not len(indices):
         st.markdown("No test image is in this group.")

@@ -53,25 +53,32 @@ def choose() -> Choices:
     """The row of select boxes."""
     available = networks.teachers_here()
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        dataset = _select("dataset", "Data set", list(available), format_func=lambda name: datasets.DATASETS[name].title)
-        teacher = _select("teacher", "Teacher", available[dataset])
+        dataset = _select(
+            "dataset", "Data set", list(available), format_func=lambda name: datasets.DATASETS[name].title,
+            help="The test images to choose from.",
+        )  # fmt: skip
+        teacher = _select(
+            "teacher", "Teacher", available[dataset], help="The trained network whose soft targets are shown. mlp-1200x2 has two hidden "
+            "layers of 1,200 units, cnn-32 has convolutions.",
+        )  # fmt: skip
         order = _select(
             "order", "Sort by", list(ORDERS),
             help="Most ambiguous: highest entropy of the teacher's soft targets first. Hardest: lowest probability of the true class "
             "first. Teacher wrong: only images that the teacher classifies wrongly.",
         )  # fmt: skip
-        of_class = _select("class", "Class", [ALL, *datasets.DATASETS[dataset].class_names], help="Only images of this true class.")
+        of_class = _select("class", "True class", [ALL, *datasets.DATASETS[dataset].class_names], help="Only images of this true class.")
         runs = networks.finished_runs(dataset)
         run_id = _select(
-            "run", "Compare with", [NONE, *runs], format_func=lambda r: networks.describe(runs[r]) if r in runs else r,
-            help="A finished run: its student or its baseline is shown beside the teacher.",
+            "run", "Compare with a race", [NONE, *runs], format_func=lambda r: networks.describe(runs[r]) if r in runs else r,
+            help="Finished races of the page Race: the student or the baseline of one is shown beside the teacher.",
         )  # fmt: skip
         roles = ["student", "baseline"]
         settle("soft_targets_network", roles)
         if run_id in runs:
             st.segmented_control(
-                "Network", roles, key="soft_targets_network", label_visibility="collapsed", required=True, persist_state="session"
-            )
+                "Network of that race", roles, key="soft_targets_network", required=True, persist_state="session",
+                help="Its student, which learned from the teacher too, or its baseline, which learned from the labels only.",
+            )  # fmt: skip
     return Choices(dataset, teacher, order, of_class, runs.get(run_id), st.session_state["soft_targets_network"])
 
 
@@ -127,10 +134,14 @@ def choose_image(choices: Choices, loaded: Loaded, *, linked: bool) -> str:
         if image != DRAWING:
             state["soft_targets_index"] = int(image)
         st.number_input(
-            "Test image", 0, len(labels) - 1, key="soft_targets_index", on_change=lambda: _select_image(state["soft_targets_index"])
+            "Test image", 0, len(labels) - 1, key="soft_targets_index", on_change=lambda: _select_image(state["soft_targets_index"]),
+            help="The number of the image in the test set, from 0. A click on an image chooses it too.",
         )  # fmt: skip
         if loaded.drawing is not None:
-            st.button("My drawing", icon=":material/draw:", key="soft_targets_drawing", on_click=_select_image, args=(DRAWING,))
+            st.button(
+                "My drawing", icon=":material/draw:", key="soft_targets_drawing", on_click=_select_image, args=(DRAWING,),
+                help="The digit that you saved on the page Draw.",
+            )  # fmt: skip
     return image
 
 

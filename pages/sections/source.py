@@ -11,7 +11,7 @@ import streamlit as st
 
 from distill_core import losses
 
-TITLE = "Source code"
+TITLE = "Source code that this app runs"
 
 
 @st.fragment

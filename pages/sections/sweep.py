@@ -15,6 +15,7 @@ from distill_core.figures import sweep as figures
 from distill_core.objectives import METHODS
 from distill_core.studies.sweep import AXES, Grid
 from pages.sections import controls, race
+from pages.sections.networks import name_with_layers
 from pages.server.lab import engine
 
 WITHOUT_T2 = "soft-targets-without-t2"
@@ -125,7 +126,10 @@ def apply_preset(preset: dict) -> None:
 def choose() -> tuple[Grid, list[Experiment]] | None:
     """The sweep that the widgets describe; None, with an error message, if it is invalid."""
     available = [name for name, source in datasets.DATASETS.items() if source.kind or source.is_here()]
-    controls.offer("Presets", {title: title for title in PRESETS}, take=lambda title: apply_preset(PRESETS[title]))
+    controls.offer(
+        "Presets for both axes", {title: title for title in PRESETS}, take=lambda title: apply_preset(PRESETS[title]),
+        help="Choosing one sets both axes and their values; the other settings stay.",
+    )  # fmt: skip
     x = _select("x", "Horizontal axis", list(AXES), format_func=figures.NAMES.get, help="The setting that differs from column to column.")
     y = _select(
         "y", "Vertical axis", [axis for axis in AXES if axis != x], format_func=figures.NAMES.get,
@@ -154,15 +158,11 @@ def _choose_shared(dataset: str, *, without: dict[str, list]) -> dict[str, objec
     counts = [n for n in VALUES["images"] if n < train] + [0]
     widgets = {
         "method": ("Method", list(METHODS), {"format_func": controls.method_title}),
-        "student": ("Student", VALUES["student"], {}),
-        "teacher": ("Teacher", teachers.offered(dataset), {}),
+        "student": ("Student", VALUES["student"], {"format_func": name_with_layers}),
+        "teacher": ("Teacher", teachers.offered(dataset), {"format_func": name_with_layers}),
         "images": ("Training images", counts, {"format_func": lambda n: f"{n:,}" if n else f"all {train:,}"}),
-        "temperature": ("Temperature T", VALUES["temperature"], {"help": "Softens the outputs of teacher and student in the loss."}),
-        "alpha": (
-            "alpha, the weight of the hard loss",
-            VALUES["alpha"],
-            {"help": "1: labels only. 0: the method's own loss only."},
-        ),
+        "temperature": ("Temperature T", VALUES["temperature"], {}),
+        "alpha": ("alpha, the weight of the hard loss", VALUES["alpha"], {}),
     }
     return {name: _select(name, label, options, **more) for name, (label, options, more) in widgets.items() if name not in without}
 
@@ -170,8 +170,9 @@ def _choose_shared(dataset: str, *, without: dict[str, list]) -> dict[str, objec
 def _choose_training() -> dict[str, object]:
     """Epochs, batch size and learning rate."""
     st.session_state["sweep_epochs"] = min(max(1, st.session_state["sweep_epochs"]), MAX_EPOCHS)
+    epochs = st.number_input("Epochs", 1, MAX_EPOCHS, key="sweep_epochs", persist_state="session", help=controls.HELP["epochs"])
     return {
-        "epochs": int(st.number_input("Epochs", 1, MAX_EPOCHS, key="sweep_epochs", persist_state="session")),
+        "epochs": int(epochs),
         "batch_size": _select("batch_size", "Batch size", [16, 32, 64, 128, 256, 512]),
         "learning_rate": _select("learning_rate", "Learning rate", controls.RATES),
     }
@@ -185,7 +186,7 @@ def _select(name: str, label: str, options: list, **more: Any) -> Any:
         options = sorted({*options, current} - {0}) + [0] * (0 in options) if name == "images" else sorted({*options, current})
     elif current not in options:
         st.session_state[key] = options[0]
-    return st.selectbox(label, options, key=key, persist_state="session", **more)
+    return st.selectbox(label, options, key=key, persist_state="session", **{"help": controls.HELP.get(name), **more})
 
 
 def _choose_values(axis: str, dataset: str) -> list:
@@ -199,8 +200,9 @@ def _choose_values(axis: str, dataset: str) -> list:
         st.session_state[key] = valid
     label = controls.method_title if axis == "method" else figures.format_value
     picked = st.pills(
-        f"Values of {figures.NAMES[axis]}", options, selection_mode="multi", key=key, format_func=label, persist_state="session"
-    )
+        f"Values of {figures.NAMES[axis]}", options, selection_mode="multi", key=key, format_func=label, persist_state="session",
+        help="Each selected value is a column (horizontal axis) or a row (vertical axis) of the heat map.",
+    )  # fmt: skip
     return [value for value in options if value in picked]
 
 
@@ -214,10 +216,12 @@ def describe(grid: Grid, experiments: list[Experiment]) -> None:
         estimate = str(error)
     seeds = f" x {grid.seeds} seeds" if grid.seeds > 1 else ""
     st.markdown(f"#### How does the benefit of distillation depend on {' and '.join(axes) or 'these settings'}?")
+    losses = loss_names(experiments)
+    unit = " A nat is the unit of a loss with the natural logarithm: 1.44 bits." if "nats" in losses else ""
     st.markdown(
         f"{cells} cells{seeds} = {len(experiments)} students, each with its baseline (labels only): {estimate}. "
-        f"Loss: hard loss and {loss_names(experiments)}.",
-        help="Each student minimises alpha times the hard loss plus (1 - alpha) times its method's own loss. "
+        f"Loss: hard loss and {losses}.{unit}",
+        help="Each student minimises alpha times the hard loss plus (1 \u2212 alpha) times the loss of its method. "
         "The hard loss is the cross-entropy with the labels.",
     )
 

@@ -21,10 +21,10 @@ from pages.sections.sweep import WITHOUT_T2
 from pages.server.lab import engine, owner, pace, store
 
 POLL_SECONDS = 0.5
-CELL = "difference from the baseline in percentage points"
+CELL = "test accuracy of the student minus that of its baseline, in percentage points"
 CELL_HELP = (
-    "Test accuracy of the student minus that of its baseline, which has the same initial weights and batches and learns from the "
-    "labels only; mean over the seeds. The 95 % interval is that of the paired differences. A hatched cell's interval contains 0."
+    "Mean over the seeds. The baseline has the same initial weights and batches and learns from the labels only. The "
+    "95 % interval is that of the paired differences. A hatched cell's interval contains 0."
 )
 
 

@@ -55,7 +55,9 @@ def show_front(run: Run) -> None:
         help="The line is the Pareto front: no other student is both at most as large and at least as accurate as one on the line. "
         "Of each student the best cell counts.",
     )
-    measure = st.segmented_control("Size in", list(SIZES), default="parameters", format_func=SIZES.get, key="sweep_size") or "parameters"
+    measure = st.segmented_control(
+        "Size in", list(SIZES), default="parameters", format_func=SIZES.get, key="sweep_size", help="The horizontal axis of the chart.",
+    ) or "parameters"  # fmt: skip
     source = datasets.DATASETS[current.first.dataset]
     sizes = [_size(name, measure, source.image_shape, len(source.class_names)) for name in names]
     sides = {"student": cells.student.max(axis=axis).tolist(), "baseline": cells.baseline.max(axis=axis).tolist()}
@@ -88,6 +90,7 @@ def show_downloads(run: Run) -> None:
     note = f" ({variant(run)})" if variant(run) == method_label(WITHOUT_T2) else ""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
-            f"Download CSV{note}", table(run).to_csv(index=False), file_name="sweep.csv", mime="text/csv", key=f"sweep_csv_{run.id}"
+            f"Download CSV{note}", table(run).to_csv(index=False), file_name="sweep.csv", mime="text/csv", key=f"sweep_csv_{run.id}",
+            help="One line per cell: accuracies, their difference with its 95 % interval, epoch, seeds.",
         )  # fmt: skip
         picture_button(f"Download picture{note}", chart=f"sweep_heatmap_{run.id}")

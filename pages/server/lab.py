@@ -47,6 +47,8 @@ def set_up(title: str) -> None:
         go_to(here, here=here)
     st.set_page_config(page_title=f"{title} · Distill Lab", page_icon="🎓", layout="wide")
     st.html(streamlit_patches.STYLE)
+    if menu := st.session_state.get("menu"):  # set by app.py
+        st.html(streamlit_patches.mark_menu(menu, title))
     st.session_state["owner"] = owner_token(known=st.session_state.get("owner", "")) or ""
     try:
         engine()

@@ -32,6 +32,12 @@ STYLE = """<style>
 button[data-variant][data-selected=true] {color: inherit !important; background-color: #1F82C066 !important}
 </style>"""
 
+# Streamlit marks the open page inside the menu of its group only. This marks the closed menu too, and adds the page's name.
+MARK = """<style>
+[data-testid=stTopNav] .rc-overflow-item:nth-child(%d) [data-testid=stTopNavSection] {background-color: #1F82C033}
+[data-testid=stTopNav] .rc-overflow-item:nth-child(%d) p::after {content: ": %s"; font-weight: 700}
+</style>"""
+
 _create_scriptrunner = AppSession._create_scriptrunner
 
 
@@ -49,6 +55,11 @@ def _create_scriptrunner_after_the_last(session: AppSession, request: RerunData)
         _create_scriptrunner(session, request)
     elif not before.request_rerun(request):  # it has ended, and its last messages are still queued
         session._event_loop.call_later(WAIT, _create_scriptrunner_after_the_last, session, request)
+
+
+def mark_menu(number: int, title: str) -> str:
+    """The style that marks the closed menu of a group, the first being number 1, with the title of the page that is open."""
+    return MARK % (number, number, title)
 
 
 def app_was_skipped() -> bool:

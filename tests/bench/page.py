@@ -330,7 +330,7 @@ def listens(port: int) -> bool:
 def raced(browser: Browser, address: str) -> Iterator[Page]:
     """A page of a new browser on which Train has just been pressed."""
     with opened(browser, address) as page:
-        page.locator(".st-key-train button:enabled").wait_for(timeout=WAIT)
+        page.locator(".st-key-train button:enabled:visible").wait_for(timeout=WAIT)
         page.wait_for_timeout(2000)  # as a person, who does not press at once
         press(page, "train")
         yield page
@@ -338,7 +338,7 @@ def raced(browser: Browser, address: str) -> Iterator[Page]:
 
 def press(page: Page, key: str) -> None:
     """Press a button once it is enabled."""
-    page.locator(f".st-key-{key} button:enabled").click(timeout=WAIT)
+    page.locator(f".st-key-{key} button:enabled:visible").click(timeout=WAIT)
 
 
 @contextlib.contextmanager
