@@ -24,7 +24,8 @@ POLL_SECONDS = 0.5
 CELL = "difference from the baseline in percentage points"
 CELL_HELP = (
     "Test accuracy of the student minus that of its baseline, which has the same initial weights and batches and learns from the "
-    "labels only; mean over the seeds. The 95 % interval is that of the paired differences. A hatched cell's interval contains 0."
+    "labels only; mean over the seeds. The 95 % interval is that of the paired differences: it covers the variation between seeds, with "
+    "this teacher and these test images held fixed, and with one seed the choice of test images. A hatched cell's interval contains 0."
 )
 
 
