@@ -65,6 +65,7 @@ def _print_result(result: dict) -> None:
             f"{role:10}{s['test_accuracy']:>15.2%}{between:>22}{s['test_errors']:>9}{s['agreement']:>11.2%}{s['ece']:>9.3f}"
             f"{s['parameters']:>12,}"
         )
+    print(analysis.verdict([result]).sentence)
     print(f"run {result['key']}, {result['seconds']:.1f} s")
 
 
@@ -157,6 +158,7 @@ def preset(
             print(f"{record['source']}: {record['claim']}")
             print(f"expected: {expected['difference']:+.2f} points ({expected['low']:+.2f} to {expected['high']:+.2f})")
             print(f"measured: {came['difference']:+.2f} points ({came['low']:+.2f} to {came['high']:+.2f}), over {seeds} seeds")
+            print(came["conclusion"])
         elif record["test_accuracy"] is not None:
             _status(f"epoch {record['epoch']:g} of {PRESETS[name].experiment.epochs}")
 

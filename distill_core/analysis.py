@@ -15,7 +15,8 @@ from torch import Tensor
 
 from distill_core.calibration import expected_calibration_error
 from distill_core.losses import soften
-from distill_core.statistics import accuracy_interval, paired_difference, two_proportions_margin
+from distill_core.objectives import METHODS
+from distill_core.statistics import accuracy_interval, format_points, paired_difference
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:
@@ -151,6 +152,11 @@ def scores(logits: Tensor, labels: Tensor, teacher_logits: Tensor, *, classes: i
     }
 
 
+def discordant(correct: Tensor, other_correct: Tensor) -> int:
+    """On how many images one network is correct and another is not: one of the two counts of McNemar's test. Both `(N,)`, bool."""
+    return int((correct & ~other_correct).sum())
+
+
 def confusion(predictions: Sequence[int], labels: Sequence[int], *, classes: int) -> np.ndarray:
     """The confusion matrix `(C, C)`: how often each class (row) was predicted as each class (column)."""
     return np.bincount(np.asarray(labels) * classes + np.asarray(predictions), minlength=classes**2).reshape(classes, classes)
@@ -174,35 +180,65 @@ class Verdict:
         return (self.low > 0) - (self.high < 0)
 
 
-CONCLUSIONS = {
-    1: "The teacher helped.",
-    -1: "Here the teacher hurt.",
-    0: "This race shows no difference: the interval includes zero.",
-}
+EQUIVALENCE_MARGIN = 0.5  # points: an interval inside plus and minus this margin is called no difference
+
+# What is said of an interval above zero (1) and below it (-1): a method without a teacher has no teacher that helped.
+TEACHER = {1: "The teacher helped", -1: "Here the teacher hurt"}
+PEERS = {1: "Mutual learning helped", -1: "Here mutual learning hurt"}
+NEITHER = {1: "The student is above its baseline", -1: "The student is below its baseline"}
+ONE_SEED = {1: "This student is above this baseline", -1: "This student is below this baseline"}
 
 
-def verdict(results: Sequence[dict]) -> Verdict:
+def verdict(results: Sequence[dict], *, method: str = "") -> Verdict:
     """The conclusion of one race from its results, one per seed, as `train --json` prints them.
 
-    With several seeds the interval is Student's t interval of the paired difference. With one seed it is the interval of
-    two proportions: it covers the choice of test images, but not the variation between seeds.
+    The interval is that of `statistics.paired_difference`. With one seed it does not cover the variation between seeds, so
+    nothing is said of the method. `method`: a key of METHODS, which sets the words; by default that of the first result.
     """
-    pairs = [(100 * r["student"]["test_accuracy"], 100 * r["baseline"]["test_accuracy"]) for r in results]
-    students, baselines = (np.array(side) for side in zip(*pairs, strict=True))
-    images = results[0]["student"]["test_images"]
+    first = results[0]
+    students, baselines = ([100 * r[role]["test_accuracy"] for r in results] for role in ("student", "baseline"))
+    images, discordant = first["student"]["test_images"], _discordant(first)
+    found = paired_difference(students, baselines, test_images=images, discordant=discordant and sum(discordant))
+    conclusion = Verdict("", *map(float, found))
+    seeds = f"Over {len(results)} seeds" if len(results) > 1 else "With one seed"
+    sentence = f"{seeds}, {images:,} test images: the student has a test accuracy of {np.mean(students):.1f} %"
+    sentence += f", its baseline {np.mean(baselines):.1f} %. "
     if len(results) > 1:
-        difference, low, high = paired_difference(students, baselines)
-        scope = f"Over {len(results)} seeds, {images:,} test images"
-    else:
-        difference = students[0] - baselines[0]
-        margin = 100 * two_proportions_margin(results[0]["student"]["test_accuracy"], results[0]["baseline"]["test_accuracy"], images)
-        low, high = difference - margin, difference + margin
-        scope = f"With one seed, {images:,} test images"
-    conclusion = Verdict("", float(difference), float(low), float(high))
-    sentence = (
-        f"{scope}: the distilled student has a test accuracy of {students.mean():.1f} %, its baseline {baselines.mean():.1f} %. "
-        f"The difference is {difference:+.1f} points (95 % interval {low:+.1f} to {high:+.1f}). {CONCLUSIONS[conclusion.sign]}"
-    )
-    if len(results) == 1:
-        sentence += " One seed does not show the variation between seeds: train more seeds."
-    return replace(conclusion, sentence=sentence.replace("-", "\u2212"))
+        return replace(conclusion, sentence=sentence + _in_words(conclusion, _claims(method or _method(first))))
+    if discordant:
+        sentence += f"{discordant[0]:,} images are classified correctly only by the student, {discordant[1]:,} only by the baseline. "
+    sentence += _in_words(conclusion, ONE_SEED)
+    sentence += " The interval covers the choice of test images, not the variation between seeds: train more seeds."
+    return replace(conclusion, sentence=sentence)
+
+
+def _discordant(result: dict) -> tuple[int, int] | None:
+    """The test images that only the student, and only the baseline, classifies correctly; None in results of earlier versions."""
+    counts = tuple(result[role].get("discordant") for role in ("student", "baseline"))
+    return None if None in counts else counts
+
+
+def _method(result: dict) -> str:
+    """The method of a result; soft targets where the result has the number of its experiment in place of the experiment."""
+    experiment = result.get("experiment")
+    return experiment["method"] if isinstance(experiment, dict) else "soft-targets"
+
+
+def _claims(method: str) -> dict[int, str]:
+    """What may be said of a method whose interval excludes zero. Controls and mistakes are not there to help."""
+    entry = METHODS[method]
+    return NEITHER if entry.kind in ("control", "mistake") else PEERS if entry.scheme == "online" else TEACHER
+
+
+def _in_words(conclusion: Verdict, claims: dict[int, str]) -> str:
+    """What the interval allows to say: above or below zero, no difference larger than the margin of equivalence, or neither."""
+    digits = 1 if conclusion.high - conclusion.low >= 1 else 2
+    difference, low, high = (format_points(value, digits) for value in (conclusion.difference, conclusion.low, conclusion.high))
+    is_small = max(-conclusion.low, conclusion.high) <= EQUIVALENCE_MARGIN
+    if conclusion.sign:
+        amount = f", by no more than {EQUIVALENCE_MARGIN} points" if is_small else ""
+        return f"{claims[conclusion.sign]}{amount}: the difference is {difference} points (95 % interval {low} to {high})."
+    between = f"the difference is between {low} and {high} points (95 % interval, mean {difference})."
+    if is_small:
+        return f"There is no difference larger than {EQUIVALENCE_MARGIN} points, the margin of equivalence: {between}"
+    return f"One cannot tell: {between}"

@@ -37,13 +37,64 @@ def t_margin(values: np.ndarray, *, level: float = 0.95) -> np.ndarray:
     return special.stdtrit(n - 1, (1 + level) / 2) * values.std(axis=-1, ddof=1) / math.sqrt(n)
 
 
-def paired_difference(students: Sequence[float], baselines: Sequence[float], *, level: float = 0.95) -> tuple[float, float, float]:
-    """Student minus baseline, seed by seed: mean and t interval `(mean, low, high)`, in the unit of the inputs.
+def paired_difference(
+    students: np.ndarray, baselines: np.ndarray, *, test_images: int, discordant: int | None = None, level: float = 0.95
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    r"""Student minus baseline, seed by seed: the mean difference of their test accuracies with its interval `(mean, low, high)`.
 
     The values are paired because both networks of a seed start from the same weights and train on the same images: the
     variation between seeds that both share cancels.
+
+    **Several seeds**: Student's t interval, with a floor. Two seeds that gain one image each do not show that every seed
+    gains one, although their standard deviation is 0. The interval is never narrower than `discordant_margin` for all n
+    seeds together, with the fewest discordant images that the differences allow, and never narrower than one test image
+    to either side. It covers the variation between seeds, with this teacher and these test images held fixed.
+
+    **One seed**: `discordant_margin` of the pair, or, where `discordant` is not known, the wider `two_proportions_margin`.
+    It covers the choice of test images, and not the variation between seeds.
+
+    The limits stay within what the baseline allows: an accuracy is between 0 and 100 %.
+
+    - `students`, `baselines`: `(..., n)` test accuracies in percent, of n seeds. `test_images`: on how many they were measured.
+    - `discordant`: test images that exactly one of the two networks classifies correctly; read for one seed only.
+    - Returns three arrays `(...)`, in percentage points.
+
+    Source: Student 1908, *The probable error of a mean*; the floor is ours. `tests/test_statistics.py` draws 10,000 races
+    for each number of seeds to count how often the interval is wrong.
     """
-    return mean_interval(np.subtract(students, baselines), level=level)
+    students, baselines = np.asarray(students, dtype=np.float64), np.asarray(baselines, dtype=np.float64)
+    differences = students - baselines
+    n, mean, baseline = differences.shape[-1], differences.mean(axis=-1), baselines.mean(axis=-1)
+    fewest = np.abs(differences).sum(axis=-1) * test_images / 100
+    paired = {"total": n * test_images, "difference": mean / 100, "level": level}
+    if n > 1:
+        margin = np.maximum(t_margin(differences, level=level), 100 * discordant_margin(fewest, **paired))
+    elif discordant is not None:
+        margin = 100 * discordant_margin(discordant, **paired)
+    else:
+        margin = 100 * two_proportions_margin(students[..., 0] / 100, baselines[..., 0] / 100, test_images, level=level)
+        margin = np.maximum(margin, 100 * discordant_margin(fewest, **paired))
+    margin = np.maximum(margin, 100 / test_images)
+    low, high = np.maximum(mean - margin, -baseline), np.minimum(mean + margin, 100 - baseline)
+    return mean, np.round(low, 9), np.round(high, 9)  # rounded, so that a limit of zero is not 1e-15 because of binary fractions
+
+
+def discordant_margin(discordant: np.ndarray, *, total: int, difference: np.ndarray, level: float = 0.95) -> np.ndarray:
+    r"""Half the width of Agresti and Min's interval for the difference of two accuracies on the same `total` images.
+
+    $$\frac{z}{N + 2} \sqrt{d + 1 - \frac{(N \delta)^2}{N + 2}}$$
+
+    Only the d discordant images, which exactly one of the two networks classifies correctly, count: that is McNemar's test.
+    The interval excludes zero where that test, in its mid-p form, has p < 0.05 (up to p between 0.049 and 0.051). One half is
+    added to each of the four counts, so that the width is never zero.
+
+    - `discordant`: d; `total`: N; `difference`: $\delta$, a fraction. Returns a fraction.
+
+    Source: Agresti and Min 2005, *Simple improved confidence intervals for comparing matched proportions*, where it is
+    called Wald+2; McNemar 1947, *Note on the sampling error of the difference between correlated proportions*.
+    """
+    z = special.ndtri((1 + level) / 2)
+    return z * np.sqrt(discordant + 1 - (total * difference) ** 2 / (total + 2)) / (total + 2)
 
 
 def accuracy_interval(correct: int, total: int, *, level: float = 0.95) -> tuple[float, float]:
@@ -69,14 +120,14 @@ def accuracy_interval(correct: int, total: int, *, level: float = 0.95) -> tuple
     return float(low), float(high)
 
 
-def two_proportions_margin(first: float, second: float, total: int, *, level: float = 0.95) -> float:
+def two_proportions_margin(first: np.ndarray, second: np.ndarray, total: int, *, level: float = 0.95) -> np.ndarray:
     r"""Half the width of the normal interval for the difference of two fractions, each of `total` examples.
 
     $$z \sqrt{\frac{p_1 (1 - p_1) + p_2 (1 - p_2)}{n}}$$
 
     It treats the two sets of examples as independent, and does not include the variation between seeds.
     """
-    return float(special.ndtri((1 + level) / 2) * math.sqrt((first * (1 - first) + second * (1 - second)) / total))
+    return special.ndtri((1 + level) / 2) * np.sqrt((first * (1 - first) + second * (1 - second)) / total)
 
 
 def bootstrap_interval(
@@ -110,3 +161,8 @@ def bootstrap_interval(
         resampled[k] = statistic(*(sample[rows] for sample in samples))
     low, high = np.nanquantile(resampled, [(1 - level) / 2, (1 + level) / 2])
     return value, max(minimum, float(2 * value - high)), max(minimum, float(2 * value - low))
+
+
+def format_points(value: float, digits: int = 1) -> str:
+    """A difference in percentage points as text, with its sign; one that rounds to zero has no sign."""
+    return f"{value:+.{digits}f}".replace("-", "\u2212") if round(value, digits) else f"{0:.{digits}f}"

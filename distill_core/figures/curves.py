@@ -42,6 +42,17 @@ def bands(records: Iterable[dict], *, level: float = 0.95) -> Bands:
     The band is Student's t interval of the mean (`"interval"`) for three or more seeds, the lowest and highest seed
     (`"range"`) for two, and absent for one.
     """
+    values, epochs = values_by_step(records)
+    curves = {}
+    for key, by_step in values.items():
+        if by_step:
+            table = np.array([by_step[step] for step in sorted(by_step)])  # (steps, seeds)
+            curves[key] = {"x": [epochs[step] for step in sorted(by_step)]} | _mean_and_band(table, level)
+    return curves
+
+
+def values_by_step(records: Iterable[dict]) -> tuple[dict[tuple[str, str], dict[int, list[float]]], dict[int, float]]:
+    """For each member and field its values by step, in the order of the seeds, where all of them were measured; the steps' epochs."""
     values: dict[tuple[str, str], dict[int, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     seeds: dict[str, set[int]] = defaultdict(set)
     epochs: dict[int, float] = {}
@@ -55,14 +66,13 @@ def bands(records: Iterable[dict], *, level: float = 0.95) -> Bands:
                 values[member, field][step][seed] = value
             else:
                 values[member, field][step].pop(seed, None)
-    curves = {}
-    for (member, field), by_step in values.items():
-        n = len(seeds[member])
-        steps = sorted(step for step, by_seed in by_step.items() if len(by_seed) == n)
-        if steps:
-            table = np.array([[by_step[step][seed] for seed in sorted(seeds[member])] for step in steps])  # (steps, seeds)
-            curves[member, field] = {"x": [epochs[step] for step in steps]} | _mean_and_band(table, level)
-    return curves
+    complete = {
+        (member, field): {
+            step: [by_seed[seed] for seed in sorted(by_seed)] for step, by_seed in by_step.items() if len(by_seed) == len(seeds[member])
+        }
+        for (member, field), by_step in values.items()
+    }
+    return complete, epochs
 
 
 def _mean_and_band(table: np.ndarray, level: float) -> Band:
@@ -138,7 +148,7 @@ def race_drawing(
         drawn = []
         for number, (member, band) in enumerate(shown.items()):
             hover = _hover(member, band, field, label if len(fields) > 1 else "") if band else []
-            drawn += _member_traces(member, band, field, hover, number, to_axis, legend=row == 1)
+            drawn += band_traces(member, band, field, hover, number, to_axis, legend=row == 1)
         drawn += [_teacher_line(teacher, last)] if teacher is not None else []
         drawn += _line_labels(shown, teacher, last, field, to_axis, gap=LABEL_GAP * (high - low) / panel, bounds=(low, high))
         axis = f"y{row if row > 1 else ''}"
@@ -148,13 +158,13 @@ def race_drawing(
             "range": [low, high], "domain": [max(0, top - panel / plot), top], "anchor": "x",
             **({"nticks": 6} if to_axis is float else _power_ticks(low, high)),
         }  # fmt: skip
-        titles.append(_panel_title(label, top))
+        titles.append(panel_title(label, top))
     hover_title = f"epoch %{{x}}<br>{label}" if len(fields) == 1 else "epoch %{x}"
-    layout = _layout(height, last, bottom_axis=axis, x_title=_epoch_title(curves, members), hover_title=hover_title)
-    return {"data": traces, "layout": {**layout, "annotations": titles, "template": {}, **axes}}
+    common = layout(height, last, bottom_axis=axis, x_title=_epoch_title(curves, members), hover_title=hover_title)
+    return {"data": traces, "layout": {**common, "annotations": titles, "template": {}, **axes}}
 
 
-def _layout(height: int, last: float, *, bottom_axis: str, x_title: str, hover_title: str) -> dict:
+def layout(height: int, last: float, *, bottom_axis: str, x_title: str, hover_title: str) -> dict:
     """What all panels share."""
     return {
         "height": height,
@@ -173,7 +183,7 @@ def _layout(height: int, last: float, *, bottom_axis: str, x_title: str, hover_t
     }
 
 
-def _panel_title(label: str, top: float) -> dict:
+def panel_title(label: str, top: float) -> dict:
     """The title of a panel, horizontal, above its upper left corner."""
     position = {"x": 0, "xref": "paper", "xanchor": "left", "xshift": -44, "y": top, "yref": "paper", "yanchor": "bottom", "yshift": 4}
     return {"text": label, "showarrow": False, "font": {"size": TEXT}, **position}
@@ -189,10 +199,14 @@ def _scaled(band: Band, scale: float) -> Band:
 def _range(field: str, shown: Iterable[Band | None], accuracy_from: float) -> tuple[float, float]:
     if field in PERCENT:
         return accuracy_from * 100, 100
-    top = max((value for band in shown if band for value in (*band["mean"], *band["high"])), default=1)
-    top = top if top > 0 else 1
-    unit = 10 ** math.floor(math.log10(top))
-    return 0, next(unit * step for step in (1.5, 2, 3, 5, 7.5, 10, 15) if unit * step >= top * 1.02)
+    return 0, round_up(max((value for band in shown if band for value in (*band["mean"], *band["high"])), default=1))
+
+
+def round_up(value: float) -> float:
+    """A round number above `value`, for the end of an axis; 1.5 for values of zero and below."""
+    value = value if value > 0 else 1
+    unit = 10 ** math.floor(math.log10(value))
+    return next(unit * step for step in (1.5, 2, 3, 5, 7.5, 10, 15) if unit * step >= value * 1.02)
 
 
 def _log10(value: float) -> float:
@@ -212,7 +226,7 @@ def _power_ticks(low: int, high: int) -> dict:
     return {"tickvals": powers, "ticktext": [f"{10.0**n:g}" for n in powers]}
 
 
-def _member_traces(
+def band_traces(
     member: str, band: Band | None, field: str, hover: list[str], number: int, to_axis: Callable[[float], float], *, legend: bool
 ) -> list[dict]:
     """The band and the line of one member; empty traces where it has no points, because the number of traces never changes."""

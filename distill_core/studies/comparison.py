@@ -17,9 +17,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from distill_core import analysis
+from distill_core.data.datasets import DATASETS
 from distill_core.experiment import Experiment
 from distill_core.objectives import METHODS
+from distill_core.statistics import paired_difference
 from distill_core.training.loop import make_learners, train_step
 from distill_core.training.run_data import load_run_data
 from distill_core.training.shards import Shards
@@ -104,7 +105,8 @@ def compare(setting: str, *, seeds: int = 10, only: Sequence[str] = (), device: 
         except ValueError as error:  # no feature maps in a perceptron, or no such teacher for the data set
             yield {**row, "refused": str(error)}
             continue
-        difference, low, high = analysis.paired_difference(students, baselines)
+        test_images = DATASETS[experiment.dataset].test
+        difference, low, high = map(float, paired_difference(students, baselines, test_images=test_images))
         seconds = round(time.perf_counter() - started, 1)
         measured = {"students": students, "baselines": baselines, "difference": difference, "low": low, "high": high, "seconds": seconds}
         yield {**row, "experiment": json.loads(experiment.to_json()), **measured, **cost(experiment, device=device)}

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from distill_core.analysis import verdict
 from distill_core.experiment import Experiment
-from distill_core.statistics import mean_interval, paired_difference
+from distill_core.statistics import mean_interval
 from distill_core.training.cohort import train_cohort
 
 
@@ -56,7 +57,7 @@ def measure(preset: Preset, *, seeds: int = 10, device: str = "auto") -> Iterato
         else:
             yield record
     accuracies = {member: [100 * r[member]["test_accuracy"] for r in results] for member in ("student", "baseline")}
-    difference, low, high = paired_difference(accuracies["student"], accuracies["baseline"])
+    conclusion = verdict(results, method=preset.experiment.method)
     yield {
         "event": "claim",
         "source": preset.source,
@@ -65,10 +66,11 @@ def measure(preset: Preset, *, seeds: int = 10, device: str = "auto") -> Iterato
         "came": {
             "baseline": mean_interval(accuracies["baseline"])[0],
             "student": mean_interval(accuracies["student"])[0],
-            "difference": difference,
-            "low": low,
-            "high": high,
+            "difference": conclusion.difference,
+            "low": conclusion.low,
+            "high": conclusion.high,
             "seeds": seeds,
+            "conclusion": conclusion.sentence,
         },
     }
 

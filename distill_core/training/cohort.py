@@ -334,12 +334,14 @@ class Cohort:
     def _results(self) -> list[Record]:
         logits = self.test() if self.test_logits is None else self.test_logits  # none if restored after the last step
         scores = [self.data.scores(member.student, own) for (member, _), own in zip(self.members, logits, strict=True)]
+        correct = self.data.correct(logits)  # (K, N_test)
         self._own_seconds = time.perf_counter() - self._started
         results = []
         for i, experiment in enumerate(self.experiments):
-            of_roles = {role: scores[k] for role, k in zip(self.roles, self.pair(experiment), strict=True)}
+            places = dict(zip(self.roles, self.pair(experiment), strict=True))
+            own = {"scores": {role: scores[k] for role, k in places.items()}, "correct": {role: correct[k] for role, k in places.items()}}
             assistants = self.assistants[self.seeds.index(experiment.seed)]
-            found = result(experiment, self.data, seconds=self.seconds, scores=of_roles, assistants=assistants)
+            found = result(experiment, self.data, seconds=self.seconds, assistants=assistants, **own)
             results.append({**found, "experiment": i})
         return results
 

@@ -40,7 +40,8 @@ def train(experiment: Experiment, *, device: str = "auto", dtype: torch.dtype = 
         data = data.with_teachers([assistant.network])
     learners = yield from train_members(experiment, data, MEMBERS, started)
     scores = {learner.member: learner.scores(data) for learner in learners}
-    yield result(experiment, data, seconds=time.perf_counter() - started, scores=scores, assistants=assistants)
+    correct = {learner.member: data.correct(learner.test_logits) for learner in learners}
+    yield result(experiment, data, seconds=time.perf_counter() - started, scores=scores, correct=correct, assistants=assistants)
 
 
 def train_members(experiment: Experiment, data: RunData, members: Sequence[str], started: float) -> Generator[Record, None, list[Learner]]:

@@ -6,11 +6,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from torch import Tensor
+
+from distill_core import analysis
 from distill_core.experiment import Experiment
 from distill_core.objectives import Method
 from distill_core.training.run_data import RunData
 
 Record = dict  # {"event": "record", "member": "student" | "baseline" | "assistant-1" ..., "epoch": ..., ...}
+PAIR = ("student", "baseline")
 MEASURED = ("hard_loss", "soft_loss", "test_accuracy", "agreement")
 
 
@@ -21,8 +25,24 @@ def record(member: str, *, step: int, epoch: float, seconds: float, **measured: 
     return {"event": "record", "member": member, "epoch": round(epoch, 4), "step": step, "seconds": round(seconds, 4), **values}
 
 
-def result(experiment: Experiment, data: RunData, *, seconds: float, scores: dict[str, dict], assistants: Sequence[dict] = ()) -> Record:
-    """The last record of a race, from the `scores` of its members, and of its assistants if it has any."""
+def result(
+    experiment: Experiment,
+    data: RunData,
+    *,
+    seconds: float,
+    scores: dict[str, dict],
+    correct: dict[str, Tensor],
+    assistants: Sequence[dict] = (),
+) -> Record:
+    """The last record of a race, from the `scores` of its members, and of its assistants if it has any.
+
+    `correct`: for each member, which test images it classifies correctly, `(N_test,)`. From it student and baseline each
+    get `discordant`: the number of images that this one of the two classifies correctly and the other does not.
+    """
+    if scores.keys() >= set(PAIR):
+        scores = dict(scores)
+        for one, other in (PAIR, PAIR[::-1]):
+            scores[one] = {**scores[one], "discordant": analysis.discordant(correct[one], correct[other])}
     return {
         "event": "result",
         "key": experiment.key,

@@ -140,6 +140,10 @@ class RunData:
         common = {"labels": self.dataset.test_labels, "teacher_logits": self.teacher_test_logits, "classes": self.dataset.classes}
         return analysis.scores(logits, parameters=parameters, **common)
 
+    def correct(self, logits: Tensor) -> Tensor:
+        """Which test images are classified correctly: `(..., N_test)`, from logits `(..., N_test, C)`."""
+        return logits.argmax(dim=-1) == self.dataset.test_labels
+
     @property
     def device(self) -> torch.device:
         """Where the run trains."""

@@ -20,7 +20,7 @@ from pages.server.experiments import experiments_of
 from pages.server.lab import engine, owner, pace, store
 from pages.server.plain_text import plain, show_error
 
-ROWS = (("test_accuracy",), ("hard_loss", "soft_loss"), ("agreement",))
+ROWS = (("test_accuracy",), ("difference", "agreement"), ("hard_loss", "soft_loss"))
 FIRST = ROWS[0][0]  # the panel that matters most: drawn first, and updated between ticks
 TICK_WITH_UPDATES = 1.0  # seconds between ticks where the first panel is updated without them
 ICONS = {
@@ -136,7 +136,7 @@ def _draw(run: Run, key: str, panels: tuple[str, ...]) -> None:
                     updates=live_updates.address(run.id, panel) if first and run.active else "", patient=not first,
                 )  # fmt: skip
         if results and row == ROWS[0]:
-            show_conclusion(results)
+            show_conclusion(results, method=experiments_of(run)[0].method)
 
 
 def _show_status(run: Run) -> None:
@@ -165,7 +165,14 @@ def explain_charts(experiment: Experiment) -> None:
             "training images, before its weight. It is measured for the baseline too where it is defined, but the "
             "baseline does not train on it.\n"
             "- **Agreement**: the share of test images to which a network and the teacher assign the same class, right or wrong.\n"
-            "- **Line and band**: the mean over the seeds with its 95 % confidence interval; for two seeds the band is their range."
+            "- **Student minus baseline**: the mean difference of their test accuracies, seed by seed, with its 95 % interval. The "
+            "conclusion is read from its last point. Two bands of the test accuracy may overlap while their difference is clear: what "
+            "a seed does to both networks cancels in the difference.\n"
+            "- **Line and band**: the mean over the seeds with its 95 % confidence interval; for two seeds the band of a single curve is "
+            "their range.\n"
+            "- **What an interval covers**: the variation between seeds (initial weights, choice and order of the training images), with "
+            "this teacher and these test images held fixed. It does not tell what another teacher or another test set would give. With "
+            "one seed the interval covers the choice of test images instead, and not the seeds."
         )
 
 
@@ -180,8 +187,9 @@ def show_claim(experiment: Experiment) -> None:
         )
 
 
-def show_conclusion(results: Sequence[dict]) -> None:
-    """The result in words."""
-    conclusion = analysis.verdict(results)
-    box, icon = {1: (st.success, "trending_up"), -1: (st.warning, "trending_down"), 0: (st.info, "trending_flat")}[conclusion.sign]
+def show_conclusion(results: Sequence[dict], *, method: str) -> None:
+    """The result in words; of one seed in a neutral box, because it says nothing of other seeds."""
+    conclusion = analysis.verdict(results, method=method)
+    sign = conclusion.sign if len(results) > 1 else 0
+    box, icon = {1: (st.success, "trending_up"), -1: (st.warning, "trending_down"), 0: (st.info, "trending_flat")}[sign]
     box(conclusion.sentence, icon=f":material/{icon}:")

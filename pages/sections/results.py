@@ -21,8 +21,11 @@ MAX_SHOWN = 24
 MEANINGS = {
     "network": "Student and baseline are means over the seeds; all seeds have the same teacher.",
     "test accuracy": "The share of test images that are classified correctly.",
-    "95 % interval": "With several seeds: the confidence interval of their mean (Student's t). With one seed, and for the teacher: "
-    "the Wilson interval over the test images.",
+    "95 % interval": "The confidence interval of the test accuracy of this network by itself; the conclusion above has the interval of "
+    "the difference.",
+    "interval covers": "Seeds: the mean over all seeds, of which these are a sample, with this teacher and these test images held fixed "
+    "(Student's t interval). Test images: the accuracy on all images of this kind, of which the test images are a sample (Wilson's "
+    "interval); the variation between seeds is not in it.",
     "errors": "Test images that are classified wrongly.",
     "agreement": "The share of test images to which this network and the teacher assign the same class, right or wrong.",
     "ECE": "Expected calibration error: the mean gap between confidence and accuracy over 15 bins of confidence. 0 is best.",
@@ -70,12 +73,13 @@ def _show_scores(results: list[dict]) -> None:
     for role in ("teacher", *assistants, "baseline", "student"):
         scores = [result["assistants"][assistants.index(role)] if role in assistants else result[role] for result in results]
         mean = {name: float(np.mean([s[name] for s in scores])) for name in ("test_accuracy", "test_errors", "agreement", "ece")}
-        low, high = _interval(scores)
+        low, high, covers = _interval(scores)
         rows.append(
             {
                 "network": f"{role}: {scores[0]['name']}" if role in assistants else role,
                 "test accuracy": f"{mean['test_accuracy']:.2%}",
                 "95 % interval": f"{low:.2%} to {high:.2%}",
+                "interval covers": covers,
                 "errors": f"{mean['test_errors']:.1f} of {scores[0]['test_images']:,}",
                 "agreement": f"{mean['agreement']:.1%}",
                 "ECE": f"{mean['ece']:.3f}",
@@ -86,13 +90,13 @@ def _show_scores(results: list[dict]) -> None:
     st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=columns)
 
 
-def _interval(scores: list[dict]) -> tuple[float, float]:
-    """Student's t interval over seeds that differ; else the interval over the test images."""
+def _interval(scores: list[dict]) -> tuple[float, float, str]:
+    """Student's t interval over seeds that differ, else the interval over the test images; and which of the two it is."""
     accuracies = [s["test_accuracy"] for s in scores]
     if len(set(accuracies)) > 1:
         _, low, high = statistics.mean_interval(accuracies)
-        return low, min(high, 1.0)
-    return scores[0]["low"], scores[0]["high"]
+        return max(low, 0.0), min(high, 1.0), f"{len(scores)} seeds (t)"
+    return scores[0]["low"], scores[0]["high"], "test images (Wilson)"
 
 
 def _show_differing(dataset: datasets.Dataset, by_role: dict[str, np.ndarray], labels: np.ndarray) -> None:

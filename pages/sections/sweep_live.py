@@ -23,8 +23,9 @@ from pages.server.lab import engine, owner, pace, store
 POLL_SECONDS = 0.5
 CELL = "test accuracy of the student minus that of its baseline, in percentage points"
 CELL_HELP = (
-    "Mean over the seeds. The baseline has the same initial weights and batches and learns from the labels only. The "
-    "95 % interval is that of the paired differences. A hatched cell's interval contains 0."
+    "Mean over the seeds. The baseline has the same initial weights and batches and learns from the labels only. The 95 % interval is "
+    "that of the paired differences: it covers the variation between seeds, with this teacher and these test images held fixed, and "
+    "with one seed the choice of test images. A hatched cell's interval contains 0."
 )
 
 

@@ -8,12 +8,15 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from distill_core.figures.curves import Bands, bands, race_drawing
+from distill_core.data import datasets
+from distill_core.experiment import Experiment
+from distill_core.figures.curves import FIELDS, Bands, bands, race_drawing
+from distill_core.figures.difference import difference_band, difference_drawing
 from distill_core.objectives import METHODS
 from pages.server.experiments import experiments_of
 from pages.server.lab import store
 
-HEIGHTS = {"test_accuracy": 380, "hard_loss": 280, "soft_loss": 280, "agreement": 280}  # px of each panel
+HEIGHTS = {"test_accuracy": 380, "difference": 280, "agreement": 280, "hard_loss": 280, "soft_loss": 280}  # px of each panel
 
 
 def curves(run_id: str) -> Bands:
@@ -41,8 +44,27 @@ def race_figures(run_id: str, version: tuple, panels: tuple[str, ...]) -> dict[s
         "members": ("student", "baseline", *(f"assistant-{number + 1}" for number in range(len(first.assistants)))),
         "loss_label": loss_label(first.method),
     }
-    run_curves = bands(_records(run_id, version[1]))
-    return {panel: race_drawing(run_curves, fields=(panel,), height=HEIGHTS[panel], **choices) for panel in panels}
+    records = _records(run_id, version[1])
+    run_curves = bands(records)
+    figures = {panel: race_drawing(run_curves, fields=(panel,), height=HEIGHTS[panel], **choices) for panel in panels if panel in FIELDS}
+    if "difference" in panels:
+        test_images = _test_images(first, results)
+        band = difference_band(records, test_images=test_images) if test_images else None
+        settled = first.epochs / 2 if results else 0.0  # after the race the axis fits its second half: the first is far from zero
+        figures["difference"] = difference_drawing(band, epochs=first.epochs, from_epoch=settled, height=HEIGHTS["difference"])
+    return figures
+
+
+def _test_images(experiment: Experiment, results: Sequence[dict]) -> int:
+    """The number of test images of a race; a zip is opened for it until the race has ended. 0 if that zip is not here any more."""
+    if results:
+        return results[0]["student"]["test_images"]
+    if source := datasets.DATASETS.get(experiment.dataset):
+        return source.test
+    try:
+        return len(datasets.load(experiment.dataset).test_labels)
+    except ValueError:
+        return 0
 
 
 def loss_label(method: str) -> str:

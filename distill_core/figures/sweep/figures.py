@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from distill_core.figures.palette import OTHERS, ROLES
 from distill_core.figures.sweep.numbers import Cells, best_cell
 from distill_core.figures.sweep.words import NAMES, tick_labels
+from distill_core.statistics import format_points
 
 TEXT = 16  # px, the smallest size that can be read across a room
 LIMITS = (0.5, 1, 2, 3, 5, 10, 20, 50, 100)  # points, the possible ends of the colour scale
@@ -46,11 +47,6 @@ def colour_limit(*sweeps: Cells) -> float:
     """The end of the colour scale in points: a round number above the largest difference of all sweeps."""
     largest = max((float(np.nanmax(np.abs(one.difference))) for one in sweeps if not np.isnan(one.difference).all()), default=0.0)
     return next((limit for limit in LIMITS if limit >= largest), LIMITS[-1])
-
-
-def format_points(value: float) -> str:
-    """A difference in points as it is written in its cell; one that rounds to zero has no sign."""
-    return f"{value:+.1f}".replace("-", "\u2212") if round(value, 1) else "0.0"
 
 
 def _left_margin(axis: str, values: Sequence) -> int:

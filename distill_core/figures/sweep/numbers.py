@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distill_core.statistics import t_margin, two_proportions_margin
+from distill_core.statistics import paired_difference
 
 History = Mapping[tuple[int, str], Sequence[tuple[float, float]]]  # (race, member) to its (epoch, test accuracy)
 
@@ -35,9 +35,9 @@ class Cells:
 def cells(history: History, *, rows: int, columns: int, seeds: int, test_images: int, level: float = 0.95) -> Cells:
     """The cells at this moment, each at the last epoch at which all of its students have been tested.
 
-    The race of row r, column c and seed s has the number `(r * columns + c) * seeds + s`. From two seeds on, the interval is
-    Student's t interval of the paired differences; with one seed it is the interval of two proportions of the test images.
-    It extends at least one test image to either side, because a few equal differences do not show that the variation is zero.
+    The race of row r, column c and seed s has the number `(r * columns + c) * seeds + s`. The interval is that of
+    `paired_difference`, as on the page of the cell's race; with one seed it is wider than there, because the records of a
+    sweep do not tell which test images are classified correctly.
     """
     values = np.full((6, rows, columns), np.nan)
     for row in range(rows):
@@ -48,19 +48,9 @@ def cells(history: History, *, rows: int, columns: int, seeds: int, test_images:
             if common:
                 last = max(common)
                 student, baseline = (100 * np.array([curve[last] for curve in side]) for side in curves)
-                values[:, row, column] = student.mean(), baseline.mean(), *_difference(student, baseline, test_images, level), last
+                difference = paired_difference(student, baseline, test_images=test_images, level=level)
+                values[:, row, column] = student.mean(), baseline.mean(), *difference, last
     return Cells(*values)
-
-
-def _difference(student: np.ndarray, baseline: np.ndarray, test_images: int, level: float) -> tuple[float, float, float]:
-    """Mean paired difference of percentages `(seeds,)` with its interval, in points: `(mean, low, high)`."""
-    differences = student - baseline
-    if len(differences) > 1:
-        margin = t_margin(differences, level=level)
-    else:
-        margin = 100 * two_proportions_margin(student[0] / 100, baseline[0] / 100, test_images, level=level)
-    margin = max(margin, 100 / test_images)
-    return float(differences.mean()), float(differences.mean() - margin), float(differences.mean() + margin)
 
 
 def neighbours(row: int, column: int, shape: tuple[int, int]) -> list[tuple[int, int]]:
