@@ -3,8 +3,10 @@
 READING_ORDER = (
     "losses",  # the mathematics
     "paths",  # where data, caches and runs are kept
+    "machine",  # the cores that a process may use
     "data.dataset",  # an image set as tensors; subsets, label noise, random shifts
     "data.download",  # downloads with checksums
+    "data.decoding",  # the images in a zip as arrays, on all cores
     "data.uploads",  # an image set from a zip
     "data.datasets",  # the image sets by name
     "data.drawing",  # a drawing, centred like the digits of the data sets
