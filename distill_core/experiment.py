@@ -121,7 +121,8 @@ class Experiment:
             if field.type == "float" and type(value) in (int, float) and not abs(value) > 1e300:
                 object.__setattr__(self, field.name, float(value) + 0.0)  # -0.0 becomes 0.0, which has one key
             elif field.type in ("int", "float", "str") and type(value).__name__ != field.type:
-                raise ValueError(f"{field.name} {value!r} is not {_KINDS[field.type]}; give one, such as {field.default if field.default != '' else 'cnn-32'!r}")
+                usual = default_teacher("digits") if field.name == "teacher" else field.default
+                raise ValueError(f"{field.name} {value!r} is not {_KINDS[field.type]}; give one, such as {usual!r}")
         object.__setattr__(self, "teacher", self.teacher or default_teacher(self.dataset))
 
     def _check_hidden_classes(self, classes: int) -> None:

@@ -55,6 +55,7 @@ with st.sidebar:
     others = [NONE, *(other for other in available[name] if other != teacher)]
     settle("dark_compare", others)
     compare = st.selectbox("Compare with", others, key="dark_compare", help="A second teacher on the same images.", **kept)
+    networks.show_notes(name, *(one for one in (teacher, compare) if one != NONE))
     settle("dark_part", ["test", "train"])
     part = st.segmented_control(
         "Images", ["test", "train"], key="dark_part", required=True, format_func={"test": "test", "train": "training"}.get,

@@ -12,6 +12,7 @@ from distill_core import models, teachers
 from distill_core.data import datasets
 from distill_core.experiment import AUGMENTATIONS, COMBINATIONS, MAX, OPTIMIZERS, SCHEDULES, Experiment
 from distill_core.objectives import METHODS, Method
+from pages.sections import networks
 from pages.server.plain_text import plain, show_error
 
 START = Experiment(images=200, epochs=100, batch_size=16)
@@ -61,7 +62,9 @@ def restore_link() -> None:
     try:
         seeds = _number("seeds", values.pop("seeds", ["5"])[-1], int)
         fields = {name: _parse(name, texts) for name, texts in values.items()}
-        dataset = Experiment.from_fields(asdict(START) | fields).dataset
+        fields.setdefault("teacher", "" if "dataset" in fields else START.teacher)  # empty: the default of the data set
+        linked = Experiment.from_fields(asdict(START) | fields)
+        dataset, fields["teacher"] = linked.dataset, linked.teacher
         if dataset not in _datasets():
             raise ValueError(f"the pictures '{dataset}' are not in this lab; upload the zip again, or choose another data set")
         if not 1 <= seeds <= MAX_SEEDS:
@@ -92,7 +95,8 @@ def _number(field: str, text: str, kind: type) -> int | float:
 
 def link_to(experiments: list[Experiment], run_id: str | None = None) -> dict[str, str | list[str]]:
     """The query of the race page's address: the run, and every setting that is not the default."""
-    defaults, chosen = asdict(START), asdict(experiments[0]) | {"seeds": len(experiments)}
+    usual_teacher = {"teacher": teachers.default_teacher(experiments[0].dataset)}
+    defaults, chosen = asdict(START) | usual_teacher, asdict(experiments[0]) | {"seeds": len(experiments)}
     link = {name: value for name, value in chosen.items() if name != "seed" and value != defaults.get(name, 5)}
     if run_id:
         link["run"] = run_id
@@ -133,7 +137,10 @@ def choose() -> list[Experiment] | None:
 
 def _choose_networks() -> dict:
     """Data set, training images, teacher, method and student."""
-    dataset = _selectbox("dataset", "Data set", _datasets(), "The images to classify, split into training and test images.", _title)
+    dataset = _selectbox(
+        "dataset", "Data set", _datasets(), "The images to classify, split into training and test images.", _title,
+        on_change=_follow_dataset,
+    )  # fmt: skip
     most = _classes_and_images(dataset)[1]
     images = _selectbox(
         "images", "Training images", [n for n in IMAGES if n < most] + [0],
@@ -147,6 +154,7 @@ def _choose_networks() -> dict:
         "a factor gives one a larger weight, as in 2*cnn-32+mlp-1200x2.",
         accept_new_options=True,
     )  # fmt: skip
+    networks.show_notes(dataset, teacher)
     method = _selectbox(
         "method", "Method", list(METHODS),
         "What the student learns from the teacher. Controls and deliberate mistakes are marked as such.", method_title,
@@ -249,8 +257,15 @@ def upload_images() -> None:
                 st.session_state["zip_error"] = str(error)
             else:
                 st.session_state.update({"dataset": name, "images": 0, "hide_classes": []})
+                _follow_dataset()
         if error := st.session_state.get("zip_error"):
             show_error(error)
+
+
+def _follow_dataset() -> None:
+    """Keep the chosen teacher if it is shipped for the new data set; otherwise choose the default of the set."""
+    state = st.session_state
+    state["teacher"] = teachers.teacher_after_change(state["dataset"], state["teacher"])
 
 
 def _selectbox(field: str, label: str, options: list, help: str | None = None, format_func: Callable = str, **settings: object) -> object:

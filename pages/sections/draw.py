@@ -57,8 +57,10 @@ def choose() -> Choices:
             "Data set", fitting, format_func=lambda n: datasets.DATASETS[n].title, key="draw_dataset", persist_state="session",
             help="The drawing is centred and scaled like the images of this data set, on which the networks were trained.",
         )  # fmt: skip
-        settle("draw_teacher", available[dataset])
-        teacher = st.selectbox("Teacher", available[dataset], key="draw_teacher", persist_state="session")
+        names = networks.with_teacher_of(runs.get(run_id), available[dataset])
+        settle("draw_teacher", names)
+        teacher = st.selectbox("Teacher", names, key="draw_teacher", persist_state="session")
+    networks.show_notes(dataset, teacher)
     return Choices(dataset, teacher, runs.get(run_id))
 
 
@@ -66,7 +68,7 @@ def load(choices: Choices) -> Loaded:
     """Read data set and networks. Raises `ValueError` with one sentence if a file is missing or damaged."""
     dataset = networks.images(choices.dataset)
     assert dataset.image_shape[1] in NORMALISERS
-    members = {"teacher": networks.teacher(choices.dataset, choices.teacher)}
+    members = {"teacher": networks.teacher(choices.dataset, choices.teacher, networks.combination(choices.run, choices.teacher))}
     return Loaded(dataset, members | (networks.pupils(choices.run) if choices.run is not None else {}))
 
 

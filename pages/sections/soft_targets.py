@@ -54,14 +54,15 @@ def choose() -> Choices:
     available = networks.teachers_here()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         dataset = _select("dataset", "Data set", list(available), format_func=lambda name: datasets.DATASETS[name].title)
-        teacher = _select("teacher", "Teacher", available[dataset])
+        runs = networks.finished_runs(dataset)
+        compared = runs.get(st.session_state["soft_targets_run"])
+        teacher = _select("teacher", "Teacher", networks.with_teacher_of(compared, available[dataset]))
         order = _select(
             "order", "Sort by", list(ORDERS),
             help="Most ambiguous: highest entropy of the teacher's soft targets first. Hardest: lowest probability of the true class "
             "first. Teacher wrong: only images that the teacher classifies wrongly.",
         )  # fmt: skip
         of_class = _select("class", "Class", [ALL, *datasets.DATASETS[dataset].class_names], help="Only images of this true class.")
-        runs = networks.finished_runs(dataset)
         run_id = _select(
             "run", "Compare with", [NONE, *runs], format_func=lambda r: networks.describe(runs[r]) if r in runs else r,
             help="A finished run: its student or its baseline is shown beside the teacher.",
@@ -72,6 +73,7 @@ def choose() -> Choices:
             st.segmented_control(
                 "Network", roles, key="soft_targets_network", label_visibility="collapsed", required=True, persist_state="session"
             )
+    networks.show_notes(dataset, teacher)
     return Choices(dataset, teacher, order, of_class, runs.get(run_id), st.session_state["soft_targets_network"])
 
 
@@ -84,7 +86,7 @@ def _select(name: str, label: str, options: list, **more: Any) -> str:
 def load(choices: Choices) -> Loaded:
     """Read images and networks. Raises `ValueError` with one sentence if a file is missing or damaged."""
     dataset = networks.images(choices.dataset)
-    members = {"teacher": networks.teacher(choices.dataset, choices.teacher)}
+    members = {"teacher": networks.teacher(choices.dataset, choices.teacher, networks.combination(choices.run, choices.teacher))}
     if choices.run is not None:
         members[choices.network] = networks.pupils(choices.run)[choices.network]
     fits = "drawing" in st.session_state and choices.dataset in ("mnist", "digits")
@@ -136,11 +138,15 @@ def choose_image(choices: Choices, loaded: Loaded, *, linked: bool) -> str:
 
 def _listed(choices: Choices, labels: Tensor) -> Tensor:
     """Indices of the test images of the chosen class, in the chosen order."""
-    logits = None if choices.order in WITHOUT_LOGITS else networks.test_logits(choices.dataset, choices.teacher)
+    logits = None if choices.order in WITHOUT_LOGITS else _teacher_logits(choices)
     found = ORDERS[choices.order](logits, labels)
     if choices.of_class == ALL:
         return found
     return found[labels[found] == datasets.DATASETS[choices.dataset].class_names.index(choices.of_class)]
+
+
+def _teacher_logits(choices: Choices) -> Tensor:
+    return networks.test_logits(choices.dataset, choices.teacher, networks.combination(choices.run, choices.teacher))
 
 
 def _valid_image(loaded: Loaded, shown: Tensor, logits: Tensor) -> str:

@@ -14,7 +14,7 @@ from distill_core.experiment import Experiment
 from distill_core.figures import sweep as figures
 from distill_core.objectives import METHODS
 from distill_core.studies.sweep import AXES, Grid
-from pages.sections import controls, race
+from pages.sections import controls, networks, race
 from pages.server.lab import engine
 
 WITHOUT_T2 = "soft-targets-without-t2"
@@ -131,7 +131,9 @@ def choose() -> tuple[Grid, list[Experiment]] | None:
         "y", "Vertical axis", [axis for axis in AXES if axis != x], format_func=figures.NAMES.get,
         help="The setting that differs from row to row. With a single value, the sweep is one row.",
     )  # fmt: skip
-    dataset = _select("dataset", "Data set", available, format_func=lambda name: datasets.DATASETS[name].title)
+    dataset = _select(
+        "dataset", "Data set", available, format_func=lambda name: datasets.DATASETS[name].title, on_change=_follow_dataset
+    )  # fmt: skip
     chosen = {axis: _choose_values(axis, dataset) for axis in (x, y)}
     shared = _choose_shared(dataset, without=chosen)
     st.session_state["sweep_seeds"] = min(max(1, st.session_state["sweep_seeds"]), MAX_SEEDS)  # a link may have any number
@@ -164,7 +166,15 @@ def _choose_shared(dataset: str, *, without: dict[str, list]) -> dict[str, objec
             {"help": "1: labels only. 0: the method's own loss only."},
         ),
     }
-    return {name: _select(name, label, options, **more) for name, (label, options, more) in widgets.items() if name not in without}
+    chosen = {name: _select(name, label, options, **more) for name, (label, options, more) in widgets.items() if name not in without}
+    networks.show_notes(dataset, *without.get("teacher", [chosen.get("teacher")]))
+    return chosen
+
+
+def _follow_dataset() -> None:
+    """Keep the chosen teacher if it is shipped for the new data set; otherwise choose the default of the set."""
+    state = st.session_state
+    state["sweep_teacher"] = teachers.teacher_after_change(state["sweep_dataset"], state["sweep_teacher"])
 
 
 def _choose_training() -> dict[str, object]:
@@ -220,6 +230,7 @@ def describe(grid: Grid, experiments: list[Experiment]) -> None:
         help="Each student minimises alpha times the hard loss plus (1 - alpha) times its method's own loss. "
         "The hard loss is the cross-entropy with the labels.",
     )
+    networks.show_untrained(experiments[0].dataset, *dict.fromkeys(experiment.teacher for experiment in experiments))
 
 
 def loss_names(experiments: Sequence[Experiment]) -> str:
