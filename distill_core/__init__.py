@@ -3,10 +3,13 @@
 READING_ORDER = (
     "losses",  # the mathematics
     "paths",  # where data, caches and runs are kept
+    "machine",  # the cores that a process may use
     "data.dataset",  # an image set as tensors; subsets, label noise, random shifts
     "data.download",  # downloads with checksums
+    "data.decoding",  # the images in a zip as arrays, on all cores
     "data.uploads",  # an image set from a zip
     "data.datasets",  # the image sets by name
+    "data.jpeg_copy",  # the JPEG copy of CIFAR-10, made from the original
     "data.drawing",  # a drawing, centred like the digits of the data sets
     "data.image_order",  # images by ambiguity, by difficulty, by the teacher's errors
     "data.cifar10h",  # human labels of CIFAR-10, if that file is on the machine
@@ -14,6 +17,7 @@ READING_ORDER = (
     "teachers.airbench",  # how the strong teacher for CIFAR-10 is trained
     "teachers.recipes",  # how each teacher is trained
     "teachers.cards",  # what is known of each trained teacher
+    "teachers.choosing",  # which teachers a data set has, and its default
     "teachers.weights",  # trained teachers from their files
     "teachers.logit_cache",  # their logits by example index
     "teachers.making",  # training a teacher

@@ -25,8 +25,10 @@ if __name__ == "__main__":
 
 from distill_core import analysis, teachers
 from distill_core.data import datasets
+from distill_core.data.jpeg_copy import make_jpeg_copy
 from distill_core.doctor import examine
 from distill_core.experiment import Experiment
+from distill_core.machine import available_cores
 from distill_core.studies import comparison
 from distill_core.studies.presets import PRESETS, measure
 from distill_core.training.loop import train as train_race
@@ -45,7 +47,7 @@ def train(experiment: TheExperiment, *, device: str = "auto", json: bool = False
         device: auto, cpu or cuda.
         json: print one JSON object a line instead of a table.
     """
-    _show_progress(prepare(experiment, device=device))
+    _prepare(experiment, device=device)
     for record in train_race(experiment, device=device):
         if json:
             _print_json(record)
@@ -99,7 +101,7 @@ def sweep(choices: Annotated[Sweep, tyro.conf.arg(name="")], *, device: str = "a
     if len(experiments) > MAX_STUDENTS:
         raise ValueError(f"{len(experiments)} students are more than the {MAX_STUDENTS} that one sweep takes; give fewer values")
     for one in {(e.dataset, e.teacher): e for e in experiments}.values():
-        _show_progress(prepare(one, device=device))
+        _prepare(one, device=device)
     started, results = time.perf_counter(), {}
     for record in train_sharded(experiments, device=device):
         if record["event"] == "result":
@@ -215,13 +217,17 @@ def _print_row(row: dict) -> None:
     print(f"{row['setting']:15}{row['title']:42}{result}", flush=True)
 
 
-def list_teachers(*, make: str = "", json: bool = False) -> None:
+def list_teachers(*, make: str = "", score: str = "", json: bool = False) -> None:
     """The shipped teachers: data set, parameters, test accuracy, how made.
 
     Args:
         make: train one again, such as mnist/cnn-32, or all; it replaces the shipped file.
+        score: a data set, whose teachers are measured on its test images here, such as cifar10, whose teachers are those of its JPEG copy.
         json: print one JSON object a line.
     """
+    if score:
+        _score_teachers(score, json=json)
+        return
     if make:
         _make_teachers(make)
     for card in teachers.shipped():
@@ -235,6 +241,27 @@ def list_teachers(*, make: str = "", json: bool = False) -> None:
             )
 
 
+def _score_teachers(name: str, *, json: bool) -> None:
+    """Each shipped teacher of the set, measured on the set's own test images."""
+    if not teachers.shipped_for(name):
+        known = [one for one in datasets.DATASETS if teachers.shipped_for(one)]
+        raise ValueError(f"no teacher is shipped for the data set '{name}'; choose one of: {', '.join(known)}")
+    _show_progress(datasets.fetch(name))
+    dataset = datasets.load(name)
+    for card in teachers.shipped_for(name):
+        logits = teachers.logits(teachers.load_teacher(dataset, card.name).network, dataset, dataset.test_images)
+        errors, n = int((logits.argmax(dim=1) != dataset.test_labels).sum()), len(dataset.test_labels)
+        low, high = analysis.accuracy_interval(n - errors, n)
+        scores = {"test_errors": errors, "test_images": n, "test_accuracy": 1 - errors / n, "low": low, "high": high}
+        if json:
+            _print_json({"name": card.name, "dataset": name, **scores, "trained_on": card.dataset, "errors_on_card": card.test_errors})
+        else:
+            print(
+                f"{card.name:20} {1 - errors / n:.2%} ({low:.2%} to {high:.2%}), {errors} errors of {n:,} on {dataset.title}; "
+                f"its card: {card.test_errors} of {card.test_images:,} on {card.title}"
+            )
+
+
 def _make_teachers(which: str) -> None:
     shipped = [f"{card.dataset}/{card.name}" for card in teachers.shipped()]
     dataset, _, name = which.partition("/")
@@ -245,6 +272,29 @@ def _make_teachers(which: str) -> None:
         dataset, name = entry.split("/")
         _show_progress(datasets.fetch(dataset))
         _show_progress(teachers.ship_teacher(datasets.load(dataset), name))
+
+
+def list_data(*, make: str = "", json: bool = False) -> None:
+    """The data sets, and whether each is on this machine.
+
+    Args:
+        make: cifar10-jpeg, the JPEG copy of CIFAR-10, is made from the original, which is downloaded first if it is not here.
+        json: print one JSON object a line.
+    """
+    if make:
+        if make != datasets.JPEG_COPY:
+            raise ValueError(f"the data set '{make}' cannot be made from another one; only {datasets.JPEG_COPY} can")
+        _show_progress(datasets.fetch("cifar10"))
+        _show_progress(make_jpeg_copy())
+    for name, source in datasets.DATASETS.items():
+        fields = {"name": name, "title": source.title, "train": source.train, "test": source.test, "is_here": source.is_here()}
+        if json:
+            _print_json(fields)
+        else:
+            print(
+                f"{name:15} {source.title:16} {source.train:>7,} + {source.test:,} images   "
+                f"{'on this machine' if source.is_here() else 'not on this machine'}"
+            )
 
 
 def bench(subjects: Annotated[tuple[str, ...], tyro.conf.Positional] = (), *, json: bool = False) -> None:
@@ -299,6 +349,14 @@ def _status(text: str) -> None:
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
+def _prepare(experiment: Experiment, *, device: str) -> None:
+    """Bring data and teacher to this machine; a teacher that must be trained first is announced, with the time it takes."""
+    _show_progress(datasets.fetch(experiment.dataset))
+    if note := teachers.untrained_note(experiment.dataset, experiment.teacher, cores=available_cores()):
+        print(note, file=sys.stderr)
+    _show_progress(prepare(experiment, device=device))
+
+
 def _show_progress(progress: Iterator[tuple[str, float]]) -> None:
     for what, fraction in progress:
         _status(f"{what}: {fraction:.0%}")
@@ -311,6 +369,7 @@ COMMANDS = {
     "preset": preset,
     "compare": compare,
     "teachers": list_teachers,
+    "data": list_data,
     "bench": bench,
     "doctor": doctor,
 }

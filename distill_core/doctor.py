@@ -12,9 +12,9 @@ from pathlib import Path
 
 from distill_core import paths, teachers
 from distill_core.data import datasets
+from distill_core.machine import available_cores
 from distill_core.studies.presets import PRESETS, measure
 from distill_core.training.run_data import pick_device
-from distill_core.training.shards import available_cores
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from distill_core.data.datasets import DATASETS
 from distill_core.models import check_image_shape, check_model
 from distill_core.objectives import METHODS
-from distill_core.teachers import parse_ensemble, single
+from distill_core.teachers import default_teacher, parse_ensemble, single
 
 OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("one-cycle", "constant")
@@ -47,8 +47,9 @@ class Experiment:
     augmentation: str = "none"
     """none; fixed: random shifts and flips for the student, the teacher's outputs stay those of the plain image;
     consistent: the teacher gets the same view as the student (Beyer et al. 2022)."""
-    teacher: str = "mlp-1200x2"
-    """The trained teacher: a key of TEACHERS, or several joined by +, each with a weight if they differ: 2*cnn-32+mlp-1200x2."""
+    teacher: str = ""
+    """The trained teacher: a key of TEACHERS, or several joined by +, each with a weight if they differ: 2*cnn-32+mlp-1200x2.
+    Empty means the default of the data set, which takes its place: mlp-1200x2 of digits and MNIST, cnn-32 of CIFAR-10."""
     combine: str = "probabilities"
     """What several teachers are averaged by: probabilities or logits."""
     assistants: tuple[str, ...] = ()
@@ -120,7 +121,9 @@ class Experiment:
             if field.type == "float" and type(value) in (int, float) and not abs(value) > 1e300:
                 object.__setattr__(self, field.name, float(value) + 0.0)  # -0.0 becomes 0.0, which has one key
             elif field.type in ("int", "float", "str") and type(value).__name__ != field.type:
-                raise ValueError(f"{field.name} {value!r} is not {_KINDS[field.type]}; give one, such as {field.default!r}")
+                usual = default_teacher("digits") if field.name == "teacher" else field.default
+                raise ValueError(f"{field.name} {value!r} is not {_KINDS[field.type]}; give one, such as {usual!r}")
+        object.__setattr__(self, "teacher", self.teacher or default_teacher(self.dataset))
 
     def _check_hidden_classes(self, classes: int) -> None:
         for hidden in self.hide_classes:

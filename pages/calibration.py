@@ -10,6 +10,7 @@ from pages.sections.source import show_source
 from pages.server.lab import set_up
 from pages.server.link import from_link, settle, to_link
 from pages.server.old_links import translate_old_link
+from pages.server.plain_text import plain
 
 RELIABILITY, COVERAGE, SCALING, DISAGREEMENTS = "Reliability", "Accuracy vs. coverage", "Temperature scaling", "Disagreements"
 VIEWS = (RELIABILITY, COVERAGE, SCALING, DISAGREEMENTS)
@@ -78,7 +79,8 @@ try:
         chosen = [teacher] if compare == NONE else [teacher, compare]
         members = {one if len(chosen) > 1 else "teacher": networks.test_logits(name, one) for one in chosen}
     else:
-        name, members = calibration.logits_of_run(run_id)
+        experiment, members = calibration.logits_of_run(run_id)
+        name, chosen = experiment.dataset, [experiment.teacher]
     dataset = networks.images(name)
 except ValueError as error:
     st.error(str(error))
@@ -103,7 +105,9 @@ else:
         help="Divergence: Jensen-Shannon divergence of the soft targets at T = 1, in nats.",
     )  # fmt: skip
     calibration.show_disagreements(members, dataset, sort)
-st.markdown(f"Measured on all {len(dataset.test_labels):,} test images of {dataset.title}.")
+of_run = f" Teacher: {plain(networks.teacher_in_words(experiment))}." if run_id != TEACHERS_ONLY else ""
+st.markdown(f"Measured on all {len(dataset.test_labels):,} test images of {dataset.title}.{of_run}")
+networks.show_notes(name, *chosen)
 if note:
     st.caption(note)
 

@@ -72,6 +72,7 @@ with st.sidebar:
         "Compare with teacher", others, key="dark_compare", format_func=networks.name_with_layers, **kept,
         help="A second teacher, shown beside the first on the same images.",
     )  # fmt: skip
+    networks.show_notes(name, *(one for one in (teacher, compare) if one != NONE))
     settle("dark_part", ["test", "train"])
     part = st.segmented_control(
         "Images", ["test", "train"], key="dark_part", required=True, format_func={"test": "test", "train": "training"}.get,

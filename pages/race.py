@@ -7,7 +7,7 @@ from distill_core.losses import mixed_loss
 from distill_core.objectives import METHODS
 from distill_core.studies.presets import PRESETS, preset_of
 from pages.components.live_chart import have_charts_ready
-from pages.sections import controls, race, results
+from pages.sections import controls, networks, race, results
 from pages.sections.source import functions_of, show_source
 from pages.server.experiments import experiments_of
 from pages.server.lab import link, set_up, store
@@ -47,6 +47,7 @@ with st.sidebar:
 st.subheader("Race: with and without a teacher")
 if experiments:
     controls.show_loss(experiments[0])
+    networks.show_untrained(experiments[0].dataset, experiments[0].teacher)
 if shown := race.buttons(run, experiments):
     st.session_state.update({"run": shown, "restored": shown})
     st.query_params["run"] = shown

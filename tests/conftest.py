@@ -15,7 +15,7 @@ import hypothesis
 import numpy as np
 import pytest
 from browser_fixtures import browser, lab_server, new_page, serve, watched  # noqa: F401 (fixtures for every test that opens a page)
-from data_fixtures import server  # noqa: F401
+from data_fixtures import cifar, server  # noqa: F401
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -1,16 +1,20 @@
-"""A file server on this machine, for tests of downloads."""
+"""A file server on this machine, for tests of downloads, and small files in the layout of CIFAR-10."""
 
 from __future__ import annotations
 
+import hashlib
 import http.server
+import pickle
 import socket
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from distill_core.data import download
 
+TRAIN, TEST = 50, 20  # images of a small set
 BLOB = np.random.default_rng(9).integers(0, 256, 700_000, dtype=np.uint8).tobytes()
 
 
@@ -69,3 +73,32 @@ def unused_address():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{free.getsockname()[1]}"
+
+
+@pytest.fixture
+def cifar(data, monkeypatch):
+    """A small set in the layout of CIFAR-10's Python batches: its folder and its arrays."""
+    from distill_core.data import datasets
+
+    rng = np.random.default_rng(4)
+    source = replace(datasets.DATASETS["cifar10"], train=TRAIN, test=TEST)
+    monkeypatch.setitem(datasets.DATASETS, "cifar10", source)
+    kind = datasets.import_torchvision().datasets.CIFAR10
+    folder = data / source.folder
+    folder.mkdir(parents=True)
+    arrays = []
+
+    def write(file, content):
+        blob = pickle.dumps(content)
+        (folder / file).write_bytes(blob)
+        return [file, hashlib.md5(blob).hexdigest()]
+
+    def batch(file, count):
+        arrays.append((rng.integers(0, 256, (count, 3072), dtype=np.uint8), (np.arange(count) % 10).tolist()))
+        return write(file, {"data": arrays[-1][0], "labels": arrays[-1][1]})
+
+    monkeypatch.setattr(kind, "train_list", [batch(f"data_batch_{i}", TRAIN // 5) for i in range(1, 6)])
+    monkeypatch.setattr(kind, "test_list", [batch("test_batch", TEST)])
+    meta = write("batches.meta", {"label_names": list(source.class_names)})
+    monkeypatch.setattr(kind, "meta", {"filename": meta[0], "key": "label_names", "md5": meta[1]})
+    return folder, arrays

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from data_fixtures import unused_address
+from data_fixtures import TEST, TRAIN, unused_address
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
@@ -83,8 +83,6 @@ def test_threads_that_import_a_broken_torchvision_at_once_all_get_the_complete_m
 
 # --- files in torchvision's layouts, written here -------------------------------------------------------------------
 
-TRAIN, TEST = 50, 20
-
 
 def idx(array):
     """An IDX file as on yann.lecun.com: two zero bytes, type, dimensions, sizes, then the numbers."""
@@ -107,33 +105,6 @@ def idx_set(request, data, monkeypatch):
     for file, array in arrays.items():
         (folder / file).write_bytes(idx(array))
     return name, folder, arrays
-
-
-@pytest.fixture
-def cifar(data, monkeypatch):
-    """A small set in the layout of CIFAR-10's Python batches: its folder and its arrays."""
-    rng = np.random.default_rng(4)
-    source = replace(DATASETS["cifar10"], train=TRAIN, test=TEST)
-    monkeypatch.setitem(DATASETS, "cifar10", source)
-    kind = datasets.import_torchvision().datasets.CIFAR10
-    folder = data / source.folder
-    folder.mkdir(parents=True)
-    arrays = []
-
-    def write(file, content):
-        blob = pickle.dumps(content)
-        (folder / file).write_bytes(blob)
-        return [file, hashlib.md5(blob).hexdigest()]
-
-    def batch(file, count):
-        arrays.append((rng.integers(0, 256, (count, 3072), dtype=np.uint8), (np.arange(count) % 10).tolist()))
-        return write(file, {"data": arrays[-1][0], "labels": arrays[-1][1]})
-
-    monkeypatch.setattr(kind, "train_list", [batch(f"data_batch_{i}", TRAIN // 5) for i in range(1, 6)])
-    monkeypatch.setattr(kind, "test_list", [batch("test_batch", TEST)])
-    meta = write("batches.meta", {"label_names": list(source.class_names)})
-    monkeypatch.setattr(kind, "meta", {"filename": meta[0], "key": "label_names", "md5": meta[1]})
-    return folder, arrays
 
 
 def test_idx_files_are_read_pixel_by_pixel(idx_set):

@@ -7,15 +7,19 @@ import sqlite3
 from dataclasses import asdict, replace
 
 import pytest
+import torch
 from browser_fixtures import ROOT, open_page_from_menu
 from playwright.sync_api import expect
 from streamlit.testing.v1 import AppTest
 
+from distill_core import teachers
+from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.runs.engine import Engine, run_key
 from distill_core.runs.store import Store
+from distill_core.teachers import default_teacher
 from distill_core.training.cohort import Cohort
-from pages.sections import controls, networks, source
+from pages.sections import calibration, controls, networks, source
 from pages.server import curves, lab
 
 MOVED = {"map": "sweep", "microscope": "soft_targets", "trust": "calibration"}  # former addresses
@@ -166,7 +170,8 @@ CHOICES = {
 
 
 def expected(choices):
-    fields = {**asdict(controls.START), **choices}
+    default = default_teacher(choices.get("dataset", controls.START.dataset))
+    fields = {**asdict(controls.START), "teacher": default, **choices}
     seeds = fields.pop("seeds")
     return [Experiment(**{**fields, "hide_classes": tuple(fields["hide_classes"]), "seed": seed}) for seed in range(seeds)]
 
@@ -205,6 +210,65 @@ def test_widgets_give_the_experiments_they_show_and_a_link_that_restores_them(al
     reopened = alone("race", link={"run": run_id}).run()  # the id alone restores every choice
     assert reopened.session_state["seeds"] == choices["seeds"]
     assert {name: reopened.session_state[name] for name in choices} == choices
+
+
+def test_another_data_set_brings_its_default_teacher_and_keeps_a_teacher_that_is_shipped_for_it(alone):
+    app = alone("race").run()
+    app.selectbox(key="dataset").set_value("cifar10").run()
+    assert app.session_state["teacher"] == "cnn-32" and not app.info
+    app.selectbox(key="dataset").set_value("mnist").run()
+    assert app.session_state["teacher"] == "cnn-32"
+    app = alone("sweep").run()
+    app.selectbox(key="sweep_dataset").set_value("cifar10").run()
+    assert app.session_state["sweep_teacher"] == "cnn-32" and not app.info
+
+
+@pytest.mark.parametrize(("page", "prefix"), [("race", ""), ("sweep", "sweep_")])
+def test_a_teacher_that_must_be_trained_is_announced_before_the_press(alone, page, prefix):
+    app = alone(page).run()
+    app.selectbox(key=f"{prefix}dataset").set_value("cifar10").run()
+    app.selectbox(key=f"{prefix}teacher").set_value("mlp-1200x2").run()
+    (note,) = app.info
+    assert "first trains it" in unescaped(note.value) and re.search(r"in about \d+ (minutes|s) on", unescaped(note.value))
+
+
+@pytest.mark.parametrize(("page", "prefix"), [("race", ""), ("sweep", "sweep_")])
+def test_a_teacher_of_the_jpeg_copy_and_label_smoothing_are_said_where_it_is_chosen(alone, page, prefix):
+    app = alone(page).run()
+    app.selectbox(key=f"{prefix}dataset").set_value("cifar10").run()
+    app.selectbox(key=f"{prefix}teacher").set_value("airbench-256").run()
+    captions = " ".join(caption.value for caption in app.caption)
+    assert "a JPEG copy of these images" in captions and "label smoothing 0.2" in captions
+
+
+def test_pages_list_the_teachers_of_the_original_cifar10_where_it_is(monkeypatch):
+    monkeypatch.setattr(datasets.Source, "is_here", lambda source: source.name in ("cifar10", "digits"))
+    assert networks.teachers_here() == {"cifar10": ["cnn-32", "airbench-256", "airbench-pair"], "digits": ["cnn-32", "mlp-1200x2"]}
+
+
+@pytest.mark.parametrize("combine", ("probabilities", "logits"))
+def test_calibration_shows_the_teacher_of_the_run_combined_as_in_the_run(alone, finished, combine):
+    run_id = finished(teacher="3*cnn-32+mlp-1200x2", combine=combine)
+    app = alone("calibration", link={"run": run_id}).run()
+    assert f"Teacher: 3*cnn-32+mlp-1200x2, mean of {combine}." in unescaped(" ".join(shown_text(app)))
+    lab.store.clear()
+    dataset = datasets.load("digits")
+    _, members = calibration.logits_of_run(run_id)
+    expected = teachers.load_teacher(dataset, "3*cnn-32+mlp-1200x2", combine=combine).network
+    torch.testing.assert_close(members["teacher"], teachers.logits(expected, dataset, dataset.test_images), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("page", "prefix"), [("draw", "draw"), ("soft_targets", "soft_targets")])
+def test_a_page_with_a_run_offers_the_teacher_of_the_run(alone, finished, page, prefix):
+    run_id = finished(teacher="3*cnn-32+mlp-1200x2", combine="logits")
+    app = alone(page, link={"run": run_id, "dataset": "digits", "teacher": "3*cnn-32+mlp-1200x2"}).run()
+    assert not app.exception and app.session_state[f"{prefix}_teacher"] == "3*cnn-32+mlp-1200x2"
+
+
+def test_a_run_s_ensemble_is_combined_as_in_the_run_and_any_other_by_probabilities(alone, finished):
+    run = lab.store().get(finished(teacher="cnn-32+mlp-1200x2", combine="logits"))
+    assert networks.combination(run, "cnn-32+mlp-1200x2") == "logits"
+    assert networks.combination(run, "cnn-32") == networks.combination(None, "cnn-32+mlp-1200x2") == "probabilities"
 
 
 def test_a_preset_gives_its_own_experiments(alone):

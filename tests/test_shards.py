@@ -191,29 +191,6 @@ def test_sharded_training_yields_each_experiments_own_result():
     assert [results[index]["key"] for index in range(len(experiments))] == [experiment.key for experiment in experiments]
 
 
-@pytest.mark.parametrize(
-    ("files", "cores"),
-    [
-        ({"cpu.max": "200000 100000"}, 2),
-        ({"cpu.max": "max 100000"}, 8),
-        ({"cpu.max": "50000 100000"}, 1),
-        ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, 3),
-        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 8),
-        ({"cpu.max": "nonsense"}, 8),
-        ({}, 8),
-    ],
-    ids=str,
-)
-def test_the_cores_are_those_of_the_container(monkeypatch, tmp_path, files, cores):
-    monkeypatch.setattr(shards.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    monkeypatch.setattr(shards.os, "cpu_count", lambda: 64)
-    monkeypatch.setattr(shards, "CGROUP", tmp_path)
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    assert shards.available_cores() == cores
-
-
 def test_with_fewer_threads_there_are_as_many_shards_and_the_same_numbers():
     experiments = cells()
     runs = [Shards(experiments, device="cpu", count=2, threads=threads) for threads in (1, 2)]

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distill_core.data import uploads
-from distill_core.data.datasets import load
+from distill_core.data import decoding, uploads
+from distill_core.data.datasets import fetch, load
 from distill_core.data.uploads import keep_zip, read_zip
 
 
@@ -61,7 +61,7 @@ def test_a_common_size_is_kept_from_8_to_64_pixels(zipped, picture, size, expect
 def test_a_large_image_is_scaled_as_soon_as_it_is_read(zipped, picture):
     """A thousand images of one colour and 4096 x 4096 pixels are a zip of 50 MB and 48 GB of pixels."""
     with zipfile.ZipFile(zipped({"a/0.png": picture((2000, 1000))})) as archive:
-        assert max(uploads._open_image(archive, "a/0.png").size) <= 64
+        assert max(decoding.open_image(archive, "a/0.png").shape) <= 64
 
 
 def test_train_and_test_folders_split_the_set(zipped, picture):
@@ -136,7 +136,7 @@ def test_a_file_that_is_not_a_zip_is_refused(refused, blob):
 
 def test_a_zip_that_unpacks_to_more_than_the_limit_is_refused_before_an_image_is_opened(two_classes, zipped, refused, monkeypatch):
     monkeypatch.setattr(uploads, "MAX_UNPACKED", 2 * 1024**2)
-    monkeypatch.setattr(uploads, "_open_image", lambda *_: pytest.fail("an image was opened"))
+    monkeypatch.setattr(decoding, "open_image", lambda *_: pytest.fail("an image was opened"))
     bomb = zipped({**two_classes, "cat/bomb.png": bytes(3 * 1024**2)})
     assert len(bomb.getvalue()) < 20_000
     with refused("unpacks to", "GB"):
@@ -159,7 +159,7 @@ def test_a_zip_that_states_a_wrong_size_is_refused(two_classes, zipped, refused)
 
 
 def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(two_classes, zipped, refused, picture, monkeypatch):
-    monkeypatch.setattr(uploads, "MAX_PIXELS", 1000)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 1000)
     with refused("horse/big.png", "40 x 50"):
         read_zip(zipped({**two_classes, "horse/big.png": picture((40, 50))}))
 
@@ -199,11 +199,18 @@ def test_a_zip_is_read_once_and_again_when_it_changes(small_zip, home, zipped, p
     first = load(str(small_zip))
     uploads._load.cache_clear()
     with monkeypatch.context() as patch:
-        patch.setattr(uploads, "read_zip", lambda *_, **__: pytest.fail("read again"))
+        patch.setattr(uploads, "decode_zip", lambda *_, **__: pytest.fail("read again"))
         again = load(str(small_zip))
     assert again.fingerprint == first.fingerprint and again.class_names == first.class_names and again.name == first.name
     small_zip.write_bytes(zipped({f"{c}/{i}.png": picture((8, 8), seed=i) for c in ("Ärger", "b\nc") for i in range(5)}).getvalue())
     assert load(str(small_zip)).class_names == ("b\nc", "Ärger")
+
+
+def test_a_fetched_zip_is_decoded_with_progress_once_and_then_only_read(small_zip, home, monkeypatch):
+    progress = list(fetch(str(small_zip)))
+    assert progress and progress[0][1] == 0 and "small.zip" in progress[0][0]
+    monkeypatch.setattr(uploads, "decode_zip", lambda *_, **__: pytest.fail("decoded again"))
+    assert list(fetch(str(small_zip))) == [] and load(str(small_zip)).classes == 2
 
 
 def test_a_cut_cache_of_a_zip_is_written_again(small_zip, home):

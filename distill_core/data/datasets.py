@@ -18,8 +18,9 @@ from torch import Tensor
 
 from distill_core import paths
 from distill_core.data.dataset import Dataset, add_label_noise, choose_images, random_flip, random_shift, seeded
+from distill_core.data.decoding import shorten
 from distill_core.data.download import Progress, download
-from distill_core.data.uploads import keep_zip, kept_zips, load_zip, shorten
+from distill_core.data.uploads import keep_zip, kept_zips, load_zip, prepare_zip
 
 # Training and pages find the operations on a set beside the sets: `datasets.choose_images`, `datasets.keep_zip`.
 __all__ = [
@@ -37,9 +38,16 @@ def load(name: str) -> Dataset:
 
 
 def fetch(name: str) -> Progress:
-    """Download the set `name` if it is not on this machine; yields the step and its fraction done."""
-    if not name.endswith(".zip"):
-        yield from _source(name).fetch()
+    """Bring the set `name` to this machine in a form that `load` reads at once; yields the step and its fraction done.
+
+    Published sets are downloaded, the images of a zip are decoded, each once.
+    """
+    if name.endswith(".zip"):
+        yield from prepare_zip(name)
+        return
+    yield from _source(name).fetch()
+    if name == JPEG_COPY and _source(name).is_here():
+        yield from prepare_zip(_jpeg_copy_path())
 
 
 @dataclass(frozen=True)
@@ -130,8 +138,12 @@ def _read_torchvision(name: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 def _read_cifar10_jpeg() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """CIFAR-10's images, encoded again as JPEG, from the zip `cifar10-jpeg.zip` in the data folder."""
-    dataset = load_zip(str(paths.data() / "cifar10-jpeg.zip"))
+    dataset = load_zip(_jpeg_copy_path())
     return dataset.train_images, dataset.train_labels, dataset.test_images, dataset.test_labels
+
+
+def _jpeg_copy_path() -> str:
+    return str(_folder(DATASETS[JPEG_COPY]))
 
 
 def _check_complete(source: Source, images: Tensor, labels: Tensor, *, train: bool) -> None:
@@ -204,6 +216,7 @@ def import_torchvision():  # noqa: ANN201
 IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 DIGIT_NAMES = tuple("0123456789")
 FASHION_NAMES = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+JPEG_COPY = "cifar10-jpeg"
 CIFAR10_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
@@ -218,6 +231,6 @@ DATASETS = {
         _from_torchvision("mnist", "MNIST", 60_000, 10_000, (1, 28, 28), DIGIT_NAMES, "MNIST/raw", "MNIST", fingerprint="35914650c8beaeed"),
         _from_torchvision("fashion-mnist", "Fashion-MNIST", 60_000, 10_000, (1, 28, 28), FASHION_NAMES, "FashionMNIST/raw", "FashionMNIST"),
         _from_torchvision("cifar10", "CIFAR-10", 50_000, 10_000, (3, 32, 32), CIFAR10_NAMES, "cifar-10-batches-py", "CIFAR10"),
-        Source("cifar10-jpeg", "CIFAR-10 (JPEG)", 50_000, 10_000, (3, 32, 32), CIFAR10_NAMES, _read_cifar10_jpeg, "cifar10-jpeg.zip"),
+        Source(JPEG_COPY, "CIFAR-10 (JPEG)", 50_000, 10_000, (3, 32, 32), CIFAR10_NAMES, _read_cifar10_jpeg, "cifar10-jpeg.zip"),
     )
 }

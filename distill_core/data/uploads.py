@@ -12,6 +12,7 @@ import io
 import re
 import zipfile
 from collections import defaultdict
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -21,22 +22,28 @@ from safetensors.torch import load_file, save
 
 from distill_core import paths
 from distill_core.data.dataset import TENSORS, Dataset
+from distill_core.data.decoding import MAX_SIDE, decode, quoted, shorten
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
 MAX_UNPACKED = 2 * 1024**3  # bytes of all files in a zip
-MAX_FILE = 64 * 1024**2  # bytes that are read of one file, whatever size the zip's directory states
 MAX_FILES = 100_000
-MAX_PIXELS = 4096 * 4096  # of one image
 MAX_CLASSES = 100
-MIN_SIDE, MAX_SIDE = 8, 64  # images of one size in this range keep it; all others become 32 x 32
+MIN_SIDE = 8  # images of one size from this to MAX_SIDE keep it; all others become 32 x 32
 FOLDER = "pictures"  # of the kept zips, and of the cache of their tensors
+
+Reading = Generator[tuple[str, float], None, Dataset]  # yields a description and the fraction done, returns the set
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
 def read_zip(file: Path | io.IOBase, *, name: str = "images.zip") -> Dataset:
-    """Read a zip with one folder per class as a Dataset; nothing is unpacked to disk.
+    """The Dataset in a zip, as `decode_zip` reads it."""
+    return _last(decode_zip(file, name=name))
+
+
+def decode_zip(file: Path | io.IOBase, *, name: str = "images.zip") -> Reading:
+    """Read a zip with one folder per class as a Dataset; yields the progress. Nothing is unpacked to disk.
 
     Folders `train` and `test` above the classes split the set; otherwise every fifth image of a class is a test image.
     Images of one common size from 8 to 64 pixels keep it; others are cropped to a square and scaled to 32 x 32. A set
@@ -46,36 +53,36 @@ def read_zip(file: Path | io.IOBase, *, name: str = "images.zip") -> Dataset:
         archive = zipfile.ZipFile(file)
     except Exception as error:  # zipfile raises many types for a damaged directory
         raise ValueError(
-            f"{_quoted(name)} cannot be read as a zip ({shorten(str(error))}); make a zip with one folder of images per class"
+            f"{quoted(name)} cannot be read as a zip ({shorten(str(error))}); make a zip with one folder of images per class"
         ) from error
     with archive:
         members = _list_images(archive, name)
-        images = [(part, label, path, _open_image(archive, path)) for part, label, path in members]
-    return _to_dataset(images, name)
+        arrays = yield from decode(archive, [path for *_, path in members], name=name)
+        return _to_dataset([(part, label, pixels) for (part, label, _), pixels in zip(members, arrays, strict=True)], name)
 
 
-def _to_dataset(images: list[tuple], name: str) -> Dataset:
-    """A Dataset from `(part, class, path, PIL image)` of every image."""
-    sizes = {image.size for *_, image in images}
-    width, height = sizes.pop() if len(sizes) == 1 else (32, 32)
+def _to_dataset(images: list[tuple[str, str, np.ndarray]], name: str) -> Dataset:
+    """A Dataset from `(part, class, pixels)` of every image, the pixels `(H, W)` or `(H, W, 3)` uint8."""
+    sizes = {pixels.shape[:2] for *_, pixels in images}
+    height, width = sizes.pop() if len(sizes) == 1 else (32, 32)
     if max(width, height) > MAX_SIDE or min(width, height) < MIN_SIDE:
         width, height = 32, 32
-    grey = all(image.mode == "L" for *_, image in images)
-    class_names = tuple(sorted({label for _, label, *_ in images}))
+    grey = all(pixels.ndim == 2 for *_, pixels in images)
+    class_names = tuple(sorted({label for _, label, _ in images}))
     divided = {part for part, *_ in images} == {"train", "test"}
     seen: dict[str, int] = defaultdict(int)
     parts: dict[str, tuple[list, list]] = {"train": ([], []), "test": ([], [])}
-    for part, label, _, image in images:
+    for part, label, pixels in images:
         if not divided:
             seen[label] += 1
             part = "test" if seen[label] % 5 == 0 else "train"
-        parts[part][0].append(_as_array(image, (width, height), grey))
+        parts[part][0].append(_resized(pixels, (width, height), grey))
         parts[part][1].append(class_names.index(label))
     for part, (_, labels) in parts.items():
         missing = [class_names[c] for c in range(len(class_names)) if c not in labels]
         if missing:
             raise ValueError(
-                f"{_quoted(name)} has no {part} image of class {_quoted(missing[0])}; put at least 5 images into the folder of each class"
+                f"{quoted(name)} has no {part} image of class {quoted(missing[0])}; put at least 5 images into the folder of each class"
             )
     tensors = [t for arrays, labels in parts.values() for t in (torch.from_numpy(np.stack(arrays)), torch.tensor(labels))]
     return Dataset(name, Path(name).stem, class_names, *tensors)
@@ -88,77 +95,49 @@ def _list_images(archive: zipfile.ZipFile, name: str) -> list[tuple[str, str, st
     unpacked = sum(entry.file_size for entry in entries)
     if unpacked > MAX_UNPACKED:
         raise ValueError(
-            f"{_quoted(name)} unpacks to {unpacked / 1024**3:.1f} GB; the limit is {MAX_UNPACKED // 1024**3} GB, so make the images smaller"
+            f"{quoted(name)} unpacks to {unpacked / 1024**3:.1f} GB; the limit is {MAX_UNPACKED // 1024**3} GB, so make the images smaller"
         )
     if len(entries) > MAX_FILES:
-        raise ValueError(f"{_quoted(name)} holds {len(entries)} files; the limit is {MAX_FILES}, so leave some out")
+        raise ValueError(f"{quoted(name)} holds {len(entries)} files; the limit is {MAX_FILES}, so leave some out")
     members = []
     for entry in sorted(entries, key=lambda e: e.filename):
-        _check_path(entry.filename, name)
-        path = PurePosixPath(entry.filename.replace("\\", "/"))
+        path = _checked_path(entry.filename, name)
         part = next((p for p in path.parts[:-2] if p in ("train", "test")), "")
         members.append((part, path.parts[-2], entry.filename))
     labels = {label for _, label, _ in members}
     if len(labels) < 2:
-        found = f"only the class {_quoted(labels.pop())}" if labels else "no images"
-        raise ValueError(f"{_quoted(name)} holds {found}; make one folder of images for each of at least two classes")
+        found = f"only the class {quoted(labels.pop())}" if labels else "no images"
+        raise ValueError(f"{quoted(name)} holds {found}; make one folder of images for each of at least two classes")
     if len(labels) > MAX_CLASSES:
-        raise ValueError(f"{_quoted(name)} holds {len(labels)} classes; the limit is {MAX_CLASSES}, so leave some out")
+        raise ValueError(f"{quoted(name)} holds {len(labels)} classes; the limit is {MAX_CLASSES}, so leave some out")
     return members
 
 
-def _check_path(filename: str, name: str) -> None:
-    """Refuse a file that is not an image in the folder of a class."""
-    path, holds = PurePosixPath(filename.replace("\\", "/")), f"{_quoted(name)} holds {_quoted(filename)}"
+def _checked_path(filename: str, name: str) -> PurePosixPath:
+    """The path of a file in a zip; raises `ValueError` if it is not an image in the folder of a class."""
+    path, holds = PurePosixPath(filename.replace("\\", "/")), f"{quoted(name)} holds {quoted(filename)}"
     if not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
         raise ValueError(f"{holds}, which points outside its folder; make the zip again from a plain folder")
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         raise ValueError(f"{holds}, which is not an image ({', '.join(IMAGE_SUFFIXES)}); take it out")
     if len(path.parts) < 2:
         raise ValueError(f"{holds} outside any folder; put each image into the folder of its class")
+    return path
 
 
 def _is_system_file(path: str) -> bool:
     """Files that operating systems add to a zip."""
-    return path.startswith("__MACOSX/") or PurePosixPath(path).name in (".DS_Store", "Thumbs.db", "desktop.ini")
+    return path.startswith("__MACOSX/") or path.rpartition("/")[2] in (".DS_Store", "Thumbs.db", "desktop.ini")
 
 
-def _open_image(archive: zipfile.ZipFile, path: str):  # noqa: ANN202
-    """One image in memory: greyscale or RGB, and no larger than it is needed."""
+def _resized(pixels: np.ndarray, size: tuple[int, int], grey: bool) -> np.ndarray:
+    """Pixels `(H, W)` or `(H, W, 3)` as `(D, H, W)`; their central square, scaled, where their size differs from `size`."""
     from PIL import Image, ImageOps
 
-    try:
-        with archive.open(path) as stream:
-            blob = stream.read(MAX_FILE)
-        image = Image.open(io.BytesIO(blob))
-        if image.width * image.height > MAX_PIXELS:
-            raise ValueError(f"{image.width} x {image.height} pixels are too many")
-        image.load()
-        image = image.convert("L" if image.mode in ("L", "1", "I;16", "LA") else "RGB")
-        # Scaled at once: a zip of 50 MB can hold a thousand large images, which are 48 GB of pixels.
-        return ImageOps.fit(image, (32, 32)) if max(image.size) > MAX_SIDE else image
-    except Exception as error:  # each format and each compression raises types of its own
-        raise ValueError(f"the image {_quoted(path)} is broken ({shorten(str(error))}); replace it or take it out of the zip") from error
-
-
-def _as_array(image, size: tuple[int, int], grey: bool) -> np.ndarray:  # noqa: ANN001
-    """An image as `(D, H, W)` uint8; its central square, scaled, where its size differs from `size`."""
-    from PIL import ImageOps
-
-    if image.size != size:
-        image = ImageOps.fit(image, size)
-    pixels = np.asarray(image.convert("L" if grey else "RGB"))
-    return np.ascontiguousarray(pixels[None] if grey else pixels.transpose(2, 0, 1))
-
-
-def shorten(text: str, limit: int = 80) -> str:
-    """Text from a file, cut in the middle: a name inside a zip can have 65,535 characters, and messages quote it."""
-    return text if len(text) <= limit else f"{text[: limit // 2]}…{text[1 - limit // 2 :]}"
-
-
-def _quoted(text: str) -> str:
-    """Shortened, in quotes, on one line."""
-    return repr(shorten(text))
+    if pixels.shape[1::-1] != size:
+        pixels = np.asarray(ImageOps.fit(Image.fromarray(pixels), size))
+    channels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    return np.ascontiguousarray(channels if grey else np.broadcast_to(channels, (3, *channels.shape[1:])))
 
 
 # --- keeping --------------------------------------------------------------------------------------------------------
@@ -188,6 +167,21 @@ def load_zip(name: str) -> Dataset:
 
     Raises `ValueError` with one sentence if the file is missing or cannot be used.
     """
+    return _load(name, *_locate(name))
+
+
+def prepare_zip(name: str) -> Generator[tuple[str, float], None, None]:
+    """Decode the set in a zip so that `load_zip` finds its tensors on disk; yields the progress, nothing if they are there.
+
+    Raises `ValueError` as `load_zip` does.
+    """
+    path, stamp = _locate(name)
+    if not _cache_path(path, stamp).exists():
+        yield from _load_steps(name, path, stamp)
+
+
+def _locate(name: str) -> tuple[str, tuple[int, int]]:
+    """The path of a zip, and its size and time, which change with its content."""
     kept = paths.home() / FOLDER / name
     path = kept if Path(name).name == name and kept.exists() else Path(name)
     try:
@@ -195,14 +189,22 @@ def load_zip(name: str) -> Dataset:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ValueError(f"the zip '{shorten(str(path), 200)}' cannot be opened ({reason}); give the path of a zip of images") from error
-    return _load(name, str(path), (status.st_size, status.st_mtime_ns))
+    return str(path), (status.st_size, status.st_mtime_ns)
+
+
+def _cache_path(path: str, stamp: tuple[int, int]) -> Path:
+    key = hashlib.sha256(repr((str(Path(path).resolve()), stamp)).encode()).hexdigest()[:24]
+    return paths.cache(FOLDER) / f"{key}.safetensors"
 
 
 @functools.lru_cache(maxsize=2)
 def _load(name: str, path: str, stamp: tuple[int, int]) -> Dataset:
-    """A zip's tensors, from the cache on disk if they are there: 60,000 images take seconds to decode."""
-    key = hashlib.sha256(repr((str(Path(path).resolve()), stamp)).encode()).hexdigest()[:24]
-    cached = paths.cache(FOLDER) / f"{key}.safetensors"
+    return _last(_load_steps(name, path, stamp))
+
+
+def _load_steps(name: str, path: str, stamp: tuple[int, int]) -> Reading:
+    """A zip's tensors, from the cache on disk if they are there; else decoded, which takes seconds for 60,000 images."""
+    cached = _cache_path(path, stamp)
     if cached.exists():
         try:
             tensors = load_file(cached)
@@ -210,9 +212,18 @@ def _load(name: str, path: str, stamp: tuple[int, int]) -> Dataset:
             return Dataset(name, Path(path).stem, class_names, **tensors)
         except Exception:  # a cut file: written again below
             cached.unlink(missing_ok=True)
-    dataset = read_zip(Path(path), name=Path(path).name)
+    dataset = yield from decode_zip(Path(path), name=Path(path).name)
     tensors = {field: getattr(dataset, field) for field in TENSORS}
     tensors["class_names"] = torch.tensor(list("\0".join(dataset.class_names).encode()), dtype=torch.uint8)
     with contextlib.suppress(OSError):  # on a full or read-only disk it is decoded again next time
         paths.write_atomically(cached, save(tensors))
     return replace(dataset, name=name)
+
+
+def _last(reading: Reading) -> Dataset:
+    """What a generator returns, once all of its progress has been passed over."""
+    while True:
+        try:
+            next(reading)
+        except StopIteration as ended:
+            return ended.value

@@ -94,7 +94,8 @@ def train_stage(
 
     `sharing`: runs that train on this machine, this one included; its shards use this share of the cores.
     """
-    from distill_core.training.shards import Shards, available_cores
+    from distill_core.machine import available_cores
+    from distill_core.training.shards import Shards
 
     resumed, threads = saved is not None and saved.state, max(1, available_cores() // sharing)
     cohort = Shards.restored(stage.members, saved.state, threads=threads) if resumed else Shards(stage.members, threads=threads)

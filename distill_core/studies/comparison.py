@@ -42,7 +42,7 @@ _CIFAR = Experiment(dataset="cifar10-jpeg", teacher="cnn-32", student="cnn-4")
 SETTINGS = {
     "mnist-1000": Setting("MNIST, 1,000 images", replace(_MNIST, images=1000)),
     "mnist-60000": Setting("MNIST, all 60,000 images", replace(_MNIST, epochs=2, batch_size=64)),
-    "cifar10-10000": Setting("CIFAR-10, 10,000 images", replace(_CIFAR, images=10_000, epochs=3, batch_size=64)),
+    "cifar10-10000": Setting("CIFAR-10 (JPEG), 10,000 images", replace(_CIFAR, images=10_000, epochs=3, batch_size=64)),
 }
 
 
@@ -60,6 +60,12 @@ SET_UPS = {
         "A teacher of five networks",
         "The soft targets are the mean probabilities of five networks. Hinton et al. 2015, section 4.",
         lambda _: {"teacher": "ensemble-5"},
+    ),
+    "strong-teacher": SetUp(
+        "Strong teacher, trained with label smoothing",
+        "The teacher is airbench-256, more accurate than the usual one, but trained with label smoothing, which makes soft targets "
+        "less informative. M\u00fcller et al. 2019, section 4.",
+        lambda _: {"teacher": "airbench-256"},
     ),
     "two-teachers": SetUp(
         "Two teachers, by probabilities",

@@ -4,6 +4,9 @@ The recipe is airbench (Jordan 2024, *94% on CIFAR-10 in 3.29 Seconds on a Singl
 patches, convolutions initialised as identities, SGD with a triangular learning rate, flips, shifts and cutout (as in
 the paper's longer runs), and a lookahead average of the weights. Batch normalisation is used in training only; `fold`
 writes it into the convolutions. An addition to the paper: the folded network is finetuned without cutout.
+
+The 94 % of the title are the author's, on the original images. The cards of the shipped weights have what this code
+reached, on CIFAR-10 (JPEG).
 """
 
 from __future__ import annotations

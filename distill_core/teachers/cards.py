@@ -9,7 +9,8 @@ from pathlib import Path
 
 from distill_core import paths
 from distill_core.data.dataset import Dataset
-from distill_core.teachers.recipes import ON_ANY_DATASET, SAME_IMAGES, TEACHERS, Recipe, parse_ensemble
+from distill_core.data.datasets import DATASETS
+from distill_core.teachers.recipes import SAME_IMAGES, Recipe, parse_ensemble
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,6 @@ def shipped() -> tuple[Card, ...]:
     return tuple(Card(**card) for card in json.loads((paths.WEIGHTS / "cards.json").read_text()))
 
 
-def offered(dataset: str) -> list[str]:
-    """The names of the teachers for a data set: the shipped ones, and those that are trained on first use."""
-    names = {card.name for card in shipped() if card.dataset == SAME_IMAGES.get(dataset, dataset)}
-    return [name for name in TEACHERS if name in names or name in ON_ANY_DATASET]
-
-
 def find_weights(dataset: Dataset, name: str) -> tuple[Path, Card | None]:
     """The path of a teacher's weights, and its card; None if it must be trained first.
 
@@ -64,7 +59,7 @@ def find_weights(dataset: Dataset, name: str) -> tuple[Path, Card | None]:
 
 
 def describe(card: Card) -> str:
-    """One line on how a teacher was made: network, augmentation, optimizer, time and machine."""
+    """One line on how a teacher was made: network, augmentation, optimizer, time and machine; and what limits its use."""
     recipe = card.recipe
     adamw = f"AdamW, one-cycle to {recipe['learning_rate']:g}, batch size {recipe['batch_size']}"
     parts = [
@@ -77,7 +72,13 @@ def describe(card: Card) -> str:
         f"{recipe['finetune_epochs']} epochs of AdamW without cutout" if recipe["finetune_epochs"] else "",
         f"seed {recipe['seed']}",
     ]
-    return f"{', '.join(part for part in parts if part)}; {card.seconds:.0f} s with {card.made_with}; weights in float16"
+    also = [DATASETS[name].title for name, source in SAME_IMAGES.items() if source == card.dataset != name]
+    limits = [
+        f"; used for {' and '.join(also)} too, where this accuracy was not measured" if also else "",
+        "; label smoothing makes a teacher less effective (Müller et al. 2019, section 4)" if recipe["smoothing"] else "",
+    ]
+    made = f"{card.seconds:.0f} s with {card.made_with}; weights in float16"
+    return f"{', '.join(part for part in parts if part)}; {made}{''.join(limits)}"
 
 
 def teacher_fingerprints(dataset: str, teacher: str) -> list[str]:

@@ -23,6 +23,7 @@ from distill_core.teachers.logit_cache import logits
 from distill_core.teachers.recipes import Recipe, parse_ensemble, recipe_for, teacher_network
 from distill_core.teachers.weights import copy_weights, load_teacher, split_weights, write_parts
 
+REPORT_EVERY = 10  # training steps
 Steps = Generator[tuple[str, float], None, None]  # a description of the current step, and the fraction of it that is done
 
 
@@ -97,6 +98,7 @@ def make_teacher(
 def train_weights(dataset: Dataset, recipe: Recipe, step: str) -> Generator[tuple[str, float], None, dict[str, Tensor]]:
     """Train all members; yields `step` and the fraction done, returns the weights, named as in `teacher_network`."""
     network = teacher_network(recipe, image_shape=dataset.image_shape, classes=dataset.classes)
+    yield step, 0.0
     for member in range(recipe.members):
         for done, trained in _train_member(dataset, replace(recipe, seed=recipe.seed + member)):  # noqa: B007
             yield step, (member + done) / recipe.members
@@ -134,7 +136,7 @@ def _fit(network: nn.Module, dataset: Dataset, recipe: Recipe) -> Iterator[float
         for epoch in range(recipe.epochs):
             generator = seeded(recipe.seed, "teacher", epoch)
             order = chosen[torch.randperm(len(chosen), generator=generator).to(labels.device)]
-            for batch in order.split(recipe.batch_size):
+            for number, batch in enumerate(order.split(recipe.batch_size), start=1):
                 augmented = random_shift(images[batch], recipe.random_shift, generator)
                 if recipe.random_flip:
                     augmented = random_flip(augmented, generator)
@@ -144,7 +146,8 @@ def _fit(network: nn.Module, dataset: Dataset, recipe: Recipe) -> Iterator[float
                 loss.backward()
                 optimizer.step()
                 schedule.step()
-            yield (epoch + 1) / recipe.epochs
+                if number == steps or number % REPORT_EVERY == 0:
+                    yield (epoch + number / steps) / recipe.epochs
         network.eval()
 
 

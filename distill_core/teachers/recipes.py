@@ -55,21 +55,32 @@ TEACHERS = {
     "airbench-pair": replace(_AIRBENCH, about="two airbench-256 of different seeds, mean probabilities", members=2),
 }  # fmt: skip
 ON_ANY_DATASET = ("mlp-1200x2", "cnn-32")  # trained on first use where the lab ships none
-SAME_IMAGES = {"cifar10": "cifar10-jpeg"}  # the same images in another encoding: teachers of the second also teach the first
+SAME_IMAGES = {  # the same images in another encoding: teachers of the second also teach the first
+    "cifar10": "cifar10-jpeg",
+    "cifar10-jpeg": "cifar10-jpeg",  # a copy that was made on this machine differs in single pixels
+}
 
 
 def recipe_for(dataset: Dataset, name: str) -> Recipe:
     """The recipe of the teacher `name`, adapted to the set: more epochs on few images, random flips on coloured ones."""
-    recipe = TEACHERS[check_teacher(name)]
-    if len(dataset.train_labels) < 10_000:
+    return adapt(TEACHERS[check_teacher(name)], images=len(dataset.train_labels), channels=dataset.image_shape[0])
+
+
+def adapt(recipe: Recipe, *, images: int, channels: int) -> Recipe:
+    """The recipe for so many training images of 1 or 3 channels."""
+    if images < 10_000:
         return replace(recipe, epochs=120, batch_size=64, random_shift=min(recipe.random_shift, 1))
-    if dataset.image_shape[0] == 3 and not recipe.random_flip:  # a recipe for greyscale images
+    if channels == 3 and not recipe.random_flip:  # a recipe for greyscale images
         return replace(recipe, random_flip=True, epochs=min(recipe.epochs, 12))
     return recipe
 
 
 def teacher_network(recipe: Recipe, *, image_shape: tuple[int, int, int], classes: int) -> nn.Module:
-    """The network of a recipe as it is used after training, with untrained weights."""
+    """The network of a recipe as it is used after training, with untrained weights.
+
+    Raises `ValueError` if it cannot process images of this shape.
+    """
+    models.check_image_shape(recipe.model, image_shape, role="teacher")
     members = [models.build(recipe.model, image_shape=image_shape, classes=classes, seed=recipe.seed) for _ in range(recipe.members)]
     if recipe.model.startswith("airbench"):  # as its author evaluates it
         members = [models.FlipAveraged(member) for member in members]

@@ -9,23 +9,21 @@ threads, and 5.7 ms as two shards.
 from __future__ import annotations
 
 import json
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import torch
 
 from distill_core.data.datasets import load
 from distill_core.experiment import Experiment
+from distill_core.machine import available_cores
 from distill_core.models import cost
 from distill_core.training.cohort import Cohort, cohorts
 from distill_core.training.records import Record
 from distill_core.training.run_data import pick_device
 
 MIN_WORK = 1e8  # multiplications in a step of one shard; with less it would mostly wait for Python
-CGROUP = Path("/sys/fs/cgroup")
 
 
 def train_sharded(experiments: Sequence[Experiment], *, device: str = "auto") -> Iterator[Record]:
@@ -162,17 +160,3 @@ def count_shards(experiments: Sequence[Experiment], *, device: str = "auto") -> 
     batch = min(first.batch_size, first.images or len(dataset.train_labels))
     of_one = cost(first.student, image_shape=dataset.image_shape, classes=dataset.classes).multiplications
     return max(1, min(available_cores(), int(3 * len(experiments) * batch * of_one / MIN_WORK)))
-
-
-def available_cores() -> int:
-    """The cores that this process may use: those it is bound to, or fewer where its container has a quota."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    for file in ("cpu.max", "cpu/cpu.cfs_quota_us"):  # version 2 of control groups, and 1
-        try:
-            quota, *period = (CGROUP / file).read_text().split()
-            period = period or (CGROUP / "cpu/cpu.cfs_period_us").read_text().split()
-            if quota != "max" and int(quota) > 0:
-                return max(1, min(cores, round(int(quota) / int(period[0]))))
-        except (OSError, ValueError):  # no such control group: no quota
-            continue
-    return cores

@@ -37,12 +37,12 @@ def datasets_with_runs() -> list[str]:
     return [name for name, source in datasets.DATASETS.items() if source.is_here()] + datasets.kept_zips()
 
 
-def logits_of_run(run_id: str) -> tuple[str, dict[str, Tensor]]:
-    """A run's data set, and the test logits `(N, C)` of its teacher and of baseline and student of its first seed."""
+def logits_of_run(run_id: str) -> tuple[Experiment, dict[str, Tensor]]:
+    """A run's first experiment, and the test logits `(N, C)` of its teacher, combined as in the run, of baseline and student."""
     run = store().get(run_id)
     experiment = Experiment.from_json(run.experiments[0])
-    logits = {"teacher": networks.test_logits(experiment.dataset, experiment.teacher)}
-    return experiment.dataset, logits | _student_and_baseline_logits(run_id, run.resets, experiment.dataset)
+    logits = {"teacher": networks.test_logits(experiment.dataset, experiment.teacher, experiment.combine)}
+    return experiment, logits | _student_and_baseline_logits(run_id, run.resets, experiment.dataset)
 
 
 @st.cache_resource(max_entries=16, show_spinner="Computing the logits of student and baseline on all test images")

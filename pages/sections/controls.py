@@ -12,7 +12,7 @@ from distill_core import models, teachers
 from distill_core.data import datasets
 from distill_core.experiment import AUGMENTATIONS, COMBINATIONS, MAX, OPTIMIZERS, SCHEDULES, Experiment
 from distill_core.objectives import METHODS, Method
-from pages.sections.networks import name_with_layers
+from pages.sections import networks
 from pages.server.plain_text import plain, show_error
 
 START = Experiment(images=200, epochs=100, batch_size=16)
@@ -81,7 +81,9 @@ def restore_link() -> None:
     try:
         seeds = _number("seeds", values.pop("seeds", ["5"])[-1], int)
         fields = {name: _parse(name, texts) for name, texts in values.items()}
-        dataset = Experiment.from_fields(asdict(START) | fields).dataset
+        fields.setdefault("teacher", "" if "dataset" in fields else START.teacher)  # empty: the default of the data set
+        linked = Experiment.from_fields(asdict(START) | fields)
+        dataset, fields["teacher"] = linked.dataset, linked.teacher
         if dataset not in _datasets():
             raise ValueError(f"the pictures '{dataset}' are not in this lab; upload the zip again, or choose another data set")
         if not 1 <= seeds <= MAX_SEEDS:
@@ -112,7 +114,8 @@ def _number(field: str, text: str, kind: type) -> int | float:
 
 def link_to(experiments: list[Experiment], run_id: str | None = None) -> dict[str, str | list[str]]:
     """The query of the race page's address: the run, and every setting that is not the default."""
-    defaults, chosen = asdict(START), asdict(experiments[0]) | {"seeds": len(experiments)}
+    usual_teacher = {"teacher": teachers.default_teacher(experiments[0].dataset)}
+    defaults, chosen = asdict(START) | usual_teacher, asdict(experiments[0]) | {"seeds": len(experiments)}
     link = {name: value for name, value in chosen.items() if name != "seed" and value != defaults.get(name, 5)}
     if run_id:
         link["run"] = run_id
@@ -153,17 +156,18 @@ def choose() -> list[Experiment] | None:
 
 def _choose_networks() -> dict:
     """Data set, training images, teacher, method and student."""
-    dataset = _selectbox("dataset", "Data set", _datasets(), format_func=_title)
+    dataset = _selectbox("dataset", "Data set", _datasets(), format_func=_title, on_change=_follow_dataset)
     most = _classes_and_images(dataset)[1]
     images = _selectbox(
         "images", "Training images", [n for n in IMAGES if n < most] + [0], format_func=lambda n: f"{n:,}" if n else f"all {most:,}"
     )  # fmt: skip
     offered = teachers.offered(dataset)
     teacher = _selectbox(
-        "teacher", "Teacher", [*offered, "+".join(offered[:2])], format_func=name_with_layers, accept_new_options=True
+        "teacher", "Teacher", [*offered, "+".join(offered[:2])], format_func=networks.name_with_layers, accept_new_options=True
     )  # fmt: skip
+    networks.show_notes(dataset, teacher)
     method = _selectbox("method", "Method", list(METHODS), format_func=method_title)
-    student = _selectbox("student", "Student", STUDENTS, format_func=name_with_layers)
+    student = _selectbox("student", "Student", STUDENTS, format_func=networks.name_with_layers)
     return {"dataset": dataset, "images": images, "teacher": teacher, "method": method, "student": student}
 
 
@@ -180,7 +184,7 @@ def _choose_chain(teacher: str, student: str) -> dict:
     """What stands between teacher and student, and how several teachers are averaged."""
     assistants = st.multiselect(
         "Teaching assistants, largest first", _with_all("assistants", STUDENTS), key="assistants", persist_state="session",
-        format_func=name_with_layers,
+        format_func=networks.name_with_layers,
         help="Networks between teacher and student: the teacher trains the first, each trains the next, the last trains the student "
         "(Mirzadeh et al. 2020).",
     )  # fmt: skip
@@ -253,8 +257,15 @@ def upload_images() -> None:
                 st.session_state["zip_error"] = str(error)
             else:
                 st.session_state.update({"dataset": name, "images": 0, "hide_classes": []})
+                _follow_dataset()
         if error := st.session_state.get("zip_error"):
             show_error(error)
+
+
+def _follow_dataset() -> None:
+    """Keep the chosen teacher if it is shipped for the new data set; otherwise choose the default of the set."""
+    state = st.session_state
+    state["teacher"] = teachers.teacher_after_change(state["dataset"], state["teacher"])
 
 
 def _selectbox(field: str, label: str, options: list, help: str = "", format_func: Callable = str, **settings: object) -> object:

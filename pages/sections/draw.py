@@ -58,11 +58,13 @@ def choose() -> Choices:
             "Data set", fitting, format_func=lambda n: datasets.DATASETS[n].title, key="draw_dataset", persist_state="session",
             help="The drawing is centred and scaled like the images of this data set, on which the networks were trained.",
         )  # fmt: skip
-        settle("draw_teacher", available[dataset])
+        names = networks.with_teacher_of(runs.get(run_id), available[dataset])
+        settle("draw_teacher", names)
         teacher = st.selectbox(
-            "Teacher", available[dataset], key="draw_teacher", persist_state="session", format_func=networks.name_with_layers,
+            "Teacher", names, key="draw_teacher", persist_state="session", format_func=networks.name_with_layers,
             help="The trained network that classifies the drawing.",
         )  # fmt: skip
+    networks.show_notes(dataset, teacher)
     return Choices(dataset, teacher, runs.get(run_id))
 
 
@@ -70,7 +72,7 @@ def load(choices: Choices) -> Loaded:
     """Read data set and networks. Raises `ValueError` with one sentence if a file is missing or damaged."""
     dataset = networks.images(choices.dataset)
     assert dataset.image_shape[1] in NORMALISERS
-    members = {"teacher": networks.teacher(choices.dataset, choices.teacher)}
+    members = {"teacher": networks.teacher(choices.dataset, choices.teacher, networks.combination(choices.run, choices.teacher))}
     return Loaded(dataset, members | (networks.pupils(choices.run) if choices.run is not None else {}))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import numpy as np
@@ -13,10 +14,12 @@ from torch import Tensor, nn
 from distill_core import models, teachers
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
+from distill_core.machine import available_cores
 from distill_core.objectives import METHODS
 from distill_core.runs.store import Run
 from pages.server.experiments import experiments_of, first_experiment
 from pages.server.lab import store
+from pages.server.plain_text import plain
 
 WEIGHTS = "weights.safetensors"  # of a run's first seed
 NOTES = {  # on teachers whose names do not describe their layers
@@ -38,10 +41,25 @@ def name_with_layers(name: str) -> str:
 def teachers_here() -> dict[str, list[str]]:
     """Shipped teachers by data set, of the sets on this machine. MNIST comes first, and of each set the smallest teacher."""
     names: dict[str, list[str]] = {}
-    for card in sorted(teachers.shipped(), key=lambda card: card.parameters):
-        if card.dataset in datasets.DATASETS and datasets.DATASETS[card.dataset].is_here():
-            names.setdefault(card.dataset, []).append(card.name)
+    for dataset, source in datasets.DATASETS.items():
+        if source.is_here() and (cards := teachers.shipped_for(dataset)):
+            names[dataset] = [card.name for card in sorted(cards, key=lambda card: card.parameters)]
     return dict(sorted(names.items(), key=lambda item: (item[0] != "mnist", item[0])))
+
+
+def show_notes(dataset: str, *names: str) -> None:
+    """What to know of these teachers: on which images they were trained, if not on these, and label smoothing."""
+    for name in dict.fromkeys(names):
+        with contextlib.suppress(ValueError):  # an unknown name: the page reports it where it was chosen
+            for note in teachers.notes(dataset, name):
+                st.caption(note)
+
+
+def show_untrained(dataset: str, *names: str) -> None:
+    """Which of these teachers a run must train first, and how long that takes."""
+    for name in dict.fromkeys(names):
+        if note := teachers.untrained_note(dataset, name, cores=available_cores()):
+            st.info(plain(note), icon=":material/hourglass_top:")
 
 
 def images(name: str) -> datasets.Dataset:
@@ -73,9 +91,27 @@ def describe(run: Run) -> str:
 
 
 @st.cache_resource(max_entries=8, show_spinner="Loading the teacher")
-def teacher(dataset: str, name: str) -> nn.Module:
-    """A trained teacher. Raises `ValueError` with one sentence where its file or its data are missing or altered."""
-    return teachers.load_teacher(datasets.load(dataset), name).network
+def teacher(dataset: str, name: str, combine: str = Experiment.combine) -> nn.Module:
+    """A trained teacher, or several as one. Raises `ValueError` with one sentence where a file is missing or altered."""
+    return teachers.load_teacher(datasets.load(dataset), name, combine=combine).network
+
+
+def teacher_in_words(experiment: Experiment) -> str:
+    """The teacher of a run, and for several teachers how their outputs are combined."""
+    several = len(teachers.parse_ensemble(experiment.teacher)) > 1
+    return f"{experiment.teacher}, mean of {experiment.combine}" if several else experiment.teacher
+
+
+def with_teacher_of(run: Run | None, names: list[str]) -> list[str]:
+    """The names of teachers to choose from, that of the run first."""
+    first = first_experiment(run) if run is not None else None
+    return list(dict.fromkeys([first.teacher, *names])) if first is not None else names
+
+
+def combination(run: Run | None, teacher: str) -> str:
+    """How the outputs of several teachers are combined: as in the run, if it had this teacher."""
+    first = first_experiment(run) if run is not None else None
+    return first.combine if first is not None and first.teacher == teacher else Experiment.combine
 
 
 def pupils(run: Run) -> dict[str, nn.Module]:
@@ -99,11 +135,11 @@ def _pupils(run_id: str, resets: int, experiment: Experiment) -> dict[str, nn.Mo
 
 
 @st.cache_resource(max_entries=8, show_spinner="Computing the teacher's outputs for all test images, once on this machine")
-def test_logits(dataset: str, name: str) -> Tensor:
+def test_logits(dataset: str, name: str, combine: str = Experiment.combine) -> Tensor:
     """The teacher's logits `(N, C)` of all test images."""
     data = datasets.load(dataset)
     return teachers.teacher_logits(
-        teachers.load_teacher(data, name), data, part="test", indices=torch.arange(len(data.test_labels))
+        teachers.load_teacher(data, name, combine=combine), data, part="test", indices=torch.arange(len(data.test_labels))
     )  # fmt: skip
 
 

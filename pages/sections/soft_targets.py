@@ -57,9 +57,12 @@ def choose() -> Choices:
             "dataset", "Data set", list(available), format_func=lambda name: datasets.DATASETS[name].title,
             help="The test images to choose from.",
         )  # fmt: skip
+        runs = networks.finished_runs(dataset)
+        compared = runs.get(st.session_state["soft_targets_run"])
         teacher = _select(
-            "teacher", "Teacher", available[dataset], help="The trained network whose soft targets are shown. mlp-1200x2 has two hidden "
-            "layers of 1,200 units, cnn-32 has convolutions.",
+            "teacher", "Teacher", networks.with_teacher_of(compared, available[dataset]),
+            help="The trained network whose soft targets are shown. mlp-1200x2 has two hidden layers of 1,200 units, cnn-32 has "
+            "convolutions.",
         )  # fmt: skip
         order = _select(
             "order", "Sort by", list(ORDERS),
@@ -67,7 +70,6 @@ def choose() -> Choices:
             "first. Teacher wrong: only images that the teacher classifies wrongly.",
         )  # fmt: skip
         of_class = _select("class", "True class", [ALL, *datasets.DATASETS[dataset].class_names], help="Only images of this true class.")
-        runs = networks.finished_runs(dataset)
         run_id = _select(
             "run", "Compare with a race", [NONE, *runs], format_func=lambda r: networks.describe(runs[r]) if r in runs else r,
             help="Finished races of the page Race: the student or the baseline of one is shown beside the teacher.",
@@ -79,6 +81,7 @@ def choose() -> Choices:
                 "Network of that race", roles, key="soft_targets_network", required=True, persist_state="session",
                 help="Its student, which learned from the teacher too, or its baseline, which learned from the labels only.",
             )  # fmt: skip
+    networks.show_notes(dataset, teacher)
     return Choices(dataset, teacher, order, of_class, runs.get(run_id), st.session_state["soft_targets_network"])
 
 
@@ -91,7 +94,7 @@ def _select(name: str, label: str, options: list, **more: Any) -> str:
 def load(choices: Choices) -> Loaded:
     """Read images and networks. Raises `ValueError` with one sentence if a file is missing or damaged."""
     dataset = networks.images(choices.dataset)
-    members = {"teacher": networks.teacher(choices.dataset, choices.teacher)}
+    members = {"teacher": networks.teacher(choices.dataset, choices.teacher, networks.combination(choices.run, choices.teacher))}
     if choices.run is not None:
         members[choices.network] = networks.pupils(choices.run)[choices.network]
     fits = "drawing" in st.session_state and choices.dataset in ("mnist", "digits")
@@ -147,11 +150,15 @@ def choose_image(choices: Choices, loaded: Loaded, *, linked: bool) -> str:
 
 def _listed(choices: Choices, labels: Tensor) -> Tensor:
     """Indices of the test images of the chosen class, in the chosen order."""
-    logits = None if choices.order in WITHOUT_LOGITS else networks.test_logits(choices.dataset, choices.teacher)
+    logits = None if choices.order in WITHOUT_LOGITS else _teacher_logits(choices)
     found = ORDERS[choices.order](logits, labels)
     if choices.of_class == ALL:
         return found
     return found[labels[found] == datasets.DATASETS[choices.dataset].class_names.index(choices.of_class)]
+
+
+def _teacher_logits(choices: Choices) -> Tensor:
+    return networks.test_logits(choices.dataset, choices.teacher, networks.combination(choices.run, choices.teacher))
 
 
 def _valid_image(loaded: Loaded, shown: Tensor, logits: Tensor) -> str:

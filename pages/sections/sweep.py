@@ -14,8 +14,7 @@ from distill_core.experiment import Experiment
 from distill_core.figures import sweep as figures
 from distill_core.objectives import METHODS
 from distill_core.studies.sweep import AXES, Grid
-from pages.sections import controls, race
-from pages.sections.networks import name_with_layers
+from pages.sections import controls, networks, race
 from pages.server.lab import engine
 
 WITHOUT_T2 = "soft-targets-without-t2"
@@ -135,7 +134,9 @@ def choose() -> tuple[Grid, list[Experiment]] | None:
         "y", "Vertical axis", [axis for axis in AXES if axis != x], format_func=figures.NAMES.get,
         help="The setting that differs from row to row. With a single value, the sweep is one row.",
     )  # fmt: skip
-    dataset = _select("dataset", "Data set", available, format_func=lambda name: datasets.DATASETS[name].title)
+    dataset = _select(
+        "dataset", "Data set", available, format_func=lambda name: datasets.DATASETS[name].title, on_change=_follow_dataset
+    )  # fmt: skip
     chosen = {axis: _choose_values(axis, dataset) for axis in (x, y)}
     shared = _choose_shared(dataset, without=chosen)
     st.session_state["sweep_seeds"] = min(max(1, st.session_state["sweep_seeds"]), MAX_SEEDS)  # a link may have any number
@@ -158,13 +159,21 @@ def _choose_shared(dataset: str, *, without: dict[str, list]) -> dict[str, objec
     counts = [n for n in VALUES["images"] if n < train] + [0]
     widgets = {
         "method": ("Method", list(METHODS), {"format_func": controls.method_title}),
-        "student": ("Student", VALUES["student"], {"format_func": name_with_layers}),
-        "teacher": ("Teacher", teachers.offered(dataset), {"format_func": name_with_layers}),
+        "student": ("Student", VALUES["student"], {"format_func": networks.name_with_layers}),
+        "teacher": ("Teacher", teachers.offered(dataset), {"format_func": networks.name_with_layers}),
         "images": ("Training images", counts, {"format_func": lambda n: f"{n:,}" if n else f"all {train:,}"}),
         "temperature": ("Temperature T", VALUES["temperature"], {}),
         "alpha": ("alpha, the weight of the hard loss", VALUES["alpha"], {}),
     }
-    return {name: _select(name, label, options, **more) for name, (label, options, more) in widgets.items() if name not in without}
+    chosen = {name: _select(name, label, options, **more) for name, (label, options, more) in widgets.items() if name not in without}
+    networks.show_notes(dataset, *without.get("teacher", [chosen.get("teacher")]))
+    return chosen
+
+
+def _follow_dataset() -> None:
+    """Keep the chosen teacher if it is shipped for the new data set; otherwise choose the default of the set."""
+    state = st.session_state
+    state["sweep_teacher"] = teachers.teacher_after_change(state["sweep_dataset"], state["sweep_teacher"])
 
 
 def _choose_training() -> dict[str, object]:
@@ -224,6 +233,7 @@ def describe(grid: Grid, experiments: list[Experiment]) -> None:
         help="Each student minimises alpha times the hard loss plus (1 \u2212 alpha) times the loss of its method. "
         "The hard loss is the cross-entropy with the labels.",
     )
+    networks.show_untrained(experiments[0].dataset, *dict.fromkeys(experiment.teacher for experiment in experiments))
 
 
 def loss_names(experiments: Sequence[Experiment]) -> str:

@@ -1,0 +1,134 @@
+"""The images in a zip as arrays, decoded on all cores.
+
+Pillow holds Python's lock for most of the time that a small image takes, so that two threads are slower than one. Each
+further core therefore gets a process, `python -m distill_core.data.decoding`, which imports no torch.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import struct
+import subprocess
+import sys
+import zipfile
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from distill_core.machine import available_cores
+
+MAX_FILE = 64 * 1024**2  # bytes that are read of one file, whatever size the zip's directory states
+MAX_PIXELS = 4096 * 4096  # of one image
+MAX_SIDE = 64  # larger images become 32 x 32
+MIN_SHARE = 5000  # images for which a further process is worth its start
+REPORT_EVERY = 200  # images
+HEADER = struct.Struct("<HHB")  # height, width and channels, before the pixels of an image
+REFUSED = 2  # exit status of a process that found a broken image; its standard error is the sentence
+
+
+def decode(archive: zipfile.ZipFile, members: Sequence[str], *, name: str) -> Generator[tuple[str, float], None, list[np.ndarray]]:
+    """Yields what is being done and its fraction; returns the pixels of each member, `(H, W)` or `(H, W, 3)` uint8.
+
+    Raises `ValueError` with one sentence for an image that cannot be read.
+    """
+    path = archive.filename  # None where the zip is in memory only: then one process decodes all
+    count = max(1, min(available_cores(), len(members) // MIN_SHARE)) if path else 1
+    share = -(-len(members) // count) if members else 1
+    own, *others = [members[start : start + share] for start in range(0, len(members), share)] or [[]]
+    processes = [_start() for _ in others]
+    with ThreadPoolExecutor(max(1, len(others))) as pool:
+        try:
+            requests = [json.dumps([str(Path(path).resolve()), list(names)]).encode() for names in others]
+            outputs = [pool.submit(process.communicate, request) for process, request in zip(processes, requests, strict=True)]
+            found = []
+            for number, member in enumerate(own):
+                if number % REPORT_EVERY == 0:
+                    yield f"decoding the images of {quoted(name)}", number / len(own)
+                found.append(open_image(archive, member))
+            for process, output, names in zip(processes, outputs, others, strict=True):
+                blob, error = output.result()
+                if process.returncode == REFUSED:
+                    raise ValueError(error.decode().strip())
+                found += _unpack(blob) if process.returncode == 0 else [open_image(archive, member) for member in names]
+        finally:
+            for process in processes:  # of a run that was stopped, or that found a broken image; no effect on one that has ended
+                process.kill()
+    return found
+
+
+def open_image(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """The pixels of one image: greyscale or RGB, and no larger than needed.
+
+    An array and not a PIL image: many thousands of those would keep Python's garbage collector busy.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with archive.open(name) as stream:
+            blob = stream.read(MAX_FILE)
+        image = Image.open(io.BytesIO(blob))
+        if image.width * image.height > MAX_PIXELS:
+            raise ValueError(f"{image.width} x {image.height} pixels are too many")
+        image.load()
+        mode = "L" if image.mode in ("L", "1", "I;16", "LA") else "RGB"
+        image = image if image.mode == mode else image.convert(mode)
+        # Scaled at once: a zip of 50 MB can hold a thousand large images, which are 48 GB of pixels.
+        if max(image.size) > MAX_SIDE:
+            image = ImageOps.fit(image, (32, 32))
+        shape = (image.height, image.width, 3) if mode == "RGB" else (image.height, image.width)
+        return np.frombuffer(image.tobytes(), np.uint8).reshape(shape)
+    except Exception as error:  # each format and each compression raises types of its own
+        raise ValueError(f"the image {quoted(name)} is broken ({shorten(str(error))}); replace it or take it out of the zip") from error
+
+
+def shorten(text: str, limit: int = 80) -> str:
+    """Text from a file, cut in the middle: a name inside a zip can have 65,535 characters, and messages quote it."""
+    return text if len(text) <= limit else f"{text[: limit // 2]}…{text[1 - limit // 2 :]}"
+
+
+def quoted(text: str) -> str:
+    """Shortened, in quotes, on one line."""
+    return repr(shorten(text))
+
+
+# --- a further process ----------------------------------------------------------------------------------------------
+
+
+def _start() -> subprocess.Popen:
+    package = str(Path(__file__).parents[2])
+    path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    return subprocess.Popen([sys.executable, "-m", __spec__.name], **pipes, env={**os.environ, "PYTHONPATH": path})
+
+
+def _unpack(blob: bytes) -> Iterator[np.ndarray]:
+    """The images that `main` wrote."""
+    start = 0
+    while start < len(blob):
+        height, width, channels = HEADER.unpack_from(blob, start)
+        pixels = np.frombuffer(blob, np.uint8, height * width * channels, start + HEADER.size)
+        yield pixels.reshape((height, width, channels) if channels > 1 else (height, width))
+        start += HEADER.size + pixels.size
+
+
+def main() -> int:
+    """Read the path of a zip and the names of images from standard input, and write the images to standard output."""
+    path, names = json.load(sys.stdin)
+    with zipfile.ZipFile(path) as archive:
+        for name in names:
+            try:
+                pixels = open_image(archive, name)
+            except ValueError as error:
+                print(error, file=sys.stderr)
+                return REFUSED
+            height, width, *channels = pixels.shape
+            sys.stdout.buffer.write(HEADER.pack(height, width, *channels or [1]) + pixels.tobytes())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
