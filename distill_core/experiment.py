@@ -16,7 +16,7 @@ OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("one-cycle", "constant")
 AUGMENTATIONS = ("none", "fixed", "consistent")
 COMBINATIONS = ("probabilities", "logits")
-RESULT_VERSION = 2  # raised when the same choices give other numbers than before, so that no old result is returned for them
+RESULT_VERSION = 3  # raised when the same choices give other numbers than before, so that no old result is returned for them
 
 # The largest value of each number that the lab accepts, from a page, a link or a hand-made message.
 MAX = {
@@ -43,7 +43,7 @@ class Experiment:
     hide_classes: tuple[int, ...] = ()
     """Classes without an image in the transfer set."""
     label_noise: float = 0.0
-    """The fraction of training labels that are replaced by a wrong one."""
+    """The fraction of training labels that are replaced by a wrong one, drawn from the classes that are not hidden."""
     augmentation: str = "none"
     """none; fixed: random shifts and flips for the student, the teacher's outputs stay those of the plain image;
     consistent: the teacher gets the same view as the student (Beyer et al. 2022)."""

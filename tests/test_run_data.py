@@ -41,3 +41,11 @@ def test_a_tensor_left_behind_on_another_device_is_an_error():
     left_behind = replace(moved(data, "meta"), labels=data.labels)
     with pytest.raises((RuntimeError, NotImplementedError)):
         left_behind.get_batch(next(left_behind.batches(0)), 0)
+
+
+@pytest.mark.parametrize("seed", (0, 1))
+def test_the_noisy_labels_of_a_transfer_set_contain_no_hidden_class(seed):
+    data = load_run_data([Experiment(**{**SMALL, "images": 600}, label_noise=0.8, hide_classes=(3, 7), seed=seed)], device="cpu")
+    (own,) = data.labels.gather(1, data.indices)
+    assert set(own.tolist()) == set(range(10)) - {3, 7}
+    assert (own != data.dataset.train_labels[data.indices[0]]).double().mean() > 0.7

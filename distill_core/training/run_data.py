@@ -169,7 +169,7 @@ def load_run_data(experiments: Sequence[Experiment], *, device: str = "auto", dt
     dataset = datasets.load(first.dataset).to(device_found)
     choice = {"images": first.images, "hide_classes": first.hide_classes}
     indices = torch.stack([datasets.choose_images(dataset.train_labels, **choice, seed=one.seed) for one in experiments])
-    noise = {"label_noise": first.label_noise, "classes": dataset.classes}
+    noise = {"label_noise": first.label_noise, "classes": dataset.classes, "hide_classes": first.hide_classes}
     labels = torch.stack([datasets.add_label_noise(dataset.train_labels, **noise, seed=one.seed) for one in experiments])
     teacher = teachers.load_teacher(dataset, first.teacher, combine=first.combine, device=device_found)
     logits = teachers.teacher_logits(teacher, dataset, part="train", indices=indices.unique())
