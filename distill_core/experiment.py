@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from distill_core.data.datasets import DATASETS
 from distill_core.models import check_image_shape, check_model
 from distill_core.objectives import METHODS
-from distill_core.teachers import parse_ensemble, single
+from distill_core.teachers import SELF, parse_ensemble, single
 
 OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("one-cycle", "constant")
@@ -48,7 +48,9 @@ class Experiment:
     """none; fixed: random shifts and flips for the student, the teacher's outputs stay those of the plain image;
     consistent: the teacher gets the same view as the student (Beyer et al. 2022)."""
     teacher: str = "mlp-1200x2"
-    """The trained teacher: a key of TEACHERS, or several joined by +, each with a weight if they differ: 2*cnn-32+mlp-1200x2."""
+    """The trained teacher: a key of TEACHERS, or several joined by +, each with a weight if they differ: 2*cnn-32+mlp-1200x2.
+    self: a network of the student's own size, which the run trains first on the same images with labels only (generation 0
+    of Furlanello et al. 2018)."""
     combine: str = "probabilities"
     """What several teachers are averaged by: probabilities or logits."""
     assistants: tuple[str, ...] = ()
@@ -132,11 +134,14 @@ class Experiment:
     def _check_method(self) -> None:
         """Raise `ValueError` for networks that lack what the method compares."""
         method, teacher = METHODS[self.method], single(self.teacher)
-        if method.compares != "logits" and teacher is None:
+        if self.teacher == SELF:
+            self._check_own_teacher()
+        elif method.compares != "logits" and teacher is None:
             raise ValueError(
                 f"method '{self.method}' compares features of one network, and the teacher '{self.teacher}' is several; choose one"
             )
-        for name in (teacher.model, *self.assistants, self.student) if method.compares != "logits" else ():
+        networks = (*((teacher.model,) if teacher else ()), *self.assistants, self.student)
+        for name in networks if method.compares != "logits" else ():
             if name == "linear":
                 raise ValueError(f"method '{self.method}' compares hidden layers, and '{name}' has none; choose an mlp or a cnn")
             if method.compares == "maps" and name.startswith("mlp"):
@@ -152,6 +157,17 @@ class Experiment:
                 f"method '{self.method}' compares all triples of a batch; batch_size {self.batch_size} needs too much memory for it, "
                 f"give {method.max_batch} at most"
             )
+
+    def _check_own_teacher(self) -> None:
+        """Raise `ValueError` where a teacher of the student's own size makes no sense."""
+        if METHODS[self.method].peers:
+            raise ValueError(f"method '{self.method}' has no teacher, so teacher '{SELF}' has no effect; choose soft-targets")
+        for name in self.assistants:
+            if name != self.student:
+                raise ValueError(
+                    f"assistant '{name}' would stand between two networks of '{self.student}', as the teacher is '{SELF}'; "
+                    "give only assistants of the student's own size, which are further generations, or choose another teacher"
+                )
 
     def to_json(self) -> str:
         """All fields, in their order; `from_json` gives the same Experiment back."""
@@ -193,13 +209,20 @@ class Experiment:
 
     @property
     def all_epochs(self) -> int:
-        """Epochs until the student is trained, those of its assistants included."""
-        return self.epochs * (1 + len(self.assistants))
+        """Epochs until the student is trained, those of the networks before it included."""
+        return self.epochs * (1 + len(self.earlier))
+
+    @property
+    def earlier(self) -> tuple[str, ...]:
+        """The networks that the run trains before the student, by family and size: generation 0 of `self`, then the assistants."""
+        return (*((self.student,) if self.teacher == SELF else ()), *self.assistants)
 
     @property
     def before(self) -> Experiment:
-        """The race of the last assistant, the student's teacher."""
-        return dataclasses.replace(self, student=self.assistants[-1], assistants=self.assistants[:-1])
+        """The experiment of the last of these: an assistant, or generation 0, which is a baseline with other initial weights."""
+        if self.assistants:
+            return dataclasses.replace(self, student=self.assistants[-1], assistants=self.assistants[:-1])
+        return dataclasses.replace(self.baseline, temperature=1.0)
 
 
 CHOICES = {

@@ -34,7 +34,7 @@ experiments = st.builds(
     images=st.integers(0, 1438),
     hide_classes=st.sets(st.integers(0, 9), max_size=9).map(tuple),
     label_noise=st.floats(0, 1),
-    teacher=st.sampled_from([*TEACHERS, "2*cnn-32+mlp-1200x2"]),
+    teacher=st.sampled_from([*TEACHERS, "2*cnn-32+mlp-1200x2"]),  # not `self`, which excludes some assistants
     combine=st.sampled_from(COMBINATIONS),
     assistants=st.lists(st.sampled_from(["mlp-30x2", "cnn-8"]), max_size=2).map(tuple),
     student=st.sampled_from(["linear", "mlp-30x2", "mlp-2048x6", "cnn-1", "cnn-64"]),
@@ -195,6 +195,11 @@ def test_a_bad_value_is_refused_in_one_sentence_that_names_it(refused, field, va
         ({"method": "angles", "batch_size": 256}, "256"),
         ({"method": "teacher-in-train-mode", "teacher": "mlp-1200x2-overfit"}, "dropout"),
         ({"method": "mutual-2", "assistants": ("mlp-30x2",)}, "assistants"),
+        ({"teacher": "self+cnn-32"}, "give it alone"),
+        ({"teacher": "self", "method": "mutual-2"}, "no teacher"),
+        ({"teacher": "self", "method": "teacher-in-train-mode"}, "dropout"),
+        ({"teacher": "self", "method": "attention"}, "'mlp-30x2'"),
+        ({"teacher": "self", "assistants": ("mlp-300x2",)}, "'mlp-300x2'"),
     ],
     ids=str,
 )

@@ -413,6 +413,33 @@ def test_each_assistant_is_distilled_from_the_one_before_it_and_agreement_is_alw
     assert records[-2]["agreement"] == result["student"]["agreement"]
 
 
+def test_the_teacher_self_is_trained_first_with_labels_only_and_agreement_is_with_it(learners):
+    *records, result = run(teacher="self", epochs=3)
+    assert list(dict.fromkeys(record["member"] for record in records)) == ["teacher", "student", "baseline"]
+    own = [record for record in records if record["member"] == "teacher"]
+    assert all(record["soft_loss"] is None and record["agreement"] is None for record in own)
+    assert own[-1]["test_accuracy"] == result["teacher"]["test_accuracy"] and own[-1]["hard_loss"] < own[1]["hard_loss"]
+    dataset = datasets.load("digits")
+    teacher, student, _ = (teachers.logits(learner.network, dataset, dataset.test_images) for learner in learners)
+    assert result["student"]["agreement"] == (student.argmax(1) == teacher.argmax(1)).double().mean().item() < 1
+    assert result["teacher"]["parameters"] == result["student"]["parameters"] and result["teacher"]["agreement"] == 1
+
+
+def test_the_teacher_self_depends_on_nothing_that_only_distillation_uses():
+    ours, theirs = (run(teacher="self", **choices)[-1] for choices in ({}, {"alpha": 0.9, "temperature": 20.0, "method": "hints"}))
+    assert ours["teacher"] == theirs["teacher"] and ours["student"] != theirs["student"]
+    assert ours["baseline"]["errors_by_class"] == run()[-1]["baseline"]["errors_by_class"]  # that of any race
+
+
+def test_a_generation_learns_from_the_one_before_it(learners):
+    run(teacher="self", assistants=("mlp-12x2",), epochs=60, alpha=0.0, images=300)
+    dataset = datasets.load("digits")
+    images = dataset.train_images[datasets.choose_images(dataset.train_labels, images=300, hide_classes=(), seed=0)]
+    zero, first, student, baseline = (teachers.logits(learner.network, dataset, images) for learner in learners)
+    assert soft_loss(first, zero, temperature=4.0) < soft_loss(baseline, zero, temperature=4.0) / 2
+    assert soft_loss(student, first, temperature=4.0) < soft_loss(baseline, first, temperature=4.0) / 2
+
+
 def test_the_student_minimises_the_distance_from_its_assistant(learners):
     result = run(assistants=("mlp-20x2",), epochs=60, alpha=0.0, images=300)[-1]
     dataset = datasets.load("digits")
@@ -423,12 +450,12 @@ def test_the_student_minimises_the_distance_from_its_assistant(learners):
     assert near < far / 2 and result["student"]["agreement"] > 0.8
 
 
-def test_assistants_and_peers_start_from_other_weights_but_student_and_baseline_from_the_same():
+def test_assistants_peers_and_generation_0_start_from_other_weights_but_student_and_baseline_from_the_same():
     experiment, dataset = Experiment(**SMALL), datasets.load("digits")
-    members = ("student", "baseline", "assistant-1", "assistant-2", "peer-1")
+    members = ("student", "baseline", "assistant-1", "assistant-2", "peer-1", "teacher")
     weights = {member: initial_student(experiment, dataset, member=member).stem.weight for member in members}
     assert torch.equal(weights["student"], weights["baseline"])
-    assert len({tuple(weight.flatten().tolist()) for weight in weights.values()}) == 4
+    assert len({tuple(weight.flatten().tolist()) for weight in weights.values()}) == 5
 
 
 def test_peers_match_the_logits_of_the_others_from_before_any_of_them_changed(learners):

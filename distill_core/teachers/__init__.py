@@ -7,11 +7,11 @@ same recipes, and kept in `DISTILL_HOME`.
 from distill_core.teachers.cards import Card, describe, offered, shipped, teacher_fingerprints
 from distill_core.teachers.logit_cache import logits, teacher_logits
 from distill_core.teachers.making import make_teacher, prepare_teacher, ship_teacher
-from distill_core.teachers.recipes import ON_ANY_DATASET, TEACHERS, Recipe, check_teacher, parse_ensemble, recipe_for, single
+from distill_core.teachers.recipes import ON_ANY_DATASET, SELF, TEACHERS, Recipe, check_teacher, parse_ensemble, recipe_for, single
 from distill_core.teachers.weights import Teacher, in_training_mode, load_teacher
 
 __all__ = [
-    "ON_ANY_DATASET", "TEACHERS", "Card", "Recipe", "Teacher", "check_teacher", "describe", "in_training_mode", "load_teacher",
+    "ON_ANY_DATASET", "SELF", "TEACHERS", "Card", "Recipe", "Teacher", "check_teacher", "describe", "in_training_mode", "load_teacher",
     "logits", "make_teacher", "offered", "parse_ensemble", "prepare_teacher", "recipe_for", "ship_teacher", "shipped", "single",
     "teacher_fingerprints", "teacher_logits",
 ]  # fmt: skip

@@ -40,9 +40,9 @@ class RunData:
     dataset: Dataset
     indices: Tensor  # (S, n) the transfer sets
     labels: Tensor  # (S, N) of all training images, with label noise
-    teachers: tuple[Teacher, ...]  # one for all seeds, or one for each
+    teachers: tuple[Teacher, ...]  # one for all seeds, or one for each; none while the run has to train it
     teacher_logits: Tensor  # (1 or S, N, C); NaN for images that no transfer set contains
-    teacher_test_logits: Tensor  # (N_test, C), of the teacher that the experiment names
+    teacher_test_logits: Tensor  # (1 or S, N_test, C), of the teacher that the experiment names
     teacher_parameters: int  # of the same
     dtype: torch.dtype = torch.float32
     teacher_in_train_mode: nn.Module | None = None  # for the method that leaves dropout on
@@ -63,7 +63,7 @@ class RunData:
         teacher_images = self.pixels(indices) if augmentation == "fixed" and self._teacher_runs else images
         if self.teacher_in_train_mode is not None:
             logits = self._logits_in_train_mode(teacher_images, step)
-        elif augmentation == "consistent":
+        elif augmentation == "consistent" and self.teachers:
             logits = [teachers.logits(self._teacher_of(s).network, self.dataset, views[s]).to(self.dtype) for s in range(len(indices))]
         else:
             logits = [self.teacher_logits[s % len(self.teacher_logits)].index_select(0, own) for s, own in enumerate(indices)]
@@ -112,9 +112,9 @@ class RunData:
         return logits
 
     def with_teachers(self, networks: Sequence[nn.Module]) -> RunData:
-        """The same images with other teachers: assistants that have just been trained, one for each seed.
+        """The same images with other teachers, which have just been trained, one for each seed.
 
-        Agreement is still measured with the teacher that the experiment names.
+        Agreement is still measured with `teacher_test_logits`: those of the teacher that the experiment names.
         """
         found, logits = [], []
         for network, own in zip(networks, self.indices, strict=True):
@@ -126,18 +126,23 @@ class RunData:
 
     # --- scores -----------------------------------------------------------------------------------------------------
 
-    def scores(self, student: str, logits: Tensor) -> dict:
-        """What a result contains of a student with these test logits `(N_test, C)`."""
-        size = models.count_parameters(student, image_shape=self.dataset.image_shape, classes=self.dataset.classes)
-        return self._scores(logits, parameters=size)
+    def number_of(self, experiment: Experiment) -> int:
+        """The place of an experiment's seed among the S seeds."""
+        return [one.seed for one in self.experiments].index(experiment.seed)
+
+    def scores(self, experiment: Experiment, logits: Tensor) -> dict:
+        """What a result contains of an experiment's student with these test logits `(N_test, C)`."""
+        size = models.count_parameters(experiment.student, image_shape=self.dataset.image_shape, classes=self.dataset.classes)
+        teacher = self.teacher_test_logits[self.number_of(experiment) % len(self.teacher_test_logits)]
+        return self._scores(logits, teacher, parameters=size)
 
     @functools.cached_property
-    def teacher_scores(self) -> dict:
-        """The same of the teacher."""
-        return self._scores(self.teacher_test_logits, parameters=self.teacher_parameters)
+    def teacher_scores(self) -> list[dict]:
+        """The same of the teacher: one for all seeds, or one for each."""
+        return [self._scores(logits, logits, parameters=self.teacher_parameters) for logits in self.teacher_test_logits]
 
-    def _scores(self, logits: Tensor, *, parameters: int) -> dict:
-        common = {"labels": self.dataset.test_labels, "teacher_logits": self.teacher_test_logits, "classes": self.dataset.classes}
+    def _scores(self, logits: Tensor, teacher_logits: Tensor, *, parameters: int) -> dict:
+        common = {"labels": self.dataset.test_labels, "teacher_logits": teacher_logits, "classes": self.dataset.classes}
         return analysis.scores(logits, parameters=parameters, **common)
 
     @property
@@ -171,23 +176,31 @@ def load_run_data(experiments: Sequence[Experiment], *, device: str = "auto", dt
     indices = torch.stack([datasets.choose_images(dataset.train_labels, **choice, seed=one.seed) for one in experiments])
     noise = {"label_noise": first.label_noise, "classes": dataset.classes, "hide_classes": first.hide_classes}
     labels = torch.stack([datasets.add_label_noise(dataset.train_labels, **noise, seed=one.seed) for one in experiments])
+    images = {"experiments": tuple(experiments), "dataset": dataset, "indices": indices, "labels": labels, "dtype": dtype}
+    if first.teacher == teachers.SELF:
+        return RunData(**images, **_no_teacher_yet(first, dataset, dtype))
     teacher = teachers.load_teacher(dataset, first.teacher, combine=first.combine, device=device_found)
     logits = teachers.teacher_logits(teacher, dataset, part="train", indices=indices.unique())
     test_indices = torch.arange(len(dataset.test_labels), device=device_found)
     test_logits = teachers.teacher_logits(teacher, dataset, part="test", indices=test_indices)
     in_train_mode = teachers.in_training_mode(teacher, dataset, first.teacher) if METHODS[first.method].teacher_in_train_mode else None
     return RunData(
-        experiments=tuple(experiments),
-        dataset=dataset,
-        indices=indices,
-        labels=labels,
+        **images,
         teachers=(teacher,),
         teacher_logits=logits.to(dtype).unsqueeze(0),
-        teacher_test_logits=test_logits,
+        teacher_test_logits=test_logits.unsqueeze(0),
         teacher_parameters=teacher.parameters,
-        dtype=dtype,
         teacher_in_train_mode=in_train_mode,
     )
+
+
+def _no_teacher_yet(experiment: Experiment, dataset: Dataset, dtype: torch.dtype) -> dict:
+    """What stands for the teacher `self` until the run has trained it. Logits of 0 are never learned from: alpha is 1 until then."""
+    zeros = {part: torch.zeros(1, len(labels), dataset.classes, device=labels.device) for part, labels in (
+        ("train", dataset.train_labels), ("test", dataset.test_labels)
+    )}  # fmt: skip
+    size = models.count_parameters(experiment.student, image_shape=dataset.image_shape, classes=dataset.classes)
+    return {"teachers": (), "teacher_logits": zeros["train"].to(dtype), "teacher_test_logits": zeros["test"], "teacher_parameters": size}
 
 
 def pick_device(device: str) -> torch.device:

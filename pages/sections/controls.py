@@ -142,9 +142,11 @@ def _choose_networks() -> dict:
     )  # fmt: skip
     offered = teachers.offered(dataset)
     teacher = _selectbox(
-        "teacher", "Teacher", [*offered, "+".join(offered[:2])],
+        "teacher", "Teacher", [*offered, "+".join(offered[:2]), teachers.SELF],
         "A trained network: mlp-1200x2 has two hidden layers of 1,200 units. Names joined by + form an ensemble, which is averaged; "
-        "a factor gives one a larger weight, as in 2*cnn-32+mlp-1200x2.",
+        "a factor gives one a larger weight, as in 2*cnn-32+mlp-1200x2. self is self-distillation: a network of the student's own "
+        "size trains on the same images with labels only, from other initial weights, and is then the teacher (Furlanello et al. 2018).",
+        lambda name: "self: the student's own size, trained on labels first" if name == teachers.SELF else name,
         accept_new_options=True,
     )  # fmt: skip
     method = _selectbox(
@@ -309,7 +311,10 @@ def method_title(name: str) -> str:
 
 
 def show_sizes(experiment: Experiment) -> None:
-    """Parameters of teacher, assistants and student, and how much smaller than the teacher the student is."""
+    """Parameters of teacher, assistants and student, and how much smaller than the teacher the student is.
+
+    A teacher `self` has the student's size.
+    """
     if experiment.dataset in datasets.DATASETS:
         source = datasets.DATASETS[experiment.dataset]
         size = {"image_shape": source.image_shape, "classes": len(source.class_names)}
@@ -317,8 +322,8 @@ def show_sizes(experiment: Experiment) -> None:
         uploaded = datasets.load(experiment.dataset)
         size = {"image_shape": uploaded.image_shape, "classes": uploaded.classes}
     recipes = [teachers.TEACHERS[name] for name in teachers.parse_ensemble(experiment.teacher)]
-    teacher = sum(recipe.members * models.count_parameters(recipe.model, **size) for recipe in recipes)
     *assistants, student = (models.count_parameters(name, **size) for name in (*experiment.assistants, experiment.student))
+    teacher = sum(recipe.members * models.count_parameters(recipe.model, **size) for recipe in recipes) or student
     between = "".join(f"assistant **{count:,}**, " for count in assistants)
     st.markdown(
         f"Teacher **{teacher:,}** parameters, {between}student **{student:,}**: **{_ratio(teacher, student)}**",

@@ -15,6 +15,7 @@ from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.objectives import METHODS
 from distill_core.runs.store import Run
+from distill_core.training.records import TEACHER
 from pages.server.experiments import experiments_of, first_experiment
 from pages.server.lab import store
 
@@ -66,6 +67,11 @@ def teacher(dataset: str, name: str) -> nn.Module:
 
 def pupils(run: Run) -> dict[str, nn.Module]:
     """Student and baseline of a finished run's first seed. Raises `ValueError` with one sentence where they cannot be loaded."""
+    return {role: network for role, network in with_own_teacher(run).items() if role != TEACHER}
+
+
+def with_own_teacher(run: Run) -> dict[str, nn.Module]:
+    """The same, and the teacher if the run trained it (`self`)."""
     return _pupils(run.id, run.resets, experiments_of(run)[0])
 
 
@@ -75,7 +81,7 @@ def _pupils(run_id: str, resets: int, experiment: Experiment) -> dict[str, nn.Mo
     try:
         weights = load(store().read_artefact(run_id, WEIGHTS))
         networks = {}
-        for role in ("baseline", "student"):
+        for role in ("baseline", "student", *([TEACHER] if experiment.teacher == teachers.SELF else [])):
             network = models.build(experiment.student, image_shape=dataset.image_shape, classes=dataset.classes, seed=experiment.seed)
             network.load_state_dict({n.removeprefix(f"{role}."): v.float() for n, v in weights.items() if n.startswith(f"{role}.")})
             networks[role] = network.eval().requires_grad_(False)
