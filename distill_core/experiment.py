@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass
 
 from distill_core.data.datasets import DATASETS
+from distill_core.data.unlabelled import NOISE, SAME
 from distill_core.models import check_image_shape, check_model
 from distill_core.objectives import METHODS
 from distill_core.teachers import SELF, parse_ensemble, single
@@ -16,11 +17,13 @@ OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("one-cycle", "constant")
 AUGMENTATIONS = ("none", "fixed", "consistent")
 COMBINATIONS = ("probabilities", "logits")
+UNLABELLED_FROM = (SAME, NOISE, *DATASETS)
 RESULT_VERSION = 3  # raised when the same choices give other numbers than before, so that no old result is returned for them
 
 # The largest value of each number that the lab accepts, from a page, a link or a hand-made message.
 MAX = {
     "images": 1_000_000,
+    "unlabelled": 100_000,
     "assistants": 5,
     "epochs": 500,
     "batch_size": 8192,
@@ -44,6 +47,11 @@ class Experiment:
     """Classes without an image in the transfer set."""
     label_noise: float = 0.0
     """The fraction of training labels that are replaced by a wrong one, drawn from the classes that are not hidden."""
+    unlabelled: int = 0
+    """The number of further images without labels that the student is also distilled on, a part of them in each step. The
+    hard loss leaves them out; the baseline, which has no other loss, learns from the labelled images alone."""
+    unlabelled_from: str = "same"
+    """Where they come from: same (the same set), noise (each pixel drawn uniformly), or another data set, resized."""
     augmentation: str = "none"
     """none; fixed: random shifts and flips for the student, the teacher's outputs stay those of the plain image;
     consistent: the teacher gets the same view as the student (Beyer et al. 2022)."""
@@ -103,6 +111,8 @@ class Experiment:
         _check_range("batch_size", self.batch_size, 1, MAX["batch_size"])
         _check_range("seed", self.seed, 0, MAX["seed"])
         _check_range("images", self.images, 0, source.train if source else MAX["images"])
+        _check_range("unlabelled", self.unlabelled, 0, MAX["unlabelled"])
+        self._check_unlabelled(source.train if source else MAX["images"])
         self._check_hidden_classes(len(source.class_names) if source else 100)
         self._check_method()
 
@@ -158,6 +168,23 @@ class Experiment:
                 f"give {method.max_batch} at most"
             )
 
+    def _check_unlabelled(self, available: int) -> None:
+        """Raise `ValueError` where images without labels cannot be had, or cannot be learned from; `available`: training images."""
+        name, method = self.unlabelled_from, METHODS[self.method]
+        if not self.unlabelled:
+            if name != SAME:
+                raise ValueError(f"unlabelled_from '{name}' has no effect without such images; give unlabelled, such as 1000")
+            return
+        if name == self.dataset:
+            raise ValueError(f"unlabelled_from '{name}' is the set of the labelled images; write it as {SAME}")
+        if name == SAME and not 0 < self.images <= available - self.unlabelled:
+            given = f"images {self.images:,} of {available:,}" if self.images else "images 0 takes all of them with their labels, which"
+            raise ValueError(f"{given} leaves fewer than {self.unlabelled:,} for unlabelled; give a smaller number of images, such as 200")
+        if method.needs_labels:
+            raise ValueError(f"method '{self.method}' needs the label of every image; give unlabelled 0, or choose soft-targets")
+        if method.max_batch:
+            raise ValueError(f"method '{self.method}' compares all triples of a batch, which unlabelled images enlarge; choose distances")
+
     def _check_own_teacher(self) -> None:
         """Raise `ValueError` where a teacher of the student's own size makes no sense."""
         if METHODS[self.method].peers:
@@ -205,7 +232,7 @@ class Experiment:
     @property
     def baseline(self) -> Experiment:
         """The same student without a teacher: same initial weights, same order of images, labels only."""
-        return dataclasses.replace(self, method="soft-targets", alpha=1.0, assistants=())
+        return dataclasses.replace(self, method="soft-targets", alpha=1.0, assistants=(), unlabelled=0, unlabelled_from=SAME)
 
     @property
     def all_epochs(self) -> int:
@@ -229,6 +256,7 @@ CHOICES = {
     "method": METHODS,
     "combine": COMBINATIONS,
     "augmentation": AUGMENTATIONS,
+    "unlabelled_from": UNLABELLED_FROM,
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
 }

@@ -130,6 +130,12 @@ def test_a_cohort_equals_alone_in_double_precision(student, optimizer, monkeypat
         {"assistants": ("mlp-20x2",), "augmentation": "consistent"},
         {"augmentation": "fixed", "method": "hints"},
         {"assistants": ("mlp-20x2",), "method": "hints"},
+        {"unlabelled": 70},
+        {"unlabelled": 70, "unlabelled_from": "noise", "method": "correlation"},
+        {"unlabelled": 2, "student": "cnn-2", "images": 80, "batch_size": 20},  # not one for each step
+        {"unlabelled": 40, "unlabelled_from": "noise", "augmentation": "fixed", "method": "hints", "hide_classes": (3,)},
+        {"unlabelled": 40, "augmentation": "consistent", "assistants": ("mlp-20x2",), "label_noise": 0.3},
+        {"unlabelled": 40, "unlabelled_from": "noise", "teacher": "self"},
         {"teacher": "self"},
         {"teacher": "self", "assistants": ("mlp-12x2", "mlp-12x2"), "label_noise": 0.3},
         {"teacher": "self", "augmentation": "consistent", "method": "hints"},

@@ -77,6 +77,8 @@ OTHERS = {
     "epochs": 21,
     "batch_size": 65,
     "learning_rate": 0.002,
+    "unlabelled": 11,
+    "unlabelled_from": "noise",
     "augmentation": "fixed",
     "optimizer": "sgd",
     "schedule": "constant",
@@ -87,7 +89,8 @@ OTHERS = {
 @pytest.mark.parametrize("field", [field for field in FIELDS if field != "method" or len(METHODS) > 1])
 def test_every_field_changes_the_key(field):
     value = OTHERS.get(field) or next(name for name in METHODS if name != Experiment().method)
-    assert dataclasses.replace(Experiment(), **{field: value}).key != Experiment().key
+    usual = Experiment(images=200, unlabelled=10)
+    assert dataclasses.replace(usual, **{field: value}).key != usual.key
 
 
 def test_the_key_is_the_same_in_another_process():
@@ -195,6 +198,15 @@ def test_a_bad_value_is_refused_in_one_sentence_that_names_it(refused, field, va
         ({"method": "angles", "batch_size": 256}, "256"),
         ({"method": "teacher-in-train-mode", "teacher": "mlp-1200x2-overfit"}, "dropout"),
         ({"method": "mutual-2", "assistants": ("mlp-30x2",)}, "assistants"),
+        ({"unlabelled": 100}, "images 0 takes all"),
+        ({"unlabelled": 1000, "images": 500}, "images 500 of 1,438"),
+        ({"unlabelled_from": "noise"}, "give unlabelled"),
+        ({"unlabelled": 10, "unlabelled_from": "digits"}, "write it as same"),
+        *(
+            ({"unlabelled": 10, "images": 100, "method": name}, "label of every image")
+            for name in ("decoupled", "label-smoothing", "mutual-2")
+        ),
+        ({"unlabelled": 10, "images": 100, "method": "angles"}, "enlarge"),
         ({"teacher": "self+cnn-32"}, "give it alone"),
         ({"teacher": "self", "method": "mutual-2"}, "no teacher"),
         ({"teacher": "self", "method": "teacher-in-train-mode"}, "dropout"),

@@ -179,8 +179,9 @@ def _size(experiment: Experiment) -> tuple[float, float]:
     from distill_core.objectives import METHODS
 
     method, costs, images = METHODS[experiment.method], _costs(experiment), _images(experiment)
-    batch = min(experiment.batch_size, images)
-    work = images * experiment.epochs * sum(cost.multiplications for cost in costs)
+    steps = -(-images // experiment.batch_size)  # of an epoch, over which the images without labels are spread
+    batch = min(experiment.batch_size, images) + experiment.unlabelled // steps
+    work = (images + experiment.unlabelled) * experiment.epochs * sum(cost.multiplications for cost in costs)
     memory = sum(16 * cost.parameters + 4 * batch * cost.outputs for cost in costs)  # with gradients and moments
     triples = 4 * (2 + method.peers) * TENSORS_OF_TRIPLES * batch**3 if method.max_batch else 0
     return work, memory + triples

@@ -111,7 +111,7 @@ class Cohort:
         self.predictions: dict[int, Tensor] = {}  # (roles, N_test) by epoch, of the first experiment
         self.test_logits: Tensor | None = None  # (K, N_test, C), of the last test
         self._sums: dict[str, Tensor] = {}  # (K,) each, of raw losses since the last record
-        self._examples = 0
+        self._examples: dict[str, int] = {}
         self.assistants: list[list[dict]] = [[] for _ in self.seeds]  # the scores of those that are trained
         self.own_teachers: list[nn.Module] = []  # generation 0 of each seed, once it is trained
         self.before = None
@@ -230,10 +230,10 @@ class Cohort:
         inputs = self.data.get_batch(indices, self.step)
         terms = self._backward_by_hand(inputs) if self._layers else self._backward_by_autograd(inputs)  # (K,) each
         self.optimizer.step(learning_rate)
-        examples = indices.shape[1]
         for name, term in terms.items():
+            examples = inputs.examples(name)
             self._sums[name] = term * examples if name not in self._sums else self._sums[name].add_(term, alpha=examples)
-        self._examples += examples
+            self._examples[name] = self._examples.get(name, 0) + examples
 
     @torch.inference_mode()
     def _backward_by_hand(self, inputs: Inputs) -> dict[str, Tensor]:
@@ -244,6 +244,7 @@ class Cohort:
             student_logits=outputs[-1].view(seeds, -1, *outputs[-1].shape[1:]),  # (S, M, C, B)
             teacher_logits=inputs.teacher_logits.transpose(1, 2).unsqueeze(1),
             labels=inputs.labels.view(seeds, 1, 1, -1),
+            unlabelled=inputs.unlabelled,
             **{name: values.view(seeds, -1, 1, 1) for name, values in self._choices.items()},
         )
         gradient, terms = self._logit_gradient(batch)
@@ -266,16 +267,17 @@ class Cohort:
         if self.method.peers:
             batch["peer_logits"] = logits.detach()[self._peers]  # (K, peers, B, C)
         regressors = {name.removeprefix(REGRESSOR): value for name, value in weights.items() if name.startswith(REGRESSOR)}
-        totals, terms = vmap(self._objective)(batch, regressors)
+        totals, terms = vmap(functools.partial(self._objective, unlabelled=inputs.unlabelled))(batch, regressors)
         # No weight is shared, so each member's gradient is its own; where no loss has an effect, it is 0.
         gradients = torch.autograd.grad(totals.sum(), weights.values(), materialize_grads=True)
         torch.cat([gradient.flatten() for gradient in gradients], out=self.optimizer.gradient)
         return {name: term.detach() for name, term in terms.items()}
 
-    def _objective(self, batch: dict, regressor: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    def _objective(self, batch: dict, regressor: dict[str, Tensor], *, unlabelled: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The method for one member, under `vmap`."""
         project = functools.partial(functional_call, self.regressor, regressor) if regressor else None
-        return objective(self.method, Batch(**batch, regressor=project, progress=self.schedule.progress(self.step)))
+        more = {"unlabelled": unlabelled, "progress": self.schedule.progress(self.step)}
+        return objective(self.method, Batch(**batch, **more, regressor=project))
 
     def _to_members(self, values: Tensor) -> Tensor:
         """What belongs to a seed, `(S, ...)`, repeated for each of its members: `(K, ...)`."""
@@ -319,8 +321,8 @@ class Cohort:
     def _log(self, what: str) -> list[Record]:
         """A record for student and baseline of every experiment."""
         epoch = self.step / self.schedule.steps_per_epoch
-        measured: dict[str, list[float]] = {name: (total / self._examples).tolist() for name, total in self._sums.items()}
-        self._sums, self._examples = {}, 0
+        measured: dict[str, list[float]] = {name: (total / self._examples[name]).tolist() for name, total in self._sums.items()}
+        self._sums, self._examples = {}, {}
         if what == "test":
             self.test_logits = self.test()
             predictions = self.test_logits.max(dim=-1).indices  # (K, N_test); four times as fast as argmax

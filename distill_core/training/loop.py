@@ -97,7 +97,7 @@ class Learner:
         self.optimizer = make_optimizer(experiment, [*self.network.parameters(), *(self.regressor.parameters() if self.regressor else ())])
         self.peers = peers_of(member, self.method.peers)
         self.sums: dict[str, Tensor] = {}
-        self.examples = 0
+        self.examples: dict[str, int] = {}
 
     def forward(self, images: Tensor) -> None:
         """Compute the logits `(B, C)` and the output of each block for a batch `(B, D, H, W)`."""
@@ -112,6 +112,7 @@ class Learner:
             alpha=self.experiment.alpha,
             temperature=self.experiment.temperature,
             labels_only=self.member == "baseline",
+            unlabelled=inputs.unlabelled,
             progress=progress,
             student_features=self.features,
             teacher_features=[feature[0] for feature in inputs.teacher_features],
@@ -124,14 +125,14 @@ class Learner:
         total.backward()
         self.optimizer.step()
         for name, term in terms.items():
-            self.sums[name] = self.sums.get(name, 0.0) + term.detach() * len(batch.labels)
-        self.examples += len(batch.labels)
+            self.sums[name] = self.sums.get(name, 0.0) + term.detach() * inputs.examples(name)
+            self.examples[name] = self.examples.get(name, 0) + inputs.examples(name)
 
     def mean_losses(self) -> dict[str, float]:
         """Raw losses, averaged over the examples since the last call."""
         logged = logged_measures(self.method, self.member)
-        means = {name: float(total) / self.examples for name, total in self.sums.items() if name in logged}
-        self.sums, self.examples = {}, 0
+        means = {name: float(total) / self.examples[name] for name, total in self.sums.items() if name in logged}
+        self.sums, self.examples = {}, {}
         return means
 
     def test(self, data: RunData) -> dict[str, float]:

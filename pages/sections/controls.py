@@ -10,12 +10,14 @@ import streamlit as st
 
 from distill_core import models, teachers
 from distill_core.data import datasets
+from distill_core.data.unlabelled import NOISE, SAME
 from distill_core.experiment import AUGMENTATIONS, COMBINATIONS, MAX, OPTIMIZERS, SCHEDULES, Experiment
 from distill_core.objectives import METHODS, Method
 from pages.server.plain_text import plain, show_error
 
 START = Experiment(images=200, epochs=100, batch_size=16)
 IMAGES = [100, 200, 300, 500, 1000, 1800, 3000, 5000, 10_000, 20_000, 60_000]
+UNLABELLED = [0, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000]
 STUDENTS = ["linear", "mlp-10x1", "mlp-30x2", "mlp-128x2", "mlp-300x2", "mlp-800x2", "cnn-4", "cnn-8", "cnn-16", "cnn-32", "resnet-8"]
 TEMPERATURES = [0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0]
 RATES = [0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3]
@@ -120,7 +122,7 @@ def choose() -> list[Experiment] | None:
     with st.expander("Assistants, generations, ensembles"):
         fields |= _choose_chain(fields["teacher"], fields["student"])
     with st.expander("Training, augmentation, label noise"):
-        fields |= _choose_training(fields["dataset"])
+        fields |= _choose_training(fields["dataset"]) | _choose_unlabelled(fields["dataset"])
     try:
         first = Experiment(**fields)
         with sizes:
@@ -221,6 +223,24 @@ def _choose_training(dataset: str) -> dict:
             )
         ),
     }  # fmt: skip
+
+
+def _choose_unlabelled(dataset: str) -> dict:
+    """Images without labels beside the labelled ones."""
+    count = _selectbox(
+        "unlabelled", "Images without labels", UNLABELLED,
+        "Further images that the student is also distilled on: a part of them in each step, beside the labelled images. They have no "
+        "hard loss, so the baseline is the same as without them.",
+        lambda n: f"{n:,}" if n else "none",
+    )  # fmt: skip
+    others = [name for name, source in datasets.DATASETS.items() if name != dataset and source.is_here()]
+    titles = {SAME: "the same data set", NOISE: "noise: each pixel drawn uniformly"}
+    source = _selectbox(
+        "unlabelled_from", "Source of the images without labels", [SAME, NOISE, *others],
+        "Further images of the same data set, noise, or another data set, resized and in grey or colour as the labelled images are.",
+        lambda name: titles.get(name) or _title(name), disabled=not count,
+    )  # fmt: skip
+    return {"unlabelled": count, "unlabelled_from": source if count else SAME}
 
 
 def offer(label: str, choices: dict[str, str], *, take: Callable[[str], None]) -> None:
