@@ -10,6 +10,7 @@ READING_ORDER = (
     "data.uploads",  # an image set from a zip
     "data.datasets",  # the image sets by name
     "data.jpeg_copy",  # the JPEG copy of CIFAR-10, made from the original
+    "data.unlabelled",  # images without labels: of the same set, of another, noise
     "data.drawing",  # a drawing, centred like the digits of the data sets
     "data.image_order",  # images by ambiguity, by difficulty, by the teacher's errors
     "data.cifar10h",  # human labels of CIFAR-10, if that file is on the machine

@@ -19,15 +19,22 @@ class Batch:
 
     student_logits: Tensor  # (N, C)
     teacher_logits: Tensor  # (N, C)
-    labels: Tensor  # (N,)
+    labels: Tensor  # (N,); -1 for an image without a label
     alpha: float | Tensor
     temperature: float | Tensor
     labels_only: bool | Tensor = False  # a baseline: trained on the hard loss, the method's loss is only measured
+    unlabelled: int = 0  # of the N examples, the last: they have no label, and no hard loss
     progress: float = 0.0  # the fraction of the training that is done
     student_features: Sequence[Tensor] = ()  # the output of each block, first block first
     teacher_features: Sequence[Tensor] = ()
     regressor: Callable[[Tensor], Tensor] | None = None  # trained with the student
     peer_logits: Tensor | None = None  # (K - 1, N, C), detached
+
+    @property
+    def labelled(self) -> tuple[Tensor, Tensor]:
+        """The student's logits and the labels of the examples that have one."""
+        examples = len(self.labels) - self.unlabelled
+        return self.student_logits[:examples], self.labels[:examples]
 
 
 def mixed(batch: Batch, hard: Tensor, own: Tensor, *, weight: float) -> Tensor:

@@ -8,19 +8,22 @@ import json
 from dataclasses import dataclass
 
 from distill_core.data.datasets import DATASETS
+from distill_core.data.unlabelled import NOISE, SAME
 from distill_core.models import check_image_shape, check_model
 from distill_core.objectives import METHODS
-from distill_core.teachers import default_teacher, parse_ensemble, single
+from distill_core.teachers import SELF, default_teacher, parse_ensemble, single
 
 OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("one-cycle", "constant")
 AUGMENTATIONS = ("none", "fixed", "consistent")
 COMBINATIONS = ("probabilities", "logits")
-RESULT_VERSION = 2  # raised when the same choices give other numbers than before, so that no old result is returned for them
+UNLABELLED_FROM = (SAME, NOISE, *DATASETS)
+RESULT_VERSION = 3  # raised when the same choices give other numbers than before, so that no old result is returned for them
 
 # The largest value of each number that the lab accepts, from a page, a link or a hand-made message.
 MAX = {
     "images": 1_000_000,
+    "unlabelled": 100_000,
     "assistants": 5,
     "epochs": 500,
     "batch_size": 8192,
@@ -43,13 +46,20 @@ class Experiment:
     hide_classes: tuple[int, ...] = ()
     """Classes without an image in the transfer set."""
     label_noise: float = 0.0
-    """The fraction of training labels that are replaced by a wrong one."""
+    """The fraction of training labels that are replaced by a wrong one, drawn from the classes that are not hidden."""
+    unlabelled: int = 0
+    """The number of further images without labels that the student is also distilled on, a part of them in each step. The
+    hard loss leaves them out; the baseline, which has no other loss, learns from the labelled images alone."""
+    unlabelled_from: str = "same"
+    """Where they come from: same (the same set), noise (each pixel drawn uniformly), or another data set, resized."""
     augmentation: str = "none"
     """none; fixed: random shifts and flips for the student, the teacher's outputs stay those of the plain image;
     consistent: the teacher gets the same view as the student (Beyer et al. 2022)."""
     teacher: str = ""
     """The trained teacher: a key of TEACHERS, or several joined by +, each with a weight if they differ: 2*cnn-32+mlp-1200x2.
-    Empty means the default of the data set, which takes its place: mlp-1200x2 of digits and MNIST, cnn-32 of CIFAR-10."""
+    Empty means the default of the data set, which takes its place: mlp-1200x2 of digits and MNIST, cnn-32 of CIFAR-10.
+    self: a network of the student's own size, which the run trains first on the same images with labels only (generation 0
+    of Furlanello et al. 2018)."""
     combine: str = "probabilities"
     """What several teachers are averaged by: probabilities or logits."""
     assistants: tuple[str, ...] = ()
@@ -102,6 +112,8 @@ class Experiment:
         _check_range("batch_size", self.batch_size, 1, MAX["batch_size"])
         _check_range("seed", self.seed, 0, MAX["seed"])
         _check_range("images", self.images, 0, source.train if source else MAX["images"])
+        _check_range("unlabelled", self.unlabelled, 0, MAX["unlabelled"])
+        self._check_unlabelled(source.train if source else MAX["images"])
         self._check_hidden_classes(len(source.class_names) if source else 100)
         self._check_method()
 
@@ -135,11 +147,14 @@ class Experiment:
     def _check_method(self) -> None:
         """Raise `ValueError` for networks that lack what the method compares."""
         method, teacher = METHODS[self.method], single(self.teacher)
-        if method.compares != "logits" and teacher is None:
+        if self.teacher == SELF:
+            self._check_own_teacher()
+        elif method.compares != "logits" and teacher is None:
             raise ValueError(
                 f"method '{self.method}' compares features of one network, and the teacher '{self.teacher}' is several; choose one"
             )
-        for name in (teacher.model, *self.assistants, self.student) if method.compares != "logits" else ():
+        networks = (*((teacher.model,) if teacher else ()), *self.assistants, self.student)
+        for name in networks if method.compares != "logits" else ():
             if name == "linear":
                 raise ValueError(f"method '{self.method}' compares hidden layers, and '{name}' has none; choose an mlp or a cnn")
             if method.compares == "maps" and name.startswith("mlp"):
@@ -155,6 +170,34 @@ class Experiment:
                 f"method '{self.method}' compares all triples of a batch; batch_size {self.batch_size} needs too much memory for it, "
                 f"give {method.max_batch} at most"
             )
+
+    def _check_unlabelled(self, available: int) -> None:
+        """Raise `ValueError` where images without labels cannot be had, or cannot be learned from; `available`: training images."""
+        name, method = self.unlabelled_from, METHODS[self.method]
+        if not self.unlabelled:
+            if name != SAME:
+                raise ValueError(f"unlabelled_from '{name}' has no effect without such images; give unlabelled, such as 1000")
+            return
+        if name == self.dataset:
+            raise ValueError(f"unlabelled_from '{name}' is the set of the labelled images; write it as {SAME}")
+        if name == SAME and not 0 < self.images <= available - self.unlabelled:
+            given = f"images {self.images:,} of {available:,}" if self.images else "images 0 takes all of them with their labels, which"
+            raise ValueError(f"{given} leaves fewer than {self.unlabelled:,} for unlabelled; give a smaller number of images, such as 200")
+        if method.needs_labels:
+            raise ValueError(f"method '{self.method}' needs the label of every image; give unlabelled 0, or choose soft-targets")
+        if method.max_batch:
+            raise ValueError(f"method '{self.method}' compares all triples of a batch, which unlabelled images enlarge; choose distances")
+
+    def _check_own_teacher(self) -> None:
+        """Raise `ValueError` where a teacher of the student's own size makes no sense."""
+        if METHODS[self.method].peers:
+            raise ValueError(f"method '{self.method}' has no teacher, so teacher '{SELF}' has no effect; choose soft-targets")
+        for name in self.assistants:
+            if name != self.student:
+                raise ValueError(
+                    f"assistant '{name}' would stand between two networks of '{self.student}', as the teacher is '{SELF}'; "
+                    "give only assistants of the student's own size, which are further generations, or choose another teacher"
+                )
 
     def to_json(self) -> str:
         """All fields, in their order; `from_json` gives the same Experiment back."""
@@ -192,23 +235,31 @@ class Experiment:
     @property
     def baseline(self) -> Experiment:
         """The same student without a teacher: same initial weights, same order of images, labels only."""
-        return dataclasses.replace(self, method="soft-targets", alpha=1.0, assistants=())
+        return dataclasses.replace(self, method="soft-targets", alpha=1.0, assistants=(), unlabelled=0, unlabelled_from=SAME)
 
     @property
     def all_epochs(self) -> int:
-        """Epochs until the student is trained, those of its assistants included."""
-        return self.epochs * (1 + len(self.assistants))
+        """Epochs until the student is trained, those of the networks before it included."""
+        return self.epochs * (1 + len(self.earlier))
+
+    @property
+    def earlier(self) -> tuple[str, ...]:
+        """The networks that the run trains before the student, by family and size: generation 0 of `self`, then the assistants."""
+        return (*((self.student,) if self.teacher == SELF else ()), *self.assistants)
 
     @property
     def before(self) -> Experiment:
-        """The race of the last assistant, the student's teacher."""
-        return dataclasses.replace(self, student=self.assistants[-1], assistants=self.assistants[:-1])
+        """The experiment of the last of these: an assistant, or generation 0, which is a baseline with other initial weights."""
+        if self.assistants:
+            return dataclasses.replace(self, student=self.assistants[-1], assistants=self.assistants[:-1])
+        return dataclasses.replace(self.baseline, temperature=1.0)
 
 
 CHOICES = {
     "method": METHODS,
     "combine": COMBINATIONS,
     "augmentation": AUGMENTATIONS,
+    "unlabelled_from": UNLABELLED_FROM,
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
 }

@@ -29,7 +29,7 @@ def objective(method: Method, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
     A baseline minimises the hard loss alone, whatever the method.
     """
     own = method.loss(batch)
-    hard = hard_loss(batch.student_logits, batch.labels)
+    hard = hard_loss(*batch.labelled)
     if batch.labels_only is True:
         total = hard
     else:
@@ -213,6 +213,7 @@ class Method:
     make_regressor: Callable[[Sequence[Tensor], Sequence[Tensor]], nn.Module] | None = None
     peers: int = 0  # networks that train beside the student
     teacher_in_train_mode: bool = False
+    needs_labels: bool = False  # of every image: its own loss uses them too
     max_batch: int = 0  # a larger batch would need too much memory; 0 for no bound
 
     @property
@@ -236,7 +237,7 @@ def _relation(loss: Callable[[Tensor, Tensor], Tensor], title: str, paper: str, 
 
 
 def _mutual(networks: str, peers: int) -> Method:
-    more = {"loss_name": "divergence from peers", "weight": _times_labels(1), "scheme": "online", "peers": peers}
+    more = {"loss_name": "divergence from peers", "needs_labels": True, "weight": _times_labels(1), "scheme": "online", "peers": peers}
     return Method(mutual, f"Mutual learning of {networks}", "Zhang et al. 2018", **more)
 
 
@@ -253,14 +254,14 @@ _LOGITS, _CORRELATION = {"loss_name": "logit loss", "unit": "squared logits"}, {
 METHODS = {
     "soft-targets": Method(soft_targets, "Soft targets", "Hinton et al. 2015"),
     "logits": Method(logits, "Matching logits", "Ba and Caruana 2014", mixture=mixed_per_class, **_LOGITS),
-    "decoupled": Method(decoupled, "Decoupled distillation (DKD)", "Zhao et al. 2022", loss_name="decoupled loss"),
+    "decoupled": Method(decoupled, "Decoupled distillation (DKD)", "Zhao et al. 2022", loss_name="decoupled loss", needs_labels=True),
     "correlation": Method(correlation, "Correlation (DIST)", "Huang et al. 2022", **_CORRELATION),
     "soft-targets-standardized": Method(standardized(soft_targets), "Soft targets on standardised logits", _SUN, weight=9.0),
     "logits-standardized": Method(
         standardized(logits), "Matching standardised logits", _SUN, weight=_times_labels(3), **_LOGITS
     ),
     "decoupled-standardized": Method(
-        standardized(decoupled), "DKD on standardised logits", _SUN, weight=9.0, loss_name="decoupled loss"
+        standardized(decoupled), "DKD on standardised logits", _SUN, weight=9.0, loss_name="decoupled loss", needs_labels=True
     ),
     "correlation-standardized": Method(
         standardized(correlation), "DIST on standardised logits", _SUN, weight=_times_labels(3), **_CORRELATION
@@ -285,10 +286,11 @@ METHODS = {
     "mutual-3": _mutual("three", 2),
     "mutual-4": _mutual("four", 3),
     "label-smoothing": Method(
-        controls.label_smoothing, "Label smoothing, no teacher", "Szegedy et al. 2016", "control", "smoothed cross-entropy"
+        controls.label_smoothing, "Label smoothing, no teacher", "Szegedy et al. 2016", "control", "smoothed cross-entropy",
+        needs_labels=True,
     ),
-    "permuted-classes": Method(controls.permuted_classes, "Wrong classes permuted", _BORN_AGAIN, "control"),
-    "uniform-classes": Method(controls.uniform_classes, "Wrong classes made equal", _BORN_AGAIN, "control"),
+    "permuted-classes": Method(controls.permuted_classes, "Wrong classes permuted", _BORN_AGAIN, "control", needs_labels=True),
+    "uniform-classes": Method(controls.uniform_classes, "Wrong classes made equal", _BORN_AGAIN, "control", needs_labels=True),
     "shuffled-targets": Method(controls.shuffled_targets, "Soft targets of other images", "public code", "control"),
     "soft-targets-without-t2": _mistake("T\u00b2 left out", mixture=controls.without_t2),
     "mean-over-classes": _mistake("Soft loss averaged over classes too", mixture=controls.mean_over_classes),

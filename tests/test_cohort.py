@@ -129,6 +129,17 @@ def test_a_cohort_equals_alone_in_double_precision(student, optimizer, monkeypat
         {"assistants": ("cnn-4",), "student": "cnn-2", "teacher": "cnn-32", "images": 80, "method": "attention"},
         {"assistants": ("mlp-20x2",), "augmentation": "consistent"},
         {"augmentation": "fixed", "method": "hints"},
+        {"assistants": ("mlp-20x2",), "method": "hints"},
+        {"unlabelled": 70},
+        {"unlabelled": 70, "unlabelled_from": "noise", "method": "correlation"},
+        {"unlabelled": 2, "student": "cnn-2", "images": 80, "batch_size": 20},  # not one for each step
+        {"unlabelled": 40, "unlabelled_from": "noise", "augmentation": "fixed", "method": "hints", "hide_classes": (3,)},
+        {"unlabelled": 40, "augmentation": "consistent", "assistants": ("mlp-20x2",), "label_noise": 0.3},
+        {"unlabelled": 40, "unlabelled_from": "noise", "teacher": "self"},
+        {"teacher": "self"},
+        {"teacher": "self", "assistants": ("mlp-12x2", "mlp-12x2"), "label_noise": 0.3},
+        {"teacher": "self", "augmentation": "consistent", "method": "hints"},
+        {"teacher": "self", "student": "cnn-2", "images": 80, "method": "attention"},
     ],
     ids=str,
 )
@@ -360,6 +371,28 @@ def test_an_assistant_with_alpha_one_is_the_one_that_it_would_be_alone(monkeypat
     experiments = [Experiment(**SMALL, assistants=("mlp-20x2",), alpha=1.0, seed=seed) for seed in (3, 0)]
     for experiment, found in zip(experiments, together(experiments, torch.float64), strict=True):
         assert_same(found, alone(experiment, torch.float64, monkeypatch), DOUBLE)
+
+
+def test_students_of_a_seed_share_the_teacher_that_their_run_trains():
+    cohort = Cohort(sweep(teacher="self"), device="cpu")
+    assert len(cohort.before.members) == 2 and len(cohort.members) == 6
+
+
+def test_a_chain_restored_after_any_epoch_goes_on_with_the_same_numbers():
+    experiments = [Experiment(**SMALL, teacher="self", assistants=("mlp-12x2",), seed=seed) for seed in (3, 0)]
+    whole, states = Cohort(experiments, device="cpu"), []
+    results = None
+    for records in whole.steps():
+        results = [{**one, "seconds": 0} for one in records]
+        if whole.at_epoch_end:
+            states.append(whole.state())
+    for state in states:
+        revived = Cohort(experiments, device="cpu")
+        revived.restore(state)
+        *_, last = revived.steps()
+        assert [{**one, "seconds": 0} for one in last] == results
+        assert revived.artefacts() == whole.artefacts()
+    assert {name.split(".")[0] for name in load(whole.artefacts()["weights.safetensors"])} == {"student", "baseline", "teacher"}
 
 
 def test_seconds_go_on_where_a_chain_was_interrupted_at_the_hand_over():

@@ -98,6 +98,20 @@ def test_label_noise_of_one_changes_every_label_and_draws_the_others_uniformly()
     assert not torch.equal(noisy, add_label_noise(labels, label_noise=1.0, classes=10, seed=1))
 
 
+@given(st.sets(st.integers(0, 5), max_size=4), st.integers(0, 2**31 - 1))
+def test_label_noise_draws_every_visible_class_and_never_a_hidden_one(hidden, seed):
+    labels = torch.arange(6000) % 6
+    noisy = add_label_noise(labels, label_noise=1.0, classes=6, hide_classes=tuple(hidden), seed=seed)
+    in_use = ~torch.isin(labels, torch.tensor(sorted(hidden), dtype=torch.int64))
+    assert set(noisy[in_use].tolist()) == set(range(6)) - hidden and (noisy[in_use] != labels[in_use]).all()
+    assert torch.equal(noisy[~in_use], labels[~in_use])
+
+
+def test_label_noise_with_one_visible_class_is_refused(refused):
+    with refused("label_noise 0.5", "two classes", "hide fewer"):
+        add_label_noise(torch.tensor([0, 1]), label_noise=0.5, classes=2, hide_classes=(1,), seed=0)
+
+
 def test_no_label_noise_leaves_the_labels_alone():
     labels = torch.arange(10)
     assert torch.equal(add_label_noise(labels, label_noise=0.0, classes=10, seed=0), labels)

@@ -34,7 +34,7 @@ experiments = st.builds(
     images=st.integers(0, 1438),
     hide_classes=st.sets(st.integers(0, 9), max_size=9).map(tuple),
     label_noise=st.floats(0, 1),
-    teacher=st.sampled_from([*TEACHERS, "2*cnn-32+mlp-1200x2"]),
+    teacher=st.sampled_from([*TEACHERS, "2*cnn-32+mlp-1200x2"]),  # not `self`, which excludes some assistants
     combine=st.sampled_from(COMBINATIONS),
     assistants=st.lists(st.sampled_from(["mlp-30x2", "cnn-8"]), max_size=2).map(tuple),
     student=st.sampled_from(["linear", "mlp-30x2", "mlp-2048x6", "cnn-1", "cnn-64"]),
@@ -77,6 +77,8 @@ OTHERS = {
     "epochs": 21,
     "batch_size": 65,
     "learning_rate": 0.002,
+    "unlabelled": 11,
+    "unlabelled_from": "noise",
     "augmentation": "fixed",
     "optimizer": "sgd",
     "schedule": "constant",
@@ -87,7 +89,8 @@ OTHERS = {
 @pytest.mark.parametrize("field", [field for field in FIELDS if field != "method" or len(METHODS) > 1])
 def test_every_field_changes_the_key(field):
     value = OTHERS.get(field) or next(name for name in METHODS if name != Experiment().method)
-    assert dataclasses.replace(Experiment(), **{field: value}).key != Experiment().key
+    usual = Experiment(images=200, unlabelled=10)
+    assert dataclasses.replace(usual, **{field: value}).key != usual.key
 
 
 def test_the_key_is_the_same_in_another_process():
@@ -195,6 +198,20 @@ def test_a_bad_value_is_refused_in_one_sentence_that_names_it(refused, field, va
         ({"method": "angles", "batch_size": 256}, "256"),
         ({"method": "teacher-in-train-mode", "teacher": "mlp-1200x2-overfit"}, "dropout"),
         ({"method": "mutual-2", "assistants": ("mlp-30x2",)}, "assistants"),
+        ({"unlabelled": 100}, "images 0 takes all"),
+        ({"unlabelled": 1000, "images": 500}, "images 500 of 1,438"),
+        ({"unlabelled_from": "noise"}, "give unlabelled"),
+        ({"unlabelled": 10, "unlabelled_from": "digits"}, "write it as same"),
+        *(
+            ({"unlabelled": 10, "images": 100, "method": name}, "label of every image")
+            for name in ("decoupled", "label-smoothing", "mutual-2")
+        ),
+        ({"unlabelled": 10, "images": 100, "method": "angles"}, "enlarge"),
+        ({"teacher": "self+cnn-32"}, "give it alone"),
+        ({"teacher": "self", "method": "mutual-2"}, "no teacher"),
+        ({"teacher": "self", "method": "teacher-in-train-mode"}, "dropout"),
+        ({"teacher": "self", "method": "attention"}, "'mlp-30x2'"),
+        ({"teacher": "self", "assistants": ("mlp-300x2",)}, "'mlp-300x2'"),
     ],
     ids=str,
 )

@@ -343,7 +343,7 @@ def test_preparing_a_run_that_lacks_nothing_yields_nothing():
 def batch_of(step=3, images=7, **choices):
     """One batch of the first images of the transfer set, with the seeds' dimension left out."""
     data = data_of(**choices)
-    images, labels, logits, features = data.get_batch(data.indices[:, :images], step)
+    images, labels, logits, features, _ = data.get_batch(data.indices[:, :images], step)
     return images[0], labels[0], logits[0], [feature[0] for feature in features]
 
 
@@ -413,6 +413,33 @@ def test_each_assistant_is_distilled_from_the_one_before_it_and_agreement_is_alw
     assert records[-2]["agreement"] == result["student"]["agreement"]
 
 
+def test_the_teacher_self_is_trained_first_with_labels_only_and_agreement_is_with_it(learners):
+    *records, result = run(teacher="self", epochs=3)
+    assert list(dict.fromkeys(record["member"] for record in records)) == ["teacher", "student", "baseline"]
+    own = [record for record in records if record["member"] == "teacher"]
+    assert all(record["soft_loss"] is None and record["agreement"] is None for record in own)
+    assert own[-1]["test_accuracy"] == result["teacher"]["test_accuracy"] and own[-1]["hard_loss"] < own[1]["hard_loss"]
+    dataset = datasets.load("digits")
+    teacher, student, _ = (teachers.logits(learner.network, dataset, dataset.test_images) for learner in learners)
+    assert result["student"]["agreement"] == (student.argmax(1) == teacher.argmax(1)).double().mean().item() < 1
+    assert result["teacher"]["parameters"] == result["student"]["parameters"] and result["teacher"]["agreement"] == 1
+
+
+def test_the_teacher_self_depends_on_nothing_that_only_distillation_uses():
+    ours, theirs = (run(teacher="self", **choices)[-1] for choices in ({}, {"alpha": 0.9, "temperature": 20.0, "method": "hints"}))
+    assert ours["teacher"] == theirs["teacher"] and ours["student"] != theirs["student"]
+    assert ours["baseline"]["errors_by_class"] == run()[-1]["baseline"]["errors_by_class"]  # that of any race
+
+
+def test_a_generation_learns_from_the_one_before_it(learners):
+    run(teacher="self", assistants=("mlp-12x2",), epochs=60, alpha=0.0, images=300)
+    dataset = datasets.load("digits")
+    images = dataset.train_images[datasets.choose_images(dataset.train_labels, images=300, hide_classes=(), seed=0)]
+    zero, first, student, baseline = (teachers.logits(learner.network, dataset, images) for learner in learners)
+    assert soft_loss(first, zero, temperature=4.0) < soft_loss(baseline, zero, temperature=4.0) / 2
+    assert soft_loss(student, first, temperature=4.0) < soft_loss(baseline, first, temperature=4.0) / 2
+
+
 def test_the_student_minimises_the_distance_from_its_assistant(learners):
     result = run(assistants=("mlp-20x2",), epochs=60, alpha=0.0, images=300)[-1]
     dataset = datasets.load("digits")
@@ -423,12 +450,12 @@ def test_the_student_minimises_the_distance_from_its_assistant(learners):
     assert near < far / 2 and result["student"]["agreement"] > 0.8
 
 
-def test_assistants_and_peers_start_from_other_weights_but_student_and_baseline_from_the_same():
+def test_assistants_peers_and_generation_0_start_from_other_weights_but_student_and_baseline_from_the_same():
     experiment, dataset = Experiment(**SMALL), datasets.load("digits")
-    members = ("student", "baseline", "assistant-1", "assistant-2", "peer-1")
+    members = ("student", "baseline", "assistant-1", "assistant-2", "peer-1", "teacher")
     weights = {member: initial_student(experiment, dataset, member=member).stem.weight for member in members}
     assert torch.equal(weights["student"], weights["baseline"])
-    assert len({tuple(weight.flatten().tolist()) for weight in weights.values()}) == 4
+    assert len({tuple(weight.flatten().tolist()) for weight in weights.values()}) == 5
 
 
 def test_peers_match_the_logits_of_the_others_from_before_any_of_them_changed(learners):
@@ -467,3 +494,56 @@ def test_a_baseline_without_regressor_or_peers_of_its_own_has_no_loss_of_the_met
     for method, measured in (("hints", False), ("mutual-2", False), ("similarity", True), ("soft-targets", True)):
         losses = [one["soft_loss"] for one in run(method=method)[:-1] if one["member"] == "baseline" and one["hard_loss"] is not None]
         assert losses and all((value is not None) == measured for value in losses)
+
+
+# --- images without labels ------------------------------------------------------------------------------------------
+
+UNLABELLED = [{"unlabelled": 70}, {"unlabelled": 70, "unlabelled_from": "noise"}]
+
+
+@pytest.mark.parametrize("more", UNLABELLED, ids=str)
+@pytest.mark.parametrize("augmentation", ("none", "fixed"))
+def test_images_without_labels_change_the_student_and_never_its_baseline(more, augmentation):
+    plain, ours = (
+        list(train(Experiment(**SMALL, augmentation=augmentation, **choices), device="cpu", dtype=torch.float64)) for choices in ({}, more)
+    )
+    assert [one["errors_by_class"] for one in (plain[-1]["baseline"], plain[-1]["teacher"])] == [
+        one["errors_by_class"] for one in (ours[-1]["baseline"], ours[-1]["teacher"])
+    ]
+    for before, after in zip(plain[2:-1], ours[2:-1], strict=True):
+        same = after["hard_loss"] == pytest.approx(before["hard_loss"], rel=1e-10)
+        assert same == (after["member"] == "baseline")
+
+
+@pytest.mark.parametrize("more", UNLABELLED, ids=str)
+def test_the_hard_loss_is_over_images_with_a_label_and_the_soft_loss_over_all(more, learners):
+    """At a learning rate of nearly nothing the network stays as it is."""
+    experiment = Experiment(**{**SMALL, "epochs": 1, "learning_rate": 1e-30}, **more)
+    *records, _ = train(experiment, device="cpu")
+    data = load_run_data([experiment], device="cpu")
+    teacher = teachers.load_teacher(data.dataset, "mlp-1200x2").network
+    with torch.no_grad():
+        hard = hard_loss(learners[0].network(data.pixels(data.indices[0])), data.dataset.train_labels[data.indices[0]])
+        pixels = data.pixels(torch.cat([data.indices[0], data.unlabelled[0]]))
+        soft = soft_loss(learners[0].network(pixels), teacher(pixels), temperature=4.0)
+    for one in records[2:]:
+        assert one["hard_loss"] == pytest.approx(hard.item(), rel=1e-5)
+        assert one["soft_loss"] == pytest.approx(soft.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("unlabelled", (70, 2))
+def test_an_epoch_uses_each_image_once_with_labels_first_in_every_batch(unlabelled):
+    data = data_of(unlabelled=unlabelled)
+    plain, batches = list(data_of().batches(1)), list(data.batches(1))
+    assert [batch.shape[1] for batch in batches] == ([88, 87, 45] if unlabelled == 70 else [65, 65, 22])
+    for before, after in zip(plain, batches, strict=True):
+        assert torch.equal(before, after[:, : before.shape[1]])
+        assert (data.labels[0][after[0, before.shape[1] :]] == -1).all() and (data.labels[0][before[0]] >= 0).all()
+    assert torch.cat(batches, dim=1).unique().numel() == 150 + unlabelled
+
+
+def test_labels_of_images_without_labels_are_nowhere_in_a_run():
+    data = data_of(unlabelled=70)
+    for indices in data.batches(0):
+        _, labels, _, _, unlabelled = data.get_batch(indices, 0)
+        assert int((labels == -1).sum()) == unlabelled and (labels[0, -unlabelled:] == -1).all()

@@ -213,3 +213,15 @@ def test_a_student_has_all_peers_and_each_peer_the_student_and_the_other_peers()
     assert peers_of("student", 2) == peers_of("baseline", 2) == ["peer-1", "peer-2"]
     assert peers_of("peer-1", 2) == ["student", "peer-2"] and peers_of("peer-2", 2) == ["student", "peer-1"]
     assert peers_of("student", 0) == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_uses_labels_of_every_image_exactly_where_it_declares_it(batch, method):
+    """Where it does not, images without labels leave its own loss as it is, and count in no hard loss."""
+    other = replace(batch, labels=(batch.labels + 1) % 4)
+    assert torch.equal(METHODS[method].loss(other), METHODS[method].loss(batch)) != METHODS[method].needs_labels
+    if not METHODS[method].needs_labels:
+        some = replace(batch, labels=torch.cat([batch.labels[:4], torch.tensor([-1, -1])]), unlabelled=2)
+        terms = objective(METHODS[method], some)[1]
+        assert torch.equal(terms["soft_loss"], METHODS[method].loss(batch))
+        assert torch.equal(terms["hard_loss"], hard_loss(batch.student_logits[:4], batch.labels[:4]))

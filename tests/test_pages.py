@@ -47,20 +47,25 @@ def alone(home, monkeypatch):
         cache.clear()
 
 
-@pytest.fixture(scope="module")
-def trained():
+def race(**choices):
     """A race over two seeds: its experiments, records and artefacts."""
-    experiments = [Experiment(images=100, epochs=3, seed=seed) for seed in (0, 1)]
+    experiments = [Experiment(images=100, epochs=3, **choices, seed=seed) for seed in (0, 1)]
     cohort = Cohort(experiments, device="cpu")
     records = [record for step in cohort.steps() for record in step]
     return experiments, records, cohort.artefacts()
 
 
+@pytest.fixture(scope="module")
+def trained():
+    """The usual race."""
+    return race()
+
+
 @pytest.fixture
 def finished(trained, home):
-    """`finished()` stores the race in this test's lab as the engine would; returns its id. Keywords change its experiments."""
+    """`finished()` stores a race in this test's lab as the engine would; returns its id. Keywords change its experiments."""
 
-    def put(**changes):
+    def put(trained=trained, **changes):
         experiments, records, artefacts = trained
         experiments = [replace(experiment, **changes) for experiment in experiments]
         store = Store(home / "lab.sqlite")
@@ -366,6 +371,22 @@ def test_the_chart_of_a_methods_own_loss_has_its_name_and_unit(alone, finished, 
     figures = curves.race_figures(run_id, lab.store().version(run_id), ("soft_loss", "hard_loss"))
     titles = [figure["layout"]["annotations"][0]["text"] for figure in figures.values()]
     assert titles == [label, "hard loss (nats)"]
+
+
+def test_a_teacher_that_the_run_trains_has_a_curve_in_place_of_a_line(alone, finished):
+    run_id = finished(race(teacher="self"))
+    figure = curves.race_figures(run_id, lab.store().version(run_id), ("test_accuracy",))["test_accuracy"]
+    (line,) = (trace for trace in figure["data"] if trace.get("name") == "teacher" and "lines" in trace["mode"])
+    assert len(line["x"]) > 2 and line["y"][-1] > line["y"][0]
+
+
+def test_the_calibration_of_a_run_of_teacher_self_is_shown_with_the_teacher_that_it_trained(alone, finished):
+    run_id = finished(race(teacher="self"))
+    name, logits = calibration.logits_of_run(run_id)
+    assert list(logits) == ["teacher", "baseline", "student"]
+    result, labels = lab.store().results(run_id)[0], datasets.load(name).test_labels
+    for role, found in logits.items():
+        assert (found.argmax(dim=1) == labels).double().mean().item() == pytest.approx(result[role]["test_accuracy"], abs=1e-9)
 
 
 @pytest.mark.parametrize("name", PARSERS)

@@ -58,21 +58,24 @@ def test_forward_and_backward_are_those_of_each_network_alone(name, seeds, image
             torch.testing.assert_close(ours, parameter.grad.view(-1), rtol=1e-12, atol=1e-12)
 
 
-def test_the_gradient_by_hand_and_by_autograd_is_that_of_each_member_alone():
+@pytest.mark.parametrize("unlabelled", [0, 3])
+def test_the_gradient_by_hand_and_by_autograd_is_that_of_each_member_alone(unlabelled):
     torch.manual_seed(0)
     seeds, members, classes, examples = 2, 3, 5, 7
     student = torch.randn(seeds, members, classes, examples, dtype=torch.float64) * 4
     teacher = torch.randn(seeds, 1, classes, examples, dtype=torch.float64) * 4
     labels = torch.randint(0, classes, (seeds, examples))
+    labels[:, examples - unlabelled :] = -1
     alpha, temperature = torch.rand(2, seeds, members, 1, 1, dtype=torch.float64)
     alpha[0, 0], alpha[1, 1], temperature = 0.0, 1.0, 0.5 + 9 * temperature
-    batch = Batch(student, teacher, labels[:, None, None], alpha, temperature, labels_only=torch.zeros_like(alpha, dtype=torch.bool))
+    more = {"labels_only": torch.zeros_like(alpha, dtype=torch.bool), "unlabelled": unlabelled}
+    batch = Batch(student, teacher, labels[:, None, None], alpha, temperature, **more)
     for gradient_of in (perceptrons.soft_targets_gradient, perceptrons.gradient_by_autograd(METHODS["soft-targets"])):
         gradient, terms = gradient_of(batch)
         for s in range(seeds):
             for m in range(members):
                 logits = student[s, m].T.clone().requires_grad_()
-                choices = {"alpha": alpha[s, m].item(), "temperature": temperature[s, m].item()}
+                choices = {"alpha": alpha[s, m].item(), "temperature": temperature[s, m].item(), "unlabelled": unlabelled}
                 total, expected = objective(METHODS["soft-targets"], Batch(logits, teacher[s, 0].T, labels[s], **choices))
                 total.backward()
                 torch.testing.assert_close(gradient[s, m].T, logits.grad, rtol=1e-12, atol=1e-14)

@@ -115,14 +115,23 @@ def choose_images(labels: Tensor, *, images: int, hide_classes: tuple[int, ...],
     return eligible[shuffle[:images].to(labels.device)].sort().values
 
 
-def add_label_noise(labels: Tensor, *, label_noise: float, classes: int, seed: int) -> Tensor:
-    """Labels `(N,)`, each replaced with probability `label_noise` by one of the other classes, drawn uniformly by `seed`."""
+def add_label_noise(labels: Tensor, *, label_noise: float, classes: int, hide_classes: tuple[int, ...] = (), seed: int) -> Tensor:
+    """Labels `(N,)`, each replaced with probability `label_noise` by one of the other classes, drawn uniformly by `seed`.
+
+    No label becomes a hidden class, and labels of hidden classes, which no transfer set contains, stay as they are.
+    Raises `ValueError` if fewer than two classes are visible: there is no wrong class to draw.
+    """
     if label_noise == 0:
         return labels
+    visible = torch.tensor([c for c in range(classes) if c not in hide_classes], device=labels.device)  # (V,)
+    if len(visible) < 2:
+        raise ValueError(f"label_noise {label_noise} needs at least two classes that are not hidden; hide fewer classes, or give 0")
+    place = torch.full((classes,), -1, device=labels.device).index_put((visible,), torch.arange(len(visible), device=labels.device))
+    own = place[labels]  # (N,), -1 for a hidden class
     generator = seeded(seed, "label noise")
     flipped = (torch.rand(len(labels), generator=generator) < label_noise).to(labels.device)
-    step = torch.randint(1, classes, (len(labels),), generator=generator).to(labels.device)
-    return torch.where(flipped, (labels + step) % classes, labels)
+    step = torch.randint(1, len(visible), (len(labels),), generator=generator).to(labels.device)
+    return torch.where(flipped & (own >= 0), visible[(own + step) % len(visible)], labels)
 
 
 def seeded(seed: int, *purpose: str | int) -> torch.Generator:

@@ -163,15 +163,15 @@ def _images(experiment: Experiment) -> int:
 
 
 def _costs(experiment: Experiment) -> list:
-    """`models.Cost` of every network that trains: student, baseline, peers, then assistants."""
+    """`models.Cost` of every network that trains: student, baseline, peers, then those that teach."""
     from distill_core import models
     from distill_core.data import datasets
     from distill_core.objectives import METHODS
 
     source = datasets.DATASETS.get(experiment.dataset)
     shape, classes = (source.image_shape, len(source.class_names)) if source else ((3, 32, 32), 10)
-    student, *assistants = (models.cost(name, image_shape=shape, classes=classes) for name in (experiment.student, *experiment.assistants))
-    return [student] * (2 + METHODS[experiment.method].peers) + assistants
+    student, *earlier = (models.cost(name, image_shape=shape, classes=classes) for name in (experiment.student, *experiment.earlier))
+    return [student] * (2 + METHODS[experiment.method].peers) + earlier
 
 
 def _size(experiment: Experiment) -> tuple[float, float]:
@@ -179,8 +179,9 @@ def _size(experiment: Experiment) -> tuple[float, float]:
     from distill_core.objectives import METHODS
 
     method, costs, images = METHODS[experiment.method], _costs(experiment), _images(experiment)
-    batch = min(experiment.batch_size, images)
-    work = images * experiment.epochs * sum(cost.multiplications for cost in costs)
+    steps = -(-images // experiment.batch_size)  # of an epoch, over which the images without labels are spread
+    batch = min(experiment.batch_size, images) + experiment.unlabelled // steps
+    work = (images + experiment.unlabelled) * experiment.epochs * sum(cost.multiplications for cost in costs)
     memory = sum(16 * cost.parameters + 4 * batch * cost.outputs for cost in costs)  # with gradients and moments
     triples = 4 * (2 + method.peers) * TENSORS_OF_TRIPLES * batch**3 if method.max_batch else 0
     return work, memory + triples

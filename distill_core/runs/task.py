@@ -162,7 +162,7 @@ def prepare_all(reporter: Reporter, experiments: Sequence[Experiment]) -> bool:
     """Bring data sets and teachers to this machine. Returns False if the run was stopped meanwhile."""
     from distill_core.training.run_data import prepare
 
-    for experiment in {(one.dataset, one.teacher): one for one in experiments}.values():
+    for experiment in {(one.dataset, one.unlabelled_from, one.teacher): one for one in experiments}.values():
         for what, fraction in prepare(experiment):
             reporter.progress(what, fraction)
             if REQUESTS.get(reporter.submission) == "stop":

@@ -79,8 +79,8 @@ SET_UPS = {
     ),
     "born-again": SetUp(
         "Born-again network",
-        "The student's teacher is a student of the same size, which was distilled from the teacher before. Furlanello et al. 2018.",
-        lambda usual: {"assistants": (usual.student,)},
+        "The student's teacher is a network of its own size, which trained on the same images with labels only. Furlanello et al. 2018.",
+        lambda _: {"teacher": "self"},
     ),
     "assistant": SetUp(
         "Teaching assistant",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from distill_core import paths
@@ -41,10 +41,18 @@ def shipped() -> tuple[Card, ...]:
     return tuple(Card(**card) for card in json.loads((paths.WEIGHTS / "cards.json").read_text()))
 
 
+def recipe_of(card: Card) -> Recipe:
+    """The recipe on a card. A field that is newer than the card has its default, with which such a teacher was trained.
+
+    Raises `TypeError` for a recipe with fields that are no longer known.
+    """
+    return Recipe(**card.recipe)
+
+
 def find_weights(dataset: Dataset, name: str) -> tuple[Path, Card | None]:
     """The path of a teacher's weights, and its card; None if it must be trained first.
 
-    A card on this machine that is cut, or was written with other fields by an older version, counts as missing.
+    A card on this machine that is cut, or whose recipe has fields of an older version, counts as missing.
     """
     for card in shipped():
         if card.name == name and (card.data_fingerprint == dataset.fingerprint or card.dataset == SAME_IMAGES.get(dataset.name)):
@@ -52,7 +60,8 @@ def find_weights(dataset: Dataset, name: str) -> tuple[Path, Card | None]:
     path = paths.home() / "teachers" / f"{dataset.fingerprint}-{name}.safetensors"
     try:
         card = Card(**json.loads(path.with_suffix(".json").read_text()))
-        current = path.exists() and set(card.recipe) == {field.name for field in fields(Recipe)}
+        recipe_of(card)
+        current = path.exists()
     except (OSError, ValueError, TypeError):
         current = False
     return path, card if current else None
@@ -60,22 +69,23 @@ def find_weights(dataset: Dataset, name: str) -> tuple[Path, Card | None]:
 
 def describe(card: Card) -> str:
     """One line on how a teacher was made: network, augmentation, optimizer, time and machine; and what limits its use."""
-    recipe = card.recipe
-    adamw = f"AdamW, one-cycle to {recipe['learning_rate']:g}, batch size {recipe['batch_size']}"
+    recipe = recipe_of(card)
+    adamw = f"AdamW, one-cycle to {recipe.learning_rate:g}, batch size {recipe.batch_size}"
     parts = [
-        recipe["about"],
-        f"dropout {recipe['dropout']:g}" if recipe["dropout"] else "",
-        f"random shifts to {recipe['random_shift']} px" if recipe["random_shift"] else "",
-        "random flips" if recipe["random_flip"] else "",
-        f"label smoothing {recipe['smoothing']:g}" if recipe["smoothing"] else "",
-        f"{recipe['epochs']} epochs of {'SGD with cutout' if recipe['model'].startswith('airbench') else adamw}",
-        f"{recipe['finetune_epochs']} epochs of AdamW without cutout" if recipe["finetune_epochs"] else "",
-        f"seed {recipe['seed']}",
+        recipe.about,
+        f"label noise {recipe.label_noise:g}" if recipe.label_noise else "",
+        f"dropout {recipe.dropout:g}" if recipe.dropout else "",
+        f"random shifts to {recipe.random_shift} px" if recipe.random_shift else "",
+        "random flips" if recipe.random_flip else "",
+        f"label smoothing {recipe.smoothing:g}" if recipe.smoothing else "",
+        f"{recipe.epochs} epochs of {'SGD with cutout' if recipe.model.startswith('airbench') else adamw}",
+        f"{recipe.finetune_epochs} epochs of AdamW without cutout" if recipe.finetune_epochs else "",
+        f"seed {recipe.seed}",
     ]
     also = [DATASETS[name].title for name, source in SAME_IMAGES.items() if source == card.dataset != name]
     limits = [
         f"; used for {' and '.join(also)} too, where this accuracy was not measured" if also else "",
-        "; label smoothing makes a teacher less effective (Müller et al. 2019, section 4)" if recipe["smoothing"] else "",
+        "; label smoothing makes a teacher less effective (Müller et al. 2019, section 4)" if recipe.smoothing else "",
     ]
     made = f"{card.seconds:.0f} s with {card.made_with}; weights in float16"
     return f"{', '.join(part for part in parts if part)}; {made}{''.join(limits)}"

@@ -7,7 +7,7 @@ import math
 from distill_core import models
 from distill_core.data import datasets
 from distill_core.data.datasets import DATASETS
-from distill_core.teachers.cards import Card, shipped, teacher_fingerprints
+from distill_core.teachers.cards import Card, recipe_of, shipped, teacher_fingerprints
 from distill_core.teachers.recipes import ON_ANY_DATASET, SAME_IMAGES, TEACHERS, Recipe, adapt, parse_ensemble
 
 DEFAULTS = {"cifar10": "cnn-32", "cifar10-jpeg": "cnn-32", "fashion-mnist": "cnn-32"}  # shipped, or the quickest to train
@@ -75,13 +75,13 @@ def notes(dataset: str, teacher: str) -> list[str]:
         for card in chosen
         if card.dataset != dataset
     ]
-    return found + [smoothing_note(card) for card in chosen if card.recipe["smoothing"]]
+    return found + [smoothing_note(card) for card in chosen if recipe_of(card).smoothing]
 
 
 def smoothing_note(card: Card) -> str:
     """That a teacher was trained with label smoothing, and what that means for its students."""
     return (
-        f"{card.name} was trained with label smoothing {card.recipe['smoothing']:g}, which makes a teacher's soft targets less "
+        f"{card.name} was trained with label smoothing {recipe_of(card).smoothing:g}, which makes a teacher's soft targets less "
         "informative and distillation less effective (Müller et al. 2019, section 4; preset smoothed-teacher)."
     )
 
@@ -95,7 +95,7 @@ def training_seconds(name: str, *, images: int, image_shape: tuple[int, int, int
     work, cost = _work(TEACHERS[name], images=images, image_shape=image_shape, classes=classes)
 
     def measured(card: Card) -> tuple[float, float]:
-        source, recipe = DATASETS[card.dataset], Recipe(**card.recipe)
+        source, recipe = DATASETS[card.dataset], recipe_of(card)
         card_work, card_cost = _work(recipe, images=source.train, image_shape=source.image_shape, classes=len(source.class_names))
         return abs(math.log(card_cost / cost)), card.seconds / card_work
 

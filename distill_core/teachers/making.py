@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from distill_core import models, paths
-from distill_core.data.dataset import Dataset, choose_images, random_flip, random_shift, seeded
+from distill_core.data.dataset import Dataset, add_label_noise, choose_images, random_flip, random_shift, seeded
 from distill_core.teachers import airbench
 from distill_core.teachers.cards import Card, find_weights, shipped
 from distill_core.teachers.logit_cache import logits
@@ -127,6 +127,8 @@ def _fit(network: nn.Module, dataset: Dataset, recipe: Recipe) -> Iterator[float
     """
     images, labels = dataset.train_images, dataset.train_labels
     chosen = choose_images(labels, images=recipe.images, hide_classes=(), seed=recipe.seed)
+    # Negative, as no student's seed is: the wrong labels of teacher and student are drawn independently.
+    labels = add_label_noise(labels, label_noise=recipe.label_noise, classes=dataset.classes, seed=-1 - recipe.seed)
     steps = math.ceil(len(chosen) / recipe.batch_size)
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=recipe.weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, total_steps=recipe.epochs * steps)

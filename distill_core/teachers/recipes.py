@@ -27,6 +27,7 @@ class Recipe:
     smoothing: float = 0.0  # label smoothing
     weight_decay: float = 0.01
     images: int = 0  # training images; 0 for all
+    label_noise: float = 0.0  # fraction of training labels that are wrong, drawn by `seed`; no student has the same draw
     members: int = 1  # of an ensemble
     finetune_epochs: int = 0  # of an airbench, at the end: without cutout, at a small learning rate
     seed: int = 0
@@ -46,6 +47,7 @@ TEACHERS = {
     "mlp-1200x2-overfit": replace(
         _HINTON, about="mlp-1200x2 overfitted to 1,000 images", epochs=100, dropout=0.0, random_shift=0, weight_decay=0.0, images=1000
     ),
+    "mlp-1200x2-noisy": replace(_HINTON, about="mlp-1200x2 trained on labels of which 40 % are wrong", label_noise=0.4),
     "cnn-32": Recipe("cnn-32", "three convolutions of 32, 64 and 128 channels", epochs=16, learning_rate=2e-3, dropout=0.3, random_shift=2),
     "ensemble-5": Recipe(
         "cnn-16", "five networks of three convolutions (16, 32 and 64 channels), mean probabilities",
@@ -55,6 +57,7 @@ TEACHERS = {
     "airbench-pair": replace(_AIRBENCH, about="two airbench-256 of different seeds, mean probabilities", members=2),
 }  # fmt: skip
 ON_ANY_DATASET = ("mlp-1200x2", "cnn-32")  # trained on first use where the lab ships none
+SELF = "self"  # the name of a teacher of the student's own size, which the run trains first on labels only
 SAME_IMAGES = {  # the same images in another encoding: teachers of the second also teach the first
     "cifar10": "cifar10-jpeg",
     "cifar10-jpeg": "cifar10-jpeg",  # a copy that was made on this machine differs in single pixels
@@ -93,15 +96,18 @@ def teacher_network(recipe: Recipe, *, image_shape: tuple[int, int, int], classe
 def check_teacher(name: str) -> str:
     """The name itself if it is a teacher's; otherwise `ValueError` with all names."""
     if name not in TEACHERS:
-        raise ValueError(f"teacher '{name}' is not known; choose one of: {', '.join(TEACHERS)}, or several of them joined by +")
+        raise ValueError(f"teacher '{name}' is not known; choose one of: {', '.join(TEACHERS)}, several of them joined by +, or {SELF}")
     return name
 
 
 def parse_ensemble(name: str) -> dict[str, float]:
     """The teachers in a name, each with its weight in the mean: `2*cnn-32+mlp-1200x2` gives 2 and 1.
 
-    Raises `ValueError` if a teacher is not known, occurs twice, or has a weight that is not a number above 0.
+    `self` gives none: the run trains that teacher, so it has no recipe and no file. Raises `ValueError` if a teacher is not
+    known, occurs twice, is `self` among others, or has a weight that is not a number above 0.
     """
+    if name == SELF:
+        return {}
     found: dict[str, float] = {}
     for part in name.split("+"):
         weight, _, teacher = part.rpartition("*")
@@ -113,6 +119,8 @@ def parse_ensemble(name: str) -> dict[str, float]:
             raise ValueError(
                 f"the weight '{weight}' of teacher '{teacher}' is not a number above 0 and up to 1000; write it as in 2*cnn-32"
             )
+        if teacher == SELF:
+            raise ValueError(f"teacher '{SELF}' is trained in the run and cannot be part of an ensemble such as '{name}'; give it alone")
         if check_teacher(teacher) in found:
             raise ValueError(f"teacher '{teacher}' occurs twice in '{name}'; give it once, with a weight as in 2*{teacher}")
         found[teacher] = found_weight
@@ -120,6 +128,6 @@ def parse_ensemble(name: str) -> dict[str, float]:
 
 
 def single(name: str) -> Recipe | None:
-    """The recipe of a teacher that is one network; None for an ensemble."""
+    """The recipe of a teacher that is one trained network; None for an ensemble, and for `self`."""
     recipe = TEACHERS.get(name)
     return recipe if recipe is not None and recipe.members == 1 else None

@@ -38,6 +38,8 @@ def load_teacher(dataset: Dataset, name: str, *, combine: str = "probabilities",
     Raises `ValueError` if the name is not known, or if a file is missing, cut or altered.
     """
     weights = parse_ensemble(name)
+    if not weights:
+        raise ValueError(f"teacher '{name}' exists only within a run, which trains it first; choose one of: {', '.join(TEACHERS)}")
     if len(weights) == 1:
         return _load_one(dataset, *weights, device=device)
     members = [_load_one(dataset, member, device=device) for member in weights]

@@ -10,7 +10,8 @@ layers are one wide product.
 A cohort of perceptrons whose method compares logits takes its steps by `perceptrons.py`, where the gradient is written
 out, any other by autograd under `vmap`.
 
-Where assistants stand between teacher and student, a cohort of the last assistants trains first and becomes the teacher.
+Where the run trains networks that teach the student (assistants, or generation 0 of the teacher `self`), a cohort of the
+last of them trains first and becomes the teacher.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from distill_core.experiment import Experiment
 from distill_core.objectives import METHODS, objective, peers_of
 from distill_core.training import perceptrons
 from distill_core.training.initial import MEMBERS, initial_regressor, initial_student
-from distill_core.training.records import Record, logged_losses, record, result
+from distill_core.training.records import TEACHER, Record, logged_measures, record, result
 from distill_core.training.run_data import Inputs, load_run_data
 from distill_core.training.schedule import Schedule
 from distill_core.training.stacked import AfterStem, StackedOptimizer, views, wide_stem
@@ -110,13 +111,15 @@ class Cohort:
         self.predictions: dict[int, Tensor] = {}  # (roles, N_test) by epoch, of the first experiment
         self.test_logits: Tensor | None = None  # (K, N_test, C), of the last test
         self._sums: dict[str, Tensor] = {}  # (K,) each, of raw losses since the last record
-        self._examples = 0
-        self._stack()
+        self._examples: dict[str, int] = {}
         self.assistants: list[list[dict]] = [[] for _ in self.seeds]  # the scores of those that are trained
+        self.own_teachers: list[nn.Module] = []  # generation 0 of each seed, once it is trained
         self.before = None
-        if number := len(self.first.assistants):
-            stage = [e.before for e in self.experiments]
-            self.before = Cohort(stage, roles=(f"assistant-{number}",), quiet=quiet, device=device, dtype=dtype)
+        if self.first.earlier and self.roles != (TEACHER,):
+            number = len(self.first.assistants)
+            role = f"assistant-{number}" if number else TEACHER
+            self.before = Cohort([e.before for e in self.experiments], roles=(role,), quiet=quiet, device=device, dtype=dtype)
+        self._stack()
 
     def _members(self) -> list[tuple[Experiment, str]]:
         """Every student with its peers, and every baseline once, seed by seed."""
@@ -136,7 +139,8 @@ class Cohort:
         networks = [initial_student(e, self.data.dataset, member=role).to(device, dtype) for e, role in self.members]
         stacked, _ = stack_module_state(networks)
         self.network = networks[0]
-        regressors = [initial_regressor(self.first_of(e.seed), self.data, self.network) for e, _ in self.members]
+        teacher = self.before.network if self.before else self.data.teachers[0].network if self.data.teachers else None
+        regressors = [initial_regressor(self.first_of(e.seed), self.data, self.network, teacher) for e, _ in self.members]
         self.regressor = regressors[0]
         if self.regressor is not None:
             stacked |= {f"{REGRESSOR}{name}": value for name, value in stack_module_state(regressors)[0].items()}
@@ -174,17 +178,17 @@ class Cohort:
 
     @property
     def _teacher_is_trained(self) -> bool:
-        """Whether there is no assistant, or it is trained."""
+        """Whether the run need not train it, or has trained it."""
         return self.before is None or self.before.epoch == self.first.epochs
 
     @property
     def done(self) -> int:
-        """Epochs trained so far, those of the assistants included."""
+        """Epochs trained so far, those of the cohorts before included."""
         return self.epoch + (self.before.done if self.before else 0)
 
     @property
     def seconds(self) -> float:
-        """Seconds trained so far, those of the assistants included."""
+        """Seconds trained so far, those of the cohorts before included."""
         return self._own_seconds + (self.before.seconds if self.before else 0.0)
 
     # --- training ---------------------------------------------------------------------------------------------------
@@ -194,7 +198,7 @@ class Cohort:
         if self.before and not self._teacher_is_trained:
             for records in self.before.steps():
                 yield [one for one in records if one["event"] == "record"]
-            self._use_assistants()
+            self._use_trained_teachers()
         log_steps = {self.schedule.steps: "test"} if self.quiet else self.schedule.log_steps
         self._started = time.perf_counter() - self._own_seconds
         if self.step == 0 and not self.quiet:
@@ -207,25 +211,29 @@ class Cohort:
                 yield self._log(log_steps[self.step]) if self.step in log_steps else []
         yield self._results()
 
-    def _use_assistants(self) -> None:
-        """The trained assistants become the teachers, each of its own seed."""
-        networks = []
-        for number, seed in enumerate(self.seeds):
-            (k,) = self.before.pair(self.first_of(seed).before)
-            networks.append(copy.deepcopy(self.before.member(k)))
-            scores = self.data.scores(self.before.first.student, self.before.test_logits_of(k))
-            self.assistants[number] = [*self.before.assistants[number], {"name": self.before.first.student, **scores}]
-        self.data = self.data.with_teachers(networks)
+    def _use_trained_teachers(self) -> None:
+        """The networks of the cohort before become the teachers, each of its own seed."""
+        trained = [self.first_of(seed).before for seed in self.seeds]
+        places = [place for one in trained for place in self.before.pair(one)]
+        networks = [copy.deepcopy(self.before.member(k)) for k in places]
+        test_logits = [self.before.test_logits_of(k) for k in places]
+        is_own = self.before.roles == (TEACHER,)
+        self.own_teachers = networks if is_own else self.before.own_teachers
+        named = torch.stack(test_logits) if is_own else self.before.data.teacher_test_logits
+        self.data = replace(self.data.with_teachers(networks), teacher_test_logits=named)
+        for number, (one, logits) in enumerate(zip(trained, test_logits, strict=True)):
+            own = [] if is_own else [{"name": one.student, **self.data.scores(one, logits)}]
+            self.assistants[number] = [*self.before.assistants[number], *own]
 
     def train_step(self, indices: Tensor, *, learning_rate: float) -> None:
         """One step of all members on the images at `indices` `(S, B)`, seed by seed."""
         inputs = self.data.get_batch(indices, self.step)
         terms = self._backward_by_hand(inputs) if self._layers else self._backward_by_autograd(inputs)  # (K,) each
         self.optimizer.step(learning_rate)
-        examples = indices.shape[1]
         for name, term in terms.items():
+            examples = inputs.examples(name)
             self._sums[name] = term * examples if name not in self._sums else self._sums[name].add_(term, alpha=examples)
-        self._examples += examples
+            self._examples[name] = self._examples.get(name, 0) + examples
 
     @torch.inference_mode()
     def _backward_by_hand(self, inputs: Inputs) -> dict[str, Tensor]:
@@ -236,6 +244,7 @@ class Cohort:
             student_logits=outputs[-1].view(seeds, -1, *outputs[-1].shape[1:]),  # (S, M, C, B)
             teacher_logits=inputs.teacher_logits.transpose(1, 2).unsqueeze(1),
             labels=inputs.labels.view(seeds, 1, 1, -1),
+            unlabelled=inputs.unlabelled,
             **{name: values.view(seeds, -1, 1, 1) for name, values in self._choices.items()},
         )
         gradient, terms = self._logit_gradient(batch)
@@ -258,16 +267,17 @@ class Cohort:
         if self.method.peers:
             batch["peer_logits"] = logits.detach()[self._peers]  # (K, peers, B, C)
         regressors = {name.removeprefix(REGRESSOR): value for name, value in weights.items() if name.startswith(REGRESSOR)}
-        totals, terms = vmap(self._objective)(batch, regressors)
+        totals, terms = vmap(functools.partial(self._objective, unlabelled=inputs.unlabelled))(batch, regressors)
         # No weight is shared, so each member's gradient is its own; where no loss has an effect, it is 0.
         gradients = torch.autograd.grad(totals.sum(), weights.values(), materialize_grads=True)
         torch.cat([gradient.flatten() for gradient in gradients], out=self.optimizer.gradient)
         return {name: term.detach() for name, term in terms.items()}
 
-    def _objective(self, batch: dict, regressor: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    def _objective(self, batch: dict, regressor: dict[str, Tensor], *, unlabelled: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The method for one member, under `vmap`."""
         project = functools.partial(functional_call, self.regressor, regressor) if regressor else None
-        return objective(self.method, Batch(**batch, regressor=project, progress=self.schedule.progress(self.step)))
+        more = {"unlabelled": unlabelled, "progress": self.schedule.progress(self.step)}
+        return objective(self.method, Batch(**batch, **more, regressor=project))
 
     def _to_members(self, values: Tensor) -> Tensor:
         """What belongs to a seed, `(S, ...)`, repeated for each of its members: `(K, ...)`."""
@@ -311,20 +321,22 @@ class Cohort:
     def _log(self, what: str) -> list[Record]:
         """A record for student and baseline of every experiment."""
         epoch = self.step / self.schedule.steps_per_epoch
-        measured: dict[str, list[float]] = {name: (total / self._examples).tolist() for name, total in self._sums.items()}
-        self._sums, self._examples = {}, 0
+        measured: dict[str, list[float]] = {name: (total / self._examples[name]).tolist() for name, total in self._sums.items()}
+        self._sums, self._examples = {}, {}
         if what == "test":
             self.test_logits = self.test()
             predictions = self.test_logits.max(dim=-1).indices  # (K, N_test); four times as fast as argmax
             measured["test_accuracy"] = (predictions == self.data.dataset.test_labels).double().mean(dim=1).tolist()
-            measured["agreement"] = (predictions == self.data.teacher_test_logits.argmax(dim=-1)).double().mean(dim=1).tolist()
+            of_teacher = self.data.teacher_test_logits.argmax(dim=-1).unsqueeze(1)  # (1 or S, 1, N_test)
+            agrees = predictions.view(len(of_teacher), -1, predictions.shape[1]) == of_teacher
+            measured["agreement"] = agrees.flatten(0, 1).double().mean(dim=1).tolist()
             if epoch == int(epoch):
                 self.predictions[int(epoch)] = predictions[list(self.pair(self.first))].to(torch.uint8).cpu()
         self._own_seconds = time.perf_counter() - self._started
         records = []
         for i, experiment in enumerate(self.experiments):
             for role, k in zip(self.roles, self.pair(experiment), strict=True):
-                fields = (*logged_losses(self.method, role), "test_accuracy", "agreement")
+                fields = logged_measures(self.method, role)
                 own = {name: values[k] for name, values in measured.items() if name in fields}
                 if self.members[k][0].temperature != experiment.temperature:  # a shared baseline, measured at another's T
                     own.pop("soft_loss", None)
@@ -333,7 +345,7 @@ class Cohort:
 
     def _results(self) -> list[Record]:
         logits = self.test() if self.test_logits is None else self.test_logits  # none if restored after the last step
-        scores = [self.data.scores(member.student, own) for (member, _), own in zip(self.members, logits, strict=True)]
+        scores = [self.data.scores(member, own) for (member, _), own in zip(self.members, logits, strict=True)]
         correct = self.data.correct(logits)  # (K, N_test)
         self._own_seconds = time.perf_counter() - self._started
         results = []
@@ -371,23 +383,29 @@ class Cohort:
         if self.before:
             self.before.restore(tensors["before"].numpy().tobytes())
             if self._teacher_is_trained:
-                self._use_assistants()
+                self._use_trained_teachers()
         self.optimizer.weights.copy_(tensors["weights"])
         for name, value in self.optimizer.state.items():
             value.copy_(tensors[f"optimizer.{name}"])
 
     def artefacts(self) -> dict[str, bytes]:
-        """Of the first experiment: the trained weights, and all predictions on the test images after each epoch."""
+        """Of the first experiment: the trained weights, and all predictions on the test images after each epoch.
+
+        Generation 0 is among the weights, as `teacher`: no file has it.
+        """
+        number = self.data.number_of(self.first)
         weights = {
             f"{role}.{name}": value.detach()[k].cpu().contiguous()
             for role, k in zip(self.roles, self.pair(self.first), strict=True)
             for name, value in self.weights.items()
             if not name.startswith(REGRESSOR)
         }
+        for network in self.own_teachers[number : number + 1]:
+            weights |= {f"{TEACHER}.{name}": value.cpu().contiguous() for name, value in network.state_dict().items()}
         predictions = {
             "epochs": torch.tensor(sorted(self.predictions)),  # (E,)
             "by_epoch": torch.stack([self.predictions[epoch] for epoch in sorted(self.predictions)]),  # (E, 2, N_test)
-            "teacher": self.data.teacher_test_logits.argmax(dim=-1).to(torch.uint8).cpu(),
+            "teacher": self.data.teacher_test_logits[number % len(self.data.teacher_test_logits)].argmax(dim=-1).to(torch.uint8).cpu(),
             "labels": self.data.dataset.test_labels.to(torch.uint8).cpu(),
         }
         return {"weights.safetensors": save(weights), "predictions.safetensors": save(predictions)}

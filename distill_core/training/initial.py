@@ -15,19 +15,19 @@ MEMBERS = ("student", "baseline")
 
 
 def initial_student(experiment: Experiment, dataset: Dataset, *, member: str = "student") -> models.Network:
-    """The untrained student. The baseline starts from the same weights; peers and assistants from others."""
+    """The untrained student. The baseline starts from the same weights; peers, assistants and generation 0 from others."""
     seed = experiment.seed if member in MEMBERS else draw_seed(experiment.seed, member)
     return models.build(experiment.student, image_shape=dataset.image_shape, classes=dataset.classes, seed=seed)
 
 
-def initial_regressor(experiment: Experiment, data: RunData, network: models.Network) -> nn.Module | None:
-    """The untrained layer that the method trains with the student; None if it has none."""
+def initial_regressor(experiment: Experiment, data: RunData, network: nn.Module, teacher: nn.Module | None) -> nn.Module | None:
+    """The untrained layer that the method trains with the student; None if it has none. Of both networks only the shapes count."""
     make = METHODS[experiment.method].make_regressor
     if make is None:
         return None
-    one = data.pixels(data.indices[0, :1])  # only the shapes count
+    one = data.pixels(data.indices[0, :1])
     with torch.no_grad():
-        shapes = block_outputs(network, one), block_outputs(data.teachers[0].network, one)
+        shapes = block_outputs(network, one), block_outputs(teacher, one)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(experiment.seed)
         return make(*shapes).to(data.device, data.dtype)

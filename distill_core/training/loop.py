@@ -20,7 +20,7 @@ from distill_core.batch import Batch
 from distill_core.experiment import Experiment
 from distill_core.objectives import METHODS, objective, peers_of
 from distill_core.training.initial import MEMBERS, initial_regressor, initial_student
-from distill_core.training.records import Record, logged_losses, record, result
+from distill_core.training.records import TEACHER, Record, logged_measures, record, result
 from distill_core.training.run_data import Inputs, RunData, load_run_data
 from distill_core.training.schedule import Schedule, make_optimizer
 
@@ -28,10 +28,16 @@ from distill_core.training.schedule import Schedule, make_optimizer
 def train(experiment: Experiment, *, device: str = "auto", dtype: torch.dtype = torch.float32) -> Iterator[Record]:
     """One race. Yields a record for the student and one for the baseline at each of `Schedule.log_steps`, then the result.
 
-    Assistants are trained first, one after another; each is then the teacher of the next, and has records of its own.
+    A teacher `self` is trained before them, with labels only. Assistants follow, one after another: each is then the teacher
+    of the next. All of them have records of their own.
     """
     started = time.perf_counter()
     data = load_run_data([experiment], device=device, dtype=dtype)
+    if experiment.teacher == teachers.SELF:
+        stage = replace(experiment, assistants=()).before
+        own = load_run_data([stage], device=device, dtype=dtype)
+        (teacher,) = yield from train_members(stage, own, [TEACHER], started)
+        data = replace(data.with_teachers([teacher.network]), teacher_test_logits=teacher.test_logits.unsqueeze(0))
     assistants = []
     for number, model in enumerate(experiment.assistants, start=1):
         stage = replace(experiment, student=model, assistants=())
@@ -75,6 +81,7 @@ def log(learners: Sequence[Learner], data: RunData, schedule: Schedule, step: in
     for learner in learners:
         measured = learner.test(data) if schedule.log_steps[step] == "test" else {}
         seconds, epoch = time.perf_counter() - started, step / schedule.steps_per_epoch
+        measured = {name: value for name, value in measured.items() if name in logged_measures(learner.method, learner.member)}
         yield record(learner.member, step=step, epoch=epoch, seconds=seconds, **learner.mean_losses(), **measured)
 
 
@@ -86,11 +93,12 @@ class Learner:
         # channels_last makes convolutions on a CPU one and a half times as fast.
         network = initial_student(experiment, data.dataset, member=member)
         self.network = network.to(data.device, data.dtype, memory_format=torch.channels_last)
-        self.regressor = initial_regressor(experiment, data, self.network)
+        teacher = data.teachers[0].network if data.teachers else None
+        self.regressor = initial_regressor(experiment, data, self.network, teacher)
         self.optimizer = make_optimizer(experiment, [*self.network.parameters(), *(self.regressor.parameters() if self.regressor else ())])
         self.peers = peers_of(member, self.method.peers)
         self.sums: dict[str, Tensor] = {}
-        self.examples = 0
+        self.examples: dict[str, int] = {}
 
     def forward(self, images: Tensor) -> None:
         """Compute the logits `(B, C)` and the output of each block for a batch `(B, D, H, W)`."""
@@ -105,6 +113,7 @@ class Learner:
             alpha=self.experiment.alpha,
             temperature=self.experiment.temperature,
             labels_only=self.member == "baseline",
+            unlabelled=inputs.unlabelled,
             progress=progress,
             student_features=self.features,
             teacher_features=[feature[0] for feature in inputs.teacher_features],
@@ -117,14 +126,14 @@ class Learner:
         total.backward()
         self.optimizer.step()
         for name, term in terms.items():
-            self.sums[name] = self.sums.get(name, 0.0) + term.detach() * len(batch.labels)
-        self.examples += len(batch.labels)
+            self.sums[name] = self.sums.get(name, 0.0) + term.detach() * inputs.examples(name)
+            self.examples[name] = self.examples.get(name, 0) + inputs.examples(name)
 
     def mean_losses(self) -> dict[str, float]:
         """Raw losses, averaged over the examples since the last call."""
-        logged = logged_losses(self.method, self.member)
-        means = {name: float(total) / self.examples for name, total in self.sums.items() if name in logged}
-        self.sums, self.examples = {}, 0
+        logged = logged_measures(self.method, self.member)
+        means = {name: float(total) / self.examples[name] for name, total in self.sums.items() if name in logged}
+        self.sums, self.examples = {}, {}
         return means
 
     def test(self, data: RunData) -> dict[str, float]:
@@ -132,12 +141,12 @@ class Learner:
         self.test_logits = teachers.logits(self.network, data.dataset, data.dataset.test_images)
         return {
             "test_accuracy": analysis.accuracy(self.test_logits, data.dataset.test_labels),
-            "agreement": analysis.agreement(self.test_logits, data.teacher_test_logits),
+            "agreement": analysis.agreement(self.test_logits, data.teacher_test_logits[0]),
         }
 
     def scores(self, data: RunData) -> dict:
         """What a result contains of it, from its last test: the last record of a race is one."""
-        return data.scores(self.experiment.student, self.test_logits)
+        return data.scores(self.experiment, self.test_logits)
 
 
 def make_learners(experiment: Experiment, data: RunData, members: Sequence[str]) -> dict[str, Learner]:

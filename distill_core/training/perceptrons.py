@@ -74,17 +74,22 @@ def soft_targets_gradient(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
 
     - `batch`: `student_logits` `(S, M, C, N)`, `teacher_logits` `(S, 1, C, N)`, `labels` `(S, 1, 1, N)`; `alpha` and
       `temperature` `(S, M, 1, 1)`, where the alpha of a baseline is 1.
-    - Returns the gradient `(S, M, C, N)` and the losses `(S * M,)`, each averaged over the N examples.
+    - Returns the gradient `(S, M, C, N)` and the losses `(S * M,)`, each averaged over its examples: the hard loss over
+      those with a label, whose number replaces N in its part of the gradient.
     """
     examples, alpha, temperature = batch.labels.shape[-1], batch.alpha, batch.temperature
-    index = batch.labels.expand(-1, batch.student_logits.shape[1], -1, -1)  # (S, M, 1, N)
+    labelled = examples - batch.unlabelled
+    index = batch.labels[..., :labelled].expand(-1, batch.student_logits.shape[1], -1, -1)  # (S, M, 1, labelled)
     logits = torch.stack((batch.student_logits, batch.student_logits / temperature, batch.teacher_logits / temperature))
     log_p = torch.log_softmax(logits, dim=-2)
     log_p_hard, log_p_soft, log_q = log_p.unbind()  # (S, M, C, N)
     p_hard, p_soft, q = log_p.exp().unbind()
-    hard = -log_p_hard.gather(-2, index).mean(dim=(-2, -1))
+    hard = -log_p_hard[..., :labelled].gather(-2, index).mean(dim=(-2, -1))
     soft = temperature**2 * (q * (log_q - log_p_soft)).sum(dim=(-2, -1), keepdim=True) / examples
-    p_hard.scatter_(-2, index, -1.0, reduce="add")  # p - y
+    p_hard[..., :labelled].scatter_(-2, index, -1.0, reduce="add")  # p - y
+    if batch.unlabelled:
+        p_hard[..., :labelled].mul_(examples / labelled)
+        p_hard[..., labelled:].zero_()
     gradient = torch.addcmul(alpha * p_hard, (1 - alpha) * temperature, p_soft - q)
     return gradient / examples, {"hard_loss": hard.flatten(), "soft_loss": soft.flatten()}
 
@@ -100,13 +105,12 @@ def gradient_of(method: str) -> Gradient:
 def gradient_by_autograd(method: Method) -> Gradient:
     """The same function as `soft_targets_gradient` for any method that compares logits."""
 
-    def total(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, choices: dict[str, Tensor]) -> tuple[Tensor, dict]:
-        return objective(method, Batch(student_logits.T, teacher_logits.T, labels, **choices))
-
-    of_member = grad(total, has_aux=True)
-    of_all = vmap(vmap(of_member, in_dims=(0, None, None, 0)))  # over seeds, and over the members of each
-
     def gradient(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        def total(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, choices: dict[str, Tensor]) -> tuple[Tensor, dict]:
+            return objective(method, Batch(student_logits.T, teacher_logits.T, labels, unlabelled=batch.unlabelled, **choices))
+
+        of_member = grad(total, has_aux=True)
+        of_all = vmap(vmap(of_member, in_dims=(0, None, None, 0)))  # over seeds, and over the members of each
         with torch.inference_mode(False):
             logits = [value.clone() for value in (batch.student_logits, batch.teacher_logits[:, 0], batch.labels[:, 0, 0])]
             choices = {name: getattr(batch, name)[..., 0, 0].clone() for name in ("alpha", "temperature", "labels_only")}

@@ -13,8 +13,9 @@ from distill_core.experiment import Experiment
 from distill_core.objectives import Method
 from distill_core.training.run_data import RunData
 
-Record = dict  # {"event": "record", "member": "student" | "baseline" | "assistant-1" ..., "epoch": ..., ...}
+Record = dict  # {"event": "record", "member": "student" | "baseline" | "assistant-1" | "teacher", "epoch": ..., ...}
 PAIR = ("student", "baseline")
+TEACHER = "teacher"  # the member that is generation 0, where the teacher is `self`
 MEASURED = ("hard_loss", "soft_loss", "test_accuracy", "agreement")
 
 
@@ -49,12 +50,14 @@ def result(
         "experiment": asdict(experiment),
         "seconds": round(seconds, 4),
         **scores,
-        "teacher": data.teacher_scores,
+        "teacher": data.teacher_scores[data.number_of(experiment) % len(data.teacher_scores)],
         **({"assistants": list(assistants)} if assistants else {}),
     }
 
 
-def logged_losses(method: Method, member: str) -> tuple[str, ...]:
-    """The losses that are recorded of a member: a baseline has no regressor of its own, and no peers."""
+def logged_measures(method: Method, member: str) -> tuple[str, ...]:
+    """What is recorded of a member: a baseline has no regressor of its own, and no peers; generation 0 has no teacher."""
+    if member == TEACHER:
+        return ("hard_loss", "test_accuracy")
     only_hard = member == "baseline" and (method.make_regressor or method.peers)
-    return ("hard_loss",) if only_hard else ("hard_loss", "soft_loss")
+    return tuple(name for name in MEASURED if name != "soft_loss" or not only_hard)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from distill_core import analysis, models, teachers
 from distill_core.data import datasets
 from distill_core.data.datasets import Dataset, Progress, seeded
+from distill_core.data.unlabelled import NO_LABEL, NOISE, SAME, choose_unlabelled, images_from
 from distill_core.experiment import Experiment
 from distill_core.objectives import METHODS
 from distill_core.teachers import Teacher
@@ -30,6 +31,11 @@ class Inputs(NamedTuple):
     labels: Tensor  # (S, B)
     teacher_logits: Tensor  # (S, B, C)
     teacher_features: list[Tensor]  # (S, B, ...) block by block; empty unless the method compares features
+    unlabelled: int = 0  # of the B images, the last: their labels are -1
+
+    def examples(self, loss: str) -> int:
+        """The number of images over which a loss is averaged: the hard loss over those with a label."""
+        return self.labels.shape[1] - (self.unlabelled if loss == "hard_loss" else 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +44,13 @@ class RunData:
 
     experiments: tuple[Experiment, ...]
     dataset: Dataset
-    indices: Tensor  # (S, n) the transfer sets
-    labels: Tensor  # (S, N) of all training images, with label noise
-    teachers: tuple[Teacher, ...]  # one for all seeds, or one for each
+    images: Tensor  # (N, D, H, W) uint8: the set's training images, and behind them those without labels that are not among them
+    indices: Tensor  # (S, n) the transfer sets: images with labels
+    unlabelled: Tensor  # (S, U) the images without labels
+    labels: Tensor  # (S, N) with label noise; -1 for an image without a label
+    teachers: tuple[Teacher, ...]  # one for all seeds, or one for each; none while the run has to train it
     teacher_logits: Tensor  # (1 or S, N, C); NaN for images that no transfer set contains
-    teacher_test_logits: Tensor  # (N_test, C), of the teacher that the experiment names
+    teacher_test_logits: Tensor  # (1 or S, N_test, C), of the teacher that the experiment names
     teacher_parameters: int  # of the same
     dtype: torch.dtype = torch.float32
     teacher_in_train_mode: nn.Module | None = None  # for the method that leaves dropout on
@@ -50,38 +58,52 @@ class RunData:
     # --- batches ----------------------------------------------------------------------------------------------------
 
     def batches(self, epoch: int) -> Iterator[Tensor]:
-        """Example indices `(S, B)` of one epoch, batch by batch; the seed sets the order, so the baseline has the same."""
-        orders = [order_of_images(one, own, epoch) for one, own in zip(self.experiments, self.indices, strict=True)]
-        return iter(torch.stack(orders).split(self.experiments[0].batch_size, dim=1))
+        """Example indices `(S, B)` of one epoch, batch by batch; the seed sets the order, so the baseline has the same.
+
+        The images without labels are spread evenly over these batches, behind the labelled images of each: an epoch uses all
+        of both once, and its labelled batches are those of a run without the others.
+        """
+        labelled = self._orders(self.indices, "order", epoch).split(self.experiments[0].batch_size, dim=1)
+        if not self.unlabelled.shape[1]:
+            return iter(labelled)
+        others = self._orders(self.unlabelled, "unlabelled order", epoch).tensor_split(len(labelled), dim=1)
+        return (torch.cat(parts, dim=1) for parts in zip(labelled, others, strict=True))
+
+    def _orders(self, indices: Tensor, purpose: str, epoch: int) -> Tensor:
+        """`(S, n)`: the indices of each seed in the order of one epoch."""
+        orders = [order_of_images(one, own, epoch, purpose=purpose) for one, own in zip(self.experiments, indices, strict=True)]
+        return torch.stack(orders)
 
     def get_batch(self, indices: Tensor, step: int) -> Inputs:
         """The batch of example indices `(S, B)` in this step: images, labels, and the teacher's outputs for them."""
-        augmentation = self.experiments[0].augmentation
-        views = None if augmentation == "none" else self._augmented(indices, step)  # (S, B, D, H, W) uint8
+        augmentation, labels = self.experiments[0].augmentation, self.labels.gather(1, indices)
+        unlabelled = int((labels[0] == NO_LABEL).sum()) if self.unlabelled.shape[1] else 0
+        views = None if augmentation == "none" else self._augmented(indices, step, unlabelled)  # (S, B, D, H, W) uint8
         images = self.pixels(indices) if views is None else self.dataset.pixels(views).to(self.dtype)
         # With fixed targets the teacher's outputs are those of the images as they are in the data set.
         teacher_images = self.pixels(indices) if augmentation == "fixed" and self._teacher_runs else images
         if self.teacher_in_train_mode is not None:
             logits = self._logits_in_train_mode(teacher_images, step)
-        elif augmentation == "consistent":
+        elif augmentation == "consistent" and self.teachers:
             logits = [teachers.logits(self._teacher_of(s).network, self.dataset, views[s]).to(self.dtype) for s in range(len(indices))]
         else:
             logits = [self.teacher_logits[s % len(self.teacher_logits)].index_select(0, own) for s, own in enumerate(indices)]
         features = self._teacher_features(teacher_images) if METHODS[self.experiments[0].method].compares != "logits" else []
         logits = logits[0].unsqueeze(0) if len(logits) == 1 else torch.stack(logits)  # a copy less for a run of one seed
-        return Inputs(images, self.labels.gather(1, indices), logits, features)
+        return Inputs(images, labels, logits, features, unlabelled)
 
     def pixels(self, indices: Tensor) -> Tensor:
-        """The training images at `indices`, of any shape, normalised: `(*indices, D, H, W)`."""
-        images = self.dataset.train_images.index_select(0, indices.flatten())  # for bytes, 15 times as fast as indexing
+        """The images at `indices`, of any shape, normalised: `(*indices, D, H, W)`."""
+        images = self.images.index_select(0, indices.flatten())  # for bytes, 15 times as fast as indexing
         pixels = self.dataset.pixels(images).view(*indices.shape, *images.shape[1:])
         return pixels if pixels.dtype == self.dtype else pixels.to(self.dtype)
 
-    def _augmented(self, indices: Tensor, step: int) -> Tensor:
-        views = [
-            augment(self.dataset.train_images[own], generator=seeded(one.seed, "augmentation", step))
-            for one, own in zip(self.experiments, indices, strict=True)
-        ]
+    def _augmented(self, indices: Tensor, step: int, unlabelled: int) -> Tensor:
+        """Random views of the images at `indices`; those of the labelled images come first and do not depend on the others."""
+        views = []
+        for one, own in zip(self.experiments, indices, strict=True):
+            generator, parts = seeded(one.seed, "augmentation", step), own.split([len(own) - unlabelled, unlabelled])
+            views.append(torch.cat([augment(self.images[part], generator=generator) for part in parts if len(part)]))
         return torch.stack(views)
 
     # --- the teacher ------------------------------------------------------------------------------------------------
@@ -112,32 +134,37 @@ class RunData:
         return logits
 
     def with_teachers(self, networks: Sequence[nn.Module]) -> RunData:
-        """The same images with other teachers: assistants that have just been trained, one for each seed.
+        """The same images with other teachers, which have just been trained, one for each seed.
 
-        Agreement is still measured with the teacher that the experiment names.
+        Agreement is still measured with `teacher_test_logits`: those of the teacher that the experiment names.
         """
         found, logits = [], []
-        for network, own in zip(networks, self.indices, strict=True):
+        for network, own in zip(networks, torch.cat([self.indices, self.unlabelled], dim=1), strict=True):
             network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
             found.append(Teacher(network, models.parameters(network), fingerprint=""))
             logits.append(torch.full_like(self.teacher_logits[0], torch.nan))
-            logits[-1][own] = teachers.logits(network, self.dataset, self.dataset.train_images[own]).to(self.dtype)
+            logits[-1][own] = teachers.logits(network, self.dataset, self.images[own]).to(self.dtype)
         return replace(self, teachers=tuple(found), teacher_logits=torch.stack(logits))
 
     # --- scores -----------------------------------------------------------------------------------------------------
 
-    def scores(self, student: str, logits: Tensor) -> dict:
-        """What a result contains of a student with these test logits `(N_test, C)`."""
-        size = models.count_parameters(student, image_shape=self.dataset.image_shape, classes=self.dataset.classes)
-        return self._scores(logits, parameters=size)
+    def number_of(self, experiment: Experiment) -> int:
+        """The place of an experiment's seed among the S seeds."""
+        return [one.seed for one in self.experiments].index(experiment.seed)
+
+    def scores(self, experiment: Experiment, logits: Tensor) -> dict:
+        """What a result contains of an experiment's student with these test logits `(N_test, C)`."""
+        size = models.count_parameters(experiment.student, image_shape=self.dataset.image_shape, classes=self.dataset.classes)
+        teacher = self.teacher_test_logits[self.number_of(experiment) % len(self.teacher_test_logits)]
+        return self._scores(logits, teacher, parameters=size)
 
     @functools.cached_property
-    def teacher_scores(self) -> dict:
-        """The same of the teacher."""
-        return self._scores(self.teacher_test_logits, parameters=self.teacher_parameters)
+    def teacher_scores(self) -> list[dict]:
+        """The same of the teacher: one for all seeds, or one for each."""
+        return [self._scores(logits, logits, parameters=self.teacher_parameters) for logits in self.teacher_test_logits]
 
-    def _scores(self, logits: Tensor, *, parameters: int) -> dict:
-        common = {"labels": self.dataset.test_labels, "teacher_logits": self.teacher_test_logits, "classes": self.dataset.classes}
+    def _scores(self, logits: Tensor, teacher_logits: Tensor, *, parameters: int) -> dict:
+        common = {"labels": self.dataset.test_labels, "teacher_logits": teacher_logits, "classes": self.dataset.classes}
         return analysis.scores(logits, parameters=parameters, **common)
 
     def correct(self, logits: Tensor) -> Tensor:
@@ -155,7 +182,9 @@ _GLOBAL_GENERATOR = threading.Lock()
 
 def prepare(experiment: Experiment, *, device: str = "auto") -> Progress:
     """Download the data and train the teacher where they are missing; yields what is being done and its fraction."""
-    yield from datasets.fetch(experiment.dataset)
+    for name in (experiment.dataset, experiment.unlabelled_from):
+        if name not in (SAME, NOISE):
+            yield from datasets.fetch(name)
     yield from teachers.prepare_teacher(datasets.load(experiment.dataset), experiment.teacher, device=pick_device(device))
 
 
@@ -173,25 +202,56 @@ def load_run_data(experiments: Sequence[Experiment], *, device: str = "auto", dt
     dataset = datasets.load(first.dataset).to(device_found)
     choice = {"images": first.images, "hide_classes": first.hide_classes}
     indices = torch.stack([datasets.choose_images(dataset.train_labels, **choice, seed=one.seed) for one in experiments])
-    noise = {"label_noise": first.label_noise, "classes": dataset.classes}
+    noise = {"label_noise": first.label_noise, "classes": dataset.classes, "hide_classes": first.hide_classes}
     labels = torch.stack([datasets.add_label_noise(dataset.train_labels, **noise, seed=one.seed) for one in experiments])
+    images, unlabelled = dataset.train_images, indices[:, :0]
+    if first.unlabelled:
+        images, unlabelled = _images_without_labels(experiments, dataset, indices)
+        labels = torch.nn.functional.pad(labels, (0, len(images) - labels.shape[1])).scatter(1, unlabelled, NO_LABEL)
+    common = {"experiments": tuple(experiments), "dataset": dataset, "dtype": dtype}
+    common |= {"images": images, "indices": indices, "unlabelled": unlabelled, "labels": labels}
+    if first.teacher == teachers.SELF:
+        return RunData(**common, **_no_teacher_yet(first, dataset, images, dtype))
     teacher = teachers.load_teacher(dataset, first.teacher, combine=first.combine, device=device_found)
-    logits = teachers.teacher_logits(teacher, dataset, part="train", indices=indices.unique())
+    own = torch.cat([indices, unlabelled], dim=1).unique()
+    logits = teachers.teacher_logits(teacher, dataset, part="train", indices=own[own < len(dataset.train_labels)])
+    others = [teachers.logits(teacher.network, dataset, part) for part in images[len(logits) :].split(max(1, first.unlabelled))]
     test_indices = torch.arange(len(dataset.test_labels), device=device_found)
     test_logits = teachers.teacher_logits(teacher, dataset, part="test", indices=test_indices)
     in_train_mode = teachers.in_training_mode(teacher, dataset, first.teacher) if METHODS[first.method].teacher_in_train_mode else None
     return RunData(
-        experiments=tuple(experiments),
-        dataset=dataset,
-        indices=indices,
-        labels=labels,
+        **common,
         teachers=(teacher,),
-        teacher_logits=logits.to(dtype).unsqueeze(0),
-        teacher_test_logits=test_logits,
+        teacher_logits=torch.cat([logits, *others]).to(dtype).unsqueeze(0),
+        teacher_test_logits=test_logits.unsqueeze(0),
         teacher_parameters=teacher.parameters,
-        dtype=dtype,
         teacher_in_train_mode=in_train_mode,
     )
+
+
+def _images_without_labels(experiments: Sequence[Experiment], dataset: Dataset, indices: Tensor) -> tuple[Tensor, Tensor]:
+    """All images of the run `(N, D, H, W)`, and the indices `(S, U)` of those without labels.
+
+    Images from elsewhere are put behind the training images, each seed's own.
+    """
+    first, known = experiments[0], dataset.train_images
+    if first.unlabelled_from == SAME:
+        choice = {"images": first.unlabelled, "hide_classes": first.hide_classes}
+        found = [
+            choose_unlabelled(dataset.train_labels, taken=own, **choice, seed=e.seed) for e, own in zip(experiments, indices, strict=True)
+        ]
+        return known, torch.stack(found)
+    choice = {"images": first.unlabelled, "image_shape": dataset.image_shape}
+    others = [images_from(first.unlabelled_from, **choice, seed=one.seed).to(known.device) for one in experiments]
+    places = torch.arange(len(known), len(known) + len(experiments) * first.unlabelled, device=known.device)
+    return torch.cat([known, *others]), places.view(len(experiments), -1)
+
+
+def _no_teacher_yet(experiment: Experiment, dataset: Dataset, images: Tensor, dtype: torch.dtype) -> dict:
+    """What stands for the teacher `self` until the run has trained it. Logits of 0 are never learned from: alpha is 1 until then."""
+    train, test = (torch.zeros(1, len(rows), dataset.classes, device=rows.device) for rows in (images, dataset.test_images))
+    size = models.count_parameters(experiment.student, image_shape=dataset.image_shape, classes=dataset.classes)
+    return {"teachers": (), "teacher_logits": train.to(dtype), "teacher_test_logits": test, "teacher_parameters": size}
 
 
 def pick_device(device: str) -> torch.device:
@@ -209,9 +269,9 @@ def augment(images: Tensor, *, generator: torch.Generator) -> Tensor:
     return datasets.random_flip(shifted, generator) if images.shape[1] == 3 else shifted
 
 
-def order_of_images(experiment: Experiment, indices: Tensor, epoch: int) -> Tensor:
+def order_of_images(experiment: Experiment, indices: Tensor, epoch: int, *, purpose: str = "order") -> Tensor:
     """The transfer set `(n,)` in the order of one epoch, set by the seed."""
-    shuffle = torch.randperm(len(indices), generator=seeded(experiment.seed, "order", epoch))
+    shuffle = torch.randperm(len(indices), generator=seeded(experiment.seed, purpose, epoch))
     return indices[shuffle.to(indices.device)]
 
 

@@ -61,7 +61,7 @@ class Shards:
 
     @property
     def done(self) -> int:
-        """Epochs that every shard has finished, those of assistants included."""
+        """Epochs that every shard has finished, those of the networks before included."""
         return min(shard.done for shard in self.shards)
 
     @property
@@ -102,7 +102,7 @@ class Shards:
     def state_bytes(self) -> int:
         """The size of `state()`, roughly: weights, and the optimizer's state of each."""
         own = sum(shard.optimizer.weights.nbytes * len(shard.optimizer.state) for shard in self.shards)
-        return own * (1 + len(self.first.assistants))
+        return own * (1 + len(self.first.earlier))
 
     @classmethod
     def restored(cls, experiments: Sequence[Experiment], state: bytes, **options: object) -> Shards:

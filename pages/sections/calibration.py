@@ -15,6 +15,7 @@ from distill_core.data import cifar10h, datasets
 from distill_core.experiment import Experiment
 from distill_core.figures.calibration import coverage_figure, reliability_figure, scaling_figure
 from distill_core.figures.palette import styles_of
+from distill_core.teachers import SELF
 from pages.components.gallery import gallery
 from pages.components.live_chart import live_chart
 from pages.sections import networks
@@ -41,14 +42,18 @@ def logits_of_run(run_id: str) -> tuple[Experiment, dict[str, Tensor]]:
     """A run's first experiment, and the test logits `(N, C)` of its teacher, combined as in the run, of baseline and student."""
     run = store().get(run_id)
     experiment = Experiment.from_json(run.experiments[0])
-    logits = {"teacher": networks.test_logits(experiment.dataset, experiment.teacher, experiment.combine)}
-    return experiment, logits | _student_and_baseline_logits(run_id, run.resets, experiment.dataset)
+    trained = _logits_of_trained(run_id, run.resets, experiment.dataset)
+    if experiment.teacher != SELF:
+        trained = {"teacher": networks.test_logits(experiment.dataset, experiment.teacher, experiment.combine)} | trained
+    return experiment, trained
 
 
 @st.cache_resource(max_entries=16, show_spinner="Computing the logits of student and baseline on all test images")
-def _student_and_baseline_logits(run_id: str, resets: int, name: str) -> dict[str, Tensor]:
-    dataset = datasets.load(name)
-    return {role: networks.ask(net, dataset, dataset.test_images) for role, net in networks.pupils(store().get(run_id)).items()}
+def _logits_of_trained(run_id: str, resets: int, name: str) -> dict[str, Tensor]:
+    dataset, trained = datasets.load(name), networks.with_own_teacher(store().get(run_id))
+    return {
+        role: networks.ask(trained[role], dataset, dataset.test_images) for role in ("teacher", "baseline", "student") if role in trained
+    }
 
 
 def human_labels(name: str) -> tuple[Tensor | None, str]:

@@ -10,6 +10,7 @@ import streamlit as st
 
 from distill_core import models, teachers
 from distill_core.data import datasets
+from distill_core.data.unlabelled import NOISE, SAME
 from distill_core.experiment import AUGMENTATIONS, COMBINATIONS, MAX, OPTIMIZERS, SCHEDULES, Experiment
 from distill_core.objectives import METHODS, Method
 from pages.sections import networks
@@ -17,6 +18,7 @@ from pages.server.plain_text import plain, show_error
 
 START = Experiment(images=200, epochs=100, batch_size=16)
 IMAGES = [100, 200, 300, 500, 1000, 1800, 3000, 5000, 10_000, 20_000, 60_000]
+UNLABELLED = [0, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000]
 STUDENTS = ["linear", "mlp-10x1", "mlp-30x2", "mlp-128x2", "mlp-300x2", "mlp-800x2", "cnn-4", "cnn-8", "cnn-16", "cnn-32", "resnet-8"]
 TEMPERATURES = [0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0]
 RATES = [0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3]
@@ -31,7 +33,8 @@ HELP = {  # of each setting, on every page that has it
     "images": "How many labelled images student and baseline train on (the transfer set), drawn at random for each seed.",
     "teacher": "The large network whose outputs the student learns from; it is trained already. mlp-1200x2 has two hidden layers of 1,200 "
     "units, cnn-32 has three convolutions, the first with 32 channels. Names joined by + form an ensemble, which is averaged; a factor "
-    "gives one a larger weight, as in 2*cnn-32+mlp-1200x2.",
+    "gives one a larger weight, as in 2*cnn-32+mlp-1200x2. self is self-distillation: a network of the student's own size trains on "
+    "the same images with labels only, from other initial weights, and is then the teacher (Furlanello et al. 2018).",
     "method": "What the student learns from the teacher. Soft targets are the teacher's class probabilities, softened by T. Controls "
     "(soft targets without a part of their information) and mistakes of public code are marked as such.",
     "student": "The small network that is trained: mlp-30x2 has two hidden layers of 30 units, linear has none; cnn-8 has "
@@ -143,7 +146,7 @@ def choose() -> list[Experiment] | None:
     with st.expander("Assistants, generations, ensembles"):
         fields |= _choose_chain(fields["teacher"], fields["student"])
     with st.expander("Training, augmentation, label noise"):
-        fields |= _choose_training(fields["dataset"])
+        fields |= _choose_training(fields["dataset"]) | _choose_unlabelled(fields["dataset"])
     try:
         first = Experiment(**fields)
         with sizes:
@@ -163,7 +166,8 @@ def _choose_networks() -> dict:
     )  # fmt: skip
     offered = teachers.offered(dataset)
     teacher = _selectbox(
-        "teacher", "Teacher", [*offered, "+".join(offered[:2])], format_func=networks.name_with_layers, accept_new_options=True
+        "teacher", "Teacher", [*offered, "+".join(offered[:2]), teachers.SELF], format_func=networks.name_with_layers,
+        accept_new_options=True,
     )  # fmt: skip
     networks.show_notes(dataset, teacher)
     method = _selectbox("method", "Method", list(METHODS), format_func=method_title)
@@ -227,6 +231,24 @@ def _choose_training(dataset: str) -> dict:
             )
         ),
     }  # fmt: skip
+
+
+def _choose_unlabelled(dataset: str) -> dict:
+    """Images without labels beside the labelled ones."""
+    count = _selectbox(
+        "unlabelled", "Images without labels", UNLABELLED,
+        "Further images that the student is also distilled on: a part of them in each step, beside the labelled images. They have no "
+        "hard loss, so the baseline is the same as without them.",
+        lambda n: f"{n:,}" if n else "none",
+    )  # fmt: skip
+    others = [name for name, source in datasets.DATASETS.items() if name != dataset and source.is_here()]
+    titles = {SAME: "the same data set", NOISE: "noise: each pixel drawn uniformly"}
+    source = _selectbox(
+        "unlabelled_from", "Source of the images without labels", [SAME, NOISE, *others],
+        "Further images of the same data set, noise, or another data set, resized and in grey or colour as the labelled images are.",
+        lambda name: titles.get(name) or _title(name), disabled=not count,
+    )  # fmt: skip
+    return {"unlabelled": count, "unlabelled_from": source if count else SAME}
 
 
 def offer(label: str, choices: dict[str, str], *, take: Callable[[str], None], help: str) -> None:
@@ -325,7 +347,10 @@ def method_title(name: str) -> str:
 
 
 def show_sizes(experiment: Experiment) -> None:
-    """Parameters of teacher, assistants and student, and how much smaller than the teacher the student is."""
+    """Parameters of teacher, assistants and student, and how much smaller than the teacher the student is.
+
+    A teacher `self` has the student's size.
+    """
     if experiment.dataset in datasets.DATASETS:
         source = datasets.DATASETS[experiment.dataset]
         size = {"image_shape": source.image_shape, "classes": len(source.class_names)}
@@ -333,8 +358,8 @@ def show_sizes(experiment: Experiment) -> None:
         uploaded = datasets.load(experiment.dataset)
         size = {"image_shape": uploaded.image_shape, "classes": uploaded.classes}
     recipes = [teachers.TEACHERS[name] for name in teachers.parse_ensemble(experiment.teacher)]
-    teacher = sum(recipe.members * models.count_parameters(recipe.model, **size) for recipe in recipes)
     *assistants, student = (models.count_parameters(name, **size) for name in (*experiment.assistants, experiment.student))
+    teacher = sum(recipe.members * models.count_parameters(recipe.model, **size) for recipe in recipes) or student
     between = "".join(f"assistant **{count:,}**, " for count in assistants)
     st.markdown(
         f"Teacher **{teacher:,}** parameters, {between}student **{student:,}**: **{_ratio(teacher, student)}**",

@@ -127,7 +127,7 @@ def show_networks(name: str) -> None:
         networks, edges = figures.circle(peers)
     else:
         recipes = [teachers.TEACHERS[one] for one in teachers.parse_ensemble(experiment.teacher)]
-        models = [recipe.model for recipe in recipes for _ in range(recipe.members)]
+        models = [recipe.model for recipe in recipes for _ in range(recipe.members)] or [experiment.student]
         between = [
             f"earlier generation<br>{one}" if one == experiment.student else f"assistant<br>{one}" for one in experiment.assistants
         ]  # fmt: skip

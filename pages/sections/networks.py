@@ -17,12 +17,15 @@ from distill_core.experiment import Experiment
 from distill_core.machine import available_cores
 from distill_core.objectives import METHODS
 from distill_core.runs.store import Run
+from distill_core.training.records import TEACHER
 from pages.server.experiments import experiments_of, first_experiment
 from pages.server.lab import store
 from pages.server.plain_text import plain
 
 WEIGHTS = "weights.safetensors"  # of a run's first seed
 NOTES = {  # on teachers whose names do not describe their layers
+    teachers.SELF: "the student's own size, trained on labels first",
+    "mlp-1200x2-noisy": "trained on labels of which 40 % are wrong",
     "mlp-1200x2-smoothed": "label smoothing 0.1",
     "mlp-1200x2-overfit": "overfitted to 1,000 images",
     "ensemble-5": "mean of 5 cnn-16",
@@ -116,6 +119,11 @@ def combination(run: Run | None, teacher: str) -> str:
 
 def pupils(run: Run) -> dict[str, nn.Module]:
     """Student and baseline of a finished run's first seed. Raises `ValueError` with one sentence where they cannot be loaded."""
+    return {role: network for role, network in with_own_teacher(run).items() if role != TEACHER}
+
+
+def with_own_teacher(run: Run) -> dict[str, nn.Module]:
+    """The same, and the teacher if the run trained it (`self`)."""
     return _pupils(run.id, run.resets, experiments_of(run)[0])
 
 
@@ -125,7 +133,7 @@ def _pupils(run_id: str, resets: int, experiment: Experiment) -> dict[str, nn.Mo
     try:
         weights = load(store().read_artefact(run_id, WEIGHTS))
         networks = {}
-        for role in ("baseline", "student"):
+        for role in ("baseline", "student", *([TEACHER] if experiment.teacher == teachers.SELF else [])):
             network = models.build(experiment.student, image_shape=dataset.image_shape, classes=dataset.classes, seed=experiment.seed)
             network.load_state_dict({n.removeprefix(f"{role}."): v.float() for n, v in weights.items() if n.startswith(f"{role}.")})
             networks[role] = network.eval().requires_grad_(False)

@@ -19,7 +19,8 @@ from pages.server.plain_text import plain
 
 MAX_SHOWN = 24
 MEANINGS = {
-    "network": "Student and baseline are means over the seeds; all seeds have the same teacher.",
+    "network": "Student and baseline are means over the seeds; all seeds share one teacher, but each trains its own "
+    "where the teacher is self.",
     "test accuracy": "The share of test images that are classified correctly.",
     "95 % interval": "The confidence interval of the test accuracy of this network by itself; the conclusion above has the interval of "
     "the difference.",

@@ -13,6 +13,8 @@ from distill_core.experiment import Experiment
 from distill_core.figures.curves import FIELDS, Bands, bands, race_drawing
 from distill_core.figures.difference import difference_band, difference_drawing
 from distill_core.objectives import METHODS
+from distill_core.teachers import SELF
+from distill_core.training.records import TEACHER
 from pages.server.experiments import experiments_of
 from pages.server.lab import store
 
@@ -37,11 +39,12 @@ def race_figures(run_id: str, version: tuple, panels: tuple[str, ...]) -> dict[s
     """The figures of a run at `version`, by panel."""
     results = store().results(run_id)
     first = experiments_of(store().get(run_id))[0]
+    own_teacher = (TEACHER,) if first.teacher == SELF else ()  # has a curve of its own, in place of a line
     choices = {
-        "teacher_accuracy": results[0]["teacher"]["test_accuracy"] if results else None,
+        "teacher_accuracy": results[0]["teacher"]["test_accuracy"] if results and not own_teacher else None,
         "epochs": first.epochs,
         "accuracy_from": _lowest_accuracy_shown(results),
-        "members": ("student", "baseline", *(f"assistant-{number + 1}" for number in range(len(first.assistants)))),
+        "members": ("student", "baseline", *(f"assistant-{number + 1}" for number in range(len(first.assistants))), *own_teacher),
         "loss_label": loss_label(first.method),
     }
     records = _records(run_id, version[1])

@@ -42,7 +42,9 @@ def on_held_out_images(experiments: Sequence[Experiment], **choices: object) -> 
         rest[datasets.choose_images(dataset.train_labels, images=first.images, hide_classes=(), seed=seed)] = False
     chosen = rest.nonzero().flatten()[:HELD_OUT]
     dataset = replace(dataset, test_images=dataset.train_images[chosen], test_labels=dataset.train_labels[chosen])
-    return replace(data, dataset=dataset, teacher_test_logits=teachers.logits(data.teachers[0].network, dataset, dataset.test_images))
+    return replace(
+        data, dataset=dataset, teacher_test_logits=teachers.logits(data.teachers[0].network, dataset, dataset.test_images).unsqueeze(0)
+    )
 
 
 def accuracy(experiment: Experiment) -> float:
