@@ -11,7 +11,7 @@ import json as json_format
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, get_type_hints
@@ -31,6 +31,7 @@ from distill_core.experiment import Experiment
 from distill_core.machine import available_cores
 from distill_core.studies import comparison
 from distill_core.studies.presets import PRESETS, measure
+from distill_core.studies.sweep import best_settings
 from distill_core.training.loop import train as train_race
 from distill_core.training.run_data import prepare
 from distill_core.training.shards import train_sharded
@@ -68,6 +69,9 @@ def _print_result(result: dict) -> None:
             f"{s['parameters']:>12,}"
         )
     print(analysis.verdict([result]).sentence)
+    if held_out := result["experiment"]["validation"]:
+        accuracies = ", ".join(f"{role} {result[role]['validation_accuracy']:.2%}" for role in ("baseline", "student"))
+        print(f"accuracy on {held_out:,} validation images: {accuracies}")
     print(f"run {result['key']}, {result['seconds']:.1f} s")
 
 
@@ -88,6 +92,9 @@ Sweep = _several(SEVERAL)
 
 def sweep(choices: Annotated[Sweep, tyro.conf.arg(name="")], *, device: str = "auto", json: bool = False) -> None:
     """Many students at once: --temperature, --alpha, --student, --images and --seed take several values.
+
+    With --validation N the best setting is the one with the largest gain on the validation images, and its test accuracy is
+    only reported.
 
     Args:
         device: auto, cpu or cuda.
@@ -116,13 +123,28 @@ def sweep(choices: Annotated[Sweep, tyro.conf.arg(name="")], *, device: str = "a
             _print_json({**cell, **result})  # the student's name is in its experiment
         else:
             student, baseline = result["student"], result["baseline"]
+            validated = f"validation {student['validation_accuracy']:.2%}   " if one.validation else ""
             print(
                 f"T {one.temperature:<6g}alpha {one.alpha:<6g}{one.student:12}{_images(one):>8} images   seed {one.seed:<4}"
-                f"student {student['test_accuracy']:.2%}   baseline {baseline['test_accuracy']:.2%}   "
+                f"{validated}student {student['test_accuracy']:.2%}   baseline {baseline['test_accuracy']:.2%}   "
                 f"{100 * (student['test_accuracy'] - baseline['test_accuracy']):+.2f} points"
             )
     if not json:
+        _print_best(experiments, [results[index] for index in range(len(experiments))])
         print(f"{len(experiments)} students beside their baselines in {time.perf_counter() - started:.1f} s")
+
+
+def _print_best(experiments: Sequence[Experiment], results: Sequence[dict]) -> None:
+    """The best setting of a sweep, and on which images it was chosen; nothing where there is no choice."""
+    settings, one = best_settings(experiments, results), experiments[0]
+    if len(settings) < 2:
+        return
+    best, gain = settings[0]
+    on = f"{one.validation:,} validation images" if one.validation else "the test images, so this gain is too high; use --validation N"
+    print(
+        f"best: T {best.temperature:g}, alpha {best.alpha:g}, {best.student}, {_images(best)} images, {gain:+.2f} over its baseline "
+        f"on the test images; chosen on {on}"
+    )
 
 
 def _images(experiment: Experiment) -> str:

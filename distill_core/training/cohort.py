@@ -109,6 +109,7 @@ class Cohort:
         self._own_seconds = 0.0  # of training, over all its stretches, without the assistants'
         self.predictions: dict[int, Tensor] = {}  # (roles, N_test) by epoch, of the first experiment
         self.test_logits: Tensor | None = None  # (K, N_test, C), of the last test
+        self.validation_accuracies: list[float | None] = []  # (K,) of the same
         self._sums: dict[str, Tensor] = {}  # (K,) each, of raw losses since the last record
         self._examples = 0
         self._stack()
@@ -209,11 +210,12 @@ class Cohort:
 
     def _use_assistants(self) -> None:
         """The trained assistants become the teachers, each of its own seed."""
-        networks = []
+        networks, validated = [], self.before.validate()
         for number, seed in enumerate(self.seeds):
             (k,) = self.before.pair(self.first_of(seed).before)
             networks.append(copy.deepcopy(self.before.member(k)))
-            scores = self.data.scores(self.before.first.student, self.before.test_logits_of(k))
+            own = self.before.test_logits_of(k)
+            scores = self.data.scores(self.before.first.student, own, validation_accuracy=validated[k])
             self.assistants[number] = [*self.before.assistants[number], {"name": self.before.first.student, **scores}]
         self.data = self.data.with_teachers(networks)
 
@@ -288,13 +290,26 @@ class Cohort:
 
     # --- records ----------------------------------------------------------------------------------------------------
 
+    def test(self) -> None:
+        """Measure all members on the test images, and on the validation images of their seeds."""
+        self.test_logits = self.logits(self.data.dataset.test_images.unsqueeze(0))
+        self.validation_accuracies = self.validate()
+
+    def validate(self) -> list[float | None]:
+        """The accuracy of each member on the validation images of its seed; None where none are held out."""
+        if not self.first.validation:
+            return [None] * len(self.members)
+        predictions = self.logits(self.data.validation_images).max(dim=-1).indices  # (K, v)
+        return (predictions == self._to_members(self.data.validation_labels)).double().mean(dim=1).tolist()
+
     @torch.no_grad()
-    def test(self) -> Tensor:
-        """Logits `(K, N_test, C)` of all members on the test images."""
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits `(K, N, C)` of all members on uint8 images `(S, N, D, H, W)`, where S may be 1 for images that all share."""
         dataset, dtype = self.data.dataset, self.data.dtype
         if isinstance(self.network.stem, nn.Conv2d):  # whose maps of all members at once would not fit into the cache
-            return torch.stack([self.test_logits_of(k) for k in range(len(self.members))])
-        batches = [dataset.pixels(images).to(dtype).unsqueeze(0) for images in dataset.test_images.split(500)]
+            of_members = [images[k * len(images) // len(self.members)] for k in range(len(self.members))]
+            return torch.stack([teachers.logits(self.member(k), dataset, own) for k, own in enumerate(of_members)])
+        batches = [dataset.pixels(batch).to(dtype) for batch in images.split(500, dim=1)]
         if self._layers:
             return torch.cat([perceptrons.forward(self._layers, images.flatten(2))[-1] for images in batches], dim=2).transpose(1, 2)
         return torch.cat([self.forward(images, self.weights) for images in batches], dim=1)
@@ -314,17 +329,19 @@ class Cohort:
         measured: dict[str, list[float]] = {name: (total / self._examples).tolist() for name, total in self._sums.items()}
         self._sums, self._examples = {}, 0
         if what == "test":
-            self.test_logits = self.test()
+            self.test()
             predictions = self.test_logits.max(dim=-1).indices  # (K, N_test); four times as fast as argmax
             measured["test_accuracy"] = (predictions == self.data.dataset.test_labels).double().mean(dim=1).tolist()
             measured["agreement"] = (predictions == self.data.teacher_test_logits.argmax(dim=-1)).double().mean(dim=1).tolist()
+            if self.first.validation:
+                measured["validation_accuracy"] = self.validation_accuracies
             if epoch == int(epoch):
                 self.predictions[int(epoch)] = predictions[list(self.pair(self.first))].to(torch.uint8).cpu()
         self._own_seconds = time.perf_counter() - self._started
         records = []
         for i, experiment in enumerate(self.experiments):
             for role, k in zip(self.roles, self.pair(experiment), strict=True):
-                fields = (*logged_losses(self.method, role), "test_accuracy", "agreement")
+                fields = (*logged_losses(self.method, role), "test_accuracy", "validation_accuracy", "agreement")
                 own = {name: values[k] for name, values in measured.items() if name in fields}
                 if self.members[k][0].temperature != experiment.temperature:  # a shared baseline, measured at another's T
                     own.pop("soft_loss", None)
@@ -332,9 +349,13 @@ class Cohort:
         return records
 
     def _results(self) -> list[Record]:
-        logits = self.test() if self.test_logits is None else self.test_logits  # none if restored after the last step
-        scores = [self.data.scores(member.student, own) for (member, _), own in zip(self.members, logits, strict=True)]
-        correct = self.data.correct(logits)  # (K, N_test)
+        if self.test_logits is None:  # restored after the last step
+            self.test()
+        scores = [
+            self.data.scores(member.student, logits, validation_accuracy=validated)
+            for (member, _), logits, validated in zip(self.members, self.test_logits, self.validation_accuracies, strict=True)
+        ]
+        correct = self.data.correct(self.test_logits)  # (K, N_test)
         self._own_seconds = time.perf_counter() - self._started
         results = []
         for i, experiment in enumerate(self.experiments):

@@ -15,7 +15,7 @@ from distill_core.training.run_data import RunData
 
 Record = dict  # {"event": "record", "member": "student" | "baseline" | "assistant-1" ..., "epoch": ..., ...}
 PAIR = ("student", "baseline")
-MEASURED = ("hard_loss", "soft_loss", "test_accuracy", "agreement")
+MEASURED = ("hard_loss", "soft_loss", "test_accuracy", "validation_accuracy", "agreement")
 
 
 def record(member: str, *, step: int, epoch: float, seconds: float, **measured: float) -> Record:

@@ -39,6 +39,7 @@ class RunData:
     experiments: tuple[Experiment, ...]
     dataset: Dataset
     indices: Tensor  # (S, n) the transfer sets
+    validation: Tensor  # (S, v) the images that are held out; v may be 0
     labels: Tensor  # (S, N) of all training images, with label noise
     teachers: tuple[Teacher, ...]  # one for all seeds, or one for each
     teacher_logits: Tensor  # (1 or S, N, C); NaN for images that no transfer set contains
@@ -126,10 +127,20 @@ class RunData:
 
     # --- scores -----------------------------------------------------------------------------------------------------
 
-    def scores(self, student: str, logits: Tensor) -> dict:
+    @functools.cached_property
+    def validation_images(self) -> Tensor:
+        """The held-out images of each seed, `(S, v, D, H, W)` uint8."""
+        return self.dataset.train_images[self.validation]
+
+    @functools.cached_property
+    def validation_labels(self) -> Tensor:
+        """Their labels `(S, v)`, with label noise."""
+        return self.labels.gather(1, self.validation)
+
+    def scores(self, student: str, logits: Tensor, *, validation_accuracy: float | None) -> dict:
         """What a result contains of a student with these test logits `(N_test, C)`."""
         size = models.count_parameters(student, image_shape=self.dataset.image_shape, classes=self.dataset.classes)
-        return self._scores(logits, parameters=size)
+        return {**self._scores(logits, parameters=size), "validation_accuracy": validation_accuracy}
 
     @functools.cached_property
     def teacher_scores(self) -> dict:
@@ -171,8 +182,11 @@ def load_run_data(experiments: Sequence[Experiment], *, device: str = "auto", dt
     for _ in prepare(first, device=device):
         pass
     dataset = datasets.load(first.dataset).to(device_found)
-    choice = {"images": first.images, "hide_classes": first.hide_classes}
+    choice = {"images": first.images, "hide_classes": first.hide_classes, "validation": first.validation}
     indices = torch.stack([datasets.choose_images(dataset.train_labels, **choice, seed=one.seed) for one in experiments])
+    validation = [
+        datasets.choose_validation_images(dataset.train_labels, validation=first.validation, seed=one.seed) for one in experiments
+    ]
     noise = {"label_noise": first.label_noise, "classes": dataset.classes}
     labels = torch.stack([datasets.add_label_noise(dataset.train_labels, **noise, seed=one.seed) for one in experiments])
     teacher = teachers.load_teacher(dataset, first.teacher, combine=first.combine, device=device_found)
@@ -184,6 +198,7 @@ def load_run_data(experiments: Sequence[Experiment], *, device: str = "auto", dt
         experiments=tuple(experiments),
         dataset=dataset,
         indices=indices,
+        validation=torch.stack(validation),
         labels=labels,
         teachers=(teacher,),
         teacher_logits=logits.to(dtype).unsqueeze(0),
