@@ -85,7 +85,7 @@ class Cohort:
     """Experiments of one shape and their baselines, in training. Follow `steps()`; after an epoch, `state()` can be kept.
 
     `roles`: the members of each experiment that have records; peers train beside them without. `quiet`: nothing is
-    measured before the end.
+    measured while they train, and there are no records: the test images are read for the results alone.
     """
 
     def __init__(
@@ -196,7 +196,7 @@ class Cohort:
             for records in self.before.steps():
                 yield [one for one in records if one["event"] == "record"]
             self._use_assistants()
-        log_steps = {self.schedule.steps: "test"} if self.quiet else self.schedule.log_steps
+        log_steps = {} if self.quiet else self.schedule.log_steps
         self._started = time.perf_counter() - self._own_seconds
         if self.step == 0 and not self.quiet:
             yield self._log(log_steps[0])
