@@ -11,7 +11,7 @@ import json as json_format
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, get_type_hints
@@ -31,6 +31,7 @@ from distill_core.experiment import Experiment
 from distill_core.machine import available_cores
 from distill_core.studies import comparison
 from distill_core.studies.presets import PRESETS, measure
+from distill_core.studies.sweep import best_settings
 from distill_core.training.loop import train as train_race
 from distill_core.training.run_data import prepare
 from distill_core.training.shards import train_sharded
@@ -68,6 +69,9 @@ def _print_result(result: dict) -> None:
             f"{s['parameters']:>12,}"
         )
     print(analysis.verdict([result]).sentence)
+    if held_out := result["experiment"]["validation"]:
+        accuracies = ", ".join(f"{role} {result[role]['validation_accuracy']:.2%}" for role in ("baseline", "student"))
+        print(f"accuracy on {held_out:,} validation images: {accuracies}")
     print(f"run {result['key']}, {result['seconds']:.1f} s")
 
 
@@ -88,6 +92,9 @@ Sweep = _several(SEVERAL)
 
 def sweep(choices: Annotated[Sweep, tyro.conf.arg(name="")], *, device: str = "auto", json: bool = False) -> None:
     """Many students at once: --temperature, --alpha, --student, --images and --seed take several values.
+
+    With --validation N the best setting is the one with the largest gain on the validation images, and its test accuracy is
+    only reported.
 
     Args:
         device: auto, cpu or cuda.
@@ -116,13 +123,28 @@ def sweep(choices: Annotated[Sweep, tyro.conf.arg(name="")], *, device: str = "a
             _print_json({**cell, **result})  # the student's name is in its experiment
         else:
             student, baseline = result["student"], result["baseline"]
+            validated = f"validation {student['validation_accuracy']:.2%}   " if one.validation else ""
             print(
                 f"T {one.temperature:<6g}alpha {one.alpha:<6g}{one.student:12}{_images(one):>8} images   seed {one.seed:<4}"
-                f"student {student['test_accuracy']:.2%}   baseline {baseline['test_accuracy']:.2%}   "
+                f"{validated}student {student['test_accuracy']:.2%}   baseline {baseline['test_accuracy']:.2%}   "
                 f"{100 * (student['test_accuracy'] - baseline['test_accuracy']):+.2f} points"
             )
     if not json:
+        _print_best(experiments, [results[index] for index in range(len(experiments))])
         print(f"{len(experiments)} students beside their baselines in {time.perf_counter() - started:.1f} s")
+
+
+def _print_best(experiments: Sequence[Experiment], results: Sequence[dict]) -> None:
+    """The best setting of a sweep, and on which images it was chosen; nothing where there is no choice."""
+    settings, one = best_settings(experiments, results), experiments[0]
+    if len(settings) < 2:
+        return
+    best, gain = settings[0]
+    on = f"{one.validation:,} validation images" if one.validation else "the test images, so this gain is too high; use --validation N"
+    print(
+        f"best: T {best.temperature:g}, alpha {best.alpha:g}, {best.student}, {_images(best)} images, {gain:+.2f} over its baseline "
+        f"on the test images; chosen on {on}"
+    )
 
 
 def _images(experiment: Experiment) -> str:
@@ -172,19 +194,23 @@ def compare(
     seeds: int = 10,
     device: str = "auto",
     keep: bool = False,
+    again: bool = False,
     costs: bool = False,
     json: bool = False,
 ) -> None:
-    """All methods side by side, over several seeds: the difference from the baseline with its interval, time and memory of a step.
+    """All methods, each tuned on validation images, over several seeds: differences from the baseline and from soft targets.
+
+    Each row is written as soon as it is measured; the same command goes on where it was stopped.
 
     Args:
-        settings: mnist-1000, mnist-60000 or cifar10-10000; all by default.
-        method: only these.
+        settings: mnist-1000, mnist-60000 or cifar10-2000; all by default.
+        method: only these, beside the baseline and soft targets.
         seeds: the number of seeds, from 2.
         device: auto, cpu or cuda.
-        keep: replace the figures in the repository by those of this run.
+        keep: write the rows into the repository, where the page Methods shows them, and not into DISTILL_HOME.
+        again: measure all rows again, also those that are measured already.
         costs: measure only the costs of a step again, on an idle machine, and keep them with the accuracies.
-        json: print one JSON object a line.
+        json: print one JSON object a line, for each row.
     """
     compared = list(comparison.entries(next(iter(comparison.SETTINGS.values())).experiment))
     for kind, names, known in (("setting", settings, list(comparison.SETTINGS)), ("method", method, compared)):
@@ -193,28 +219,36 @@ def compare(
                 raise ValueError(f"{kind} '{name}' is not compared; choose from: {', '.join(known)}")
     if not 2 <= seeds <= 100:
         raise ValueError(f"seeds {seeds} cannot be compared; give a number from 2 to 100")
+    file = comparison.SHIPPED if keep else comparison.unfinished()
     if costs:
-        comparison.measure_costs_again(device=device)
+        comparison.measure_costs_again(file, device=device)
     for setting in () if costs else settings or comparison.SETTINGS:
-        started, rows = time.perf_counter(), []
         usual = comparison.SETTINGS[setting].experiment
         for _, changes in comparison.entries(usual).values():
             with contextlib.suppress(ValueError):  # its row has the reason
                 _show_progress(prepare(dataclasses.replace(usual, **changes), device=device))
-        for row in comparison.compare(setting, seeds=seeds, only=method, device=device):
-            rows.append(row)
-            _print_json(row) if json else _print_row(row)
-        if keep:
-            command = f"python -m distill_core compare {setting} --seeds {seeds} --keep"
-            comparison.keep(setting, rows, command=command, seconds=time.perf_counter() - started, date=time.strftime("%Y-%m-%d"))
+        command = f"python -m distill_core compare {setting} --seeds {seeds}{' --keep' if keep else ''}"
+        before = [] if again else comparison.kept(file)["rows"]
+        for row in comparison.compare(setting, seeds=seeds, only=method, before=before, device=device):
+            comparison.keep(row, file=file, command=command, date=time.strftime("%Y-%m-%d"))
+            if not json:
+                print(f"{setting:15}{row['title']:42}{row.get('refused') or _measured(row)}", flush=True)
+        for row in comparison.differences(comparison.kept(file)["rows"], setting):
+            _print_json(row) if json else _print_differences(row)
 
 
-def _print_row(row: dict) -> None:
-    result = row.get("refused")
-    if result is None:
-        between = f"({row['low']:+.2f} to {row['high']:+.2f})"
-        result = f"{row['difference']:+.2f} {between:20}{row['step_ms']:8.2f} ms{row['step_mb']:8.2f} MB"
-    print(f"{row['setting']:15}{row['title']:42}{result}", flush=True)
+def _measured(row: dict) -> str:
+    chosen, mean = row["experiment"], sum(row["students"]) / len(row["students"])
+    return f"T {chosen['temperature']:<5g}alpha {chosen['alpha']:<8.3g}{mean:6.2f} %   measured in {row['seconds']:.0f} s"
+
+
+def _print_differences(row: dict) -> None:
+    """Differences from the baseline and from soft targets; a star marks those that are clear after Holm's correction."""
+    found = [
+        f"{name}: {one['difference']:+.2f} ({one['low']:+.2f} to {one['high']:+.2f}){'*' if one['sign'] else ' '} p {one['p_value']:<7.2g}"
+        for name, one in row["against"].items()
+    ]
+    print(f"{row['kind']:10}{row['title']:42}{'   '.join(found)}", flush=True)
 
 
 def list_teachers(*, make: str = "", score: str = "", json: bool = False) -> None:

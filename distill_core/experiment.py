@@ -43,6 +43,10 @@ class Experiment:
     """The images: a key of DATASETS, or the path of a zip with one folder of images for each class."""
     images: int = 0
     """The number of training images (the transfer set), drawn by the seed; 0 means all."""
+    validation: int = 0
+    """Training images that are held out, drawn by the seed: whatever is chosen is chosen by the accuracy on them, and the
+    test images only report the result. Their labels have the run's label noise, because nobody who trains on noisy labels
+    has clean ones to choose by."""
     hide_classes: tuple[int, ...] = ()
     """Classes without an image in the transfer set."""
     label_noise: float = 0.0
@@ -113,7 +117,8 @@ class Experiment:
         _check_range("seed", self.seed, 0, MAX["seed"])
         _check_range("images", self.images, 0, source.train if source else MAX["images"])
         _check_range("unlabelled", self.unlabelled, 0, MAX["unlabelled"])
-        self._check_unlabelled(source.train if source else MAX["images"])
+        self._check_validation(source.train if source else MAX["images"])
+        self._check_unlabelled((source.train if source else MAX["images"]) - self.validation)
         self._check_hidden_classes(len(source.class_names) if source else 100)
         self._check_method()
 
@@ -136,6 +141,16 @@ class Experiment:
                 usual = default_teacher("digits") if field.name == "teacher" else field.default
                 raise ValueError(f"{field.name} {value!r} is not {_KINDS[field.type]}; give one, such as {usual!r}")
         object.__setattr__(self, "teacher", self.teacher or default_teacher(self.dataset))
+
+    def _check_validation(self, train: int) -> None:
+        """Raise `ValueError` for more validation images than the transfer set leaves of `train` training images."""
+        _check_range("validation", self.validation, 0, MAX["images"])
+        most = train - max(self.images, 1)
+        if self.validation > most:
+            raise ValueError(
+                f"validation {self.validation} is too many beside {self.images or 'all other'} images to train on, of {train:,} in all; "
+                f"give {most} or fewer, or fewer images"
+            )
 
     def _check_hidden_classes(self, classes: int) -> None:
         for hidden in self.hide_classes:

@@ -97,6 +97,65 @@ def discordant_margin(discordant: np.ndarray, *, total: int, difference: np.ndar
     return z * np.sqrt(discordant + 1 - (total * difference) ** 2 / (total + 2)) / (total + 2)
 
 
+def paired_p_value(first: Sequence[float], second: Sequence[float], *, resolution: float = 0.0) -> float:
+    r"""The two-sided p-value of the paired t test of equal means, for values that are paired by seed.
+
+    $$t = \frac{\bar d}{\max(s, r) / \sqrt{n}}, \qquad p = 2 \, P(T_{n-1} > |t|)$$
+
+    - `first`, `second`: n values each, n of 2 or more. `resolution`: r, the least standard deviation of the differences, such
+      as that of one test image: a few equal differences do not show that there is no variation. Returns a probability.
+    """
+    differences = np.subtract(first, second, dtype=np.float64)
+    n, spread = len(differences), max(float(differences.std(ddof=1)), resolution)
+    if spread == 0:
+        return 1.0 if differences.mean() == 0 else 0.0
+    return float(2 * special.stdtr(n - 1, -abs(differences.mean()) / (spread / math.sqrt(n))))
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    r"""P-values `(m,)` of m tests, adjusted for their number by Holm's method: compare each with the level itself.
+
+    The k-th smallest p-value is multiplied by m - k + 1; an adjusted value is never below that of a smaller p-value, nor above 1:
+
+    $$\tilde p_{(k)} = \max_{i \le k} \min\big( 1, (m - i + 1) \, p_{(i)} \big)$$
+
+    If all m differences are zero, the probability that any adjusted value is below 0.05 is at most 0.05, however the tests
+    depend on each other.
+
+    Source: Holm 1979, *A Simple Sequentially Rejective Multiple Test Procedure*.
+    """
+    p_values = np.asarray(p_values, dtype=np.float64)
+    order = p_values.argsort()
+    adjusted = np.empty_like(p_values)
+    adjusted[order] = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
+    return adjusted.clip(max=1.0)
+
+
+def may_be_best(values: np.ndarray, *, level: float = 0.95, resolution: float = 0.0) -> np.ndarray:
+    r"""A confidence set for the setting with the highest true mean: which of M settings may be the best.
+
+    Setting j is left out if another setting k is clearly above it, by a one-sided paired t test with Bonferroni's
+    correction for its M - 1 comparisons:
+
+    $$\bar d_{kj} > \max\Big( t_{n-1,\,1 - (1 - \mathrm{level}) / (M - 1)} \; \frac{s_{kj}}{\sqrt{n}}, \; r \Big)$$
+
+    where $d_{kj}$ are the differences of the n seeds. The truly best setting is left out with a probability of at most
+    1 - level: for it each of the M - 1 tests errs with a probability of at most (1 - level) / (M - 1).
+
+    - `values`: `(M, n)`, one row for each setting, n of 2 or more seeds, paired by column. `resolution`: r, the smallest
+      difference that counts, such as that of one image. Returns `(M,)` of True and False; the highest mean is always in.
+
+    Source: the idea of multiple comparisons with the best is Hsu's (1984); this form with paired t tests is ours.
+    """
+    settings, n = values.shape
+    if settings < 2:
+        return np.ones(settings, dtype=bool)
+    differences = values[:, None] - values[None]  # (M, M, n), k above j
+    errors = differences.std(axis=-1, ddof=1) / math.sqrt(n)
+    margin = np.maximum(special.stdtrit(n - 1, 1 - (1 - level) / (settings - 1)) * errors, resolution)
+    return ~(differences.mean(axis=-1) > margin).any(axis=0)
+
+
 def accuracy_interval(correct: int, total: int, *, level: float = 0.95) -> tuple[float, float]:
     r"""Wilson's interval for the true accuracy, when `correct` of `total` examples were classified correctly.
 

@@ -92,12 +92,13 @@ def assert_same(found, expected, tolerance):
             else:
                 assert ours[name] == pytest.approx(theirs[name], rel=tolerance)
         if tolerance < SINGLE:
-            for name in ("test_accuracy", "agreement"):
+            for name in ("test_accuracy", "validation_accuracy", "agreement"):
                 assert ours.get(name) == theirs.get(name)
             for member in ("student", "baseline", "teacher"):
                 if member in theirs:
                     assert ours[member] == {**theirs[member], "ece": pytest.approx(theirs[member]["ece"], rel=1e-8)}
-            errors = [[scores["test_errors"] for scores in one.get("assistants", ())] for one in (ours, theirs)]
+            measured = ("test_errors", "validation_accuracy")
+            errors = [[[scores[name] for name in measured] for scores in one.get("assistants", ())] for one in (ours, theirs)]
             assert errors[0] == errors[1]
 
 
@@ -114,6 +115,9 @@ def test_a_cohort_equals_alone_in_double_precision(student, optimizer, monkeypat
     [
         {"hide_classes": (3, 7)},
         {"label_noise": 0.3},
+        {"label_noise": 0.3, "validation": 90, "hide_classes": (3,)},
+        {"validation": 90, "student": "cnn-2"},
+        {"validation": 1000, "images": 0, "assistants": ("mlp-20x2",)},
         {"augmentation": "fixed"},
         {"augmentation": "consistent", "teacher": "cnn-32"},
         {"schedule": "constant", "epochs": 3},

@@ -8,7 +8,7 @@ import pytest
 from distill_core.__main__ import main
 
 SMALL = ["train", "--images", "100", "--epochs", "2", "--student", "mlp-8x1", "--device", "cpu"]
-RECORD = {"event", "member", "epoch", "step", "seconds", "hard_loss", "soft_loss", "test_accuracy", "agreement"}
+RECORD = {"event", "member", "epoch", "step", "seconds", "hard_loss", "soft_loss", "test_accuracy", "validation_accuracy", "agreement"}
 SCORES = {"test_accuracy", "low", "high", "test_errors", "errors_by_class", "agreement", "ece", "parameters"}
 
 
@@ -65,6 +65,23 @@ def test_a_sweep_for_people_is_a_table(capsys):
     assert said.count("points") == 2 and "2 students beside their baselines" in said
 
 
+def test_a_sweep_chooses_its_best_setting_on_the_validation_images_and_says_so(capsys):
+    several = ["--temperature", "1", "4", "--alpha", "0.1", "0.9", "--seed", "0", "1"]
+    printed = lines(capsys, "sweep", *SMALL[1:], *several, "--validation", "200")
+    settings = {}
+    for one in printed:
+        assert one["student"]["validation_accuracy"] == round(200 * one["student"]["validation_accuracy"]) / 200
+        gains = settings.setdefault((one["temperature"], one["alpha"]), [])
+        gains.append(one["student"]["validation_accuracy"] - one["baseline"]["validation_accuracy"])
+    temperature, alpha = max(settings, key=lambda setting: sum(settings[setting]))
+    assert main(["sweep", *SMALL[1:], *several, "--validation", "200"]) == 0
+    said = capsys.readouterr().out
+    assert f"best: T {temperature:g}, alpha {alpha:g}" in said and "chosen on 200 validation images" in said
+    assert said.count("validation ") == 8 + 1
+    assert main(["sweep", *SMALL[1:], *several]) == 0
+    assert "chosen on the test images, so this gain is too high" in capsys.readouterr().out
+
+
 @pytest.fixture
 def one_class(tmp_path):
     path = tmp_path / "one.zip"
@@ -90,6 +107,7 @@ def one_class(tmp_path):
         (["train", "--alpha", "-0.1"], "alpha -0.1"),
         (["train", "--images", "1439"], "images 1439"),
         (["train", "--epochs", "0"], "epochs 0"),
+        (["train", "--images", "1000", "--validation", "500"], "validation 500 is too many"),
         (["train", "--epochs", "many"], "--epochs"),
         (["train", "--hide-classes", "10"], "hide_classes 10"),
         (["train", "--device", "tpu"], "device 'tpu'"),

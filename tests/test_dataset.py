@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from distill_core.data.dataset import Dataset, add_label_noise, choose_images, random_flip, random_shift, seeded
+from distill_core.data.dataset import (
+    Dataset,
+    add_label_noise,
+    choose_images,
+    choose_validation_images,
+    random_flip,
+    random_shift,
+    seeded,
+)
 from distill_core.data.datasets import load
 
 
@@ -64,6 +72,46 @@ def test_more_images_than_available_are_refused_with_the_available_number(refuse
     labels = torch.tensor([0, 0, 1, 1, 1])
     with refused("images 4", "3"):
         choose_images(labels, images=4, hide_classes=(0,), seed=0)
+
+
+@given(some_labels, st.sets(st.integers(0, 4), max_size=4), st.data(), st.integers(0, 2**31 - 1))
+def test_validation_images_are_of_any_class_and_never_in_the_transfer_set(labels, hidden, data, seed):
+    eligible = [i for i, label in enumerate(labels.tolist()) if label not in hidden]
+    validation = data.draw(st.integers(0, len(labels) - 1))
+    held_out = choose_validation_images(labels, validation=validation, seed=seed).tolist()
+    assert len(set(held_out)) == validation and held_out == sorted(held_out) and set(held_out) <= set(range(len(labels)))
+    choice = {"hide_classes": tuple(hidden), "seed": seed, "validation": validation}
+    if validation >= len(eligible):
+        with pytest.raises(ValueError, match=r"hide_classes|validation"):
+            choose_images(labels, images=0, **choice)
+        return
+    images = data.draw(st.integers(0, len(eligible) - validation))
+    chosen = choose_images(labels, images=images, **choice).tolist()
+    assert len(set(chosen)) == (images or len(eligible) - validation)  # whatever the seed, so that several fit into one tensor
+    assert set(chosen) <= set(eligible) - set(held_out)
+
+
+def test_validation_images_do_not_change_the_transfer_set():
+    labels = torch.randint(0, 10, (1000,))
+    plain = choose_images(labels, images=600, hide_classes=(), seed=5)
+    assert torch.equal(choose_images(labels, images=600, hide_classes=(), seed=5, validation=400), plain)
+    rest = choose_images(labels, images=0, hide_classes=(), seed=5, validation=400)
+    assert torch.equal(rest, plain)  # and all that are left are the same 600
+
+
+def test_a_hidden_class_is_among_the_validation_images():
+    labels = torch.arange(1000) % 10
+    held_out = labels[choose_validation_images(labels, validation=300, seed=0)]
+    assert held_out.bincount(minlength=10).min() > 15
+    assert not (labels[choose_images(labels, images=0, hide_classes=(3,), seed=0, validation=300)] == 3).any()
+
+
+def test_more_validation_images_than_the_shown_classes_leave_are_refused(refused):
+    labels = torch.tensor([0, 0, 1, 1, 1])
+    with refused("validation 3", "2 or fewer"):
+        choose_images(labels, images=0, hide_classes=(0,), seed=0, validation=3)
+    with refused("images 2", "1 available beside 2 validation images"):
+        choose_images(labels, images=2, hide_classes=(0,), seed=0, validation=2)
 
 
 def test_another_seed_chooses_other_images():

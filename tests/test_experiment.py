@@ -32,6 +32,7 @@ experiments = st.builds(
     valid,
     dataset=st.sampled_from([*DATASETS, "my pictures.zip", "/tmp/Bärli\U0001f43b.zip"]),
     images=st.integers(0, 1438),
+    validation=st.integers(0, 100),
     hide_classes=st.sets(st.integers(0, 9), max_size=9).map(tuple),
     label_noise=st.floats(0, 1),
     teacher=st.sampled_from([*TEACHERS, "2*cnn-32+mlp-1200x2"]),  # not `self`, which excludes some assistants
@@ -66,6 +67,7 @@ def test_keys_are_equal_exactly_when_experiments_are(one, other):
 OTHERS = {
     "dataset": "mnist",
     "images": 100,
+    "validation": 50,
     "hide_classes": (3,),
     "label_noise": 0.2,
     "teacher": "cnn-32",
@@ -128,6 +130,9 @@ BAD = [
     ("images", 10**400, "images"),
     ("images", 10.0, "10.0"),
     ("images", True, "True"),
+    ("validation", -1, "-1"),
+    ("validation", 1438, "1437 or fewer"),
+    ("validation", 0.2, "0.2"),
     ("hide_classes", (10,), "10"),
     ("hide_classes", (-1,), "-1"),
     ("hide_classes", (True,), "True"),
@@ -189,6 +194,8 @@ def test_a_bad_value_is_refused_in_one_sentence_that_names_it(refused, field, va
     ("choices", "named"),
     [
         ({"assistants": ("resnet99",)}, "assistant 'resnet99'"),
+        ({"images": 1000, "validation": 439}, "give 438 or fewer"),
+        ({"dataset": "mnist", "validation": 60_000}, "give 59999 or fewer"),
         ({"method": "hints", "student": "linear"}, "'linear'"),
         ({"method": "attention"}, "'mlp-1200x2'"),
         ({"method": "attention", "teacher": "cnn-32"}, "'mlp-30x2'"),

@@ -57,8 +57,8 @@ def data_of(dtype=torch.float32, **choices):
 def test_a_record_has_the_fields_of_the_interface():
     *records, result = run()
     for one in records:
-        expected = ["event", "member", "epoch", "step", "seconds", "hard_loss", "soft_loss", "test_accuracy", "agreement"]
-        assert list(one) == expected and one["event"] == "record"
+        measured = ["hard_loss", "soft_loss", "test_accuracy", "validation_accuracy", "agreement"]
+        assert list(one) == ["event", "member", "epoch", "step", "seconds", *measured] and one["event"] == "record"
     assert list(result) == ["event", "key", "experiment", "seconds", "student", "baseline", "teacher"]
     assert result["event"] == "result" and result["key"] == Experiment(**SMALL).key
     assert all(result[member].keys() >= set(SCORES) for member in ("student", "baseline", "teacher"))
@@ -130,6 +130,30 @@ def test_the_result_is_the_last_record():
     for member, last in zip(("student", "baseline"), records[-2:], strict=True):
         assert last["test_accuracy"] == pytest.approx(result[member]["test_accuracy"], abs=1e-12)
         assert last["agreement"] == pytest.approx(result[member]["agreement"], abs=1e-12)
+
+
+def test_validation_accuracy_is_that_of_the_trained_network_on_the_held_out_images_with_their_noisy_labels(learners):
+    choices = {"validation": 300, "label_noise": 0.2, "hide_classes": (3,)}
+    *records, result = run(**choices)
+    data = data_of(**choices)
+    (held_out,), (labels,) = data.validation, data.labels
+    assert len(held_out) == 300 and not set(held_out.tolist()) & set(data.indices[0].tolist())
+    for learner in learners:
+        predictions = teachers.logits(learner.network, data.dataset, data.dataset.train_images[held_out]).argmax(dim=1)
+        expected = (predictions == labels[held_out]).double().mean().item()
+        assert result[learner.member]["validation_accuracy"] == expected
+        assert [r["validation_accuracy"] for r in records if r["member"] == learner.member][-1] == expected
+    assert all((r["validation_accuracy"] is None) == (r["test_accuracy"] is None) for r in records)
+
+
+def test_validation_images_change_nothing_else_of_a_run_and_without_them_nothing_is_measured():
+    plain, validated = run(), run(validation=300)
+    assert all(r["validation_accuracy"] is None for r in plain[:-1]) and plain[-1]["student"]["validation_accuracy"] is None
+    for one in (*plain, *validated):
+        for part in (one, one.get("student"), one.get("baseline")):
+            (part or {}).pop("validation_accuracy", None)
+    assert without_seconds(validated[:-1]) == without_seconds(plain[:-1])
+    assert all(validated[-1][member] == plain[-1][member] for member in ("student", "baseline", "teacher"))
 
 
 def test_the_result_tells_the_teacher_as_its_card_does():

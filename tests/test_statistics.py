@@ -80,3 +80,58 @@ def test_the_t_margin_of_a_table_is_that_of_each_row():
 def test_statistics_need_neither_torch_nor_scipy_stats():
     code = "import sys, distill_core.statistics; print([m for m in ('torch', 'scipy.stats') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+# --- many settings, many tests --------------------------------------------------------------------------------------
+
+
+def test_the_paired_p_value_is_scipys():
+    draw = np.random.default_rng(0)
+    first, second = draw.normal(0.3, 1, 10), draw.normal(0, 1, 10)
+    assert statistics.paired_p_value(first, second) == pytest.approx(stats.ttest_rel(first, second).pvalue, rel=1e-9)
+
+
+def test_equal_differences_do_not_prove_an_effect():
+    assert statistics.paired_p_value([1.0, 2.0], [0.5, 1.5]) == 0  # without a resolution there is no variation at all
+    assert statistics.paired_p_value([1.0, 2.0], [0.5, 1.5], resolution=0.5) == pytest.approx(2 * stats.t.sf(math.sqrt(2), 1))
+    assert statistics.paired_p_value([1.0, 2.0], [1.0, 2.0]) == 1
+
+
+def test_holms_correction_of_a_hand_worked_example():
+    """Sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1: 0.02, 0.03, 0.06, and 0.04, which is raised to 0.06."""
+    assert statistics.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert statistics.holm([0.5, 0.6]).tolist() == [1.0, 1.0] and statistics.holm([]).size == 0
+    assert statistics.holm([0.02]).tolist() == [0.02]
+
+
+def test_holms_correction_finds_an_effect_where_there_is_none_in_at_most_a_twentieth_of_the_comparisons():
+    p_values = np.random.default_rng(0).uniform(size=(4000, 20))
+    wrong = np.mean([(statistics.holm(row) < 0.05).any() for row in p_values])
+    assert 0.04 < wrong < 0.06
+
+
+def draws(means, *, sets, seeds, spread=1.0):
+    """Accuracies `(sets, M, seeds)` of settings with these means; a part of the variation is shared by the settings of a seed."""
+    draw = np.random.default_rng(0)
+    return np.array(means)[:, None] + spread * (draw.normal(size=(sets, len(means), seeds)) + draw.normal(size=(sets, 1, seeds)))
+
+
+@pytest.mark.parametrize("seeds", [2, 5, 10])
+@pytest.mark.parametrize("means", [(0, 0, 0, 0), (0.2, 0, -1, -3), (0.5, 0.4, 0.3, 0)])
+def test_the_best_setting_is_among_those_that_may_be_the_best_in_at_least_95_of_100_sweeps(means, seeds):
+    kept = [statistics.may_be_best(values)[0] for values in draws(means, sets=2000, seeds=seeds)]
+    assert np.mean(kept) > 0.94
+
+
+def test_a_setting_that_is_clearly_worse_is_left_out_and_the_highest_mean_never():
+    values = draws((0, -20, 0), sets=200, seeds=5)
+    sets = np.array([statistics.may_be_best(one) for one in values])
+    assert not sets[:, 1].any() and sets[:, [0, 2]].mean() > 0.9
+    assert all(found[one.mean(axis=1).argmax()] for found, one in zip(sets, values, strict=True))
+
+
+def test_less_than_an_image_never_leaves_a_setting_out():
+    values = np.array([[90.0, 91.0], [89.9, 90.9]])
+    assert statistics.may_be_best(values).tolist() == [True, False]  # equal differences, no variation
+    assert statistics.may_be_best(values, resolution=0.1001).all()
+    assert statistics.may_be_best(values[:1]).tolist() == [True]

@@ -292,15 +292,17 @@ def test_a_database_of_version_1_is_migrated_and_keeps_its_runs(tmp_path):
         run = store.get("old")
         assert (run.title, run.status, run.epoch, run.changes) == ("before", "running", 2.0, 7)
         assert (run.server, run.submission, run.deaths) == ("", "", 0)
-        assert [one["step"] for one in store.records("old")] == [10] and store.results("old") == [{"event": "result"}]
+        assert [(one["step"], one["validation_accuracy"]) for one in store.records("old")] == [(10, None)]
+        assert store.results("old") == [{"event": "result"}]
         assert store.servers() == {""}
         store.close()
     store = Store(tmp_path / "lab.sqlite")
     assert store.write("old", only_if={"server": ""}, server="me", submission="task", deaths=1)
     assert [claim.id for claim in store.active_of("me")] == ["old"]
     fresh = Store(tmp_path / "new.sqlite")
-    columns = [{name for _, name, *_ in one._engine.raw_connection().execute("PRAGMA table_info(runs)")} for one in (store, fresh)]
-    assert columns[0] == columns[1]
+    for table in ("runs", "records"):
+        columns = [{name for _, name, *_ in one._engine.raw_connection().execute(f"PRAGMA table_info({table})")} for one in (store, fresh)]
+        assert columns[0] == columns[1]
 
 
 def test_a_newer_database_is_refused_and_not_touched(tmp_path):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from distill_core.experiment import Experiment
-from distill_core.studies.sweep import AXES, Grid, grid_of
+from distill_core.studies.sweep import AXES, Grid, best_settings, grid_of
+
+MEASURES = ("test_accuracy", "validation_accuracy")
 
 VALUES = {
     "temperature": [1.0, 2.0, 4.0, 20.0],
@@ -54,6 +58,18 @@ def test_a_sweep_of_one_choice_is_a_single_row():
 def test_invalid_axes_are_refused(grid, message, refused):
     with refused(message):
         grid.experiments(Experiment())
+
+
+def test_the_best_setting_is_chosen_on_validation_images_and_reported_on_test_images():
+    def result(test, validation):
+        return {"student": {"test_accuracy": test, "validation_accuracy": validation}, "baseline": dict.fromkeys(MEASURES, 0.5)}
+
+    experiments = [Experiment(temperature=t, seed=seed, validation=100) for t in (1.0, 4.0) for seed in (0, 1)]
+    results = [result(0.9, 0.6), result(0.8, 0.7), result(0.6, 0.9), result(0.7, 0.6)]
+    chosen, gain = best_settings(experiments, results)[0]
+    assert chosen.temperature == 4.0 and gain == pytest.approx(15)
+    on_test, gain = best_settings([replace(one, validation=0) for one in experiments], results)[0]
+    assert on_test.temperature == 1.0 and gain == pytest.approx(35)
 
 
 def test_experiments_that_vary_in_three_choices_are_refused(refused):

@@ -58,7 +58,7 @@ def test_every_cell_gets_a_number_and_a_click_opens_it_as_a_race(lab, watched):
     train(page)
     until(lambda: len(values(page)) == 6 and all(values(page)))
     expect(page.get_by_text("finished:").first).to_be_visible(timeout=BUSY)
-    expect(page.get_by_text("Best cell:")).to_be_visible(timeout=BUSY)
+    expect(page.get_by_text(re.compile("Best cell, chosen on"))).to_be_visible(timeout=BUSY)
     expect(page.get_by_text("Each cell: test accuracy of the student minus that of its baseline, in percentage points.")).to_be_visible()
     assert all(re.fullmatch("[+\u2212]\\d+\\.\\d", value) for value in values(page))
 
@@ -155,7 +155,7 @@ def test_on_a_phone_a_cell_shows_its_curve_first_and_is_a_race_at_the_second_tou
     page = watched(f"{lab}/sweep?{SMALL}", viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     train(page)
     until(lambda: len(values(page)) == 6 and all(values(page)))
-    expect(page.get_by_text("Best cell:")).to_be_visible(timeout=BUSY)
+    expect(page.get_by_text(re.compile("Best cell, chosen on"))).to_be_visible(timeout=BUSY)
     bar, cells = (page.locator(f"{CHART} .paper {part}").bounding_box() for part in (".modebar", ".nsewdrag"))
     assert bar["y"] + bar["height"] <= cells["y"] + 1  # above the cells, not on them
     page.touchscreen.tap(*cell(page, 1, 0))

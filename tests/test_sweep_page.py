@@ -6,6 +6,7 @@ import pytest
 from browser_fixtures import ROOT
 from streamlit.testing.v1 import AppTest
 
+from distill_core.data.datasets import DATASETS
 from distill_core.experiment import Experiment
 from distill_core.runs.engine import Engine
 from pages.sections.sweep import loss_names
@@ -61,6 +62,25 @@ def test_a_link_restores_axes_values_and_shared_settings(open_sweep):
     assert app.session_state["sweep_values_alpha"] == [0.1, 0.55] and app.session_state["sweep_values_student"] == ["mlp-5x2"]
     assert app.selectbox(key="sweep_temperature").value == 7.0
     assert any("2 cells x 2 seeds = 4 students" in text.value for text in app.markdown)
+
+
+@pytest.mark.parametrize(
+    ("link", "held_out"),
+    [
+        ({"dataset": "digits"}, 300),
+        ({"dataset": "digits", "validation": "2000"}, 300),
+        ({"dataset": "digits", "validation": "0"}, 0),
+        ({"dataset": "mnist", "validation": "5000"}, 5000),
+        ({"dataset": "digits", "validation": "-5"}, 300),
+    ],
+    ids=str,
+)
+def test_a_sweep_holds_out_validation_images_unless_told_otherwise(open_sweep, link, held_out):
+    if not DATASETS[link["dataset"]].is_here():
+        pytest.skip("MNIST is not on this machine")
+    app = open_sweep(**link)
+    assert not app.exception and not app.error
+    assert app.selectbox(key="sweep_validation").value == held_out
 
 
 def test_an_old_link_with_the_run_without_t2_is_translated(open_sweep):

@@ -97,22 +97,42 @@ def exact_device(device: torch.device | str) -> torch.device:
 # --- the training images of a run -----------------------------------------------------------------------------------
 
 
-def choose_images(labels: Tensor, *, images: int, hide_classes: tuple[int, ...], seed: int) -> Tensor:
+def choose_images(labels: Tensor, *, images: int, hide_classes: tuple[int, ...], seed: int, validation: int = 0) -> Tensor:
     """Indices `(n,)` of the transfer set, ascending: `images` examples of the classes that are not hidden, drawn by `seed`.
 
-    `images = 0` takes all of them. The test set keeps all classes: it also measures the student on the hidden ones.
-    Raises `ValueError` if `images` is more than there are.
+    None of them is among the `validation` images of `choose_validation_images`. `images = 0` takes all that are left; of A
+    images of the classes that are not hidden, that is `A - validation` for every seed. The test set keeps all classes: it
+    also measures the student on the hidden ones. Raises `ValueError` if `images` is more than there are.
     """
     hidden = torch.tensor(hide_classes, dtype=labels.dtype, device=labels.device)
     eligible = torch.nonzero(~torch.isin(labels, hidden)).flatten()
     if len(eligible) == 0:
         raise ValueError(f"hide_classes {list(hide_classes)} leaves no training image; hide fewer classes")
-    if images > len(eligible):
-        raise ValueError(f"images {images} is more than the {len(eligible)} available; give {len(eligible)} or fewer, or 0 for all")
-    if images == 0:
+    most = len(eligible) - validation
+    if most < 1:
+        raise ValueError(f"validation {validation} leaves none of {len(eligible)} images to train on; give {len(eligible) - 1} or fewer")
+    if images > most:
+        besides = f" beside {validation} validation images" if validation else ""
+        raise ValueError(f"images {images} is more than the {most} available{besides}; give {most} or fewer, or 0 for all")
+    if images == validation == 0:
         return eligible
-    shuffle = torch.randperm(len(eligible), generator=seeded(seed, "images"))
-    return eligible[shuffle[:images].to(labels.device)].sort().values
+    shuffled = eligible[torch.randperm(len(eligible), generator=seeded(seed, "images")).to(labels.device)]
+    if validation:
+        shuffled = shuffled[~torch.isin(shuffled, choose_validation_images(labels, validation=validation, seed=seed))]
+    return shuffled[: images or most].sort().values
+
+
+def choose_validation_images(labels: Tensor, *, validation: int, seed: int) -> Tensor:
+    """Indices `(validation,)` of the training images that are held out, ascending, drawn by `seed` from all N labels `(N,)`.
+
+    All classes are among them, also those that the transfer set hides: whoever chooses a setting wants it to work for
+    every class. They are the end of the permutation from whose beginning `choose_images` draws. If no class is hidden,
+    a transfer set that ends before them is therefore the same with and without validation images.
+
+    Shipped teachers were trained on all training images, these included, but no student gets a teacher's output for them.
+    """
+    shuffled = torch.randperm(len(labels), generator=seeded(seed, "images"))
+    return shuffled[len(labels) - validation :].sort().values.to(labels.device)
 
 
 def add_label_noise(labels: Tensor, *, label_noise: float, classes: int, hide_classes: tuple[int, ...] = (), seed: int) -> Tensor:

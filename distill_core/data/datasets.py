@@ -17,15 +17,23 @@ import torch
 from torch import Tensor
 
 from distill_core import paths
-from distill_core.data.dataset import Dataset, add_label_noise, choose_images, random_flip, random_shift, seeded
+from distill_core.data.dataset import (
+    Dataset,
+    add_label_noise,
+    choose_images,
+    choose_validation_images,
+    random_flip,
+    random_shift,
+    seeded,
+)
 from distill_core.data.decoding import shorten
 from distill_core.data.download import Progress, download
 from distill_core.data.uploads import keep_zip, kept_zips, load_zip, prepare_zip
 
 # Training and pages find the operations on a set beside the sets: `datasets.choose_images`, `datasets.keep_zip`.
 __all__ = [
-    "DATASETS", "Dataset", "Progress", "Source", "add_label_noise", "choose_images", "fetch", "import_torchvision",
-    "keep_zip", "kept_zips", "load", "random_flip", "random_shift", "seeded",
+    "DATASETS", "Dataset", "Progress", "Source", "add_label_noise", "choose_images", "choose_validation_images", "fetch",
+    "import_torchvision", "keep_zip", "kept_zips", "load", "random_flip", "random_shift", "seeded",
 ]  # fmt: skip
 
 

@@ -17,71 +17,74 @@ LEGEND = 50  # px of the legend below a figure
 MARK = 26  # px, the diameter of a network's marker
 COLOUR_SCALE = "Cividis"  # made for colour-blind readers
 
-# By the sign of a difference whose whole interval is above (1) or below (-1) zero, or includes it (0).
+# By the sign of a difference that is clear after Holm's correction (1 above, -1 below), or is not (0).
 STYLES = {1: ROLES["student"], 0: OTHERS[1], -1: ROLES["baseline"]}
-LABELS = {1: "helps", 0: "interval includes zero", -1: "hurts"}
+LABELS = {1: "clearly above", 0: "not clear", -1: "clearly below"}
 
 
-def sign(row: dict) -> int:
-    """1 if the whole interval of the difference is above 0, -1 if it is below, 0 if it includes 0."""
-    return int(row["low"] > 0) - int(row["high"] < 0)
+def ranked(rows: Sequence[dict], reference: str, kind: str = "method") -> list[dict]:
+    """The rows of a kind that have a difference from the reference, from the highest difference to the lowest.
 
-
-def ranked(rows: Sequence[dict], setting: str) -> list[dict]:
-    """The measured rows of a setting, from the highest difference to the lowest."""
-    measured = [row for row in rows if row["setting"] == setting and "refused" not in row]
-    return sorted(measured, key=lambda row: -row["difference"])
-
-
-def points(row: dict) -> str:
-    """A difference with its interval, as text."""
-    return f"{row['difference']:+.2f} points ({row['low']:+.2f} to {row['high']:+.2f})".replace("-", "\u2212")
-
-
-def comparison_figure(rows: Sequence[dict], setting: str, *, marked: str = "") -> go.Figure:
-    """One line per method: the mean difference from the baseline as a point with its 95 % interval; the highest on top.
-
-    `rows`: those of `studies/comparison.py`; `marked`: the name of the method to set in bold.
+    `rows`: those of `comparison.differences`; `reference`: `baseline` or `soft-targets`.
     """
-    shown = ranked(rows, setting)[::-1]
+    found = [row for row in rows if row["kind"] == kind and reference in row["against"]]
+    return sorted(found, key=lambda row: -row["against"][reference]["difference"])
+
+
+def points(difference: dict) -> str:
+    """A difference with its interval, as text."""
+    return f"{difference['difference']:+.2f} points ({difference['low']:+.2f} to {difference['high']:+.2f})".replace("-", "\u2212")
+
+
+def comparison_figure(rows: Sequence[dict], reference: str, *, marked: str = "") -> go.Figure:
+    """One line per row: the mean difference from the reference as a point with its 95 % interval, in the order of `rows`.
+
+    `rows`: those of `ranked`; `marked`: the name of the method to set in bold.
+    """
+    shown = list(rows)[::-1]
     figure = go.Figure()
-    for kind in STYLES:
-        figure.add_trace(_differences([row for row in shown if sign(row) == kind], kind, marked))
+    for sign in STYLES:
+        figure.add_trace(_differences([row for row in shown if row["against"][reference]["sign"] == sign], reference, sign, marked))
     figure.update_layout(
         font={"size": TEXT}, height=110 + ROW * len(shown), margin={"l": 10, "r": 20, "t": 10, "b": 90},
         legend={"orientation": "h", "y": 0, "yref": "container", "yanchor": "bottom"}, hoverlabel={"font": {"size": TEXT}},
     )  # fmt: skip
-    low, high = _range(shown)
+    low, high = _range([row["against"][reference] for row in shown])
     for row in shown:
-        if row["difference"] < low:
-            text = f"\u25c0 far below: {points(row)}"
+        if row["against"][reference]["difference"] < low:
+            text = f"\u25c0 far below: {points(row['against'][reference])}"
             figure.add_annotation(x=low, y=_name(row, marked), text=text, xanchor="left", showarrow=False, font={"size": TEXT})
-    figure.update_xaxes(title="student minus baseline (points)", range=[low, high], zeroline=True, zerolinewidth=3, automargin=True)
+    names = {"baseline": "the baseline", "soft-targets": "soft targets"}
+    title = f"student minus {names[reference]} (points)"
+    figure.update_xaxes(title=title, range=[low, high], zeroline=True, zerolinewidth=3, automargin=True)
     figure.update_yaxes(categoryorder="array", categoryarray=[_name(row, marked) for row in shown], automargin=True)
     return figure
 
 
-def _differences(rows: Sequence[dict], kind: int, marked: str) -> go.Scatter:
+def _differences(rows: Sequence[dict], reference: str, sign: int, marked: str) -> go.Scatter:
     """The points and intervals of the rows with this sign."""
-    style = STYLES[kind]
+    style, found = STYLES[sign], [row["against"][reference] for row in rows]
     return go.Scatter(
-        x=[row["difference"] for row in rows], y=[_name(row, marked) for row in rows], mode="markers", name=LABELS[kind],
+        x=[one["difference"] for one in found], y=[_name(row, marked) for row in rows], mode="markers", name=LABELS[sign],
         error_x={
             "type": "data", "symmetric": False, "thickness": 4, "width": 6, "color": style.light,
-            "array": [row["high"] - row["difference"] for row in rows],
-            "arrayminus": [row["difference"] - row["low"] for row in rows],
+            "array": [one["high"] - one["difference"] for one in found],
+            "arrayminus": [one["difference"] - one["low"] for one in found],
         },
         marker={"color": style.light, "symbol": style.symbol, "size": 13},
-        customdata=[[points(row), float(np.mean(row["students"])), row["step_ms"], row["step_mb"]] for row in rows],
-        hovertemplate="%{customdata[0]}<br>test accuracy %{customdata[1]:.2f} %<br>"
-        "%{customdata[2]:.1f} ms and %{customdata[3]:.1f} MB per step<extra></extra>",
+        customdata=[
+            [points(one), one["p_value"], float(np.mean(row["students"])), row["step_ms"], row["step_mb"]]
+            for row, one in zip(rows, found, strict=True)
+        ],
+        hovertemplate="%{customdata[0]}, corrected p-value %{customdata[1]:.2g}<br>test accuracy %{customdata[2]:.2f} %<br>"
+        "%{customdata[3]:.1f} ms and %{customdata[4]:.1f} MB per step<extra></extra>",
     )  # fmt: skip
 
 
-def _range(rows: Sequence[dict]) -> tuple[float, float]:
+def _range(differences: Sequence[dict]) -> tuple[float, float]:
     """The range of the axis: all intervals, except those so far below zero that the others could not be told apart."""
-    high = max((max(row["high"], 0.0) for row in rows), default=1.0)
-    near = [row["low"] for row in rows if row["low"] > -5 * max(high, 1.0)]
+    high = max((max(one["high"], 0.0) for one in differences), default=1.0)
+    near = [one["low"] for one in differences if one["low"] > -5 * max(high, 1.0)]
     low = min([0.0, *near])
     edge = 0.05 * max(high - low, 1e-3)
     return low - edge, high + edge

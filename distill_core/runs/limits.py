@@ -159,7 +159,7 @@ def _images(experiment: Experiment) -> int:
     from distill_core.data import datasets
 
     source = datasets.DATASETS.get(experiment.dataset)
-    return experiment.images or (source.train if source else 1000)
+    return experiment.images or (source.train - experiment.validation if source else 1000)
 
 
 def _costs(experiment: Experiment) -> list:

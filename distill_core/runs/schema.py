@@ -11,12 +11,12 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import Column, Float, ForeignKey, Index, Integer, String, UniqueConstraint
 
-SCHEMA_VERSION = 2  # PRAGMA user_version: raised when the tables change
+SCHEMA_VERSION = 3  # PRAGMA user_version: raised when the tables change
 STATUSES = ("queued", "preparing", "running", "paused", "finished", "stopped", "failed")
 ACTIVE = ("queued", "preparing", "running")
 OVER = ("finished", "stopped", "failed")
 STATE = "state.bin"  # the artefact from which a run goes on
-MEASURED = ("hard_loss", "soft_loss", "test_accuracy", "agreement")
+MEASURED = ("hard_loss", "soft_loss", "test_accuracy", "validation_accuracy", "agreement")
 
 tables = sa.MetaData()
 runs = sa.Table(
@@ -128,6 +128,7 @@ MIGRATIONS = {
         "ALTER TABLE runs ADD COLUMN submission VARCHAR NOT NULL DEFAULT ''",
         "ALTER TABLE runs ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0",
     ),
+    2: ("ALTER TABLE records ADD COLUMN validation_accuracy FLOAT",),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 from distill_core.experiment import Experiment
 
@@ -51,3 +52,21 @@ def grid_of(experiments: Sequence[Experiment]) -> Grid:
     x = next((axis for axis in varying if getattr(cells[0], axis) != getattr(cells[1], axis)), AXES[0])
     y = next((axis for axis in varying if axis != x), next(axis for axis in AXES if axis != x))
     return Grid(x, values[x], y, values[y], seeds)
+
+
+def best_settings(experiments: Sequence[Experiment], results: Sequence[dict]) -> list[tuple[Experiment, float]]:
+    """The settings of a sweep, best first, each with its gain: mean test accuracy above the baseline's, in percentage points.
+
+    The order is that of the same gain on the validation images, where there are any: what is chosen on them is only
+    reported on the test images. Both are means over the seeds.
+    """
+    by_setting: dict[Experiment, list[dict]] = {}
+    for experiment, result in zip(experiments, results, strict=True):
+        by_setting.setdefault(replace(experiment, seed=0), []).append(result)
+    measure = "validation_accuracy" if experiments[0].validation else "test_accuracy"
+    ordered = sorted(by_setting, key=lambda setting: -_gain(by_setting[setting], measure))
+    return [(setting, _gain(by_setting[setting], "test_accuracy")) for setting in ordered]
+
+
+def _gain(results: Sequence[dict], measure: str) -> float:
+    return 100 * fmean(one["student"][measure] - one["baseline"][measure] for one in results)

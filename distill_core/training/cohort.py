@@ -86,7 +86,7 @@ class Cohort:
     """Experiments of one shape and their baselines, in training. Follow `steps()`; after an epoch, `state()` can be kept.
 
     `roles`: the members of each experiment that have records; peers train beside them without. `quiet`: nothing is
-    measured before the end.
+    measured while they train, and there are no records: the test images are read for the results alone.
     """
 
     def __init__(
@@ -110,6 +110,7 @@ class Cohort:
         self._own_seconds = 0.0  # of training, over all its stretches, without the assistants'
         self.predictions: dict[int, Tensor] = {}  # (roles, N_test) by epoch, of the first experiment
         self.test_logits: Tensor | None = None  # (K, N_test, C), of the last test
+        self.validation_accuracies: list[float | None] = []  # (K,) of the same
         self._sums: dict[str, Tensor] = {}  # (K,) each, of raw losses since the last record
         self._examples: dict[str, int] = {}
         self.assistants: list[list[dict]] = [[] for _ in self.seeds]  # the scores of those that are trained
@@ -199,7 +200,7 @@ class Cohort:
             for records in self.before.steps():
                 yield [one for one in records if one["event"] == "record"]
             self._use_trained_teachers()
-        log_steps = {self.schedule.steps: "test"} if self.quiet else self.schedule.log_steps
+        log_steps = {} if self.quiet else self.schedule.log_steps
         self._started = time.perf_counter() - self._own_seconds
         if self.step == 0 and not self.quiet:
             yield self._log(log_steps[0])
@@ -216,13 +217,14 @@ class Cohort:
         trained = [self.first_of(seed).before for seed in self.seeds]
         places = [place for one in trained for place in self.before.pair(one)]
         networks = [copy.deepcopy(self.before.member(k)) for k in places]
-        test_logits = [self.before.test_logits_of(k) for k in places]
+        test_logits, validated = [self.before.test_logits_of(k) for k in places], self.before.validate()
         is_own = self.before.roles == (TEACHER,)
         self.own_teachers = networks if is_own else self.before.own_teachers
         named = torch.stack(test_logits) if is_own else self.before.data.teacher_test_logits
         self.data = replace(self.data.with_teachers(networks), teacher_test_logits=named)
-        for number, (one, logits) in enumerate(zip(trained, test_logits, strict=True)):
-            own = [] if is_own else [{"name": one.student, **self.data.scores(one, logits)}]
+        for number, (one, place, logits) in enumerate(zip(trained, places, test_logits, strict=True)):
+            scores = self.data.scores(one, logits, validation_accuracy=validated[place])
+            own = [] if is_own else [{"name": one.student, **scores}]
             self.assistants[number] = [*self.before.assistants[number], *own]
 
     def train_step(self, indices: Tensor, *, learning_rate: float) -> None:
@@ -298,13 +300,26 @@ class Cohort:
 
     # --- records ----------------------------------------------------------------------------------------------------
 
+    def test(self) -> None:
+        """Measure all members on the test images, and on the validation images of their seeds."""
+        self.test_logits = self.logits(self.data.dataset.test_images.unsqueeze(0))
+        self.validation_accuracies = self.validate()
+
+    def validate(self) -> list[float | None]:
+        """The accuracy of each member on the validation images of its seed; None where none are held out."""
+        if not self.first.validation:
+            return [None] * len(self.members)
+        predictions = self.logits(self.data.validation_images).max(dim=-1).indices  # (K, v)
+        return (predictions == self._to_members(self.data.validation_labels)).double().mean(dim=1).tolist()
+
     @torch.no_grad()
-    def test(self) -> Tensor:
-        """Logits `(K, N_test, C)` of all members on the test images."""
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits `(K, N, C)` of all members on uint8 images `(S, N, D, H, W)`, where S may be 1 for images that all share."""
         dataset, dtype = self.data.dataset, self.data.dtype
         if isinstance(self.network.stem, nn.Conv2d):  # whose maps of all members at once would not fit into the cache
-            return torch.stack([self.test_logits_of(k) for k in range(len(self.members))])
-        batches = [dataset.pixels(images).to(dtype).unsqueeze(0) for images in dataset.test_images.split(500)]
+            of_members = [images[k * len(images) // len(self.members)] for k in range(len(self.members))]
+            return torch.stack([teachers.logits(self.member(k), dataset, own) for k, own in enumerate(of_members)])
+        batches = [dataset.pixels(batch).to(dtype) for batch in images.split(500, dim=1)]
         if self._layers:
             return torch.cat([perceptrons.forward(self._layers, images.flatten(2))[-1] for images in batches], dim=2).transpose(1, 2)
         return torch.cat([self.forward(images, self.weights) for images in batches], dim=1)
@@ -324,12 +339,14 @@ class Cohort:
         measured: dict[str, list[float]] = {name: (total / self._examples[name]).tolist() for name, total in self._sums.items()}
         self._sums, self._examples = {}, {}
         if what == "test":
-            self.test_logits = self.test()
+            self.test()
             predictions = self.test_logits.max(dim=-1).indices  # (K, N_test); four times as fast as argmax
             measured["test_accuracy"] = (predictions == self.data.dataset.test_labels).double().mean(dim=1).tolist()
             of_teacher = self.data.teacher_test_logits.argmax(dim=-1).unsqueeze(1)  # (1 or S, 1, N_test)
             agrees = predictions.view(len(of_teacher), -1, predictions.shape[1]) == of_teacher
             measured["agreement"] = agrees.flatten(0, 1).double().mean(dim=1).tolist()
+            if self.first.validation:
+                measured["validation_accuracy"] = self.validation_accuracies
             if epoch == int(epoch):
                 self.predictions[int(epoch)] = predictions[list(self.pair(self.first))].to(torch.uint8).cpu()
         self._own_seconds = time.perf_counter() - self._started
@@ -344,9 +361,13 @@ class Cohort:
         return records
 
     def _results(self) -> list[Record]:
-        logits = self.test() if self.test_logits is None else self.test_logits  # none if restored after the last step
-        scores = [self.data.scores(member, own) for (member, _), own in zip(self.members, logits, strict=True)]
-        correct = self.data.correct(logits)  # (K, N_test)
+        if self.test_logits is None:  # restored after the last step
+            self.test()
+        scores = [
+            self.data.scores(member, logits, validation_accuracy=validated)
+            for (member, _), logits, validated in zip(self.members, self.test_logits, self.validation_accuracies, strict=True)
+        ]
+        correct = self.data.correct(self.test_logits)  # (K, N_test)
         self._own_seconds = time.perf_counter() - self._started
         results = []
         for i, experiment in enumerate(self.experiments):

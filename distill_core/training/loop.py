@@ -99,6 +99,7 @@ class Learner:
         self.peers = peers_of(member, self.method.peers)
         self.sums: dict[str, Tensor] = {}
         self.examples: dict[str, int] = {}
+        self.validation_accuracy: float | None = None
 
     def forward(self, images: Tensor) -> None:
         """Compute the logits `(B, C)` and the output of each block for a batch `(B, D, H, W)`."""
@@ -137,16 +138,21 @@ class Learner:
         return means
 
     def test(self, data: RunData) -> dict[str, float]:
-        """Test accuracy, and agreement with the teacher."""
+        """Test accuracy, agreement with the teacher, and the accuracy on the validation images if there are any."""
         self.test_logits = teachers.logits(self.network, data.dataset, data.dataset.test_images)
-        return {
+        measured = {
             "test_accuracy": analysis.accuracy(self.test_logits, data.dataset.test_labels),
             "agreement": analysis.agreement(self.test_logits, data.teacher_test_logits[0]),
         }
+        if self.experiment.validation:
+            logits = teachers.logits(self.network, data.dataset, data.validation_images[0])
+            self.validation_accuracy = analysis.accuracy(logits, data.validation_labels[0])
+            measured["validation_accuracy"] = self.validation_accuracy
+        return measured
 
     def scores(self, data: RunData) -> dict:
         """What a result contains of it, from its last test: the last record of a race is one."""
-        return data.scores(self.experiment, self.test_logits)
+        return data.scores(self.experiment, self.test_logits, validation_accuracy=self.validation_accuracy)
 
 
 def make_learners(experiment: Experiment, data: RunData, members: Sequence[str]) -> dict[str, Learner]:

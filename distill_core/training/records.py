@@ -16,7 +16,7 @@ from distill_core.training.run_data import RunData
 Record = dict  # {"event": "record", "member": "student" | "baseline" | "assistant-1" | "teacher", "epoch": ..., ...}
 PAIR = ("student", "baseline")
 TEACHER = "teacher"  # the member that is generation 0, where the teacher is `self`
-MEASURED = ("hard_loss", "soft_loss", "test_accuracy", "agreement")
+MEASURED = ("hard_loss", "soft_loss", "test_accuracy", "validation_accuracy", "agreement")
 
 
 def record(member: str, *, step: int, epoch: float, seconds: float, **measured: float) -> Record:

@@ -47,6 +47,7 @@ class RunData:
     images: Tensor  # (N, D, H, W) uint8: the set's training images, and behind them those without labels that are not among them
     indices: Tensor  # (S, n) the transfer sets: images with labels
     unlabelled: Tensor  # (S, U) the images without labels
+    validation: Tensor  # (S, v) the images that are held out; v may be 0
     labels: Tensor  # (S, N) with label noise; -1 for an image without a label
     teachers: tuple[Teacher, ...]  # one for all seeds, or one for each; none while the run has to train it
     teacher_logits: Tensor  # (1 or S, N, C); NaN for images that no transfer set contains
@@ -148,15 +149,25 @@ class RunData:
 
     # --- scores -----------------------------------------------------------------------------------------------------
 
+    @functools.cached_property
+    def validation_images(self) -> Tensor:
+        """The held-out images of each seed, `(S, v, D, H, W)` uint8."""
+        return self.images[self.validation]
+
+    @functools.cached_property
+    def validation_labels(self) -> Tensor:
+        """Their labels `(S, v)`, with label noise."""
+        return self.labels.gather(1, self.validation)
+
     def number_of(self, experiment: Experiment) -> int:
         """The place of an experiment's seed among the S seeds."""
         return [one.seed for one in self.experiments].index(experiment.seed)
 
-    def scores(self, experiment: Experiment, logits: Tensor) -> dict:
+    def scores(self, experiment: Experiment, logits: Tensor, *, validation_accuracy: float | None) -> dict:
         """What a result contains of an experiment's student with these test logits `(N_test, C)`."""
         size = models.count_parameters(experiment.student, image_shape=self.dataset.image_shape, classes=self.dataset.classes)
         teacher = self.teacher_test_logits[self.number_of(experiment) % len(self.teacher_test_logits)]
-        return self._scores(logits, teacher, parameters=size)
+        return {**self._scores(logits, teacher, parameters=size), "validation_accuracy": validation_accuracy}
 
     @functools.cached_property
     def teacher_scores(self) -> list[dict]:
@@ -200,16 +211,18 @@ def load_run_data(experiments: Sequence[Experiment], *, device: str = "auto", dt
     for _ in prepare(first, device=device):
         pass
     dataset = datasets.load(first.dataset).to(device_found)
-    choice = {"images": first.images, "hide_classes": first.hide_classes}
+    choice = {"images": first.images, "hide_classes": first.hide_classes, "validation": first.validation}
     indices = torch.stack([datasets.choose_images(dataset.train_labels, **choice, seed=one.seed) for one in experiments])
+    held_out = [datasets.choose_validation_images(dataset.train_labels, validation=first.validation, seed=one.seed) for one in experiments]
+    validation = torch.stack(held_out)
     noise = {"label_noise": first.label_noise, "classes": dataset.classes, "hide_classes": first.hide_classes}
     labels = torch.stack([datasets.add_label_noise(dataset.train_labels, **noise, seed=one.seed) for one in experiments])
     images, unlabelled = dataset.train_images, indices[:, :0]
     if first.unlabelled:
-        images, unlabelled = _images_without_labels(experiments, dataset, indices)
+        images, unlabelled = _images_without_labels(experiments, dataset, torch.cat([indices, validation], dim=1))
         labels = torch.nn.functional.pad(labels, (0, len(images) - labels.shape[1])).scatter(1, unlabelled, NO_LABEL)
     common = {"experiments": tuple(experiments), "dataset": dataset, "dtype": dtype}
-    common |= {"images": images, "indices": indices, "unlabelled": unlabelled, "labels": labels}
+    common |= {"images": images, "indices": indices, "unlabelled": unlabelled, "validation": validation, "labels": labels}
     if first.teacher == teachers.SELF:
         return RunData(**common, **_no_teacher_yet(first, dataset, images, dtype))
     teacher = teachers.load_teacher(dataset, first.teacher, combine=first.combine, device=device_found)
@@ -229,16 +242,16 @@ def load_run_data(experiments: Sequence[Experiment], *, device: str = "auto", dt
     )
 
 
-def _images_without_labels(experiments: Sequence[Experiment], dataset: Dataset, indices: Tensor) -> tuple[Tensor, Tensor]:
+def _images_without_labels(experiments: Sequence[Experiment], dataset: Dataset, taken: Tensor) -> tuple[Tensor, Tensor]:
     """All images of the run `(N, D, H, W)`, and the indices `(S, U)` of those without labels.
 
-    Images from elsewhere are put behind the training images, each seed's own.
+    None is one of `taken` `(S, n)`. Images from elsewhere are put behind the training images, each seed's own.
     """
     first, known = experiments[0], dataset.train_images
     if first.unlabelled_from == SAME:
         choice = {"images": first.unlabelled, "hide_classes": first.hide_classes}
         found = [
-            choose_unlabelled(dataset.train_labels, taken=own, **choice, seed=e.seed) for e, own in zip(experiments, indices, strict=True)
+            choose_unlabelled(dataset.train_labels, taken=own, **choice, seed=e.seed) for e, own in zip(experiments, taken, strict=True)
         ]
         return known, torch.stack(found)
     choice = {"images": first.unlabelled, "image_shape": dataset.image_shape}

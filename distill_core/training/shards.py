@@ -90,6 +90,17 @@ class Shards:
                     return
                 yield [one for number, records in enumerate(parts) for one in self._indexed(number, records)]
 
+    def validate(self) -> list[float]:
+        """Train to the end without reading the test images; the accuracy of each experiment's student on the validation images."""
+        for _ in self.steps():
+            if self.done == self.first.all_epochs:  # the step after the last is the results
+                break
+        found: dict[int, float] = {}
+        for shard, group in zip(self.shards, self.groups, strict=True):
+            accuracies = shard.validate()
+            found |= {index: accuracies[shard.pair(one)[0]] for index, one in zip(group, shard.experiments, strict=True)}
+        return [found[index] for index in range(len(self.experiments))]
+
     def _indexed(self, number: int, records: list[Record]) -> list[Record]:
         return [{**one, "experiment": self.groups[number][one["experiment"]]} for one in records]
 

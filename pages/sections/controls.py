@@ -21,6 +21,7 @@ IMAGES = [100, 200, 300, 500, 1000, 1800, 3000, 5000, 10_000, 20_000, 60_000]
 UNLABELLED = [0, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000]
 STUDENTS = ["linear", "mlp-10x1", "mlp-30x2", "mlp-128x2", "mlp-300x2", "mlp-800x2", "cnn-4", "cnn-8", "cnn-16", "cnn-32", "resnet-8"]
 TEMPERATURES = [0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0]
+VALIDATION = [0, 100, 300, 1000, 2000, 5000, 10_000]
 RATES = [0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3]
 BATCHES = [8, 16, 32, 64, 128, 256, 512]
 AUGMENTATION_TITLES = {
@@ -207,7 +208,7 @@ def _choose_chain(teacher: str, student: str) -> dict:
 
 def _choose_training(dataset: str) -> dict:
     """Epochs, optimizer, augmentation, and what is wrong or missing in the training data."""
-    classes = _classes_and_images(dataset)[0]
+    classes, most = _classes_and_images(dataset)
     return {
         "epochs": int(st.number_input("Epochs", 1, MAX["epochs"], key="epochs", persist_state="session", help=HELP["epochs"])),
         "batch_size": _slider_over("batch_size", "Batch size", BATCHES),
@@ -215,6 +216,12 @@ def _choose_training(dataset: str) -> dict:
         "optimizer": _selectbox("optimizer", "Optimizer", list(OPTIMIZERS), "adam, or sgd with momentum 0.9."),
         "schedule": _selectbox(
             "schedule", "Learning rate schedule", list(SCHEDULES), "one-cycle: the rate rises over the first third, then falls to zero."
+        ),
+        "validation": _selectbox(
+            "validation", "Validation images", [n for n in VALIDATION if n < most / 2],
+            "Training images that are held out, drawn for each seed. Compare settings by the accuracy on them, and let the test images "
+            "only report the result: a setting that was chosen on test images looks better than it is.",
+            lambda n: f"{n:,}" if n else "none",
         ),
         "augmentation": _selectbox(
             "augmentation", "Augmentation", list(AUGMENTATIONS),

@@ -30,6 +30,12 @@ GROUPS = {
     "Controls": "**Control experiments.** Soft targets without a part of their information. They show where the gain comes from.",
 }
 TITLES = {"Controls": "Control experiments"}  # of groups whose names in a link differ
+REFERENCES = {"baseline": "Baseline", comparison.REFERENCE: "Soft targets"}  # what all rows of the comparison are compared with
+OTHERS = {
+    "control": "**Control experiments**, tuned in the same way. They show where the gain comes from.",
+    "set-up": "**Other teachers and assistants.** The loss is that of soft targets; the networks that teach differ, so these are not "
+    "ranked among the methods. Those that train a network between teacher and student have the T and alpha of soft targets.",
+}
 WITH_SEVERAL_NETWORKS = ("Online", CHAINS)  # groups whose methods differ in the networks that teach
 KINDS = {"Logits": "response-based", "Features": "feature-based", "Relations": "relation-based", "Controls": "control"}
 WEIGHT_HELP = (
@@ -38,7 +44,12 @@ WEIGHT_HELP = (
 )
 DIFFERENCE_HELP = (
     "Test accuracy of the student minus that of its baseline, which learns from the labels only, in percentage points. "
-    "Mean over the seeds with a 95 % interval of the paired differences; an interval that contains 0 shows no difference."
+    "Mean over the seeds with a 95 % interval of the paired differences."
+)
+COMPARISON_HELP = (
+    "Temperature and weight of every method are chosen on validation images, with the same number of settings to choose from; the "
+    "test images report the result. The intervals are those of single differences; whether a difference is called clear takes into "
+    "account how many there are."
 )
 
 
@@ -73,8 +84,8 @@ def show_card(name: str) -> None:
                 )
             link("pages/race.py", "Race this method", icon="sprint", **_race(name))
         with results:
-            rows = {(row["setting"], row["name"]): row for row in comparison.kept()["rows"]}
-            lines = [f"{setting.title}: **{_difference(rows.get((key, name)))}**" for key, setting in comparison.SETTINGS.items()]
+            kept = comparison.kept()["rows"]
+            lines = [f"{setting.title}: **{_difference(kept, key, name)}**" for key, setting in comparison.SETTINGS.items()]
             st.markdown(
                 "Test accuracy minus that of the baseline, in percentage points (95 % interval)  \n" + "  \n".join(lines),
                 help=DIFFERENCE_HELP,
@@ -97,10 +108,12 @@ def _compares(method: Method) -> str:
     return "hidden layers of both networks" if method.compares == "features" else "logits"
 
 
-def _difference(row: dict | None) -> str:
-    if row is None:
-        return "not measured yet"
-    return "not applicable to these networks" if "refused" in row else figures.points(row)
+def _difference(kept: list[dict], setting: str, name: str) -> str:
+    """The difference of one entry from the baseline, as text."""
+    if refused := next((row["refused"] for row in kept if (row["setting"], row["name"]) == (setting, name) and "refused" in row), ""):
+        return "not measured here" if name in comparison.SETTINGS[setting].left_out else f"not applicable: {refused}"
+    row = next((row for row in comparison.differences(kept, setting) if row["name"] == name and "baseline" in row["against"]), None)
+    return figures.points(row["against"]["baseline"]) if row else "not measured yet"
 
 
 def _race(name: str) -> dict[str, str]:
@@ -142,57 +155,108 @@ def show_networks(name: str) -> None:
 
 
 def show_comparison(name: str) -> None:
-    """All methods on the same images: difference from the baseline and cost of a step. Measured earlier, and labelled as such."""
+    """All methods on the same images, each tuned, beside the baseline and beside soft targets. Measured earlier, and labelled so."""
     kept = comparison.kept()
-    settings = [setting for setting in comparison.SETTINGS if setting in kept["measured"]]
-    if not settings:
-        return
-    st.subheader("All methods compared", help=DIFFERENCE_HELP)
+    st.subheader("All methods compared", help=COMPARISON_HELP)
+    settings = list(comparison.SETTINGS)
     settle("methods_setting", settings)
     setting = st.segmented_control(
         "Measured on", settings, key="methods_setting", required=True, format_func=lambda s: comparison.SETTINGS[s].title,
         persist_state="session", help="Data set and training images of the comparison.",
     )  # fmt: skip
-    rows, measured = kept["rows"], kept["measured"][setting]
-    base, shown = comparison.SETTINGS[setting].experiment, figures.ranked(rows, setting)
-    helped = sum(figures.sign(row) > 0 for row in shown)
-    hurt = sum(figures.sign(row) < 0 for row in shown)
-    st.markdown(
-        f"Of {len(shown)} methods **{helped}** help, **{hurt}** hurt, and **{len(shown) - helped - hurt}** show no difference. "
-        f"Student `{base.student}`, teacher `{base.teacher}`, {base.epochs} epochs, T = {base.temperature:g}, alpha {base.alpha:g}; "
-        f"the baseline reaches {np.mean(shown[0]['baselines']):.2f} %. "
-        f"Each line: accuracy of the student minus that of the baseline, in percentage points, with its 95 % interval over "
-        f"{len(shown[0]['students'])} seeds."
-    )
-    figure = figures.comparison_figure(rows, setting, marked=name)
-    live_chart(figure, key="methods_comparison", height=figure.layout.height, revision=setting)
+    rows = comparison.differences(kept["rows"], setting)
+    if not figures.ranked(rows, "baseline"):
+        st.info(f"Not measured yet. This command measures it: `python -m distill_core compare {setting} --keep`", icon=":material/timer:")
+        return
+    reference = st.segmented_control(
+        "Compare with", list(REFERENCES), key="methods_reference", default="baseline", required=True, format_func=REFERENCES.get,
+        help="Both are tuned and trained in the same way, and paired seed by seed.",
+    )  # fmt: skip
+    _show_methods(rows, setting, reference, marked=name)
+    _show_others(rows, reference)
+    measured = kept["measured"][setting]
     st.markdown(
         f"*Measured earlier*, on {measured['date']}, by `{measured['command']}` in {measured['seconds'] / 60:.0f} minutes "
         f"on {measured['machine']}."
     )
-    with st.expander("Table, with time and memory of a training step"):
-        st.dataframe(_table(rows, setting), hide_index=True)
+    with st.expander("Table: temperature and alpha of each row, p-values, time and memory of a training step"):
+        st.dataframe(_table(rows, kept["rows"], setting), hide_index=True)
 
 
-def _table(rows: list[dict], setting: str) -> pd.DataFrame:
-    """One row per method; methods that do not apply to the networks of the setting come last, with the reason."""
-    shown = figures.ranked(rows, setting)
-    reference = next((row for row in shown if row["name"] == "soft-targets"), shown[0])
+def _show_methods(rows: list[dict], setting: str, reference: str, *, marked: str) -> None:
+    """The methods, ranked, and in words how many are clearly above or below."""
+    base, shown = comparison.SETTINGS[setting].experiment, figures.ranked(rows, reference)
+    by_name, all_methods = {row["name"]: row for row in rows}, [row for row in rows if row["kind"] == "method"]
+    if not shown:
+        st.info("Soft targets are not measured yet.", icon=":material/timer:")
+        return
+    above, below = (sum(row["against"][reference]["sign"] == sign for row in shown) for sign in (1, -1))
+    other = by_name[reference]
+    seeds = len(shown[0]["students"])
+    st.markdown(
+        f"Of {len(shown)} methods **{above}** are clearly above {REFERENCES[reference].lower()} and **{below}** clearly below; for the "
+        f"others {seeds} seeds do not tell. Clear: p < {comparison.LEVEL:g} in the paired t test after Holm's correction for "
+        f"{len(shown)} comparisons. {REFERENCES[reference]}: {np.mean(other['students']):.2f} %."
+    )
+    st.markdown(
+        f"Student `{base.student}`, teacher `{base.teacher}`, {base.epochs} epochs. For every method temperature and weight were chosen "
+        f"among {max(len(row['tried']) for row in all_methods)} settings on {base.validation:,} validation images, with seeds that are "
+        f"used nowhere else. {_patience(by_name, base.epochs)}"
+    )
+    figure = figures.comparison_figure(shown, reference, marked=marked)
+    live_chart(figure, key="methods_comparison", height=figure.layout.height, revision=f"{setting} {reference}")
+
+
+def _patience(by_name: dict[str, dict], epochs: int) -> str:
+    """What the baseline and soft targets gain by training twice as long; empty where that is not measured."""
+    gains = [
+        f"{title} {figures.points(difference)}"
+        for name, title in (("baseline", "the baseline"), (comparison.REFERENCE, "soft targets"))
+        if (difference := by_name.get(f"{name}-longer", {"against": {}})["against"].get(name))
+    ]
+    return f"With {2 * epochs} epochs in place of {epochs}: {', '.join(gains)}." if gains else ""
+
+
+def _show_others(rows: list[dict], reference: str) -> None:
+    """Controls and set-ups, each by itself: they are not ranked among the methods."""
+    for kind, about in OTHERS.items():
+        if shown := figures.ranked(rows, reference, kind):
+            st.markdown(about)
+            figure = figures.comparison_figure(shown, reference)
+            live_chart(figure, key=f"methods_comparison_{kind}", height=figure.layout.height, revision=f"{shown[0]['setting']} {reference}")
+
+
+def _table(rows: list[dict], kept: list[dict], setting: str) -> pd.DataFrame:
+    """One row per entry, kind by kind; what does not apply to the networks of the setting comes last, with the reason."""
+    by_name = {row["name"]: row for row in rows}
+    fastest = by_name.get(comparison.REFERENCE, rows[0])
+    order = [row for kind in ("method", "control", "set-up") for row in figures.ranked(rows, "baseline", kind)]
+    order += [row for row in rows if row["kind"] == "reference"]
     measured = [
         {
-            "method": row["title"],
+            "kind": row["kind"],
+            "name": row["title"],
             "accuracy (%)": round(float(np.mean(row["students"])), 2),
-            "difference from baseline": figures.points(row),
+            **{column: text for name, title in REFERENCES.items() for column, text in _columns(row, name, title)},
+            "T": row["experiment"]["temperature"],
+            "alpha": round(row["experiment"]["alpha"], 4),
+            "settings tried": len(row["tried"]),
             "time per step (ms)": row["step_ms"],
-            "time relative to soft targets": round(row["step_ms"] / reference["step_ms"], 2),
+            "time relative to soft targets": round(row["step_ms"] / fastest["step_ms"], 2),
             "memory per step (MB)": row["step_mb"],
-            "memory above soft targets (MB)": round(row["step_mb"] - reference["step_mb"], 2),
         }
-        for row in shown
+        for row in order
     ]
     refused = [
-        {"method": row["title"], "difference from baseline": row["refused"]}
-        for row in rows
+        {"kind": row["kind"], "name": row["title"], "minus baseline": row["refused"]}
+        for row in kept
         if row["setting"] == setting and "refused" in row
     ]
     return pd.DataFrame([*measured, *refused])
+
+
+def _columns(row: dict, reference: str, title: str) -> list[tuple[str, str]]:
+    """The difference from a reference and its corrected p-value, as columns of the table."""
+    found = row["against"].get(reference)
+    texts = (figures.points(found), f"{found['p_value']:.2g}") if found else ("", "")
+    return list(zip((f"minus {title.lower()}", f"p, minus {title.lower()}"), texts, strict=True))

@@ -22,6 +22,7 @@ MEANINGS = {
     "network": "Student and baseline are means over the seeds; all seeds share one teacher, but each trains its own "
     "where the teacher is self.",
     "test accuracy": "The share of test images that are classified correctly.",
+    "validation accuracy": "The share of the held-out training images that are classified as their labels, wrong labels included.",
     "95 % interval": "The confidence interval of the test accuracy of this network by itself; the conclusion above has the interval of "
     "the difference.",
     "interval covers": "Seeds: the mean over all seeds, of which these are a sample, with this teacher and these test images held fixed "
@@ -70,6 +71,7 @@ def show(run: Run) -> None:
 
 def _show_scores(results: list[dict]) -> None:
     """One row for each network, averaged over the seeds."""
+    is_validated = results[0]["student"].get("validation_accuracy") is not None
     rows, assistants = [], [f"assistant {n}" for n in range(1, 1 + len(results[0].get("assistants", ())))]
     for role in ("teacher", *assistants, "baseline", "student"):
         scores = [result["assistants"][assistants.index(role)] if role in assistants else result[role] for result in results]
@@ -81,6 +83,7 @@ def _show_scores(results: list[dict]) -> None:
                 "test accuracy": f"{mean['test_accuracy']:.2%}",
                 "95 % interval": f"{low:.2%} to {high:.2%}",
                 "interval covers": covers,
+                **({"validation accuracy": _validation_accuracy(scores)} if is_validated else {}),
                 "errors": f"{mean['test_errors']:.1f} of {scores[0]['test_images']:,}",
                 "agreement": f"{mean['agreement']:.1%}",
                 "ECE": f"{mean['ece']:.3f}",
@@ -89,6 +92,12 @@ def _show_scores(results: list[dict]) -> None:
         )
     columns = {name: st.column_config.TextColumn(name, help=text) for name, text in MEANINGS.items()}
     st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=columns)
+
+
+def _validation_accuracy(scores: list[dict]) -> str:
+    """The mean over the seeds; empty for the teacher, which was trained on these images."""
+    accuracies = [s["validation_accuracy"] for s in scores if s.get("validation_accuracy") is not None]
+    return f"{float(np.mean(accuracies)):.2%}" if accuracies else ""
 
 
 def _interval(scores: list[dict]) -> tuple[float, float, str]:

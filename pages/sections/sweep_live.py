@@ -88,18 +88,19 @@ def snapshot(run: Run) -> Snapshot:
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _compute_snapshot(run_id: str, resets: int, accuracies: int, _run: Run) -> Snapshot:
     experiments = [Experiment.from_json(text) for text in _run.experiments]
-    grid, (history, _, lock) = grid_of(experiments), _history(run_id, resets)
+    grid, (*histories, _, lock) = grid_of(experiments), _history(run_id, resets)
     with lock:
-        history = {key: list(curve) for key, curve in history.items()}
+        history, validation = ({key: list(curve) for key, curve in one.items()} for one in histories)
     test_images = datasets.DATASETS[experiments[0].dataset].test
     rows, columns = len(grid.ys), len(grid.xs)
-    cells = figures.cells(history, test_images=test_images, rows=rows, columns=columns, seeds=grid.seeds)
+    shape = {"rows": rows, "columns": columns, "seeds": grid.seeds}
+    cells = figures.cells(history, validation=validation, test_images=test_images, **shape)
     curves = [
         {"title": _cell_name(grid, *place), "lines": figures.cell_lines(history, place, columns=columns, seeds=grid.seeds)}
         for place in np.ndindex(rows, columns)
     ]
-    axes = {"x": grid.x, "xs": grid.xs, "y": grid.y, "ys": grid.ys}
-    words = f"{figures.summary(cells, **axes)}\n\n{figures.best_by_row(cells, **axes)}"
+    about = {"x": grid.x, "xs": grid.xs, "y": grid.y, "ys": grid.ys, "validation": experiments[0].validation}
+    words = f"{figures.summary(cells, **about)}\n\n{figures.best_by_row(cells, **about, test_images=test_images)}"
     return Snapshot((run_id, resets, accuracies), experiments[0], grid, cells, curves, words)
 
 
@@ -109,20 +110,21 @@ def _cell_name(grid: Grid, row: int, column: int) -> str:
 
 
 def _read_accuracies(run_id: str, resets: int) -> int:
-    """Append the new accuracies of the store to the history that all sessions share; returns how many it has."""
-    history, last, lock = _history(run_id, resets)
+    """Append the new accuracies of the store to the histories that all sessions share; returns how many tests they have."""
+    history, validation, last, lock = _history(run_id, resets)
     with lock:
         for record in store().records(run_id, after=last[0]):
             last[0] = record["row"]
-            if record["test_accuracy"] is not None:
-                history.setdefault((record["experiment"], record["member"]), []).append((record["epoch"], record["test_accuracy"]))
+            for accuracies, measure in ((history, "test_accuracy"), (validation, "validation_accuracy")):
+                if record[measure] is not None:
+                    accuracies.setdefault((record["experiment"], record["member"]), []).append((record["epoch"], record[measure]))
         return sum(map(len, history.values()))
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _history(run_id: str, resets: int) -> tuple[dict, list[int], threading.Lock]:
-    """Accuracies by (experiment, member), the last row that was read, and a lock for both."""
-    return {}, [0], threading.Lock()
+def _history(run_id: str, resets: int) -> tuple[dict, dict, list[int], threading.Lock]:
+    """Accuracies on test and on validation images by (experiment, member), the last row that was read, and a lock for all."""
+    return {}, {}, [0], threading.Lock()
 
 
 # --- the heat map ---------------------------------------------------------------------------------------------------
@@ -131,7 +133,7 @@ def _history(run_id: str, resets: int) -> tuple[dict, list[int], threading.Lock]
 def _show_heat_map(run: Run, current: Snapshot, limit: float) -> None:
     height = max(320, min(560, 90 + 54 * len(current.grid.ys)))
     figure, frame = _draw(current.key, limit, height, current)
-    first = 0 if np.isnan(current.cells.difference).all() else int(np.nanargmax(current.cells.difference))
+    first = 0 if np.isnan(current.cells.gain).all() else int(np.nanargmax(current.cells.gain))
     live_chart(
         figure,
         key=f"sweep_heatmap_{run.id}",
@@ -169,7 +171,9 @@ def _picture_texts(current: Snapshot) -> dict[str, str]:
     settings += [f"{first.epochs} epochs", f"{grid.seeds} seed{'s' * (grid.seeds > 1)}"]
     caption = [f"{CELL.capitalize()}. {figures.LEGEND}"]
     if not np.isnan(cells.difference).all():
-        caption.insert(0, "Best cell: {}: {}".format(*figures.best_in_words(cells, x=grid.x, xs=grid.xs, y=grid.y, ys=grid.ys)))
+        name, best = figures.best_in_words(cells, x=grid.x, xs=grid.xs, y=grid.y, ys=grid.ys)
+        chosen_on = f"{first.validation:,} validation images" if first.validation else "the test images"
+        caption.insert(0, f"Best cell, chosen on {chosen_on}: {name}: {best}")
     return {"title": f"{source.title}: {', '.join(settings)}", "caption": "<br>".join(caption), "name": f"sweep of {grid.x} and {grid.y}"}
 
 

@@ -23,10 +23,10 @@ def show_slices(run: Run) -> None:
     grid, cells = current.grid, current.cells
     if np.isnan(cells.difference).all():
         return
-    row, column = np.unravel_index(np.nanargmax(cells.difference), cells.difference.shape)
-    slices = [(grid.x, grid.xs, grid.y, grid.ys, int(row), "row")]
+    row, column = figures.best_cell(cells)
+    slices = [(grid.x, grid.xs, grid.y, grid.ys, row, "row")]
     if len(grid.ys) > 1:
-        slices.append((grid.y, grid.ys, grid.x, grid.xs, int(column), "column"))
+        slices.append((grid.y, grid.ys, grid.x, grid.xs, column, "column"))
     for place, (axis, values, other, others, best, direction) in zip(st.columns(len(slices)), slices, strict=True):
         with place:
             at = best
@@ -53,18 +53,24 @@ def show_front(run: Run) -> None:
     st.subheader(
         "Accuracy vs. size",
         help="The line is the Pareto front: no other student is both at most as large and at least as accurate as one on the line. "
-        "Of each student the best cell counts.",
+        f"Of each student the best cell counts: {_chosen_on(current.first.validation)}.",
     )
     measure = st.segmented_control(
         "Size in", list(SIZES), default="parameters", format_func=SIZES.get, key="sweep_size", help="The horizontal axis of the chart.",
     ) or "parameters"  # fmt: skip
     source = datasets.DATASETS[current.first.dataset]
     sizes = [_size(name, measure, source.image_shape, len(source.class_names)) for name in names]
-    sides = {"student": cells.student.max(axis=axis).tolist(), "baseline": cells.baseline.max(axis=axis).tolist()}
+    sides = figures.best_along(cells, axis)
     live_chart(figures.front_figure(sizes, sides, names, size=SIZES[measure]), key=f"front_{run.id}", height=420, revision=measure)
     front = figures.pareto_front(sizes, sides["student"])
     dominated = [name for i, name in enumerate(names) if i not in front]
     st.markdown(f"Not on the Pareto front: {', '.join(dominated)}." if dominated else "All students are on the Pareto front.")
+
+
+def _chosen_on(validation: int) -> str:
+    if validation:
+        return f"the one with the highest accuracy on {validation:,} validation images, with its accuracy on the test images"
+    return "the one with the highest test accuracy, which is biased upwards where it is the highest of several"
 
 
 @st.cache_data(show_spinner=False)
@@ -76,13 +82,20 @@ def _size(name: str, measure: str, image_shape: tuple[int, int, int], classes: i
 
 
 def table(run: Run) -> pd.DataFrame:
-    """One row per cell: accuracies in percent, their difference in percentage points with its 95 % interval, epoch, seeds."""
+    """One row per cell: test accuracies in percent, their difference in points with its 95 % interval, epoch, seeds.
+
+    And the validation accuracies by which the best cell was chosen, if images were held out.
+    """
     current = snapshot(run)
     grid, cells = current.grid, current.cells
     places = list(np.ndindex(cells.difference.shape))
     axes = {grid.y: [grid.ys[row] for row, _ in places], grid.x: [grid.xs[column] for _, column in places]}
     fields = ("student", "baseline", "difference", "low", "high", "epoch")
-    return pd.DataFrame({**axes, **{name: [getattr(cells, name)[place] for place in places] for name in fields}, "seeds": grid.seeds})
+    columns = {name: [getattr(cells, name)[place] for place in places] for name in fields}
+    if cells.validated:
+        for member, accuracies in zip(("student", "baseline"), cells.choice.mean(axis=-1), strict=True):
+            columns[f"{member} on validation images"] = [accuracies[place] for place in places]
+    return pd.DataFrame({**axes, **columns, "seeds": grid.seeds})
 
 
 def show_downloads(run: Run) -> None:

@@ -94,7 +94,9 @@ def _hover(cells: Cells, position: tuple[int, int]) -> str:
     unclear = "" if cells.clear[position] else "<br>interval includes zero"
     low, high = cells.low[position], cells.high[position]
     numbers = f"{cells.difference[position]:+.2f} points (95 % interval {low:+.2f} to {high:+.2f})".replace("-", "\u2212")
-    return f"student {cells.student[position]:.2f} %, baseline {cells.baseline[position]:.2f} %<br>{numbers}{unclear}"
+    accuracies = f"student {cells.student[position]:.2f} %, baseline {cells.baseline[position]:.2f} %"
+    validated = f"<br>on validation images {cells.gain[position]:+.2f} points".replace("-", "\u2212") if cells.validated else ""
+    return f"{accuracies}<br>{numbers}{unclear}{validated}"
 
 
 def _values(cells: Cells) -> dict:
@@ -126,7 +128,7 @@ def _hatches(cells: Cells, *, lines: int = 5) -> dict:
 
 
 def _frame(cells: Cells) -> dict:
-    """A frame around the best cell; empty while there is none."""
+    """A frame around the best cell, chosen by `Cells.gain`; empty while there is none."""
     line = {"width": 4, "color": OTHERS[1].light}
     if np.isnan(cells.difference).all():
         return {"x": [], "y": [], "line": line}

@@ -9,13 +9,15 @@ import numpy as np
 
 from distill_core.statistics import paired_difference
 
-History = Mapping[tuple[int, str], Sequence[tuple[float, float]]]  # (race, member) to its (epoch, test accuracy)
+History = Mapping[tuple[int, str], Sequence[tuple[float, float]]]  # (race, member) to its (epoch, accuracy)
 
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """Arrays `(rows, columns)`: accuracies in percent, their paired difference in points with its interval, and the epoch.
+    """Arrays `(rows, columns)`: test accuracies in percent, their paired difference in points with its interval, and the epoch.
 
+    `choice` `(2, rows, columns, seeds)` has the accuracies of student and baseline by which a cell is chosen, in percent:
+    those on the validation images, and if none were held out (`validated` is False) those on the test images.
     NaN where nothing has been measured yet.
     """
 
@@ -25,6 +27,13 @@ class Cells:
     low: np.ndarray
     high: np.ndarray
     epoch: np.ndarray
+    choice: np.ndarray
+    validated: bool = False
+
+    @property
+    def gain(self) -> np.ndarray:
+        """The difference by which the best cell is chosen: `(rows, columns)`, in points."""
+        return (self.choice[0] - self.choice[1]).mean(axis=-1)
 
     @property
     def clear(self) -> np.ndarray:
@@ -32,25 +41,43 @@ class Cells:
         return (self.low > 0) | (self.high < 0)
 
 
-def cells(history: History, *, rows: int, columns: int, seeds: int, test_images: int, level: float = 0.95) -> Cells:
+def cells(
+    history: History,
+    *,
+    rows: int,
+    columns: int,
+    seeds: int,
+    test_images: int,
+    validation: History | None = None,
+    level: float = 0.95,
+) -> Cells:
     """The cells at this moment, each at the last epoch at which all of its students have been tested.
+
+    `history` has the accuracies on the test images, `validation` those on the validation images, if there are any.
 
     The race of row r, column c and seed s has the number `(r * columns + c) * seeds + s`. The interval is that of
     `paired_difference`, as on the page of the cell's race; with one seed it is wider than there, because the records of a
     sweep do not tell which test images are classified correctly.
     """
-    values = np.full((6, rows, columns), np.nan)
+    values, choice = np.full((6, rows, columns), np.nan), np.full((2, rows, columns, seeds), np.nan)
     for row in range(rows):
         for column in range(columns):
             first = (row * columns + column) * seeds
-            curves = [[dict(history.get((first + seed, member), ())) for seed in range(seeds)] for member in ("student", "baseline")]
+            curves = _curves(history, first, seeds)
             common = set.intersection(*(set(curve) for side in curves for curve in side))
             if common:
                 last = max(common)
                 student, baseline = (100 * np.array([curve[last] for curve in side]) for side in curves)
                 difference = paired_difference(student, baseline, test_images=test_images, level=level)
                 values[:, row, column] = student.mean(), baseline.mean(), *difference, last
-    return Cells(*values)
+                chosen_by = _curves(validation, first, seeds) if validation else curves
+                choice[:, row, column] = [[100 * curve[last] for curve in side] for side in chosen_by]
+    return Cells(*values, choice=choice, validated=bool(validation))
+
+
+def _curves(history: History, first: int, seeds: int) -> list[list[dict[float, float]]]:
+    """Accuracy by epoch of the students and of the baselines of one cell, seed by seed."""
+    return [[dict(history.get((first + seed, member), ())) for seed in range(seeds)] for member in ("student", "baseline")]
 
 
 def neighbours(row: int, column: int, shape: tuple[int, int]) -> list[tuple[int, int]]:
@@ -60,9 +87,18 @@ def neighbours(row: int, column: int, shape: tuple[int, int]) -> list[tuple[int,
 
 
 def best_cell(cells: Cells) -> tuple[int, int]:
-    """Row and column of the highest difference. Raises `ValueError` where nothing has been measured."""
-    row, column = np.unravel_index(np.nanargmax(cells.difference), cells.difference.shape)
+    """Row and column of the highest `gain`. Raises `ValueError` where nothing has been measured."""
+    row, column = np.unravel_index(np.nanargmax(cells.gain), cells.gain.shape)
     return int(row), int(column)
+
+
+def best_along(cells: Cells, axis: int) -> dict[str, list[float]]:
+    """Test accuracies of student and baseline in the best cell of each row (`axis` 1) or column (0), chosen by `choice`."""
+    best = {}
+    for member, chosen_by in zip(("student", "baseline"), cells.choice.mean(axis=-1), strict=True):
+        places = np.expand_dims(chosen_by.argmax(axis=axis), axis)
+        best[member] = np.take_along_axis(getattr(cells, member), places, axis).squeeze(axis).tolist()
+    return best
 
 
 def cell_lines(history: History, position: tuple[int, int], *, columns: int, seeds: int) -> dict[str, list[list[float]]]:
