@@ -358,6 +358,7 @@ def test_a_run_that_diverges_ends_with_records_that_are_json():
 
 
 def test_preparing_a_run_that_lacks_nothing_yields_nothing():
+    list(prepare(Experiment(**SMALL)))
     assert list(prepare(Experiment(**SMALL))) == []
 
 

@@ -17,9 +17,10 @@ from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.runs.engine import Engine, run_key
 from distill_core.runs.store import Store
+from distill_core.studies.comparison import SET_UPS
 from distill_core.teachers import default_teacher
 from distill_core.training.cohort import Cohort
-from pages.sections import calibration, controls, networks, source
+from pages.sections import calibration, controls, methods, networks, source
 from pages.server import curves, lab
 
 MOVED = {"map": "sweep", "microscope": "soft_targets", "trust": "calibration"}  # former addresses
@@ -244,6 +245,12 @@ def test_a_teacher_of_the_jpeg_copy_and_label_smoothing_are_said_where_it_is_cho
     app.selectbox(key=f"{prefix}teacher").set_value("airbench-256").run()
     captions = " ".join(caption.value for caption in app.caption)
     assert "a JPEG copy of these images" in captions and "label smoothing 0.2" in captions
+
+
+@pytest.mark.parametrize("name", SET_UPS)
+def test_the_race_of_a_set_up_has_data_for_which_its_teacher_is_shipped(name):
+    experiment = methods._experiment(name)
+    assert set(teachers.parse_ensemble(experiment.teacher)) <= {card.name for card in teachers.shipped_for(experiment.dataset)}
 
 
 def test_pages_list_the_teachers_of_the_original_cifar10_where_it_is(monkeypatch):

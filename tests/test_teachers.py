@@ -166,6 +166,23 @@ def test_only_missing_logits_are_computed(home, counted):
     assert counted == [1]  # test images are in another file
 
 
+def test_test_logits_are_computed_with_progress_and_once(home, counted, monkeypatch):
+    dataset = datasets.load("digits")
+    teacher = load_teacher(dataset, "cnn-32")
+    monkeypatch.setattr(logit_cache, "CHUNK", 128)
+    progress = list(logit_cache.prepare_test_logits(teacher, dataset, "cnn-32"))
+    assert [fraction for _, fraction in progress] == pytest.approx([0, 128 / 359, 256 / 359]) and counted == [128, 128, 103]
+    assert list(logit_cache.prepare_test_logits(teacher, dataset, "cnn-32")) == [] and len(counted) == 3
+
+
+def test_test_logits_that_cannot_be_kept_are_left_to_the_run(tmp_path, monkeypatch, counted):
+    (tmp_path / "file").write_text("where a folder should be")
+    monkeypatch.setenv("DISTILL_HOME", str(tmp_path / "file" / "home"))
+    monkeypatch.setattr(logit_cache, "CHUNK", 128)
+    dataset = datasets.load("digits")
+    assert len(list(logit_cache.prepare_test_logits(load_teacher(dataset, "cnn-32"), dataset, "cnn-32"))) == 1 and counted == [128]
+
+
 def test_logits_of_another_teacher_or_other_data_are_never_used(home, counted):
     dataset, indices = datasets.load("digits"), torch.arange(10)
     pixel = dataset.train_images.clone()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Generator
 from pathlib import Path
 
 import filelock
@@ -16,6 +17,7 @@ from distill_core.data.dataset import Dataset
 from distill_core.teachers.weights import Teacher
 
 ROWS = 64  # of a batch; see `_compute`
+CHUNK = 16 * ROWS  # test images between two reports of the progress
 
 
 @torch.no_grad()
@@ -32,10 +34,7 @@ def teacher_logits(teacher: Teacher, dataset: Dataset, *, part: str, indices: Te
     Row i belongs to example i; it is set for all of `indices`, and NaN for examples that no run has needed yet. The
     cache is keyed by data, weights, device and dtype, and a row never depends on which others are computed with it.
     """
-    images, weight = getattr(dataset, f"{part}_images"), next(teacher.network.parameters())
-    dtype = str(weight.dtype).removeprefix("torch.")
-    key = f"{dataset.fingerprint}-{teacher.fingerprint[:16]}-{weight.device.type}-{dtype}-{part}"
-    path = paths.cache("logits") / f"{key}.safetensors"
+    images, path = getattr(dataset, f"{part}_images"), _path(teacher, dataset, part)
     cached = _read(path, (len(images), dataset.classes))
     wanted = indices.cpu()
     missing = wanted[cached[wanted, 0].isnan()].unique()
@@ -43,6 +42,28 @@ def teacher_logits(teacher: Teacher, dataset: Dataset, *, part: str, indices: Te
         cached[missing] = _compute(teacher.network, dataset, images, missing)
         _merge(cached, path)
     return cached.to(images.device)
+
+
+def prepare_test_logits(teacher: Teacher, dataset: Dataset, name: str) -> Generator[tuple[str, float], None, None]:
+    """Compute the logits of all test images that are not in the cache; yields the progress, nothing if all are there.
+
+    A strong teacher takes minutes. Where the cache cannot be written, the run computes them itself.
+    """
+    n, path = len(dataset.test_labels), _path(teacher, dataset, "test")
+    shape, indices = (n, dataset.classes), torch.arange(n)
+    missing = indices[_read(path, shape)[:, 0].isnan()]
+    for start in range(0, len(missing), CHUNK):
+        if start and _read(path, shape)[missing[0], 0].isnan():  # the first chunk was not kept
+            return
+        yield f"computing the logits of the teacher {name} for {dataset.title}", start / len(missing)
+        teacher_logits(teacher, dataset, part="test", indices=missing[start : start + CHUNK])
+
+
+def _path(teacher: Teacher, dataset: Dataset, part: str) -> Path:
+    weight = next(teacher.network.parameters())
+    dtype = str(weight.dtype).removeprefix("torch.")
+    key = f"{dataset.fingerprint}-{teacher.fingerprint[:16]}-{weight.device.type}-{dtype}-{part}"
+    return paths.cache("logits") / f"{key}.safetensors"
 
 
 def _compute(network: nn.Module, dataset: Dataset, images: Tensor, indices: Tensor) -> Tensor:

@@ -192,11 +192,16 @@ _GLOBAL_GENERATOR = threading.Lock()
 
 
 def prepare(experiment: Experiment, *, device: str = "auto") -> Progress:
-    """Download the data and train the teacher where they are missing; yields what is being done and its fraction."""
+    """Download the data, train the teacher and compute its test logits, where they are missing; yields the step and its fraction."""
     for name in (experiment.dataset, experiment.unlabelled_from):
         if name not in (SAME, NOISE):
             yield from datasets.fetch(name)
-    yield from teachers.prepare_teacher(datasets.load(experiment.dataset), experiment.teacher, device=pick_device(device))
+    if experiment.teacher == teachers.SELF:
+        return
+    dataset, found = datasets.load(experiment.dataset), pick_device(device)
+    yield from teachers.prepare_teacher(dataset, experiment.teacher, device=found)
+    teacher = teachers.load_teacher(dataset, experiment.teacher, combine=experiment.combine, device=found)
+    yield from teachers.prepare_test_logits(teacher, dataset.to(found), experiment.teacher)
 
 
 def load_run_data(experiments: Sequence[Experiment], *, device: str = "auto", dtype: torch.dtype = torch.float32) -> RunData:

@@ -128,9 +128,17 @@ def _experiment(name: str) -> Experiment:
     _, changes = comparison.entries(base)[name]
     if name in METHODS and METHODS[name].compares == "maps":
         base = replace(base, teacher="cnn-32", student="cnn-4", epochs=40)
-    if changes.get("teacher") == "ensemble-5" and datasets.DATASETS["mnist"].is_here():  # there is no ensemble for digits
-        base = replace(base, dataset="mnist", images=1000, epochs=40)
+    dataset = _dataset_with(changes.get("teacher", base.teacher), base.dataset)
+    if dataset != base.dataset:
+        base = replace(base, dataset=dataset, images=1000, epochs=40)
     return replace(base, **changes)
+
+
+def _dataset_with(teacher: str, usual: str) -> str:
+    """The usual data set if this teacher is shipped for it, or otherwise the first for which it is, those on this machine first."""
+    names = set(teachers.parse_ensemble(teacher))
+    found = [one for one in (usual, *datasets.DATASETS) if names <= {card.name for card in teachers.shipped_for(one)}]
+    return min(found, key=lambda one: not datasets.DATASETS[one].is_here(), default=usual)
 
 
 def show_networks(name: str) -> None:
