@@ -122,10 +122,10 @@ def _draw(run: Run, key: str, panels: tuple[str, ...]) -> None:
                     figures[panel], key=f"{key}_{panel}", height=HEIGHTS[panel], revision=revision, version=version[0],
                     updates=live_updates.address(run.id, panel) if first and run.active else "", patient=not first,
                 )  # fmt: skip
-        conclusion = st.container()  # in every row and from the start, so that the charts below it are not mounted again
-        if results and row == ROWS[0]:
-            with conclusion:
-                show_conclusion(results, method=experiments_of(run)[0].method)
+        if row == ROWS[0]:
+            with st.container():  # there from the start, so that the charts below it are not mounted again
+                if results:
+                    show_conclusion(results, method=experiments_of(run)[0].method)
 
 
 def _show_status(run: Run) -> None:
