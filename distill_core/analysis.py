@@ -238,7 +238,7 @@ def _in_words(conclusion: Verdict, claims: dict[int, str]) -> str:
     if conclusion.sign:
         amount = f", by no more than {EQUIVALENCE_MARGIN} points" if is_small else ""
         return f"{claims[conclusion.sign]}{amount}: the difference is {difference} points (95 % interval {low} to {high})."
-    between = f"the difference is between {low} and {high} points (95 % interval, mean {difference})."
+    between = f"the difference is between {low} and {high} points (95 % interval, mean {difference} points)."
     if is_small:
         return f"There is no difference larger than {EQUIVALENCE_MARGIN} points, the margin of equivalence: {between}"
     return f"One cannot tell: {between}"

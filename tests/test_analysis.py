@@ -137,28 +137,95 @@ def test_notebooks_find_intervals_and_calibration_error_in_analysis():
 # --- the conclusion of a race ---------------------------------------------------------------------------------------
 
 
-def race(student, baseline, *, images=1000):
-    """The result of one seed, as far as a verdict reads it."""
-    return {"student": {"test_accuracy": student, "test_images": images}, "baseline": {"test_accuracy": baseline}}
+def race(student, baseline, *, images=1000, only=None, **more):
+    """The result of one seed, as far as a verdict reads it. `only`: correct only by the student, only by the baseline."""
+    result = {"student": {"test_accuracy": student, "test_images": images}, "baseline": {"test_accuracy": baseline}, **more}
+    for role, count in zip(("student", "baseline"), only or (), strict=False):
+        result[role]["discordant"] = count
+    return result
+
+
+def races(gain, *, spread=0.01, images=1000, **more):
+    """Three seeds of a baseline at 80 %, whose gains have this mean and spread."""
+    return [race(0.8 + gain + n * spread, 0.8, images=images, **more) for n in (-1, 0, 1)]
 
 
 def test_a_verdict_over_seeds_is_the_paired_difference_in_points():
     students, baselines = [0.91, 0.93, 0.90, 0.95], [0.90, 0.91, 0.90, 0.92]
     verdict = analysis.verdict([race(*pair) for pair in zip(students, baselines, strict=True)])
-    expected = 100 * np.array(statistics.paired_difference(students, baselines))
-    assert (verdict.difference, verdict.low, verdict.high) == pytest.approx(tuple(expected), rel=1e-9)
+    expected = statistics.paired_difference(100 * np.array(students), 100 * np.array(baselines), test_images=1000)
+    assert (verdict.difference, verdict.low, verdict.high) == pytest.approx(tuple(map(float, expected)), rel=1e-9)
     assert "Over 4 seeds, 1,000 test images" in verdict.sentence and "+1.5 points" in verdict.sentence
 
 
-def test_a_verdict_over_one_seed_has_the_interval_of_two_proportions():
+@pytest.mark.parametrize(("gain", "sign", "words"), [(0.05, 1, "helped"), (-0.05, -1, "hurt"), (0.0, 0, "cannot tell")])
+def test_the_conclusion_follows_the_sign_of_the_whole_interval(gain, sign, words):
+    verdict = analysis.verdict(races(gain))
+    assert verdict.sign == sign and words in verdict.sentence and "-" not in verdict.sentence
+
+
+def test_two_seeds_that_each_gain_one_image_do_not_show_that_the_teacher_helped():
+    verdict = analysis.verdict([race(342 / 359, 341 / 359, images=359)] * 2)
+    assert verdict.sign == 0 and verdict.low < 0 < verdict.high and "helped" not in verdict.sentence
+
+
+def test_a_wide_interval_is_told_as_what_it_allows_and_not_as_no_difference():
+    verdict = analysis.verdict([race(0.5 + 0.01 * n, 0.5, images=500) for n in (-3, 4)])
+    assert "cannot tell: the difference is between \u221244.0 and +45.0 points" in verdict.sentence
+    assert "no difference" not in verdict.sentence
+
+
+def test_no_difference_is_said_of_an_interval_inside_the_margin_of_equivalence_only():
+    narrow, wide = (analysis.verdict(races(0.0, spread=spread, images=100_000)) for spread in (0.0005, 0.005))
+    margin = analysis.EQUIVALENCE_MARGIN
+    assert -margin < narrow.low < 0 < narrow.high < margin < wide.high
+    assert f"no difference larger than {margin} points" in narrow.sentence and "cannot tell" not in narrow.sentence
+    assert "no difference" not in wide.sentence and "cannot tell" in wide.sentence
+
+
+def test_a_small_and_clear_difference_is_told_with_its_bound_and_two_decimals():
+    sentence = analysis.verdict(races(0.002, spread=0.0001, images=100_000)).sentence
+    assert "The teacher helped, by no more than 0.5 points: the difference is +0.20 points (95 % interval +0.18 to +0.22)" in sentence
+
+
+@pytest.mark.parametrize("gain", [0.05, -0.05, 0.0, 0.3])
+@pytest.mark.parametrize("only", [None, (400, 100)])
+def test_one_seed_is_no_claim_about_the_method(gain, only):
+    only = only and (100 + round(1000 * max(gain, 0)), 100 + round(1000 * max(-gain, 0)))
+    sentence = analysis.verdict([race(0.6 + gain, 0.6, only=only)]).sentence
+    assert "With one seed" in sentence and "train more seeds" in sentence and "not the variation between seeds" in sentence
+    assert not [word for word in ("helped", "hurt", "teacher") if word in sentence]
+
+
+def test_one_seed_is_paired_on_the_same_test_images():
+    verdict = analysis.verdict([race(0.82, 0.80, only=(25, 5))])
+    expected = statistics.paired_difference([82.0], [80.0], test_images=1000, discordant=30)
+    assert (verdict.difference, verdict.low, verdict.high) == pytest.approx(tuple(map(float, expected)), rel=1e-9)
+    assert "25 images are classified correctly only by the student, 5 only by the baseline" in verdict.sentence
+    assert verdict.sign == 1 and analysis.verdict([race(0.82, 0.80)]).sign == 0  # unpaired, the same difference is unclear
+
+
+def test_a_result_without_the_counts_of_discordant_images_still_has_a_verdict():
     verdict = analysis.verdict([race(0.9, 0.8)])
     margin = 1.959963984540054 * 100 * math.sqrt((0.9 * 0.1 + 0.8 * 0.2) / 1000)
-    assert (verdict.low, verdict.difference, verdict.high) == pytest.approx((10 - margin, 10, 10 + margin), rel=1e-12)
-    assert "With one seed" in verdict.sentence and "more seeds" in verdict.sentence
+    assert (verdict.low, verdict.difference, verdict.high) == pytest.approx((10 - margin, 10, 10 + margin), rel=1e-6)
 
 
-@pytest.mark.parametrize(("gain", "sign", "words"), [(0.05, 1, "helped"), (-0.05, -1, "hurt"), (0.0, 0, "no difference")])
-def test_the_conclusion_follows_the_sign_of_the_whole_interval(gain, sign, words):
-    noise = np.array([-0.01, 0.0, 0.01])
-    verdict = analysis.verdict([race(0.8 + gain + n, 0.8) for n in noise])
-    assert verdict.sign == sign and words in verdict.sentence and "-" not in verdict.sentence
+@pytest.mark.parametrize(
+    ("method", "above", "below"),
+    [
+        ("soft-targets", "The teacher helped", "the teacher hurt"),
+        ("hints", "The teacher helped", "the teacher hurt"),
+        ("mutual-3", "Mutual learning helped", "mutual learning hurt"),
+        ("label-smoothing", "The student is above its baseline", "The student is below its baseline"),
+        ("shuffled-targets", "The student is above its baseline", "The student is below its baseline"),
+        ("alpha-swapped", "The student is above its baseline", "The student is below its baseline"),
+    ],
+)
+def test_the_words_fit_the_method(method, above, below):
+    for gain, words in ((0.05, above), (-0.05, below)):
+        told = analysis.verdict(races(gain), method=method).sentence
+        assert words in told and ("teacher" in told) == ("teacher" in words)
+        assert analysis.verdict(races(gain, experiment={"method": method})).sentence == told  # as `train --json` prints it
+    # In the store a result has the number of its experiment.
+    assert analysis.verdict(races(0.05, experiment=1), method=method).sentence == analysis.verdict(races(0.05), method=method).sentence

@@ -65,6 +65,16 @@ def test_a_record_has_the_fields_of_the_interface():
     assert Experiment.from_fields(json.loads(json.dumps(result["experiment"]))) == Experiment(**SMALL)
 
 
+def test_a_result_counts_the_test_images_that_only_one_of_the_two_classifies_correctly(learners):
+    *_, result = run(epochs=1)
+    labels = datasets.load("digits").test_labels
+    student, baseline = (learner.test_logits.argmax(dim=-1) == labels for learner in learners)
+    assert result["student"]["discordant"] == (student & ~baseline).sum()
+    assert result["baseline"]["discordant"] == (baseline & ~student).sum()
+    gained = result["baseline"]["test_errors"] - result["student"]["test_errors"]
+    assert result["student"]["discordant"] - result["baseline"]["discordant"] == gained != 0
+
+
 def test_records_are_plain_values():
     for one in run():
         assert json.loads(json.dumps(one, allow_nan=False)) == json.loads(json.dumps(one))

@@ -296,6 +296,16 @@ def test_a_preset_gives_its_own_experiments(alone):
         app.button(key="stop").click().run()
 
 
+def test_a_race_says_what_its_interval_covers_and_of_which_kind_each_interval_is(alone, finished):
+    app = alone("race", link={"run": finished()}).run()
+    assert not app.exception
+    (told,) = [one.value for one in app.markdown if "What an interval covers" in one.value]
+    assert "this teacher and these test images held fixed" in told and "Student minus baseline" in told
+    (table,) = [one.value for one in app.dataframe if "interval covers" in one.value]
+    assert dict(zip(table["network"], table["interval covers"], strict=True))["teacher"] == "test images (Wilson)"
+    assert set(table["interval covers"]) <= {"test images (Wilson)", "2 seeds (t)"}
+
+
 # --- several runs ---------------------------------------------------------------------------------------------------
 
 

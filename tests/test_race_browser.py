@@ -47,12 +47,12 @@ def press(page, label):
     button(page, label).click(timeout=BUSY)
 
 
-def points(page, key="race_test_accuracy"):
-    """How many points the student's painted curve has."""
+def points(page, key="race_test_accuracy", line="student test_accuracy"):
+    """How many points a painted curve has, by default the student's."""
     return page.evaluate(
-        """key => { const plot = document.querySelector(`.st-key-${key} .js-plotly-plot`);
-        const line = plot?.data?.find(trace => trace.uid === 'student test_accuracy'); return line?.x?.length ?? 0; }""",
-        key,
+        """([key, uid]) => { const plot = document.querySelector(`.st-key-${key} .js-plotly-plot`);
+        const line = plot?.data?.find(trace => trace.uid === uid); return line?.x?.length ?? 0; }""",
+        [key, line],
     )
 
 
@@ -121,8 +121,8 @@ def test_a_race_keeps_its_zoom_and_survives_a_reload_a_stop_and_a_reset(lab, new
     axis = "() => document.querySelector('.st-key-race_test_accuracy .js-plotly-plot').layout.xaxis.range.map(Number)"
     zoomed = page.evaluate(axis)
     assert zoomed[1] - zoomed[0] < 390
-    before = points(page)
-    until(lambda: points(page) > before)
+    before, differences = points(page), points(page, "race_difference", "difference points")
+    until(lambda: points(page) > before and points(page, "race_difference", "difference points") > differences)
     assert page.evaluate(axis) == zoomed
     assert page.locator(".st-key-race_test_accuracy .live-chart").get_attribute("data-mounts") == "1"
 

@@ -42,11 +42,118 @@ def test_a_single_value_has_no_interval():
     assert mean == 0.9 and math.isnan(low) and math.isnan(high)
 
 
+# --- the paired difference of a race --------------------------------------------------------------------------------
+
+
+def accuracies(wrong, images):
+    """Test accuracies in percent of networks with so many errors."""
+    return 100 * (1 - np.asarray(wrong) / images)
+
+
 def test_paired_difference_is_the_interval_of_the_paired_t_test():
-    students, baselines = [0.91, 0.93, 0.90, 0.95], [0.90, 0.91, 0.90, 0.92]
-    interval = statistics.paired_difference(students, baselines)
+    students, baselines = [91.0, 93.0, 90.0, 95.0], [90.0, 91.0, 90.0, 92.0]
+    interval = statistics.paired_difference(students, baselines, test_images=1000)
     expected = stats.ttest_rel(students, baselines).confidence_interval(0.95)
-    assert interval == pytest.approx((0.015, expected.low, expected.high), rel=1e-9)
+    assert interval == pytest.approx((1.5, expected.low, expected.high), rel=1e-9)
+
+
+def test_the_paired_difference_of_a_table_is_that_of_each_row():
+    students, baselines = accuracies(np.random.default_rng(0).integers(20, 40, size=(2, 5, 4)), 1000)
+    table = np.array(statistics.paired_difference(students, baselines, test_images=1000))
+    for row in range(5):
+        assert table[:, row] == pytest.approx(statistics.paired_difference(students[row], baselines[row], test_images=1000))
+
+
+@pytest.mark.parametrize("images", [150, 359, 10_000])
+@pytest.mark.parametrize("seeds", [2, 3, 5, 10])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_seeds_that_all_gain_one_image_show_nothing_yet(seeds, images, sign):
+    errors = np.full(seeds, images // 20)
+    mean, low, high = statistics.paired_difference(accuracies(errors - sign, images), accuracies(errors, images), test_images=images)
+    assert mean == pytest.approx(sign * 100 / images)
+    assert low <= 0 <= high and high - low >= 2 * 100 / images - 1e-9
+
+
+@given(st.sampled_from([10, 359]), st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=4))
+def test_an_interval_contains_its_mean_and_only_what_the_baseline_allows(images, pairs):
+    students, baselines = accuracies(np.round(images * np.array(pairs)), images).T
+    mean, low, high = statistics.paired_difference(students, baselines, test_images=images)
+    assert low - 1e-8 <= mean <= high + 1e-8 and low < high
+    assert low >= -100 and high <= 100
+    assert low >= -baselines.mean() - 1e-8 and high <= 100 - baselines.mean() + 1e-8
+
+
+def test_the_discordant_margin_is_that_of_half_an_image_added_to_each_count():
+    student_only, baseline_only, images = 12, 4, 359
+    counts = np.array([student_only, baseline_only, 100, images - 100 - student_only - baseline_only]) + 0.5
+    shares, total = counts / counts.sum(), counts.sum()
+    variance = (shares[0] + shares[1] - (shares[0] - shares[1]) ** 2) / total  # of the mean of +1, -1 and 0 over the images
+    margin = statistics.discordant_margin(16, total=images, difference=8 / images, level=0.9)
+    assert margin == pytest.approx(stats.norm.ppf(0.95) * math.sqrt(variance), rel=1e-12)
+
+
+def test_the_interval_of_one_seed_excludes_zero_where_mcnemars_mid_p_test_does():
+    images = 10_000
+    student_only, baseline_only = (counts[1:] for counts in np.tril_indices(80, -1))
+    discordant = student_only + baseline_only
+    p = 2 * stats.binom.sf(student_only - 1, discordant, 0.5) - stats.binom.pmf(student_only, discordant, 0.5)  # mid-p
+    for case in (5, 500, 3000):  # the exact p of scipy's test, less half of what is observed in either tail
+        exact = stats.binomtest(int(student_only[case]), int(discordant[case])).pvalue
+        assert p[case] == pytest.approx(exact - stats.binom.pmf(student_only[case], discordant[case], 0.5))
+    students, baselines = accuracies([100 - student_only + baseline_only, np.full(len(p), 100)], images)[..., None]
+    _, low, _ = statistics.paired_difference(students, baselines, test_images=images, discordant=discordant)
+    clear = abs(p - 0.05) > 0.0011
+    np.testing.assert_array_equal((low > 0)[clear], (p < 0.05)[clear])
+    assert (~clear).sum() < 0.01 * len(p)
+
+
+def test_one_seed_whose_discordant_images_are_unknown_has_the_wider_interval_of_two_proportions():
+    _, low, high = statistics.paired_difference([90.0], [80.0], test_images=1000)
+    assert (high - low) / 2 == pytest.approx(stats.norm.ppf(0.975) * 100 * math.sqrt((0.9 * 0.1 + 0.8 * 0.2) / 1000), rel=1e-6)
+    _, paired_low, paired_high = statistics.paired_difference([90.0], [80.0], test_images=1000, discordant=120)
+    assert low < paired_low < paired_high < high
+    _, low, high = statistics.paired_difference([100.0], [100.0], test_images=1000)
+    assert low < 0 == high  # no error at all, and yet not a width of zero
+
+
+RACES = 10_000
+
+
+def drawn_races(seeds, images, discordant, effect):
+    """Accuracies `(RACES, seeds)` of students and baselines, which differ in `discordant` test images on either side.
+
+    The student gains `effect` images on average beyond these: as many in each seed, up to one image.
+    """
+    draw = np.random.default_rng([seeds, images, int(10 * discordant)])
+    shape = (RACES, seeds)
+    gained = np.floor(effect) + (draw.random(shape) < effect % 1)
+    both_wrong = draw.poisson(0.02 * images, size=(RACES, 1)) + 2 * math.ceil(effect)
+    baselines = both_wrong + draw.poisson(discordant, shape)
+    students = both_wrong + draw.poisson(discordant, shape) - gained
+    return accuracies(students, images), accuracies(baselines, images)
+
+
+@pytest.mark.parametrize(("images", "discordant"), [(359, 0.3), (359, 1), (359, 3), (359, 10), (10_000, 1), (10_000, 30), (10_000, 100)])
+@pytest.mark.parametrize("seeds", [2, 3, 5, 10])
+def test_drawn_races_without_an_effect_are_rarely_called_one_and_an_effect_of_two_standard_errors_is_covered(seeds, images, discordant):
+    _, low, high = statistics.paired_difference(*drawn_races(seeds, images, discordant, 0), test_images=images)
+    assert ((low > 0) | (high < 0)).mean() <= 0.06
+    effect = 2 * math.sqrt(2 * discordant / seeds)  # images: a Poisson number has its mean as its variance
+    _, low, high = statistics.paired_difference(*drawn_races(seeds, images, discordant, effect), test_images=images)
+    assert ((low <= 100 * effect / images) & (100 * effect / images <= high)).mean() >= 0.94
+
+
+def test_students_interval_alone_is_wrong_twice_as_often_with_two_seeds():
+    """What the floor is for: where two seeds gain the same few images, Student's interval has the width zero."""
+    students, baselines = drawn_races(2, 359, 1, 0)
+    differences = students - baselines
+    excludes_zero = abs(differences.mean(axis=1)) > statistics.t_margin(differences) + 1e-9
+    assert excludes_zero.mean() > 0.1
+
+
+@pytest.mark.parametrize(("value", "digits", "text"), [(0.04, 1, "0.0"), (-0.04, 1, "0.0"), (0.04, 2, "+0.04"), (-1.23, 1, "\u22121.2")])
+def test_a_difference_that_rounds_to_zero_has_no_sign(value, digits, text):
+    assert statistics.format_points(value, digits) == text
 
 
 def test_the_bootstrap_interval_of_a_mean_is_scipys_basic_interval():

@@ -10,7 +10,7 @@ from distill_core.figures.curves import Band, band_traces, layout, panel_title, 
 from distill_core.figures.palette import GREY
 from distill_core.statistics import format_points, paired_difference
 
-TITLE = "student minus baseline (points of test accuracy)"
+TITLE = "student minus baseline (points)"
 
 
 def difference_band(records: Iterable[dict], *, test_images: int, level: float = 0.95) -> Band | None:

@@ -135,8 +135,10 @@ def _draw(run: Run, key: str, panels: tuple[str, ...]) -> None:
                     figures[panel], key=f"{key}_{panel}", height=HEIGHTS[panel], revision=revision, version=version[0],
                     updates=live_updates.address(run.id, panel) if first and run.active else "", patient=not first,
                 )  # fmt: skip
-        if results and row == ROWS[0]:
-            show_conclusion(results, method=experiments_of(run)[0].method)
+        if row == ROWS[0]:
+            with st.container():  # there from the start, so that the charts below it are not mounted again
+                if results:
+                    show_conclusion(results, method=experiments_of(run)[0].method)
 
 
 def _show_status(run: Run) -> None:
@@ -159,15 +161,15 @@ def explain_charts(experiment: Experiment) -> None:
     with st.expander("What the charts show"):
         st.markdown(
             "- **Test accuracy**: the share of test images that are classified correctly. The dotted line is the teacher.\n"
+            "- **Student minus baseline**: the mean difference of their test accuracies, seed by seed, with its 95 % interval. The "
+            "conclusion is read from its last point. Two bands of the test accuracy may overlap while their difference is clear: what "
+            "a seed does to both networks cancels in the difference.\n"
             "- **Hard loss**: cross-entropy with the labels on the training images, in nats (natural logarithm; 1 nat = 1.44 bits), "
             "before its weight alpha.\n"
             f"- **{loss_label(experiment.method).capitalize()}**: the loss of the method *{METHODS[experiment.method].title}* on the "
             "training images, before its weight. It is measured for the baseline too where it is defined, but the "
             "baseline does not train on it.\n"
             "- **Agreement**: the share of test images to which a network and the teacher assign the same class, right or wrong.\n"
-            "- **Student minus baseline**: the mean difference of their test accuracies, seed by seed, with its 95 % interval. The "
-            "conclusion is read from its last point. Two bands of the test accuracy may overlap while their difference is clear: what "
-            "a seed does to both networks cancels in the difference.\n"
             "- **Line and band**: the mean over the seeds with its 95 % confidence interval; for two seeds the band of a single curve is "
             "their range.\n"
             "- **What an interval covers**: the variation between seeds (initial weights, choice and order of the training images), with "
