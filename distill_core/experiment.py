@@ -16,7 +16,7 @@ OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("one-cycle", "constant")
 AUGMENTATIONS = ("none", "fixed", "consistent")
 COMBINATIONS = ("probabilities", "logits")
-RESULT_VERSION = 2  # raised when the same choices give other numbers than before, so that no old result is returned for them
+RESULT_VERSION = 3  # raised when the same choices give other numbers than before, so that no old result is returned for them
 
 # The largest value of each number that the lab accepts, from a page, a link or a hand-made message.
 MAX = {
@@ -130,8 +130,13 @@ class Experiment:
             raise ValueError(f"hide_classes hides all {classes} classes; leave at least one")
 
     def _check_method(self) -> None:
-        """Raise `ValueError` for networks that lack what the method compares."""
+        """Raise `ValueError` for networks that lack what the method compares, and for choices that leave it nothing to learn from."""
         method, teacher = METHODS[self.method], single(self.teacher)
+        if method.needs_labels and self.alpha == 0:
+            raise ValueError(
+                f"method '{self.method}' needs the labels: at alpha 0 no output learns which class it stands for; "
+                "give alpha above 0, such as 0.1"
+            )
         if method.compares != "logits" and teacher is None:
             raise ValueError(
                 f"method '{self.method}' compares features of one network, and the teacher '{self.teacher}' is several; choose one"

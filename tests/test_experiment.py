@@ -182,6 +182,9 @@ def test_a_bad_value_is_refused_in_one_sentence_that_names_it(refused, field, va
         Experiment.from_fields({field: list(value) if isinstance(value, tuple) else value})
 
 
+UNTRAINED_AT_ALPHA_ZERO = ("hints", "similarity", "distances", "angles", "contrastive", "mutual-2", "mutual-4", "peers-not-detached")
+
+
 @pytest.mark.parametrize(
     ("choices", "named"),
     [
@@ -195,6 +198,8 @@ def test_a_bad_value_is_refused_in_one_sentence_that_names_it(refused, field, va
         ({"method": "angles", "batch_size": 256}, "256"),
         ({"method": "teacher-in-train-mode", "teacher": "mlp-1200x2-overfit"}, "dropout"),
         ({"method": "mutual-2", "assistants": ("mlp-30x2",)}, "assistants"),
+        *(({"method": name, "alpha": 0.0}, "give alpha above 0, such as 0.1") for name in UNTRAINED_AT_ALPHA_ZERO),
+        ({"method": "attention", "teacher": "cnn-32", "student": "cnn-4", "alpha": 0.0}, "give alpha above 0, such as 0.1"),
     ],
     ids=str,
 )

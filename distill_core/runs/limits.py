@@ -132,7 +132,7 @@ def state_bytes(experiments: Sequence[Experiment]) -> float:
     networks: dict[Experiment, float] = {}  # parameters, by what trains together
     baselines: dict[Experiment, set[Experiment]] = {}
     for one in experiments:
-        common = dataclasses.replace(one, alpha=0.0, temperature=1.0, seed=0)
+        common = dataclasses.replace(one, alpha=1.0, temperature=1.0, seed=0)
         student, baseline, *others = (cost.parameters for cost in _costs(one))
         shared = baselines.setdefault(common, set())
         new = dataclasses.replace(one.baseline, temperature=1.0) not in shared

@@ -100,17 +100,18 @@ def gradient_of(method: str) -> Gradient:
 def gradient_by_autograd(method: Method) -> Gradient:
     """The same function as `soft_targets_gradient` for any method that compares logits."""
 
-    def total(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, choices: dict[str, Tensor]) -> tuple[Tensor, dict]:
-        return objective(method, Batch(student_logits.T, teacher_logits.T, labels, **choices))
+    def total(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, choices: dict, progress: float) -> tuple[Tensor, dict]:
+        return objective(method, Batch(student_logits.T, teacher_logits.T, labels, progress=progress, **choices))
 
     of_member = grad(total, has_aux=True)
-    of_all = vmap(vmap(of_member, in_dims=(0, None, None, 0)))  # over seeds, and over the members of each
+    of_seed = vmap(of_member, in_dims=(0, None, None, 0, None))  # over the members of each seed
+    of_all = vmap(of_seed, in_dims=(0, 0, 0, 0, None))
 
     def gradient(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.inference_mode(False):
             logits = [value.clone() for value in (batch.student_logits, batch.teacher_logits[:, 0], batch.labels[:, 0, 0])]
             choices = {name: getattr(batch, name)[..., 0, 0].clone() for name in ("alpha", "temperature", "labels_only")}
-            gradients, terms = of_all(*logits, choices)
+            gradients, terms = of_all(*logits, choices, batch.progress)
         return gradients, {name: term.detach().flatten() for name, term in terms.items()}
 
     return gradient
