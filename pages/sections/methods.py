@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from distill_core import losses, teachers
+from distill_core.batch import mixed_after_warm_up, mixed_per_class, own_loss_alone
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.figures import methods as figures
@@ -31,6 +32,11 @@ GROUPS = {
 }
 WITH_SEVERAL_NETWORKS = ("Online", CHAINS)  # groups whose methods differ in the networks that teach
 KINDS = {"Logits": "response-based", "Features": "feature-based", "Relations": "relation-based", "Controls": "control"}
+MIXTURES = {  # how the own loss is mixed with the hard loss, where it is not as WEIGHT_HELP states
+    mixed_per_class: ", divided by the number of classes",
+    mixed_after_warm_up: ", which rises from 0 over the first twelfth of the training",
+    own_loss_alone: "; it is the whole loss, alpha has no effect",
+}
 WEIGHT_HELP = (
     "The student minimises alpha times the hard loss plus (1 - alpha) times this weight times the method's own loss. "
     "The weight brings the own loss to the scale of the hard loss."
@@ -45,12 +51,8 @@ def members(group: str) -> dict[str, str]:
     """Titles of a group's methods, by name."""
     if group == CHAINS:
         return {name: entry.title for name, entry in comparison.SET_UPS.items()}
-    kind = KINDS.get(group)
-    return {
-        name: method.title
-        for name, method in METHODS.items()
-        if (method.scheme == "online" if group == "Online" else method.kind == kind and method.scheme == "offline")
-    }
+    kind, scheme = ("response-based", "online") if group == "Online" else (KINDS[group], "offline")
+    return {name: method.title for name, method in METHODS.items() if (method.kind, method.scheme) == (kind, scheme)}
 
 
 def show_card(name: str) -> None:
@@ -63,10 +65,10 @@ def show_card(name: str) -> None:
         facts, results = st.columns([2, 3], gap="large")
         with facts:
             if method:
-                unit = f" ({method.unit})" if method.unit else ""
+                loss = f"**{method.loss_name}**{f' ({method.unit})' if method.unit else ''}"
+                weight = f"weight **{method.weight:.3g}**{MIXTURES.get(method.mixture, '')}"
                 st.markdown(
-                    f"*{method.paper}*  \n{method.kind}, {method.scheme}  \n"
-                    f"own loss: **{method.loss_name}**{unit}, weight **{method.weight:.3g}**  \ncompares {_compares(method)}",
+                    f"*{method.paper}*  \n{method.kind}, {method.scheme}  \nown loss: {loss}, {weight}  \ncompares {_compares(method)}",
                     help=WEIGHT_HELP,
                 )
             link("pages/race.py", "Race this method", icon="sprint", **_race(name))

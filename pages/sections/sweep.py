@@ -194,6 +194,8 @@ def _choose_values(axis: str, dataset: str) -> list:
     st.session_state.setdefault(key, INITIAL.get(axis, options))
     if axis in ("temperature", "alpha", "label_noise"):
         options = sorted({*options, *st.session_state[key]})
+    if axis == "alpha" and any(METHODS[name].needs_labels for name in _chosen_methods()):
+        options = [value for value in options if value > 0]
     valid = [value for value in st.session_state[key] if value in options]
     if valid != st.session_state[key]:  # write only a change: the server's value would undo a click made in the meantime
         st.session_state[key] = valid
@@ -202,6 +204,15 @@ def _choose_values(axis: str, dataset: str) -> list:
         f"Values of {figures.NAMES[axis]}", options, selection_mode="multi", key=key, format_func=label, persist_state="session"
     )
     return [value for value in options if value in picked]
+
+
+def _chosen_methods() -> list[str]:
+    """The methods of the sweep, from its axis or from the setting that all cells share."""
+    state = st.session_state
+    names = (
+        state.get("sweep_values_method", INITIAL["method"]) if "method" in (state["sweep_x"], state["sweep_y"]) else [state["sweep_method"]]
+    )
+    return [name for name in names if name in METHODS]
 
 
 def describe(grid: Grid, experiments: list[Experiment]) -> None:
