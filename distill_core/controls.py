@@ -189,18 +189,6 @@ def softmax_twice(batch: Batch, hard: Tensor, soft: Tensor, *, weight: float) ->
     return mixed_loss(hard, soft, alpha=batch.alpha, weight=weight)
 
 
-def peers_not_detached(batch: Batch, hard: Tensor, own: Tensor, *, weight: float) -> Tensor:
-    r"""Mutual learning in which the peers' soft targets are not detached: each network is also moved towards its peers as a target.
-
-    The gradient of the peers' losses reaches this network through its own soft targets. It is that of the reverse
-    divergence, KL(own || peer), which is added here; the peers stay detached.
-
-    Source: Zhang et al. 2018, *Deep Mutual Learning*, has KL(peer || own) alone.
-    """
-    through_targets = reverse_soft_loss(batch.student_logits, batch.peer_logits, temperature=1.0)
-    return mixed_loss(hard, own + through_targets, alpha=batch.alpha, weight=weight)
-
-
 def teacher_in_train_mode(batch: Batch) -> Tensor:
     r"""The teacher left in training mode: dropout stays on, and its logits for the same image differ each time.
 

@@ -220,11 +220,9 @@ def _relation(loss: Callable[[Batch], Tensor], title: str, paper: str, name: str
     return Method(loss, title, paper, "relation-based", name, unit, compares="features", needs_labels=True, **more)
 
 
-_MUTUAL = {"loss_name": "divergence from peers", "weight": _times_labels(1), "scheme": "online", "needs_labels": True}
-
-
 def _mutual(networks: str, peers: int) -> Method:
-    return Method(mutual, f"Mutual learning of {networks}", "Zhang et al. 2018", peers=peers, **_MUTUAL)
+    more = {"loss_name": "divergence from peers", "weight": _times_labels(1), "scheme": "online", "needs_labels": True}
+    return Method(mutual, f"Mutual learning of {networks}", "Zhang et al. 2018", peers=peers, **more)
 
 
 def _mistake(title: str, **more: object) -> Method:
@@ -292,6 +290,5 @@ METHODS = {
     "logits-in-kl-div": _mistake("Logits given to kl_div", mixture=controls.logits_in_kl_div),
     "divergence-reversed": _mistake("Divergence the wrong way round", mixture=controls.divergence_reversed),
     "softmax-twice": _mistake("Softmax applied twice", mixture=controls.softmax_twice),
-    "peers-not-detached": _mistake("Peers not detached", loss=mutual, mixture=controls.peers_not_detached, peers=1, **_MUTUAL),
     "teacher-in-train-mode": _mistake("Teacher left in training mode", loss=controls.teacher_in_train_mode, teacher_in_train_mode=True),
 }  # fmt: skip

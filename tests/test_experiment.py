@@ -182,7 +182,7 @@ def test_a_bad_value_is_refused_in_one_sentence_that_names_it(refused, field, va
         Experiment.from_fields({field: list(value) if isinstance(value, tuple) else value})
 
 
-UNTRAINED_AT_ALPHA_ZERO = ("hints", "similarity", "distances", "angles", "contrastive", "mutual-2", "mutual-4", "peers-not-detached")
+UNTRAINED_AT_ALPHA_ZERO = ("hints", "similarity", "distances", "angles", "contrastive", "mutual-2", "mutual-4")
 
 
 @pytest.mark.parametrize(
