@@ -23,6 +23,7 @@ READING_ORDER = (
     "teachers.logit_cache",  # their logits by example index
     "teachers.making",  # training a teacher
     "teachers",  # the names of this package
+    "features",  # which layers of two networks are compared, and the layers between them
     "batch",  # what a method gets in one step
     "controls",  # soft targets without the knowledge, and mistakes of public code
     "objectives",  # the methods: which losses, with which weights

@@ -1,13 +1,16 @@
-"""What a method gets in one step, and how its loss is mixed with the hard loss."""
+"""What a method is: the batch that it gets in one step, how its loss is mixed with the hard loss, and what it needs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from distill_core.losses import mixed_loss
+
+WARM_UP = 1 / 12  # of the training: 20 of 240 epochs in the code of Zhao et al. 2022
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Batch:
     progress: float = 0.0  # the fraction of the training that is done
     student_features: Sequence[Tensor] = ()  # the output of each block, first block first
     teacher_features: Sequence[Tensor] = ()
-    regressor: Callable[[Tensor], Tensor] | None = None  # trained with the student
+    regressor: Callable[..., Tensor | tuple[Tensor, ...]] | None = None  # layers that are trained with the student
     peer_logits: Tensor | None = None  # (K - 1, N, C), detached
 
     @property
@@ -45,3 +48,44 @@ def mixed(batch: Batch, hard: Tensor, own: Tensor, *, weight: float) -> Tensor:
 def mixed_per_class(batch: Batch, hard: Tensor, own: Tensor, *, weight: float) -> Tensor:
     """The same for a loss that is summed over C classes, with its weight divided by C."""
     return mixed_loss(hard, own, alpha=batch.alpha, weight=weight / batch.student_logits.shape[-1])
+
+
+def mixed_after_warm_up(batch: Batch, hard: Tensor, own: Tensor, *, weight: float) -> Tensor:
+    """The same with the weight of the own loss rising linearly from 0 over the first twelfth of the training."""
+    return mixed_loss(hard, own, alpha=batch.alpha, weight=weight * min(batch.progress / WARM_UP, 1.0))
+
+
+def own_loss_alone(batch: Batch, hard: Tensor, own: Tensor, *, weight: float) -> Tensor:
+    """The own loss without the hard loss, whatever alpha: for a loss that contains the labels in the intended share."""
+    return weight * own
+
+
+MIXTURES = (mixed, mixed_per_class, mixed_after_warm_up, own_loss_alone)  # those that belong to no single method
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method: its loss, its mixture with the hard loss, its source and kind, and what it needs."""
+
+    loss: Callable[[Batch], Tensor]
+    title: str
+    paper: str
+    kind: str = "response-based"  # feature-based, relation-based; control; mistake
+    loss_name: str = "soft loss"  # on the axis of a chart
+    unit: str = "nats"  # of the loss; empty for a ratio
+    mixture: Callable[..., Tensor] = mixed
+    weight: float = 1.0  # of the loss beside the hard loss, before alpha
+    scheme: str = "offline"  # the teacher is trained before; online: all train at once
+    compares: str = "logits"  # features: of any network with hidden layers; maps: of convolutions only
+    needs_hard_loss: bool = False  # without the hard loss, at alpha 0, no output learns which class it stands for
+    uses_labels: bool = False  # of every image: its own loss contains them
+    make_regressor: Callable[[Sequence[Tensor], Sequence[Tensor]], nn.Module] | None = None  # layers trained with the student
+    change_targets: Callable[[Tensor, torch.Generator], Tensor] | None = None  # of the teacher's logits, at random in each step
+    peers: int = 0  # networks that train beside the student
+    teacher_in_train_mode: bool = False
+    max_batch: int = 0  # a larger batch would need too much memory; 0 for no bound
+
+    @property
+    def definition(self) -> Callable[..., Tensor]:
+        """The function that makes it different from the others: its loss, or its mixture where that is special."""
+        return self.loss if self.mixture in MIXTURES else self.mixture

@@ -6,12 +6,14 @@ wrong mixture with the hard loss.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from distill_core import losses
-from distill_core.batch import Batch
-from distill_core.losses import mixed_loss, soft_loss
+from distill_core.batch import Batch, Method, own_loss_alone
+from distill_core.losses import hard_loss, mixed_loss, reverse_soft_loss, soft_loss, soften
 
 SMOOTHING = 0.1  # of labels, where there is no teacher
 
@@ -19,7 +21,9 @@ SMOOTHING = 0.1  # of labels, where there is no teacher
 
 
 def label_smoothing(batch: Batch) -> Tensor:
-    r"""No teacher: labels smoothed by 0.1. What soft targets give without any knowledge in them.
+    r"""No teacher: the cross-entropy with labels smoothed by 0.1, which is the whole loss. Alpha and T have no effect.
+
+    It shows what soft targets give without any knowledge in them.
 
     Source: Szegedy et al. 2016, *Rethinking the Inception Architecture for Computer Vision*.
     """
@@ -27,14 +31,23 @@ def label_smoothing(batch: Batch) -> Tensor:
 
 
 def permuted_classes(batch: Batch) -> Tensor:
-    r"""Soft targets with the logits of the *wrong* classes permuted: each wrong class has the logit of the next one.
+    r"""Soft targets in which the logits of all classes but the teacher's top class are permuted, for each image and step anew.
 
-    The teacher's confidence stays, example by example; the similarity of classes is lost.
+    The teacher's confidence stays, image by image; the similarity of classes is lost. The loss is that of soft targets:
+    the `teacher_logits` that come in were permuted by `permute_other_classes`.
 
     Source: Furlanello et al. 2018, *Born-Again Neural Networks* (dark knowledge with permuted predictions).
     """
-    targets = permute_wrong_classes(batch.teacher_logits, batch.labels)
-    return soft_loss(batch.student_logits, targets, temperature=batch.temperature)
+    return soft_loss(batch.student_logits, batch.teacher_logits, temperature=batch.temperature)
+
+
+def permute_other_classes(teacher_logits: Tensor, generator: torch.Generator) -> Tensor:
+    """Logits `(N, C)` with those of all classes but the top class in random order, another one for each example."""
+    top = teacher_logits.argmax(dim=-1, keepdim=True)  # (N, 1)
+    random = torch.rand(teacher_logits.shape, generator=generator).to(teacher_logits.device)
+    taken = random.scatter(-1, top, -1.0).argsort(dim=-1)  # (N, C): the top class first, then the others in random order
+    placed = torch.ones_like(random).scatter(-1, top, 0.0).argsort(dim=-1, stable=True)  # the top class, then 0, 1, 2 ...
+    return torch.empty_like(teacher_logits).scatter(-1, placed, teacher_logits.gather(-1, taken))
 
 
 def uniform_classes(batch: Batch) -> Tensor:
@@ -52,16 +65,6 @@ def equalise_wrong_classes(teacher_logits: Tensor, labels: Tensor, *, temperatur
     others = torch.logsumexp(teacher_logits.masked_fill(~wrong, -torch.inf) / temperature, dim=-1, keepdim=True)
     level = temperature * (others - torch.log(wrong.sum(dim=-1, keepdim=True).to(others.dtype)))
     return torch.where(wrong, level, teacher_logits)
-
-
-def permute_wrong_classes(teacher_logits: Tensor, labels: Tensor) -> Tensor:
-    """Logits `(N, C)` in which each wrong class has the logit of the next wrong class; the label keeps its own."""
-    classes = teacher_logits.shape[-1]
-    after = (torch.arange(classes, device=labels.device) + 1) % classes  # (C,)
-    own = labels.unsqueeze(-1)  # (N, 1)
-    source = torch.where(after == own, (after + 1) % classes, after)  # the label is skipped
-    source = torch.where(_is_label(teacher_logits, labels), own, source)
-    return teacher_logits.gather(-1, source)
 
 
 def shuffled_targets(batch: Batch) -> Tensor:
@@ -82,6 +85,21 @@ def targets_of_other_images(teacher_logits: Tensor) -> Tensor:
 def _is_label(logits: Tensor, labels: Tensor) -> Tensor:
     """`(N, C)`: True at each example's label."""
     return torch.arange(logits.shape[-1], device=labels.device) == labels.unsqueeze(-1)
+
+
+_BORN_AGAIN = "Furlanello et al. 2018"
+
+CONTROLS = {
+    "label-smoothing": Method(
+        label_smoothing, "Label smoothing, no teacher", "Szegedy et al. 2016", "control", "smoothed cross-entropy",
+        mixture=own_loss_alone, uses_labels=True,
+    ),
+    "permuted-classes": Method(
+        permuted_classes, "All but the top class permuted", _BORN_AGAIN, "control", change_targets=permute_other_classes
+    ),
+    "uniform-classes": Method(uniform_classes, "Wrong classes made equal", _BORN_AGAIN, "control", uses_labels=True),
+    "shuffled-targets": Method(shuffled_targets, "Soft targets of other images", "public code", "control"),
+}  # fmt: skip
 
 
 # --- mistakes of public code: soft targets, mixed in the wrong way --------------------------------------------------
@@ -120,6 +138,59 @@ def doubled_hard_loss(batch: Batch, hard: Tensor, soft: Tensor, *, weight: float
     Source: found in public repositories, where a framework adds the hard loss to a total that contains it already.
     """
     return mixed_loss(hard, soft, alpha=batch.alpha, weight=weight) + hard
+
+
+def probabilities_in_kl_div(batch: Batch, hard: Tensor, soft: Tensor, *, weight: float) -> Tensor:
+    r"""`F.kl_div` given the student's probabilities, where it expects their logarithms: $\sum_c q_c \, (\log q_c - p_c)$.
+
+    The value is negative. It decreases linearly in $p$, so that its minimum is all probability on the teacher's top class.
+
+    Source: the documentation of `torch.nn.functional.kl_div`: "input: Tensor of arbitrary shape in log-probabilities".
+    """
+    wrong = _kl_div(soften(batch.student_logits, temperature=batch.temperature), batch)
+    return mixed_loss(hard, wrong, alpha=batch.alpha, weight=weight)
+
+
+def logits_in_kl_div(batch: Batch, hard: Tensor, soft: Tensor, *, weight: float) -> Tensor:
+    r"""`F.kl_div` given the student's logits, where it expects log-probabilities: $\sum_c q_c \, (\log q_c - z_c / T)$.
+
+    The value has no minimum: a constant added to all logits decreases it. The logits grow for as long as the training lasts.
+
+    Source: the documentation of `torch.nn.functional.kl_div`: "input: Tensor of arbitrary shape in log-probabilities".
+    """
+    wrong = _kl_div(batch.student_logits / batch.temperature, batch)
+    return mixed_loss(hard, wrong, alpha=batch.alpha, weight=weight)
+
+
+def _kl_div(student: Tensor, batch: Batch) -> Tensor:
+    """`F.kl_div(student, soft targets, reduction="batchmean")` times T squared, whatever `student` `(N, C)` is."""
+    log_q = torch.log_softmax(batch.teacher_logits.detach() / batch.temperature, dim=-1)  # (N, C)
+    return batch.temperature**2 * (log_q.exp() * (log_q - student)).sum(dim=-1).mean()
+
+
+def divergence_reversed(batch: Batch, hard: Tensor, soft: Tensor, *, weight: float) -> Tensor:
+    r"""The divergence of the teacher from the student instead of the student from the teacher, by exchanged arguments.
+
+    Chosen on purpose it is a method of its own, *Reverse KL divergence*.
+
+    Source: `F.kl_div(input, target)` is KL(target || input): the order of its arguments is the reverse of the formula's.
+    """
+    wrong = reverse_soft_loss(batch.student_logits, batch.teacher_logits, temperature=batch.temperature)
+    return mixed_loss(hard, wrong, alpha=batch.alpha, weight=weight)
+
+
+def softmax_twice(batch: Batch, hard: Tensor, soft: Tensor, *, weight: float) -> Tensor:
+    r"""Both networks end in a softmax, and the losses apply another one: probabilities from 0 to 1 are taken for logits.
+
+    With C classes no probability can come near 1: the highest is $e / (e + C - 1)$, 0.23 for ten classes, where the
+    cross-entropy is 1.46.
+
+    Source: the documentation of `torch.nn.CrossEntropyLoss`: "the input is expected to contain the unnormalized logits".
+    """
+    student, teacher = batch.student_logits.softmax(dim=-1), batch.teacher_logits.softmax(dim=-1)
+    hard = hard_loss(*replace(batch, student_logits=student).labelled)
+    soft = soft_loss(student, teacher, temperature=batch.temperature)
+    return mixed_loss(hard, soft, alpha=batch.alpha, weight=weight)
 
 
 def teacher_in_train_mode(batch: Batch) -> Tensor:

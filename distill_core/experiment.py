@@ -160,8 +160,13 @@ class Experiment:
             raise ValueError(f"hide_classes hides all {classes} classes; leave at least one")
 
     def _check_method(self) -> None:
-        """Raise `ValueError` for networks that lack what the method compares."""
+        """Raise `ValueError` for networks that lack what the method compares, and for choices that leave it nothing to learn from."""
         method, teacher = METHODS[self.method], single(self.teacher)
+        if method.needs_hard_loss and self.alpha == 0:
+            raise ValueError(
+                f"method '{self.method}' needs the labels: at alpha 0 no output learns which class it stands for; "
+                "give alpha above 0, such as 0.1"
+            )
         if self.teacher == SELF:
             self._check_own_teacher()
         elif method.compares != "logits" and teacher is None:
@@ -198,7 +203,7 @@ class Experiment:
         if name == SAME and not 0 < self.images <= available - self.unlabelled:
             given = f"images {self.images:,} of {available:,}" if self.images else "images 0 takes all of them with their labels, which"
             raise ValueError(f"{given} leaves fewer than {self.unlabelled:,} for unlabelled; give a smaller number of images, such as 200")
-        if method.needs_labels:
+        if method.uses_labels:
             raise ValueError(f"method '{self.method}' needs the label of every image; give unlabelled 0, or choose soft-targets")
         if method.max_batch:
             raise ValueError(f"method '{self.method}' compares all triples of a batch, which unlabelled images enlarge; choose distances")

@@ -61,8 +61,7 @@ def soft_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperature: fl
     temperature = _positive(temperature)
     log_p_teacher = torch.log_softmax(teacher_logits.detach() / temperature, dim=-1)  # (N, C)
     log_p_student = torch.log_softmax(student_logits / temperature, dim=-1)  # (N, C)
-    divergence = (log_p_teacher.exp() * (log_p_teacher - log_p_student)).sum(dim=-1)  # (N,)
-    return temperature**2 * divergence.mean()
+    return temperature**2 * _divergence(log_p_teacher, log_p_student).mean()
 
 
 def total_loss(
@@ -163,6 +162,57 @@ def standardize(logits: Tensor) -> Tensor:
     """
     deviations = _centred(logits)  # (N, C)
     return math.sqrt(logits.shape[-1] - 1) * _unit(deviations)  # sigma is a row's norm over the root of C - 1
+
+
+def reverse_soft_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float | Tensor) -> Tensor:
+    r"""The soft loss with the two distributions exchanged: KL divergence of the teacher from the student, times $T^2$.
+
+    $$L_{reverse} = T^2 \cdot \frac{1}{N} \sum_n \sum_c p^{student}_{n,c}
+      \left( \log p^{student}_{n,c} - \log p^{teacher}_{n,c} \right),
+      \qquad p = \mathrm{softmax}(z / T)$$
+
+    The soft loss is large where the student gives little probability to a class that the teacher considers likely. This
+    one is large where the student gives probability to a class that the teacher considers unlikely: a student that
+    cannot match every class leaves classes out instead of spreading over all. As T grows, both tend to the same
+    limit, so that $T^2$ has the same purpose here.
+
+    - `student_logits`, `teacher_logits`: `(N, C)`; `temperature`: above 0.
+    - Returns a scalar in nats, averaged over the N examples; 0 exactly when both distributions are equal.
+
+    Source: Gu et al. 2024, *MiniLLM: Knowledge Distillation of Large Language Models*; there at T = 1, for sequences.
+    """
+    temperature = _positive(temperature)
+    log_p_teacher = torch.log_softmax(teacher_logits.detach() / temperature, dim=-1)  # (N, C)
+    log_p_student = torch.log_softmax(student_logits / temperature, dim=-1)  # (N, C)
+    return temperature**2 * _divergence(log_p_student, log_p_teacher).mean()
+
+
+def jensen_shannon_loss(
+    student_logits: Tensor, teacher_logits: Tensor, *, temperature: float | Tensor, beta: float | Tensor = 0.5
+) -> Tensor:
+    r"""Generalised Jensen-Shannon divergence: both distributions against a mixture of the two, times $T^2$.
+
+    $$L_{JS} = \frac{T^2}{N} \sum_n \left[ \beta \, \mathrm{KL}\left( p^{teacher}_n \,\|\, m_n \right)
+      + (1 - \beta) \, \mathrm{KL}\left( p^{student}_n \,\|\, m_n \right) \right],
+      \qquad m_n = \beta \, p^{teacher}_n + (1 - \beta) \, p^{student}_n$$
+
+    It lies between the soft loss and its reverse: $L_{JS} / \beta$ tends to the soft loss as $\beta$ tends to 0, and
+    $L_{JS} / (1 - \beta)$ to the reverse as $\beta$ tends to 1. Unlike both, the divergence is bounded, by $\log 2$ at
+    $\beta = 1/2$. As T grows, it tends to $\beta (1 - \beta)$ times the soft loss: a quarter at $\beta = 1/2$.
+
+    - `student_logits`, `teacher_logits`: `(N, C)`; `temperature`: above 0; `beta`: above 0 and below 1.
+    - Returns a scalar in nats, averaged over the N examples; 0 exactly when both distributions are equal.
+
+    Source: Agarwal et al. 2024, *On-Policy Distillation of Language Models* (GKD), section 2; $T^2$ as in the soft loss.
+    """
+    if not isinstance(beta, Tensor) and not 0 < beta < 1:
+        raise ValueError(f"beta {beta} is out of range; give a number above 0 and below 1, such as 0.5")
+    temperature, beta = _positive(temperature), torch.as_tensor(beta, dtype=student_logits.dtype, device=student_logits.device)
+    log_p_teacher = torch.log_softmax(teacher_logits.detach() / temperature, dim=-1)  # (N, C)
+    log_p_student = torch.log_softmax(student_logits / temperature, dim=-1)  # (N, C)
+    log_mixture = torch.logaddexp(log_p_teacher + beta.log(), log_p_student + torch.log1p(-beta))  # (N, C)
+    teacher, student = _divergence(log_p_teacher, log_mixture), _divergence(log_p_student, log_mixture)  # (N,)
+    return temperature**2 * (beta * teacher + (1 - beta) * student).mean()
 
 
 def decoupled_loss(
@@ -387,6 +437,35 @@ def angle_cosines(embeddings: Tensor) -> Tensor:
     return products * inverse.unsqueeze(-1) * inverse.unsqueeze(-2)
 
 
+def contrastive_loss(student_embeddings: Tensor, teacher_embeddings: Tensor, labels: Tensor, *, temperature: float = 0.07) -> Tensor:
+    r"""Cross-entropy of finding an image by its embedding in the other network among the images of the batch.
+
+    $$L_{contrast} = -\frac{1}{N} \sum_n \left[
+      \log \frac{e^{s_{n,n}}}{e^{s_{n,n}} + \sum_{m \in A_n} e^{s_{n,m}}}
+      + \log \frac{e^{s_{n,n}}}{e^{s_{n,n}} + \sum_{m \in A_n} e^{s_{m,n}}} \right],
+      \qquad s_{n,m} = \frac{\langle g^{student}_n, g^{teacher}_m \rangle}
+        {\tau \, \lVert g^{student}_n \rVert \, \lVert g^{teacher}_m \rVert}$$
+
+    The negatives $A_n$ are the images of the batch with another label. The first term searches the teacher's embedding
+    of the student's image, the second the reverse. The paper has a binary cross-entropy instead of the softmax, and
+    draws 16,384 negatives for each image from a memory of the embeddings of all training images, in the authors' code
+    also of other labels; batches of this lab have some dozens.
+
+    - `student_embeddings`, `teacher_embeddings`: `(N, D)`, projections of both networks' features into one space, which
+      are trained: the gradient reaches the teacher's projection, so that its features must be detached before.
+      `labels`: `(N,)`; `temperature`: $\tau$, above 0; 0.07 is from the authors' code.
+    - Returns a scalar in nats: the sum of both directions, averaged over the N examples; 0 for a batch of one label.
+
+    Source: Tian, Krishnan and Isola 2020, *Contrastive Representation Distillation*; in-batch softmax: van den Oord et
+    al. 2018, *Representation Learning with Contrastive Predictive Coding*.
+    """
+    similarity = _unit(student_embeddings) @ _unit(teacher_embeddings).mT / _positive(temperature)  # (N, N)
+    own = torch.arange(labels.shape[0], device=labels.device)
+    same_label = (labels.unsqueeze(-1) == labels) & (own.unsqueeze(-1) != own)  # neither the image nor a negative
+    similarity = similarity.masked_fill(same_label, -math.inf)
+    return hard_loss(similarity, own) + hard_loss(similarity.mT, own)
+
+
 # --- mutual learning ------------------------------------------------------------------------------------------------
 
 
@@ -417,6 +496,11 @@ def _positive(temperature: float | Tensor) -> float | Tensor:
     if isinstance(temperature, Tensor) or (temperature > 0 and math.isfinite(temperature)):
         return temperature
     raise ValueError(f"temperature {temperature} is not a finite number above 0; give one, such as 4")
+
+
+def _divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """KL(p || q) of each row, `(N,)`, from log-probabilities `(N, C)`."""
+    return (log_p.exp() * (log_p - log_q)).sum(dim=-1)
 
 
 def _decouple(logits: Tensor, labels: Tensor, temperature: float | Tensor) -> tuple[Tensor, Tensor]:

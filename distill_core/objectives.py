@@ -9,15 +9,14 @@ by-products, and mistakes of public code for the page *Find the bug*.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from distill_core import controls, losses
-from distill_core.batch import Batch, mixed, mixed_per_class
+from distill_core import controls, features, losses
+from distill_core.batch import Batch, Method, mixed_after_warm_up, mixed_per_class
 from distill_core.losses import hard_loss, mixed_loss, soft_loss, standardize
 
 FIRST_STAGE = 1 / 3  # of the training, for hints in two stages
@@ -60,10 +59,32 @@ def logits(batch: Batch) -> Tensor:
     return losses.logit_loss(batch.student_logits, batch.teacher_logits)
 
 
+def reverse_kl(batch: Batch) -> Tensor:
+    r"""Match the soft targets by the reverse divergence: no probability where the teacher has none, rather than some on all classes.
+
+    Source: Gu et al. 2024, *MiniLLM: Knowledge Distillation of Large Language Models*.
+    """
+    return losses.reverse_soft_loss(batch.student_logits, batch.teacher_logits, temperature=batch.temperature)
+
+
+def jensen_shannon(batch: Batch) -> Tensor:
+    r"""Match the soft targets by the Jensen-Shannon divergence, with $\beta = 1/2$: between the soft loss and its reverse.
+
+    Its weight of 4 gives it the size of the soft loss at high temperatures.
+
+    Source: Agarwal et al. 2024, *On-Policy Distillation of Language Models*, here on the transfer set instead of own outputs.
+    """
+    return losses.jensen_shannon_loss(batch.student_logits, batch.teacher_logits, temperature=batch.temperature)
+
+
 def decoupled(batch: Batch) -> Tensor:
     r"""Separate the target and the non-target part of the soft loss; the second has eight times the weight of the first.
 
-    Source: Zhao et al. 2022, *Decoupled Knowledge Distillation*; the weights 1 and 8 are theirs for CIFAR-100.
+    At the default alpha the hard loss has the weight of the target part, and both parts are warmed up over the first
+    twelfth of the training: the defaults of the authors' code (weights 1, 1 and 8; 20 of 240 epochs). The paper chooses
+    the weight 8 anew for each pair of networks.
+
+    Source: Zhao et al. 2022, *Decoupled Knowledge Distillation*.
     """
     return losses.decoupled_loss(batch.student_logits, batch.teacher_logits, batch.labels, temperature=batch.temperature)
 
@@ -104,7 +125,9 @@ def hints(batch: Batch) -> Tensor:
 
     Source: Romero et al. 2015, *FitNets: Hints for Thin Deep Nets*.
     """
-    student, teacher = match_spatial_size(middle_block(batch.student_features), middle_block(batch.teacher_features))
+    student, teacher = features.match_spatial_size(
+        features.middle_block(batch.student_features), features.middle_block(batch.teacher_features)
+    )
     return losses.hint_loss(batch.regressor(student), teacher)
 
 
@@ -128,34 +151,9 @@ def attention(batch: Batch) -> Tensor:
 
     Source: Zagoruyko and Komodakis 2017, *Paying More Attention to Attention*.
     """
-    return sum(map(losses.attention_loss, batch.student_features, match_blocks_by_depth(batch.student_features, batch.teacher_features)))
-
-
-def match_blocks_by_depth(student_features: Sequence[Tensor], teacher_features: Sequence[Tensor]) -> list[Tensor]:
-    """For each of the student's blocks the teacher's block at the same relative depth: first to first, last to last."""
-    last, of_teacher = max(1, len(student_features) - 1), len(teacher_features) - 1
-    return [teacher_features[round(block * of_teacher / last)] for block in range(len(student_features))]
-
-
-def middle_block(features: Sequence[Tensor]) -> Tensor:
-    """The block in the middle, of an even number the one after it: the teacher's hint, the student's guided layer."""
-    return features[len(features) // 2]
-
-
-def make_regressor(student_features: Sequence[Tensor], teacher_features: Sequence[Tensor]) -> nn.Module:
-    """The untrained layer from the shape of the student's middle block, `(N, D, H, W)` or `(N, D)`, to the teacher's."""
-    student, teacher = match_spatial_size(middle_block(student_features), middle_block(teacher_features))
-    if student.dim() == 4:
-        return nn.Conv2d(student.shape[1], teacher.shape[1], 1)  # each position by itself
-    return nn.Linear(student.shape[1], teacher.shape[1])
-
-
-def match_spatial_size(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
-    """Two maps averaged down to the smaller height and width; where one side has no positions, both flattened to `(N, D)`."""
-    if student.dim() == teacher.dim() == 4:
-        size = tuple(min(sizes) for sizes in zip(student.shape[2:], teacher.shape[2:], strict=True))
-        return F.adaptive_avg_pool2d(student, size), F.adaptive_avg_pool2d(teacher, size)
-    return student.flatten(1), teacher.flatten(1)
+    return sum(
+        map(losses.attention_loss, batch.student_features, features.match_blocks_by_depth(batch.student_features, batch.teacher_features))
+    )
 
 
 # --- relation-based: the examples of a batch among each other -------------------------------------------------------
@@ -165,10 +163,22 @@ def on_last_block(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Batch],
     """A loss that compares the outputs of the last blocks; the widths may differ."""
 
     def on_features(batch: Batch) -> Tensor:
-        return loss(batch.student_features[-1].flatten(1), batch.teacher_features[-1].flatten(1))
+        return loss(*features.last_blocks(batch.student_features, batch.teacher_features))
 
     on_features.__doc__ = loss.__doc__
     return on_features
+
+
+def contrastive(batch: Batch) -> Tensor:
+    r"""Bring the embeddings of an image in both networks together, and push those of images with another label apart.
+
+    The embeddings are projections of the last blocks of both networks, trained with the student and discarded at the end.
+    The negatives are those of the batch; the paper draws them from a memory of the whole training set.
+
+    Source: Tian, Krishnan and Isola 2020, *Contrastive Representation Distillation*.
+    """
+    student, teacher = features.last_blocks(batch.student_features, batch.teacher_features)
+    return losses.contrastive_loss(*batch.regressor(student, teacher.detach()), batch.labels)
 
 
 # --- online: students that train each other -------------------------------------------------------------------------
@@ -196,32 +206,6 @@ def peers_of(member: str, peers: int) -> list[str]:
 # --- all methods by their names -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Method:
-    """A method: its loss, its mixture with the hard loss, its source and kind, and what it needs."""
-
-    loss: Callable[[Batch], Tensor]
-    title: str
-    paper: str
-    kind: str = "response-based"  # feature-based, relation-based; control; mistake
-    loss_name: str = "soft loss"  # on the axis of a chart
-    unit: str = "nats"  # of the loss; empty for a ratio
-    mixture: Callable[..., Tensor] = mixed
-    weight: float = 1.0  # of the loss beside the hard loss, before alpha
-    scheme: str = "offline"  # the teacher is trained before; online: all train at once
-    compares: str = "logits"  # features: of any network with hidden layers; maps: of convolutions only
-    make_regressor: Callable[[Sequence[Tensor], Sequence[Tensor]], nn.Module] | None = None
-    peers: int = 0  # networks that train beside the student
-    teacher_in_train_mode: bool = False
-    needs_labels: bool = False  # of every image: its own loss uses them too
-    max_batch: int = 0  # a larger batch would need too much memory; 0 for no bound
-
-    @property
-    def definition(self) -> Callable[..., Tensor]:
-        """The function that makes it different from the others: its loss, or its mixture where that is special."""
-        return self.loss if self.mixture in (mixed, mixed_per_class) else self.mixture
-
-
 def _times_labels(factor: float) -> float:
     """The weight with which a loss counts `factor` times as much as the labels at the default alpha of 0.1."""
     return factor / 9
@@ -229,72 +213,82 @@ def _times_labels(factor: float) -> float:
 
 def _hints(title: str, **more: object) -> Method:
     about = {"kind": "feature-based", "compares": "features", "loss_name": "hint loss", "unit": "squared activations"}
-    return Method(hints, title, "Romero et al. 2015", make_regressor=make_regressor, **about, **more)
+    return Method(hints, title, "Romero et al. 2015", make_regressor=features.make_regressor, **about, **more)
 
 
-def _relation(loss: Callable[[Tensor, Tensor], Tensor], title: str, paper: str, name: str, **more: object) -> Method:
-    return Method(on_last_block(loss), title, paper, "relation-based", name, "", compares="features", **more)
+def _relation(loss: Callable[[Batch], Tensor], title: str, paper: str, name: str, unit: str = "", **more: object) -> Method:
+    return Method(loss, title, paper, "relation-based", name, unit, compares="features", needs_hard_loss=True, **more)
 
 
 def _mutual(networks: str, peers: int) -> Method:
-    more = {"loss_name": "divergence from peers", "needs_labels": True, "weight": _times_labels(1), "scheme": "online", "peers": peers}
-    return Method(mutual, f"Mutual learning of {networks}", "Zhang et al. 2018", **more)
+    more = {"loss_name": "divergence from peers", "weight": _times_labels(1), "scheme": "online", "peers": peers}
+    return Method(mutual, f"Mutual learning of {networks}", "Zhang et al. 2018", needs_hard_loss=True, uses_labels=True, **more)
 
 
 def _mistake(title: str, **more: object) -> Method:
     return Method(**{"loss": soft_targets, "title": title, "paper": "public code", "kind": "mistake", **more})
 
 
-_SUN, _BORN_AGAIN = "Sun et al. 2024", "Furlanello et al. 2018"
+_SUN = "Sun et al. 2024"
 _LOGITS, _CORRELATION = {"loss_name": "logit loss", "unit": "squared logits"}, {"loss_name": "correlation loss", "unit": ""}
+_DECOUPLED = {"loss_name": "decoupled loss", "mixture": mixed_after_warm_up, "uses_labels": True}
 
 # Losses of features and relations have scales of their own: their weights were chosen on training images that no student
 # sees (`tests/bench/weights.py`). RepDistiller's sample script, for larger networks and maps, has 100 for hints, 1000 for
-# attention, 3000 for similarity, 25 for distances and 50 for angles.
+# attention, 3000 for similarity, 25 for distances, 50 for angles and 0.8 for its contrastive loss. The weights of the soft
+# and the decoupled loss on standardised logits are those of the authors' code, nine times those on plain logits.
 METHODS = {
     "soft-targets": Method(soft_targets, "Soft targets", "Hinton et al. 2015"),
     "logits": Method(logits, "Matching logits", "Ba and Caruana 2014", mixture=mixed_per_class, **_LOGITS),
-    "decoupled": Method(decoupled, "Decoupled distillation (DKD)", "Zhao et al. 2022", loss_name="decoupled loss", needs_labels=True),
+    "reverse-kl": Method(reverse_kl, "Reverse KL divergence", "Gu et al. 2024", loss_name="reverse soft loss"),
+    "jensen-shannon": Method(
+        jensen_shannon, "Jensen-Shannon divergence", "Agarwal et al. 2024", loss_name="Jensen-Shannon loss", weight=4.0
+    ),
+    "decoupled": Method(decoupled, "Decoupled distillation (DKD)", "Zhao et al. 2022", weight=_times_labels(1), **_DECOUPLED),
     "correlation": Method(correlation, "Correlation (DIST)", "Huang et al. 2022", **_CORRELATION),
     "soft-targets-standardized": Method(standardized(soft_targets), "Soft targets on standardised logits", _SUN, weight=9.0),
     "logits-standardized": Method(
         standardized(logits), "Matching standardised logits", _SUN, weight=_times_labels(3), **_LOGITS
     ),
     "decoupled-standardized": Method(
-        standardized(decoupled), "DKD on standardised logits", _SUN, weight=9.0, loss_name="decoupled loss", needs_labels=True
+        standardized(decoupled), "DKD on standardised logits", _SUN, weight=_times_labels(9), **_DECOUPLED
     ),
     "correlation-standardized": Method(
         standardized(correlation), "DIST on standardised logits", _SUN, weight=_times_labels(3), **_CORRELATION
     ),
-    "hints": _hints("Hints, from the first step (FitNets)", weight=_times_labels(3)),
+    "hints": _hints("Hints, from the first step (FitNets)", weight=_times_labels(3), needs_hard_loss=True),
     "hints-two-stage": _hints("Hints, then soft targets (FitNets)", mixture=hints_then_soft_targets),
     "attention": Method(
         attention, "Attention transfer", "Zagoruyko and Komodakis 2017", "feature-based", "attention loss", "",
-        weight=_times_labels(30), compares="maps",
+        weight=_times_labels(30), compares="maps", needs_hard_loss=True,
     ),
     "similarity": _relation(
-        losses.similarity_loss, "Similarity preserving", "Tung and Mori 2019", "similarity loss", weight=_times_labels(100)
+        on_last_block(losses.similarity_loss), "Similarity preserving", "Tung and Mori 2019", "similarity loss",
+        weight=_times_labels(100),
     ),
     "distances": _relation(
-        losses.distance_relation_loss, "Relations: distances (RKD-D)", "Park et al. 2019", "distance loss", weight=_times_labels(30)
+        on_last_block(losses.distance_relation_loss), "Relations: distances (RKD-D)", "Park et al. 2019", "distance loss",
+        weight=_times_labels(30),
     ),
     "angles": _relation(
-        losses.angle_relation_loss, "Relations: angles (RKD-A)", "Park et al. 2019", "angle loss",
+        on_last_block(losses.angle_relation_loss), "Relations: angles (RKD-A)", "Park et al. 2019", "angle loss",
         weight=_times_labels(30), max_batch=128,
+    ),
+    "contrastive": _relation(
+        contrastive, "Contrastive, negatives of the batch (CRD)", "Tian et al. 2020", "contrastive loss", "nats",
+        weight=_times_labels(1), make_regressor=features.make_projections, uses_labels=True,
     ),
     "mutual-2": _mutual("two", 1),
     "mutual-3": _mutual("three", 2),
     "mutual-4": _mutual("four", 3),
-    "label-smoothing": Method(
-        controls.label_smoothing, "Label smoothing, no teacher", "Szegedy et al. 2016", "control", "smoothed cross-entropy",
-        needs_labels=True,
-    ),
-    "permuted-classes": Method(controls.permuted_classes, "Wrong classes permuted", _BORN_AGAIN, "control", needs_labels=True),
-    "uniform-classes": Method(controls.uniform_classes, "Wrong classes made equal", _BORN_AGAIN, "control", needs_labels=True),
-    "shuffled-targets": Method(controls.shuffled_targets, "Soft targets of other images", "public code", "control"),
+    **controls.CONTROLS,
     "soft-targets-without-t2": _mistake("T\u00b2 left out", mixture=controls.without_t2),
     "mean-over-classes": _mistake("Soft loss averaged over classes too", mixture=controls.mean_over_classes),
     "alpha-swapped": _mistake("Alpha and 1 \u2212 alpha swapped", mixture=controls.alpha_swapped),
     "doubled-hard-loss": _mistake("Hard loss counted twice", mixture=controls.doubled_hard_loss),
+    "probabilities-in-kl-div": _mistake("Probabilities given to kl_div", mixture=controls.probabilities_in_kl_div),
+    "logits-in-kl-div": _mistake("Logits given to kl_div", mixture=controls.logits_in_kl_div),
+    "divergence-reversed": _mistake("Divergence the wrong way round", mixture=controls.divergence_reversed),
+    "softmax-twice": _mistake("Softmax applied twice", mixture=controls.softmax_twice),
     "teacher-in-train-mode": _mistake("Teacher left in training mode", loss=controls.teacher_in_train_mode, teacher_in_train_mode=True),
 }  # fmt: skip

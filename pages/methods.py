@@ -37,4 +37,4 @@ else:
 methods.show_comparison(name)
 to_link("methods", {choice: state.get(f"methods_{choice}", "") for choice in DEFAULTS})
 if name in METHODS:
-    show_source(*functions_of(METHODS[name].definition))
+    show_source(*functions_of(METHODS[name]))

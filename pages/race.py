@@ -69,4 +69,4 @@ else:
         "its baseline without one train side by side on the same images."
     )
 method = METHODS[experiments[0].method if experiments else Experiment.method]
-show_source(mixed_loss, *functions_of(method.definition))
+show_source(mixed_loss, *functions_of(method))

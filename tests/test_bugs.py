@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -58,6 +59,7 @@ def test_a_bug_differs_visibly_from_the_correct_code_at_the_settings_of_its_entr
         ("alpha-swapped", 8.0, 0.5),
         ("shuffled-targets", 4.0, 1.0),
         ("teacher-in-train-mode", 4.0, 1.0),
+        ("logits-in-kl-div", 4.0, 1.0),
     ],
 )
 def test_a_bug_changes_nothing_where_its_symptoms_say_so(name, temperature, alpha):
@@ -74,8 +76,14 @@ def test_at_alpha_one_the_student_equals_the_baseline_unless_alpha_is_swapped():
         assert equal == (name == "soft-targets")
 
 
-def test_all_six_bugs_are_methods_with_symptoms_and_a_fix():
-    assert len(BUGS) == 6
-    for name, bug in BUGS.items():
-        assert METHODS[name].kind == "mistake" or name == "shuffled-targets"
+def test_the_records_of_a_bug_whose_loss_has_no_minimum_are_finite_or_missing():
+    records = records_of("logits-in-kl-div", 20.0, 0.0)
+    json.dumps(records, allow_nan=False)
+    assert len({(record["experiment"], record["step"]) for record in records if record["event"] == "record"}) > 5 * SEEDS
+    assert curves(records)["student", "test_accuracy"]["n"] == SEEDS
+
+
+def test_every_mistake_is_a_bug_of_the_page_with_symptoms_and_a_fix():
+    assert set(BUGS) == {name for name, method in METHODS.items() if method.kind == "mistake"} | {"shuffled-targets"}
+    for bug in BUGS.values():
         assert len(bug.symptoms) > 80 and bug.fix

@@ -11,6 +11,7 @@ import torch
 
 from distill_core import losses
 from distill_core.batch import Batch
+from distill_core.data.datasets import seeded
 from distill_core.experiment import Experiment
 from distill_core.figures.methods import (
     Pairs,
@@ -213,7 +214,9 @@ def test_the_displayed_targets_of_a_control_are_those_of_its_training(name):
     assert torch.allclose(targets.sum(dim=1), torch.ones(6, dtype=torch.float64))
     temperature = 1.0 if name == "label-smoothing" else method_inputs.T
     student_logits = (temperature * targets.log()).requires_grad_()
-    batch = Batch(student_logits, teacher_logits, labels, alpha=0.0, temperature=temperature)
+    change = METHODS[name].change_targets
+    trained = change(teacher_logits, seeded(0, "targets", 0)) if change else teacher_logits
+    batch = Batch(student_logits, trained, labels, alpha=0.0, temperature=temperature)
     (gradient,) = torch.autograd.grad(METHODS[name].loss(batch), student_logits)
     assert gradient.abs().max() < 1e-12
     plain = losses.soft_loss(student_logits, teacher_logits, temperature=method_inputs.T)

@@ -190,6 +190,9 @@ def test_a_bad_value_is_refused_in_one_sentence_that_names_it(refused, field, va
         Experiment.from_fields({field: list(value) if isinstance(value, tuple) else value})
 
 
+UNTRAINED_AT_ALPHA_ZERO = ("hints", "similarity", "distances", "angles", "contrastive", "mutual-2", "mutual-4")
+
+
 @pytest.mark.parametrize(
     ("choices", "named"),
     [
@@ -219,6 +222,8 @@ def test_a_bad_value_is_refused_in_one_sentence_that_names_it(refused, field, va
         ({"teacher": "self", "method": "teacher-in-train-mode"}, "dropout"),
         ({"teacher": "self", "method": "attention"}, "'mlp-30x2'"),
         ({"teacher": "self", "assistants": ("mlp-300x2",)}, "'mlp-300x2'"),
+        *(({"method": name, "alpha": 0.0}, "give alpha above 0, such as 0.1") for name in UNTRAINED_AT_ALPHA_ZERO),
+        ({"method": "attention", "teacher": "cnn-32", "student": "cnn-4", "alpha": 0.0}, "give alpha above 0, such as 0.1"),
     ],
     ids=str,
 )

@@ -68,6 +68,8 @@ def test_each_worker_may_use_its_share_of_the_memory(monkeypatch):
         {"student": "mlp-40x2", "assistants": ("mlp-60x2", "mlp-50x2")},
         {"student": "mlp-20x1", "method": "mutual-3"},
         {"student": "mlp-40x2", "teacher": "self", "assistants": ("mlp-40x2",)},
+        {"student": "mlp-20x2", "method": "contrastive"},
+        {"student": "mlp-20x2", "method": "hints", "assistants": ("mlp-60x2",)},
     ],
 )
 def test_the_estimated_state_has_the_size_of_the_real_one(choices):

@@ -20,13 +20,16 @@ from distill_core import losses
 from distill_core.losses import (
     angle_relation_loss,
     attention_loss,
+    contrastive_loss,
     correlation_loss,
     decoupled_loss,
     distance_relation_loss,
     hard_loss,
     hint_loss,
+    jensen_shannon_loss,
     logit_loss,
     mutual_loss,
+    reverse_soft_loss,
     similarity_loss,
     smoothing_loss,
     soft_loss,
@@ -536,11 +539,78 @@ def test_mutual_loss_with_equal_peers_is_the_hard_loss():
     torch.testing.assert_close(ours, hard, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+def test_the_reverse_soft_loss_is_the_soft_loss_with_student_and_teacher_exchanged(temperature):
+    expected = soft_loss(TEACHER, STUDENT, temperature=temperature).item()
+    assert reverse_soft_loss(STUDENT, TEACHER, temperature=temperature).item() == pytest.approx(expected, rel=1e-12)
+    p, q = (special.softmax(z.numpy() / temperature, axis=1) for z in (STUDENT, TEACHER))
+    assert expected == pytest.approx(temperature**2 * special.rel_entr(p, q).sum(axis=1).mean(), rel=1e-9)
+
+
+@pytest.mark.parametrize("beta", (0.1, 0.5, 0.9))
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+def test_the_jensen_shannon_loss_is_the_formula(temperature, beta):
+    student, teacher = (special.softmax(z.numpy() / temperature, axis=1) for z in (STUDENT, TEACHER))
+    mixture = beta * teacher + (1 - beta) * student
+    parts = beta * special.rel_entr(teacher, mixture) + (1 - beta) * special.rel_entr(student, mixture)
+    ours = jensen_shannon_loss(STUDENT, TEACHER, temperature=temperature, beta=beta)
+    assert ours.item() == pytest.approx(temperature**2 * parts.sum(axis=1).mean(), rel=1e-9)
+    assert ours / temperature**2 <= math.log(2)
+
+
+def test_the_jensen_shannon_loss_over_beta_is_the_soft_loss_and_over_one_minus_beta_its_reverse_in_the_limits():
+    for temperature in (1.0, 4.0, 20.0):
+        near = {"temperature": temperature, "beta": 1e-9}
+        forward, reverse = (loss(STUDENT, TEACHER, temperature=temperature).item() for loss in (soft_loss, reverse_soft_loss))
+        assert jensen_shannon_loss(STUDENT, TEACHER, **near).item() / 1e-9 == pytest.approx(forward, rel=1e-4)
+        assert jensen_shannon_loss(STUDENT, TEACHER, **near | {"beta": 1 - 1e-9}).item() / 1e-9 == pytest.approx(reverse, rel=1e-4)
+        assert temperature > 4 or abs(forward - reverse) > 1e-3 * forward  # two limits, not one
+
+
+@pytest.mark.parametrize("beta", (0.2, 0.5))
+def test_at_a_high_temperature_all_divergences_have_the_gradient_of_the_soft_loss_up_to_a_factor(beta):
+    hot = {"temperature": 1e4}
+    expected = gradient(lambda z: soft_loss(z, TEACHER, **hot), STUDENT)
+    torch.testing.assert_close(gradient(lambda z: reverse_soft_loss(z, TEACHER, **hot), STUDENT), expected, rtol=0.01, atol=1e-5)
+    between = gradient(lambda z: jensen_shannon_loss(z, TEACHER, beta=beta, **hot), STUDENT)
+    torch.testing.assert_close(between, beta * (1 - beta) * expected, rtol=0.01, atol=1e-5)
+
+
+@pytest.mark.parametrize("beta", (0.0, 1.0, -0.1, math.nan))
+def test_a_beta_that_gives_one_side_no_weight_is_refused(refused, beta):
+    with refused(f"beta {beta}", "above 0 and below 1"):
+        jensen_shannon_loss(STUDENT, TEACHER, temperature=4.0, beta=beta)
+
+
+EMBEDDED = some(N, 4, seed=11), some(N, 4, seed=12)
+
+
+def test_the_contrastive_loss_is_the_formula_and_has_no_negative_of_the_same_label():
+    student, teacher = (x / x.norm(dim=1, keepdim=True) for x in EMBEDDED)
+    expected = 0.0
+    for n in range(N):
+        negatives = [m for m in range(N) if LABELS[m] != LABELS[n]]
+        assert len(negatives) < N - 1 or LABELS.eq(LABELS[n]).sum() == 1
+        s = (student @ teacher.T / 0.5).exp()
+        for others in (s[n, negatives], s[negatives, n]):
+            expected -= (s[n, n] / (s[n, n] + others.sum())).log().item() / N
+    assert contrastive_loss(*EMBEDDED, LABELS, temperature=0.5).item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_contrastive_loss_is_small_only_where_each_image_is_found_among_the_others():
+    apart = torch.eye(5, dtype=torch.float64)[LABELS]
+    assert contrastive_loss(apart, apart, LABELS) < 1e-5 < 1 < contrastive_loss(apart, apart.roll(1, dims=0), LABELS)
+    assert finite(lambda x: contrastive_loss(x, EMBEDDED[1], torch.zeros_like(LABELS)), EMBEDDED[0]) == 0  # no negatives
+    assert finite(lambda x: contrastive_loss(x, EMBEDDED[1][:1], LABELS[:1]), EMBEDDED[0][:1]) == 0
+
+
 # --- all losses that compare a student with a teacher ---------------------------------------------------------------
 
 COMPARE = {  # student's tensor, teacher's tensor, and the loss
     "logit": (STUDENT, TEACHER, logit_loss),
     "standardized": (STUDENT, TEACHER, lambda s, t: soft_loss(standardize(s), standardize(t), temperature=2.0)),
+    "reverse": (STUDENT, TEACHER, lambda s, t: reverse_soft_loss(s, t, temperature=4.0)),
+    "Jensen-Shannon": (STUDENT, TEACHER, lambda s, t: jensen_shannon_loss(s, t, temperature=4.0, beta=0.3)),
     "decoupled": (STUDENT, TEACHER, lambda s, t: decoupled_loss(s, t, LABELS, temperature=4.0)),
     "correlation": (STUDENT, TEACHER, lambda s, t: correlation_loss(s, t, temperature=4.0)),
     "hint": (MAPS, some(4, 2, 3, 3, seed=8), hint_loss),
@@ -599,6 +669,8 @@ BATCHED = {
     "correlation, a temperature for each": (STUDENT, lambda s, t: correlation_loss(s, TEACHER, temperature=t, intra_weight=t)),
     "smoothing, a value for each": (STUDENT, lambda s, t: smoothing_loss(s, LABELS, smoothing=t / 10)),
     "mutual": (STUDENT, lambda s, t: mutual_loss(s, PEERS, LABELS)),
+    "Jensen-Shannon, a beta for each": (STUDENT, lambda s, t: jensen_shannon_loss(s, TEACHER, temperature=t, beta=t / 10)),
+    "contrastive": (EMBEDDED[0], lambda s, t: contrastive_loss(s, EMBEDDED[1], LABELS)),
 }
 
 
@@ -864,7 +936,7 @@ def test_other_losses_refuse_a_temperature_that_is_not_above_zero(refused, tempe
 def test_every_loss_documents_its_formula_its_shapes_and_its_unit():
     functions = {name: f for name, f in inspect.getmembers(losses, inspect.isfunction) if f.__module__ == losses.__name__}
     public = {name: f for name, f in functions.items() if not name.startswith("_") and name != "mixed_loss"}  # which mixes two losses
-    assert len(public) == 19
+    assert len(public) == 22
     for name, function in public.items():
         text = inspect.getdoc(function)
         assert text.count("$$") == 2 and "(N, " in text and "Returns" in text, name

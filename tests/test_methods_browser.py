@@ -9,6 +9,8 @@ from browser_fixtures import ROOT
 from playwright.sync_api import expect
 from test_race_browser import BUSY, until
 
+from distill_core.figures.bugs import BUGS
+
 
 @pytest.fixture(scope="module")
 def lab(serve, tmp_path_factory):
@@ -85,9 +87,9 @@ def test_a_bug_is_trained_guessed_and_replaced_by_a_new_one(lab, watched):
     until(lambda: page.evaluate(drawn)[:2] and min(page.evaluate(drawn)[:2]) > 10)
     page.locator(".st-key-bug_train button:enabled:visible").wait_for(timeout=BUSY)
     guesses = page.locator("[class*='st-key-bug_is_'] button:visible")
-    expect(guesses).to_have_count(6)
+    expect(guesses).to_have_count(len(BUGS))
     wrong = 0
-    for number in range(6):
+    for number in range(len(BUGS)):
         guesses.nth(number).click()
         warnings = page.locator("[data-testid='stAlertContentWarning']")
         page.get_by_text("Fix:").or_(warnings.nth(wrong)).first.wait_for(timeout=BUSY)

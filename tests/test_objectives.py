@@ -10,9 +10,22 @@ import torch
 from torch.func import vmap
 
 from distill_core import controls, losses
-from distill_core.batch import Batch
+from distill_core.batch import Batch, mixed_after_warm_up
+from distill_core.data.datasets import seeded
+from distill_core.features import Projections, make_projections, make_regressor, match_blocks_by_depth, middle_block
 from distill_core.losses import hard_loss, soft_loss, total_loss
-from distill_core.objectives import METHODS, make_regressor, match_blocks_by_depth, middle_block, objective, peers_of
+from distill_core.objectives import METHODS, objective, peers_of
+
+
+class Between(torch.nn.Module):
+    """The trained layers of every method that has some: a regressor of one input, projections of two."""
+
+    def __init__(self, of_student, of_teacher):
+        super().__init__()
+        self.regressor, self.projections = make_regressor(of_student, of_teacher), make_projections(of_student, of_teacher)
+
+    def forward(self, *features):
+        return self.projections(*features) if len(features) == 2 else self.regressor(*features)
 
 
 @pytest.fixture
@@ -32,7 +45,7 @@ def batch():
         progress=0.5,
         student_features=of_student,
         teacher_features=of_teacher,
-        regressor=make_regressor(of_student, of_teacher).double(),
+        regressor=Between(of_student, of_teacher).double(),
         peer_logits=torch.randn(2, 6, 4, dtype=torch.float64),
     )
 
@@ -64,12 +77,23 @@ def test_the_loss_of_soft_targets_is_the_soft_loss(batch):
     assert torch.equal(loss_of("soft-targets", batch), expected)
 
 
-CORRECT = [name for name, method in METHODS.items() if method.kind != "mistake" or method.teacher_in_train_mode]
+WITH_HARD_LOSS = [
+    name for name, method in METHODS.items() if name != "label-smoothing" and (method.kind != "mistake" or method.teacher_in_train_mode)
+]
 
 
-@pytest.mark.parametrize("method", CORRECT)
+@pytest.mark.parametrize("method", WITH_HARD_LOSS)
 def test_alpha_one_ignores_the_teacher(batch, method):
     assert total_of(method, batch, alpha=1.0) == hard_loss(batch.student_logits, batch.labels)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_needs_the_hard_loss_exactly_where_nothing_else_trains_the_output_layer(batch, method):
+    """Peers train each other's outputs, but nothing in their divergence tells which output belongs to which class."""
+    student = batch.student_logits.clone().requires_grad_()
+    total = total_of(method, batch, student_logits=student, alpha=0.0)
+    (gradient,) = torch.autograd.grad(total, student, materialize_grads=True)
+    assert METHODS[method].needs_hard_loss == (not gradient.any() or METHODS[method].peers > 0)
 
 
 @pytest.mark.parametrize("as_tensor", (False, True), ids=("alone", "in a cohort"))
@@ -100,11 +124,38 @@ def test_a_choice_that_is_misspelt_is_an_error(batch):
     assert {field.name for field in fields(Batch)} >= {"alpha", "temperature", "progress", "peer_logits"}
 
 
-def test_permuting_changes_every_wrong_class_and_keeps_the_label_and_the_sum(batch):
-    permuted = controls.permute_wrong_classes(batch.teacher_logits, batch.labels)
-    own = torch.arange(4) == batch.labels.unsqueeze(-1)
-    assert torch.equal(permuted[own], batch.teacher_logits[own]) and (permuted[~own] != batch.teacher_logits[~own]).all()
-    assert torch.equal(permuted.sort(dim=-1).values, batch.teacher_logits.sort(dim=-1).values)
+def test_permuting_keeps_the_teachers_top_class_and_the_set_of_logits():
+    logits = torch.randn(200, 10, generator=torch.Generator().manual_seed(0))
+    permuted = controls.permute_other_classes(logits, seeded(0, "targets", 0))
+    top = torch.arange(10) == logits.argmax(dim=1, keepdim=True)
+    assert torch.equal(permuted[top], logits[top])
+    assert torch.equal(permuted.sort(dim=1).values, logits.sort(dim=1).values)
+
+
+def test_each_image_and_each_step_has_a_permutation_of_its_own():
+    """A shift that is the same for all images can be learned: a student has only to relabel the classes."""
+    logits = torch.arange(5.0).expand(4000, 5).contiguous()  # the top class is 4
+    first, second = (controls.permute_other_classes(logits, seeded(0, "targets", step)) for step in (0, 1))
+    assert torch.equal(first, controls.permute_other_classes(logits, seeded(0, "targets", 0)))  # the seed sets it
+    orders = {tuple(row) for row in first.tolist()}
+    assert len(orders) == 24 and (first != second).any(dim=1).float().mean() > 0.9
+    each = torch.stack([(first == value).float().mean(dim=0) for value in range(4)])  # how often a logit comes to a class
+    torch.testing.assert_close(each[:, :4], torch.full((4, 4), 0.25), atol=0.03, rtol=0)
+
+
+@pytest.mark.parametrize("alpha", (0.0, 0.1, 1.0))
+def test_label_smoothing_acts_with_the_epsilon_that_is_shown_whatever_alpha(batch, alpha):
+    expected = torch.nn.functional.cross_entropy(batch.student_logits, batch.labels, label_smoothing=controls.SMOOTHING)
+    assert total_of("label-smoothing", batch, alpha=alpha).item() == pytest.approx(expected.item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("progress", (0.0, 1 / 24, 1 / 12, 1.0))
+def test_decoupled_distillation_at_the_default_alpha_is_the_authors_loss_up_to_a_factor(batch, progress):
+    """Their code: 1.0 * cross-entropy + min(epoch / 20, 1) * (1.0 * target part + 8.0 * non-target part), in 240 epochs."""
+    own = losses.decoupled_loss(batch.student_logits, batch.teacher_logits, batch.labels, temperature=4.0)
+    authors = hard_loss(batch.student_logits, batch.labels) + min(240 * progress / 20, 1.0) * own
+    assert METHODS["decoupled"].mixture is mixed_after_warm_up
+    assert total_of("decoupled", batch, progress=progress).item() == pytest.approx(0.1 * authors.item(), rel=1e-12)
 
 
 def test_equal_wrong_classes_keep_the_probability_of_the_label(batch):
@@ -135,6 +186,24 @@ def test_each_mistake_changes_the_gradient_by_what_its_formula_states(batch):
     torch.testing.assert_close(gradient("mean-over-classes", 0.0), soft / 4)
     torch.testing.assert_close(gradient("alpha-swapped", 0.1), 0.9 * hard + 0.1 * soft)
     torch.testing.assert_close(gradient("doubled-hard-loss", 0.1), 1.1 * hard + 0.9 * soft)
+
+
+def test_the_mistakes_with_kl_div_are_what_pytorch_computes_of_these_arguments(batch):
+    hard, q = hard_loss(batch.student_logits, batch.labels), torch.softmax(batch.teacher_logits / 4, dim=1)
+    given = {"probabilities-in-kl-div": torch.softmax(batch.student_logits / 4, dim=1), "logits-in-kl-div": batch.student_logits / 4}
+    for name, student in given.items():
+        wrong = 16 * torch.nn.functional.kl_div(student, q, reduction="batchmean")
+        assert total_of(name, batch).item() == pytest.approx((0.1 * hard + 0.9 * wrong).item(), rel=1e-12)
+    shifted = total_of("logits-in-kl-div", batch, student_logits=batch.student_logits + 100)
+    assert shifted < total_of("logits-in-kl-div", batch) - 100  # no minimum
+    assert total_of("divergence-reversed", batch) == total_of("reverse-kl", batch)
+
+
+def test_a_second_softmax_keeps_the_cross_entropy_of_ten_classes_above_1_46():
+    logits, labels = 50 * torch.eye(10, dtype=torch.float64), torch.arange(10)
+    batch = Batch(logits, logits, labels, alpha=1.0, temperature=4.0)
+    assert total_of("softmax-twice", batch).item() == pytest.approx(1.4612, abs=1e-4)
+    assert hard_loss(logits, labels) < 1e-6
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -204,6 +273,18 @@ def test_relations_compare_the_last_features_of_the_batch(batch, name):
     assert loss_of(name, batch).item() == pytest.approx(expected.item(), rel=1e-12)
 
 
+def test_contrastive_embeddings_are_trained_projections_of_both_networks_and_the_teachers_features_stay(batch):
+    student, teacher = (features[-1].flatten(1) for features in (batch.student_features, batch.teacher_features))
+    teacher.requires_grad_()
+    projections = Projections(student.shape[1], teacher.shape[1]).double()
+    changed = replace(batch, student_features=[student], teacher_features=[teacher], regressor=projections)
+    expected = losses.contrastive_loss(projections.student(student), projections.teacher(teacher), batch.labels)
+    found = METHODS["contrastive"].loss(changed)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-12)
+    gradients = torch.autograd.grad(found, [teacher, projections.student.weight, projections.teacher.weight], allow_unused=True)
+    assert gradients[0] is None and all(gradient.any() for gradient in gradients[1:])
+
+
 def test_mutual_learning_at_the_defaults_is_the_papers_loss_up_to_a_factor(batch):
     expected = 0.1 * losses.mutual_loss(batch.student_logits, batch.peer_logits, batch.labels)
     assert total_of("mutual-3", batch).item() == pytest.approx(expected.item(), rel=1e-12)
@@ -219,8 +300,8 @@ def test_a_student_has_all_peers_and_each_peer_the_student_and_the_other_peers()
 def test_a_method_uses_labels_of_every_image_exactly_where_it_declares_it(batch, method):
     """Where it does not, images without labels leave its own loss as it is, and count in no hard loss."""
     other = replace(batch, labels=(batch.labels + 1) % 4)
-    assert torch.equal(METHODS[method].loss(other), METHODS[method].loss(batch)) != METHODS[method].needs_labels
-    if not METHODS[method].needs_labels:
+    assert torch.equal(METHODS[method].loss(other), METHODS[method].loss(batch)) != METHODS[method].uses_labels
+    if not METHODS[method].uses_labels:
         some = replace(batch, labels=torch.cat([batch.labels[:4], torch.tensor([-1, -1])]), unlabelled=2)
         terms = objective(METHODS[method], some)[1]
         assert torch.equal(terms["soft_loss"], METHODS[method].loss(batch))

@@ -83,6 +83,25 @@ def test_a_sweep_holds_out_validation_images_unless_told_otherwise(open_sweep, l
     assert app.selectbox(key="sweep_validation").value == held_out
 
 
+@pytest.mark.parametrize(
+    ("link", "least"),
+    [
+        ({"x": "temperature", "y": "alpha"}, 0.0),
+        ({"x": "temperature", "y": "alpha", "method": "hints-two-stage"}, 0.0),
+        ({"x": "temperature", "y": "alpha", "method": "hints"}, 0.1),
+        ({"x": "alpha", "y": "student", "method": "mutual-2"}, 0.1),
+        ({"x": "method", "xs": "soft-targets,similarity", "y": "alpha"}, 0.1),
+        ({"x": "temperature", "y": "alpha", "ys": "0,0.2", "method": "contrastive"}, 0.2),
+    ],
+    ids=str,
+)
+def test_the_alpha_axis_leaves_out_0_for_methods_that_need_the_labels(open_sweep, link, least):
+    app = open_sweep(**{"dataset": "digits"} | link)
+    assert not app.exception and not app.error
+    assert min(app.session_state["sweep_values_alpha"]) == least
+    assert not app.button(key="sweep_train").disabled
+
+
 def test_an_old_link_with_the_run_without_t2_is_translated(open_sweep):
     app = open_sweep(dataset="digits", run="0123456789ab", without="ba9876543210")
     assert not app.exception

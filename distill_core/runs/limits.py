@@ -132,12 +132,13 @@ def state_bytes(experiments: Sequence[Experiment]) -> float:
     networks: dict[Experiment, float] = {}  # parameters, by what trains together
     baselines: dict[Experiment, set[Experiment]] = {}
     for one in experiments:
-        common = dataclasses.replace(one, alpha=0.0, temperature=1.0, seed=0)
+        common = dataclasses.replace(one, alpha=1.0, temperature=1.0, seed=0)
         student, baseline, *others = (cost.parameters for cost in _costs(one))
+        between = _layers_between(one)
         shared = baselines.setdefault(common, set())
         new = dataclasses.replace(one.baseline, temperature=1.0) not in shared
         shared.add(dataclasses.replace(one.baseline, temperature=1.0))
-        networks[common] = networks.get(common, 0.0) + student + new * baseline + sum(others)
+        networks[common] = networks.get(common, 0.0) + student + between + new * (baseline + between) + sum(others)
     tensors = {"sgd": 2, "adam": 3}  # weights and momentum, or weights and two moments
     return max((4 * tensors[common.optimizer] * parameters for common, parameters in networks.items()), default=0.0)
 
@@ -165,13 +166,43 @@ def _images(experiment: Experiment) -> int:
 def _costs(experiment: Experiment) -> list:
     """`models.Cost` of every network that trains: student, baseline, peers, then those that teach."""
     from distill_core import models
-    from distill_core.data import datasets
     from distill_core.objectives import METHODS
 
-    source = datasets.DATASETS.get(experiment.dataset)
-    shape, classes = (source.image_shape, len(source.class_names)) if source else ((3, 32, 32), 10)
+    shape, classes = _shape(experiment)
     student, *earlier = (models.cost(name, image_shape=shape, classes=classes) for name in (experiment.student, *experiment.earlier))
     return [student] * (2 + METHODS[experiment.method].peers) + earlier
+
+
+def _layers_between(experiment: Experiment) -> int:
+    """Parameters of the layers that the method trains between each student and the teacher, such as a regressor."""
+    from distill_core import teachers
+    from distill_core.objectives import METHODS
+
+    if METHODS[experiment.method].make_regressor is None:
+        return 0
+    below = teachers.single(experiment.teacher).model if not experiment.assistants else experiment.assistants[-1]
+    return _parameters_between(experiment.method, experiment.student, below, *_shape(experiment))
+
+
+@functools.lru_cache(maxsize=64)
+def _parameters_between(method: str, student: str, teacher: str, shape: tuple[int, int, int], classes: int) -> int:
+    import torch
+
+    from distill_core import models
+    from distill_core.objectives import METHODS
+
+    networks = [models.build(name, image_shape=shape, classes=classes, seed=0) for name in (student, teacher)]
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        layers = METHODS[method].make_regressor(*(network(torch.zeros(1, *shape), features=True)[1] for network in networks))
+    return sum(parameter.numel() for parameter in layers.parameters())
+
+
+def _shape(experiment: Experiment) -> tuple[tuple[int, int, int], int]:
+    """Shape of the images and number of classes; of an upload, the usual ones."""
+    from distill_core.data import datasets
+
+    source = datasets.DATASETS.get(experiment.dataset)
+    return (source.image_shape, len(source.class_names)) if source else ((3, 32, 32), 10)
 
 
 def _size(experiment: Experiment) -> tuple[float, float]:
@@ -183,5 +214,6 @@ def _size(experiment: Experiment) -> tuple[float, float]:
     batch = min(experiment.batch_size, images) + experiment.unlabelled // steps
     work = (images + experiment.unlabelled) * experiment.epochs * sum(cost.multiplications for cost in costs)
     memory = sum(16 * cost.parameters + 4 * batch * cost.outputs for cost in costs)  # with gradients and moments
+    memory += 2 * 16 * _layers_between(experiment)
     triples = 4 * (2 + method.peers) * TENSORS_OF_TRIPLES * batch**3 if method.max_batch else 0
     return work, memory + triples

@@ -47,7 +47,7 @@ def teacher_logits(teacher: Teacher, dataset: Dataset, *, part: str, indices: Te
 def prepare_test_logits(teacher: Teacher, dataset: Dataset, name: str) -> Generator[tuple[str, float], None, None]:
     """Compute the logits of all test images that are not in the cache; yields the progress, nothing if all are there.
 
-    A strong teacher takes minutes. Where the cache cannot be written, the run computes them itself.
+    Where the cache cannot be written, the run computes them itself.
     """
     n, path = len(dataset.test_labels), _path(teacher, dataset, "test")
     shape, indices = (n, dataset.classes), torch.arange(n)

@@ -60,7 +60,7 @@ def cohorts(experiments: Sequence[Experiment]) -> list[list[int]]:
     """
     alike: dict[Experiment, list[int]] = defaultdict(list)
     for index, experiment in enumerate(experiments):
-        common = {"seed": 0} if experiment.assistants else {"alpha": 0.0, "temperature": 1.0, "seed": 0}
+        common = {"seed": 0} if experiment.assistants else {"alpha": 1.0, "temperature": 1.0, "seed": 0}
         alike[replace(experiment, **common)].append(index)
     groups = []
     for indices in alike.values():
@@ -247,6 +247,7 @@ class Cohort:
             teacher_logits=inputs.teacher_logits.transpose(1, 2).unsqueeze(1),
             labels=inputs.labels.view(seeds, 1, 1, -1),
             unlabelled=inputs.unlabelled,
+            progress=self.schedule.progress(self.step),
             **{name: values.view(seeds, -1, 1, 1) for name, values in self._choices.items()},
         )
         gradient, terms = self._logit_gradient(batch)
@@ -277,7 +278,7 @@ class Cohort:
 
     def _objective(self, batch: dict, regressor: dict[str, Tensor], *, unlabelled: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The method for one member, under `vmap`."""
-        project = functools.partial(functional_call, self.regressor, regressor) if regressor else None
+        project = (lambda *inputs: functional_call(self.regressor, regressor, inputs)) if regressor else None
         more = {"unlabelled": unlabelled, "progress": self.schedule.progress(self.step)}
         return objective(self.method, Batch(**batch, **more, regressor=project))
 

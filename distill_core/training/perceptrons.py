@@ -106,8 +106,10 @@ def gradient_by_autograd(method: Method) -> Gradient:
     """The same function as `soft_targets_gradient` for any method that compares logits."""
 
     def gradient(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        common = {"unlabelled": batch.unlabelled, "progress": batch.progress}
+
         def total(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, choices: dict[str, Tensor]) -> tuple[Tensor, dict]:
-            return objective(method, Batch(student_logits.T, teacher_logits.T, labels, unlabelled=batch.unlabelled, **choices))
+            return objective(method, Batch(student_logits.T, teacher_logits.T, labels, **common, **choices))
 
         of_member = grad(total, has_aux=True)
         of_all = vmap(vmap(of_member, in_dims=(0, None, None, 0)))  # over seeds, and over the members of each

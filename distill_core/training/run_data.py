@@ -89,6 +89,8 @@ class RunData:
             logits = [teachers.logits(self._teacher_of(s).network, self.dataset, views[s]).to(self.dtype) for s in range(len(indices))]
         else:
             logits = [self.teacher_logits[s % len(self.teacher_logits)].index_select(0, own) for s, own in enumerate(indices)]
+        if change := METHODS[self.experiments[0].method].change_targets:
+            logits = [change(own, seeded(one.seed, "targets", step)) for one, own in zip(self.experiments, logits, strict=True)]
         features = self._teacher_features(teacher_images) if METHODS[self.experiments[0].method].compares != "logits" else []
         logits = logits[0].unsqueeze(0) if len(logits) == 1 else torch.stack(logits)  # a copy less for a run of one seed
         return Inputs(images, labels, logits, features, unlabelled)

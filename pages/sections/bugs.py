@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
 
@@ -30,7 +31,8 @@ MEANINGS = {
     "doubled-hard-loss": "The hard loss is added a second time, with weight 1.",
 }
 CURVES_HELP = (
-    "Means over the seeds with 95 % intervals. Losses are drawn before their weights, on a logarithmic axis. "
+    "Means over the seeds with 95 % intervals. For both students the losses are computed by the correct formulas, before their weights, "
+    "and drawn on a logarithmic axis; the value that the suspect minimises may be another. "
     "Agreement: fraction of test images on which student and teacher predict the same class."
 )
 
@@ -98,8 +100,8 @@ def show_guesses() -> None:
     state = st.session_state
     st.subheader("Which bug is it?")
     found, wrong = found_bug(), state.get("bug_wrong", [])
-    columns = [column for _ in range(2) for column in st.columns(3)]
-    for name, column in zip(BUGS, columns, strict=True):
+    columns = [column for _ in range(math.ceil(len(BUGS) / 3)) for column in st.columns(3)]
+    for name, column in zip(BUGS, columns, strict=False):
         with column:
             st.button(
                 METHODS[name].title, key=f"bug_is_{name}", width="stretch", disabled=bool(found) or name in wrong or not runs(),
@@ -116,7 +118,8 @@ def show_guesses() -> None:
             f"**{METHODS[found].title}**, found in {tries} {'try' if tries == 1 else 'tries'}. {BUGS[found].symptoms}",
             icon=":material/bug_report:",
         )
-        st.markdown(f"**Fix:** {BUGS[found].fix}")
+        source = f"  \n**Seen in** {BUGS[found].found}" if BUGS[found].found else ""
+        st.markdown(f"**Fix:** {BUGS[found].fix}{source}")
 
 
 def _guess(name: str) -> None:

@@ -10,8 +10,9 @@ import streamlit as st
 import torch
 from torch import Tensor
 
-from distill_core import losses, models, objectives
-from distill_core.controls import SMOOTHING, equalise_wrong_classes, permute_wrong_classes, targets_of_other_images
+from distill_core import features as layers
+from distill_core import losses, models
+from distill_core.controls import SMOOTHING, equalise_wrong_classes, permute_other_classes, targets_of_other_images
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.figures.methods import Pairs, pairs_figure, panels_figure
@@ -32,7 +33,7 @@ TARGETS = "targets of the student"
 
 # How a control changes the teacher's logits before they become the student's targets.
 ALTERED = {
-    "permuted-classes": permute_wrong_classes,
+    "permuted-classes": lambda teacher_logits, labels: permute_other_classes(teacher_logits, datasets.seeded(0, "targets", 0)),
     "uniform-classes": partial(equalise_wrong_classes, temperature=T),
     "shuffled-targets": lambda teacher_logits, labels: targets_of_other_images(teacher_logits),
 }
@@ -65,6 +66,8 @@ def show_inputs(name: str) -> None:
         _show_pairs(name, data, image, logits, labels)
     elif method.kind == "relation-based":
         note = f"Rows and columns are the test images {image} to {image + EXAMPLES - 1}."
+        if name == "contrastive":
+            note += " The loss compares the images across the networks, through projections that are not kept after the training."
         _show_panels(_relations(name, features), note, height=320)
     else:
         picture = data.test_images[image].float().mean(dim=0).numpy()
@@ -146,7 +149,7 @@ def of_logits(name: str, logits: dict[str, Tensor], labels: Tensor, class_names:
         title, logits = "standardised logits", {role: losses.standardize(z) for role, z in logits.items()}
     label, p = int(labels[0]), {role: losses.soften(z, temperature=T) for role, z in logits.items()}
     panels = [Pairs(title, class_names, _first(logits))]
-    if name.startswith("soft-targets"):
+    if name.startswith(("soft-targets", "reverse-kl", "jensen-shannon")):
         panels.append(Pairs(f"softmax of the {title} at T = {T:g}", class_names, _first(p)))
     elif name.startswith("decoupled"):
         wrong = _wrong(label, class_names)
@@ -213,14 +216,20 @@ def _relations(name: str, features: dict[str, list[Tensor]]) -> Panels:
         "similarity": (losses.similarity_matrix, "Gram matrix, rows normalised"),
         "distances": (losses.relative_distances, "relative distances"),
         "angles": (_cosines_at_first, "cosines at the first image"),
+        "contrastive": (_cosines, "cosines, before the projection"),
     }[name]
     return [[(f"{role}: {what}", measure(blocks[-1].flatten(1)).numpy()) for role, blocks in features.items()]]
 
 
+def _cosines(embeddings: Tensor) -> Tensor:
+    """Cosines `(N, N)` of the angles between each two images as seen from the origin."""
+    directions = torch.nn.functional.normalize(embeddings, dim=1)
+    return directions @ directions.mT
+
+
 def _cosines_at_first(embeddings: Tensor) -> Tensor:
     """Cosines `(N, N)` of the angles between each two images as seen from the first."""
-    directions = torch.nn.functional.normalize(embeddings - embeddings[0], dim=1)
-    return directions @ directions.mT
+    return _cosines(embeddings - embeddings[0])
 
 
 def _feature_maps(name: str, image: np.ndarray, features: dict[str, list[Tensor]]) -> Panels:
@@ -230,7 +239,7 @@ def _feature_maps(name: str, image: np.ndarray, features: dict[str, list[Tensor]
         if name == "attention":
             maps = [(f"block {n}", losses.attention_map(block[:1])[0].numpy()) for n, block in enumerate(blocks, start=1)]
         else:
-            channels = objectives.middle_block(blocks)[0]
+            channels = layers.middle_block(blocks)[0]
             active = channels.mean(dim=(1, 2)).topk(min(MAX_CHANNELS, len(channels))).indices.sort().values.tolist()
             maps = [(f"channel {n + 1}", channels[n].numpy()) for n in active]
         rows.append([(role, image), *maps])

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from distill_core import losses, teachers
+from distill_core.batch import mixed_after_warm_up, mixed_per_class, own_loss_alone
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.figures import methods as figures
@@ -38,6 +39,11 @@ OTHERS = {
 }
 WITH_SEVERAL_NETWORKS = ("Online", CHAINS)  # groups whose methods differ in the networks that teach
 KINDS = {"Logits": "response-based", "Features": "feature-based", "Relations": "relation-based", "Controls": "control"}
+MIXTURES = {  # how the own loss is mixed with the hard loss, where it is not as WEIGHT_HELP states
+    mixed_per_class: ", divided by the number of classes",
+    mixed_after_warm_up: ", which rises from 0 over the first twelfth of the training",
+    own_loss_alone: "; it is the whole loss, alpha has no effect",
+}
 WEIGHT_HELP = (
     "The student minimises alpha times the hard loss plus (1 \u2212 alpha) times this weight times the loss of the method. "
     "The weight brings the loss of the method to the scale of the hard loss."
@@ -57,12 +63,8 @@ def members(group: str) -> dict[str, str]:
     """Titles of a group's methods, by name."""
     if group == CHAINS:
         return {name: entry.title for name, entry in comparison.SET_UPS.items()}
-    kind = KINDS.get(group)
-    return {
-        name: method.title
-        for name, method in METHODS.items()
-        if (method.scheme == "online" if group == "Online" else method.kind == kind and method.scheme == "offline")
-    }
+    kind, scheme = ("response-based", "online") if group == "Online" else (KINDS[group], "offline")
+    return {name: method.title for name, method in METHODS.items() if (method.kind, method.scheme) == (kind, scheme)}
 
 
 def show_card(name: str) -> None:
@@ -75,10 +77,10 @@ def show_card(name: str) -> None:
         facts, results = st.columns([2, 3], gap="large")
         with facts:
             if method:
-                unit = f" ({method.unit})" if method.unit else ""
+                loss = f"**{method.loss_name}**{f' ({method.unit})' if method.unit else ''}"
+                weight = f"weight **{method.weight:.3g}**{MIXTURES.get(method.mixture, '')}"
                 st.markdown(
-                    f"*{method.paper}*  \n{method.kind}, {method.scheme}  \n"
-                    f"loss of the method: **{method.loss_name}**{unit}, with weight **{method.weight:.3g}** beside the hard loss  \n"
+                    f"*{method.paper}*  \n{method.kind}, {method.scheme}  \nloss of the method: {loss}, {weight}  \n"
                     f"compares {_compares(method)}",
                     help=WEIGHT_HELP,
                 )

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from distill_core import losses
+from distill_core.batch import Method
 
 TITLE = "Source code that this app runs"
 
@@ -34,10 +35,10 @@ def _show(functions: tuple[Callable, ...]) -> None:
         st.code(code_of(function), language="python")
 
 
-def functions_of(objective: Callable) -> list[Callable]:
-    """The losses that a method calls, and the method's own function. For one that a function made, that function."""
-    maker = getattr(inspect.getmodule(objective), objective.__qualname__.split(".")[0])
-    return [*losses_in(objective), maker]
+def functions_of(method: Method) -> list[Callable]:
+    """The losses that a method calls, what it does to the targets, and its own function. For one that a function made, that function."""
+    maker = getattr(inspect.getmodule(method.definition), method.definition.__qualname__.split(".")[0])
+    return [*losses_in(method.definition), *([method.change_targets] if method.change_targets else []), maker]
 
 
 def losses_in(function: Callable) -> list[Callable]:

@@ -223,6 +223,8 @@ def _choose_values(axis: str, dataset: str) -> list:
     st.session_state.setdefault(key, INITIAL.get(axis, options))
     if axis in ("temperature", "alpha", "label_noise"):
         options = sorted({*options, *st.session_state[key]})
+    if axis == "alpha" and any(METHODS[name].needs_hard_loss for name in _chosen_methods()):
+        options = [value for value in options if value > 0]
     valid = [value for value in st.session_state[key] if value in options]
     if valid != st.session_state[key]:  # write only a change: the server's value would undo a click made in the meantime
         st.session_state[key] = valid
@@ -232,6 +234,15 @@ def _choose_values(axis: str, dataset: str) -> list:
         help="Each selected value is a column (horizontal axis) or a row (vertical axis) of the heat map.",
     )  # fmt: skip
     return [value for value in options if value in picked]
+
+
+def _chosen_methods() -> list[str]:
+    """The methods of the sweep, from its axis or from the setting that all cells share."""
+    state = st.session_state
+    names = (
+        state.get("sweep_values_method", INITIAL["method"]) if "method" in (state["sweep_x"], state["sweep_y"]) else [state["sweep_method"]]
+    )
+    return [name for name in names if name in METHODS]
 
 
 def describe(grid: Grid, experiments: list[Experiment]) -> None:
