@@ -44,6 +44,7 @@ READING_ORDER = (
     "cohort",  # the name under which notebooks find `train_cohort`
     "studies.sweep",  # the cells of a sweep
     "studies.presets",  # experiments of the literature
+    "studies.tuning",  # temperature and weight of a method, chosen on validation images
     "studies.comparison",  # all methods side by side
     "doctor",  # is this machine ready
 )

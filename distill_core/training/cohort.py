@@ -27,6 +27,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
+from torch.utils._pytree import tree_map
 
 from distill_core import teachers
 from distill_core.batch import Batch
@@ -258,29 +259,28 @@ class Cohort:
         """The gradients of any network and method, into `self._gradients`; returns the raw losses."""
         weights = {name: value.detach().requires_grad_() for name, value in self.weights.items()}
         logits, features = self.forward(inputs.images, weights, features=True)  # (K, B, C), (K, B, ...) each
-        batch = {
-            "student_logits": logits,
-            "teacher_logits": self._to_members(inputs.teacher_logits),
-            "labels": self._to_members(inputs.labels),
-            **self._choices,
-        }
+        shared = {"teacher_logits": inputs.teacher_logits, "labels": inputs.labels}  # by the members of a seed, (S, B, ...) each
+        own = {"student_logits": logits, **self._choices}  # (K, ...) each
         if inputs.teacher_features:
-            teacher_features = [self._to_members(feature) for feature in inputs.teacher_features]
-            batch |= {"student_features": features, "teacher_features": teacher_features}
+            shared["teacher_features"], own["student_features"] = inputs.teacher_features, features
         if self.method.peers:
-            batch["peer_logits"] = logits.detach()[self._peers]  # (K, peers, B, C)
-        regressors = {name.removeprefix(REGRESSOR): value for name, value in weights.items() if name.startswith(REGRESSOR)}
-        totals, terms = vmap(functools.partial(self._objective, unlabelled=inputs.unlabelled))(batch, regressors)
+            own["peer_logits"] = logits.detach()[self._peers]  # (K, peers, B, C)
+        own["regressor"] = {name.removeprefix(REGRESSOR): value for name, value in weights.items() if name.startswith(REGRESSOR)}
+        by_seed = tree_map(lambda values: values.unflatten(0, (len(inputs.labels), -1)), own)  # (S, M, ...) each
+        # What a loss computes of the teacher alone, such as the distances of a batch, is computed once for a seed.
+        of_member = functools.partial(self._objective, unlabelled=inputs.unlabelled)
+        totals, terms = vmap(vmap(of_member, in_dims=(0, None)))(by_seed, shared)  # (S, M) each
         # No weight is shared, so each member's gradient is its own; where no loss has an effect, it is 0.
         gradients = torch.autograd.grad(totals.sum(), weights.values(), materialize_grads=True)
         torch.cat([gradient.flatten() for gradient in gradients], out=self.optimizer.gradient)
-        return {name: term.detach() for name, term in terms.items()}
+        return {name: term.detach().flatten() for name, term in terms.items()}
 
-    def _objective(self, batch: dict, regressor: dict[str, Tensor], *, unlabelled: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """The method for one member, under `vmap`."""
-        project = (lambda *inputs: functional_call(self.regressor, regressor, inputs)) if regressor else None
+    def _objective(self, own: dict, shared: dict, *, unlabelled: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The method for one member, under `vmap`: what is its `own`, and what all members of its seed share."""
+        layers = own.pop("regressor")
+        project = (lambda *inputs: functional_call(self.regressor, layers, inputs)) if layers else None
         more = {"unlabelled": unlabelled, "progress": self.schedule.progress(self.step)}
-        return objective(self.method, Batch(**batch, **more, regressor=project))
+        return objective(self.method, Batch(**own, **shared, **more, regressor=project))
 
     def _to_members(self, values: Tensor) -> Tensor:
         """What belongs to a seed, `(S, ...)`, repeated for each of its members: `(K, ...)`."""
