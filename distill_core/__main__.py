@@ -185,7 +185,7 @@ def preset(
 def _run_study(name: str, *, seeds: int, device: str, keep: bool, json: bool) -> None:
     """One line a claim: what the source states, what was measured before, what came."""
     entry, started = STUDIES[name], time.perf_counter()
-    runs = _show_progress(study.run(entry, seeds=seeds, device=device))
+    runs = _show_progress(study.run(entry, seeds=range(seeds or entry.seeds), device=device))
     seconds = time.perf_counter() - started
     kept = study.kept().get(name)
     expected = [claim.as_text() for claim in entry.judge(kept["runs"])] if kept else []

@@ -37,10 +37,9 @@ def prior_matching_bias(logits: Tensor, classes: Sequence[int], *, share: float)
     - `logits`: `(N, C)`, on images with the usual class shares. `share`: a fraction between 0 and 1.
     - Returns b in nats, at most 30 up or down. Raises `ValueError` for a share that no bias can reach.
     """
-    if not 0 < share < 1 or not 0 < len(set(classes)) < logits.shape[-1]:
-        raise ValueError(
-            f"share {share} of {len(set(classes))} classes cannot be matched; give a fraction between 0 and 1, of some classes"
-        )
+    count = len(set(classes))
+    if not 0 < share < 1 or not 0 < count < logits.shape[-1]:
+        raise ValueError(f"a share of {share} for {count} classes cannot be matched; give a share between 0 and 1 for some of the classes")
     logits, low, high = logits.double(), -SEARCHED, SEARCHED
     while high - low > 1e-6:
         middle = (low + high) / 2

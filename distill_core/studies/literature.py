@@ -27,6 +27,7 @@ from distill_core.studies.study import (
     points_of,
     values,
 )
+from distill_core.studies.sweep import Grid
 
 _HINTON = "Hinton, Vinyals and Dean 2015, *Distilling the Knowledge in a Neural Network*"
 ERRORS = "test errors of 10,000"
@@ -75,7 +76,7 @@ def points_headline(runs: Runs) -> list[Point]:
 
 TEMPERATURES = (1.0, 2.0, 3.0, 4.0, 8.0, 20.0)
 WIDTHS = (30, 300)
-_WIDTH = Experiment(dataset="mnist", images=20_000, epochs=10, batch_size=128, learning_rate=0.003)
+_WIDTH = Experiment(dataset="mnist", images=10_000, epochs=10, batch_size=128, learning_rate=0.003)
 
 
 def _at(width: int, temperature: float) -> str:
@@ -137,7 +138,8 @@ def correct_bias(network: nn.Module, experiment: Experiment, dataset: Dataset) -
     held_out = held_out_images(dataset, experiment, images=5000)
     unseen = teachers.logits(network, dataset, dataset.train_images[held_out])
     test, labels = teachers.logits(network, dataset, dataset.test_images), dataset.test_labels
-    share = float(torch.isin(dataset.train_labels, torch.tensor(classes)).double().mean())
+    corrected = torch.tensor(classes, device=labels.device)
+    share = torch.isin(dataset.train_labels, corrected).double().mean().item()
     found = {
         "none": 0.0,
         "tuned": tuned_bias(unseen, dataset.train_labels[held_out], classes),
@@ -146,7 +148,7 @@ def correct_bias(network: nn.Module, experiment: Experiment, dataset: Dataset) -
     scores: dict = {}
     for name, bias in found.items():
         wrong = add_bias(test, classes, bias).argmax(dim=1) != labels
-        of_corrected = int((wrong & torch.isin(labels, torch.tensor(classes))).sum())
+        of_corrected = int((wrong & torch.isin(labels, corrected)).sum())
         scores |= {f"bias_{name}": bias, f"errors_{name}": int(wrong.sum()), f"errors_of_corrected_{name}": of_corrected}
     return scores
 
@@ -356,7 +358,8 @@ STUDIES = {
         axes=("temperature T", "test accuracy, relative to T = 1 (points)"),
         after=held_out_accuracy,
         live={f"30 units, T = {t:g}": replace(_WIDTH, temperature=t, images=5000) for t in (3.0, 20.0)},
-        notes="20,000 images, ten epochs, alpha 0.1. The best T is chosen on 5,000 training images that no student of the seed has seen; "
+        sweep=(Grid("temperature", TEMPERATURES, "student", tuple(f"mlp-{width}x2" for width in WIDTHS), 5), replace(_WIDTH, images=5000)),
+        notes="10,000 images, ten epochs, alpha 0.1. The best T is chosen on 5,000 training images that no student of the seed has seen; "
         "its interval is over draws of the seeds.",
     ),
     "capacity-gap": Study(

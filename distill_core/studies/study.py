@@ -22,6 +22,7 @@ from distill_core.data.dataset import Dataset, choose_images, seeded
 from distill_core.experiment import Experiment
 from distill_core.statistics import mean_interval
 from distill_core.studies.comparison import machine
+from distill_core.studies.sweep import Grid
 from distill_core.training.cohort import cohorts
 from distill_core.training.run_data import prepare
 from distill_core.training.shards import Shards
@@ -54,26 +55,25 @@ class Claim:
         return (self.values[0], *self.bounds) if self.bounds else mean_interval(self.values)
 
     @property
-    def appears(self) -> bool | None:
-        """Whether the mean lies at least three standard errors on the claimed side of zero; None if no direction is claimed.
+    def appears(self) -> int | None:
+        """1 if the mean lies at least three standard errors on the claimed side of zero, -1 on the other side, else 0.
 
-        One seed has no standard error, and equal values of a few seeds show none: neither is an effect.
+        None if no direction is claimed. One seed has no standard error, and equal values show none: neither is an effect.
         """
         if not self.sign:
             return None
         spread = float(np.std(self.values, ddof=1)) if len(self.values) > 1 else 0.0
-        return spread > 0 and self.sign * self.interval[0] >= STANDARD_ERRORS * spread / math.sqrt(len(self.values))
+        least = STANDARD_ERRORS * spread / math.sqrt(len(self.values))
+        effect = self.sign * self.interval[0]
+        return 0 if spread == 0 or abs(effect) < least else 1 if effect > 0 else -1
 
     @property
     def conclusion(self) -> str:
         """The result in words."""
-        if self.appears is None:
-            return "measured"
-        if self.appears:
-            return "appears here"
-        if len(self.values) < 2:
+        if self.appears == 0 and len(self.values) < 2:
             return "cannot tell from one seed"
-        return f"does not appear here{f': {self.why_not}' if self.why_not else ''}"
+        missing = f"does not appear here{f': {self.why_not}' if self.why_not else ''}"
+        return {None: "measured", 1: "appears here", -1: "the opposite appears here", 0: missing}[self.appears]
 
     def as_text(self) -> str:
         """The mean with its interval: "+0.42 points (+0.31 to +0.53)"."""
@@ -99,7 +99,7 @@ class Study:
     """An experiment of the literature: the question, what the source states and where, the arms, and how they are judged.
 
     `judge` and `points` are pure functions of the measured numbers. `after` adds numbers of a trained student to its scores.
-    `live`: smaller versions that a page can start, by their labels.
+    `live`: smaller versions to race on a page, by their labels; `sweep`: one to train on the page Sweep.
     """
 
     title: str
@@ -113,15 +113,16 @@ class Study:
     seeds: int = 10
     after: Callable[[nn.Module, Experiment, Dataset], dict] | None = None
     live: dict[str, Experiment] = field(default_factory=dict)
+    sweep: tuple[Grid, Experiment] | None = None
     notes: str = ""
 
 
-def run(study: Study, *, seeds: int = 0, device: str = "auto") -> Generator[tuple[str, float], None, Runs]:
-    """Train the student of each arm once per seed; yields what is done and its fraction, returns the scores.
+def run(study: Study, *, seeds: Sequence[int], device: str = "auto") -> Generator[tuple[str, float], None, Runs]:
+    """Train the student of each arm once for each of these seeds; yields what is done and its fraction, returns the scores.
 
     The scores of an arm are those of `analysis.scores`, with `teacher_errors` and what `after` adds.
     """
-    experiments = [replace(arm, seed=seed) for arm in study.arms.values() for seed in range(seeds or study.seeds)]
+    experiments = [replace(arm, seed=seed) for arm in study.arms.values() for seed in seeds]
     for one in {(e.dataset, e.teacher): e for e in experiments}.values():
         yield from prepare(one, device=device)
     scores: list[dict] = [{} for _ in experiments]
@@ -137,8 +138,8 @@ def run(study: Study, *, seeds: int = 0, device: str = "auto") -> Generator[tupl
             for index, experiment in zip(indices, shard.experiments, strict=True):
                 network = shard.member(*shard.pair(experiment))
                 scores[group[index]] |= study.after(network, experiment, shard.data.dataset)
-    of_arm = len(experiments) // len(study.arms)
-    return {name: scores[number * of_arm : (number + 1) * of_arm] for number, name in enumerate(study.arms)}
+    count = len(seeds)
+    return {name: scores[number * count : (number + 1) * count] for number, name in enumerate(study.arms)}
 
 
 def held_out_images(dataset: Dataset, experiment: Experiment, *, images: int) -> Tensor:
