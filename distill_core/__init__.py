@@ -45,6 +45,7 @@ READING_ORDER = (
     "studies.presets",  # experiments of the literature
     "studies.comparison",  # all methods side by side
     "studies.study",  # an experiment of more than one race: run, kept, judged
+    "studies.hinton",  # the studies of Hinton et al. on MNIST
     "studies.literature",  # the studies, with their claims
     "doctor",  # is this machine ready
 )

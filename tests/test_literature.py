@@ -12,7 +12,7 @@ from distill_core.data import datasets
 from distill_core.data.datasets import DATASETS
 from distill_core.experiment import Experiment
 from distill_core.figures.literature import study_figure
-from distill_core.studies import literature, study
+from distill_core.studies import hinton, literature, study
 from distill_core.studies.literature import STUDIES
 from distill_core.studies.presets import PRESETS
 from distill_core.studies.study import Claim, Study, bootstrap_choice, held_out_images
@@ -95,13 +95,13 @@ def test_held_out_images_of_a_student_that_saw_all_are_refused(refused):
 
 
 def test_the_headline_is_judged_by_the_errors_that_soft_targets_save():
-    runs = made_up("hinton-mnist", {literature.ALONE: 146, literature.DISTILLED: 74}.get)
-    runs[literature.DISTILLED][0]["test_errors"] = 75
+    runs = made_up("hinton-mnist", {study.ALONE: 146, hinton.DISTILLED: 74}.get)
+    runs[hinton.DISTILLED][0]["test_errors"] = 75
     teacher, alone, distilled, saved = STUDIES["hinton-mnist"].judge(runs)
     assert (teacher.interval[0], teacher.paper) == (72, "67 errors") and "146" in alone.paper and "74" in distilled.paper
     assert alone.interval[0] == pytest.approx(146.4) and 71 < saved.interval[0] < 73 and saved.appears == 1
-    worse = made_up("hinton-mnist", {literature.ALONE: 100, literature.DISTILLED: 160}.get)
-    worse[literature.ALONE][0]["test_errors"] = 99
+    worse = made_up("hinton-mnist", {study.ALONE: 100, hinton.DISTILLED: 160}.get)
+    worse[study.ALONE][0]["test_errors"] = 99
     assert STUDIES["hinton-mnist"].judge(worse)[-1].conclusion == "the opposite appears here"
 
 
@@ -124,10 +124,10 @@ def test_the_best_temperature_is_chosen_on_held_out_images_and_reported_with_its
 def test_a_missing_class_is_judged_by_errors_recall_and_bias_under_each_correction():
     def of(name, kind):
         table = {"none": (0, 300, 190), "tuned": (3.0, 200, 40), "matched": (2.7, 210, 45)}
-        return lambda arm: table[name][kind] * (1 if arm == literature.MISSING or kind == 0 else 10)
+        return lambda arm: table[name][kind] * (1 if arm == hinton.MISSING or kind == 0 else 10)
 
     kinds = ("bias", "errors", "errors_of_corrected")
-    more = {f"{kind}_{name}": of(name, number) for name in literature.CORRECTIONS for number, kind in enumerate(kinds)}
+    more = {f"{kind}_{name}": of(name, number) for name in hinton.CORRECTIONS for number, kind in enumerate(kinds)}
     runs = made_up("missing-3-bias", lambda arm: 300, **more)
     for arm in runs:
         runs[arm][0]["errors_none"] += 1
@@ -141,8 +141,8 @@ def test_a_missing_class_is_judged_by_errors_recall_and_bias_under_each_correcti
 
 
 def test_fidelity_is_judged_beyond_the_top_class():
-    agreement = {literature.ALONE: 0.970, "T = 1": 0.975, "T = 4": 0.980}
-    kl = {literature.ALONE: 0.09, "T = 1": 0.05, "T = 4": 0.02}
+    agreement = {study.ALONE: 0.970, "T = 1": 0.975, "T = 4": 0.980}
+    kl = {study.ALONE: 0.09, "T = 1": 0.05, "T = 4": 0.02}
     runs = made_up("fidelity", lambda arm: 300, agreement=agreement.get, teacher_kl=kl.get, nll=kl.get)
     for arm in runs:
         runs[arm][0] |= {"agreement": agreement[arm] - 1e-3 * kl[arm], "teacher_kl": kl[arm] * 1.001, "nll": kl[arm] * 1.001}
@@ -152,7 +152,7 @@ def test_fidelity_is_judged_beyond_the_top_class():
 
 
 def test_the_capacity_gap_appears_only_where_the_largest_teacher_is_the_worse_one():
-    errors = {literature.ALONE: 900, "mlp-30x2": 800, "mlp-100x2": 700, "mlp-300x2": 720, "mlp-1200x2": 780, literature.EARLY: 740}
+    errors = {study.ALONE: 900, "mlp-30x2": 800, "mlp-100x2": 700, "mlp-300x2": 720, "mlp-1200x2": 780, literature.EARLY: 740}
     for large, expected in ((780, 1), (600, -1)):
         runs = made_up("capacity-gap", (errors | {"mlp-1200x2": large, literature.ASSISTED: 730}).get)
         runs["mlp-1200x2"][0]["test_errors"] += 3
@@ -203,7 +203,7 @@ def small():
     arms = {"labels only": replace(usual, alpha=1.0), "soft targets": usual}
 
     def judge(runs):
-        return [literature.difference(runs, "soft targets", "labels only", "helps", paper="yes")]
+        return [study.difference(runs, "soft targets", "labels only", "helps", paper="yes")]
 
     def after(network, experiment, dataset):
         return {"outputs": network.head.out_features, "seed": experiment.seed}
@@ -249,8 +249,8 @@ def test_a_study_by_command_prints_a_line_a_claim_and_keeps_its_numbers(small, m
 
 @pytest.mark.skipif(not DATASETS["mnist"].is_here(), reason="MNIST is not on this machine")
 def test_a_bias_correction_repairs_the_recall_of_a_hidden_class():
-    tiny = replace(STUDIES["missing-3-bias"].arms[literature.MISSING], images=2000, student="mlp-64x2", epochs=8)
-    one = Study("t", "q?", "s", "p", {"no 3": tiny}, lambda runs: [], lambda runs: [], ("x", "y"), after=literature.correct_bias)
+    tiny = replace(STUDIES["missing-3-bias"].arms[hinton.MISSING], images=2000, student="mlp-64x2", epochs=8)
+    one = Study("t", "q?", "s", "p", {"no 3": tiny}, lambda runs: [], lambda runs: [], ("x", "y"), after=hinton.correct_bias)
     _, runs = finish(study.run(one, seeds=(0,), device="cpu"))
     (found,) = runs["no 3"]
     assert found["bias_tuned"] > 0 and found["bias_matched"] > 0

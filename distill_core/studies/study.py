@@ -30,6 +30,8 @@ from distill_core.training.shards import Shards
 FILE = Path(__file__).with_name("literature.json")
 STANDARD_ERRORS = 3.0  # from zero, below which an effect counts as not shown
 
+ALONE = "labels only"  # the usual name of the arm without a teacher
+
 Runs = dict[str, list[dict]]  # by arm, the scores of its student, one dictionary per seed
 
 
@@ -221,3 +223,8 @@ def bootstrap_choice(scores: np.ndarray, choices: Sequence[float], *, resamples:
     chosen = np.asarray(choices, dtype=np.float64)
     low, high = np.quantile(chosen[best], [0.025, 0.975], method="nearest")
     return float(chosen[scores.mean(axis=1).argmax()]), float(low), float(high)
+
+
+def difference(runs: Runs, arm: str, other: str, text: str, *, paper: str, sign: int = 1, why_not: str = "") -> Claim:
+    """The claim that one arm's test accuracy is above another's, in points, paired by seed; below it with `sign=-1`."""
+    return Claim(text, paper, tuple(accuracy(runs, arm) - accuracy(runs, other)), "points", sign, why_not)
