@@ -17,22 +17,26 @@ def study_figure(points: Sequence[dict], *, x_title: str, y_title: str) -> go.Fi
     """Each series as points with 95 % intervals; joined by lines where the horizontal axis is a number.
 
     `points`: dictionaries with `series`, `x` (text), `value`, and `low` and `high`, which are NaN where there is no interval.
-    Figures of a paper are grey, and have no interval.
+    A series whose name ends in "paper" is grey and open, with the symbol of the one that ends in "this lab".
     """
     figure = go.Figure()
     names = list(dict.fromkeys(point["series"] for point in points))
     places = list(dict.fromkeys(point["x"] for point in points))
-    styles, numeric = styles_of(names), all(map(_is_number, places))
-    for name in names:
+    subjects = {name: name.removesuffix("paper").removesuffix("this lab") for name in names}
+    styles, numeric = styles_of(list(dict.fromkeys(subjects.values()))), all(map(_is_number, places))
+    for name, subject in subjects.items():
         own = [point for point in points if point["series"] == name]
-        stated = all(math.isnan(point["low"]) for point in own)
-        colour = GREY if stated else styles[name].light
+        stated, style = name.endswith("paper"), styles[subject]
+        colour = GREY if stated else style.light
         figure.add_trace(
             go.Scatter(
                 x=[point["x"] for point in own], y=[point["value"] for point in own], name=name,
                 mode="lines+markers" if numeric and not stated else "markers",
-                line={"color": colour, "dash": styles[name].dash, "width": 3},
-                marker={"color": colour, "symbol": styles[name].symbol + ("-open" if stated else ""), "size": 14, "line": {"width": 3}},
+                line={"color": colour, "dash": style.dash, "width": 3},
+                marker={
+                    "color": colour, "symbol": style.symbol + ("-open" if stated else ""), "size": 14,
+                    "line": {"width": 3 if stated else 0, "color": colour},
+                },
                 error_y={
                     "type": "data", "symmetric": False, "thickness": 3, "width": 6, "color": colour,
                     "array": [_length(point["high"] - point["value"]) for point in own],

@@ -31,7 +31,7 @@ from distill_core.studies.study import (
 from distill_core.studies.sweep import Grid
 
 _HINTON = "Hinton, Vinyals and Dean 2015, *Distilling the Knowledge in a Neural Network*"
-ERRORS = "test errors of 10,000"
+ERRORS = "errors"
 
 
 # --- Hinton's headline ----------------------------------------------------------------------------------------------
