@@ -184,7 +184,10 @@ def preset(
 
 def _run_study(name: str, *, seeds: int, device: str, keep: bool, json: bool) -> None:
     """One line a claim: what the source states, what was measured before, what came."""
-    entry, started = STUDIES[name], time.perf_counter()
+    entry = STUDIES[name]
+    for one in {(arm.dataset, arm.teacher): arm for arm in entry.arms.values()}.values():
+        _prepare(one, device=device)
+    started = time.perf_counter()
     runs = _show_progress(study.run(entry, seeds=range(seeds or entry.seeds), device=device))
     seconds = time.perf_counter() - started
     kept = study.kept().get(name)

@@ -24,7 +24,6 @@ from distill_core.statistics import mean_interval
 from distill_core.studies.comparison import machine
 from distill_core.studies.sweep import Grid
 from distill_core.training.cohort import cohorts
-from distill_core.training.run_data import prepare
 from distill_core.training.shards import Shards
 
 FILE = Path(__file__).with_name("literature.json")
@@ -125,8 +124,6 @@ def run(study: Study, *, seeds: Sequence[int], device: str = "auto") -> Generato
     The scores of an arm are those of `analysis.scores`, with `teacher_errors` and what `after` adds.
     """
     experiments = [replace(arm, seed=seed) for arm in study.arms.values() for seed in seeds]
-    for one in {(e.dataset, e.teacher): e for e in experiments}.values():
-        yield from prepare(one, device=device)
     scores: list[dict] = [{} for _ in experiments]
     groups = cohorts(experiments)
     for number, group in enumerate(groups):
