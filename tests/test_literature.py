@@ -12,6 +12,7 @@ from distill_core.data import datasets
 from distill_core.data.datasets import DATASETS
 from distill_core.experiment import Experiment
 from distill_core.figures.literature import study_figure
+from distill_core.statistics import paired_difference
 from distill_core.studies import hinton, literature, study
 from distill_core.studies.literature import STUDIES
 from distill_core.studies.presets import PRESETS
@@ -60,6 +61,13 @@ def test_a_claim_as_text_has_its_interval_and_a_sign_only_for_an_effect():
     assert Claim("x", "", (1.0, 2.0), "nats", 1).as_text() == "+1.50 nats (\u22124.85 to +7.85)"
     assert Claim("x", "", (146.0,), "errors").as_text() == "146.00 errors"
     assert Claim("x", "", (3.0,), "", bounds=(2.0, 4.0)).as_text() == "3.00 (2.00 to 4.00)"
+
+
+def test_a_difference_of_accuracies_has_the_interval_of_a_race():
+    runs = {"a": [scores(100), scores(110), scores(95)], "b": [scores(130), scores(120), scores(131)]}
+    claim = study.difference(runs, "a", "b", "x", paper="")
+    expected = paired_difference([99.0, 98.9, 99.05], [98.7, 98.8, 98.69], test_images=10_000)
+    assert claim.interval == pytest.approx(tuple(map(float, expected)))
 
 
 def test_the_best_choice_is_certain_where_every_seed_prefers_it_and_open_where_they_differ():

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from distill_core.data.dataset import Dataset, choose_images, seeded
 from distill_core.experiment import Experiment
-from distill_core.statistics import mean_interval
+from distill_core.statistics import mean_interval, paired_difference
 from distill_core.studies.comparison import machine
 from distill_core.studies.sweep import Grid
 from distill_core.training.cohort import cohorts
@@ -48,12 +48,13 @@ class Claim:
     unit: str
     sign: int = 0
     why_not: str = ""
-    bounds: tuple[float, float] | None = None  # of a single value that was found from all seeds, such as a best choice
+    bounds: tuple[float, float] | None = None  # an interval other than Student's t
 
     @property
     def interval(self) -> tuple[float, float, float]:
         """Mean, low and high, in the unit of the claim; NaN where there is no interval."""
-        return (self.values[0], *self.bounds) if self.bounds else mean_interval(self.values)
+        mean, low, high = mean_interval(self.values)
+        return (mean, *self.bounds) if self.bounds else (mean, low, high)
 
     @property
     def appears(self) -> int | None:
@@ -224,4 +225,6 @@ def bootstrap_choice(scores: np.ndarray, choices: Sequence[float], *, resamples:
 
 def difference(runs: Runs, arm: str, other: str, text: str, *, paper: str, sign: int = 1, why_not: str = "") -> Claim:
     """The claim that one arm's test accuracy is above another's, in points, paired by seed; below it with `sign=-1`."""
-    return Claim(text, paper, tuple(accuracy(runs, arm) - accuracy(runs, other)), "points", sign, why_not)
+    both = accuracy(runs, arm), accuracy(runs, other)
+    _, low, high = paired_difference(*both, test_images=int(values(runs, arm, "test_images")[0]))
+    return Claim(text, paper, tuple(both[0] - both[1]), "points", sign, why_not, (float(low), float(high)))
