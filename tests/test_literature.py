@@ -48,7 +48,7 @@ def test_an_effect_appears_from_three_standard_errors_on():
     for mean, sign, expected in [(3.01, 1, 1), (2.99, 1, 0), (-3.01, 1, -1), (-3.01, -1, 1), (3.01, -1, -1), (3.01, 0, None)]:
         claim = Claim("x", "", tuple(mean * error + spread), "points", sign, "too few seeds")
         assert claim.appears == expected, (mean, sign)
-    assert Claim("x", "", tuple(spread), "", 1, "too few seeds").conclusion == "does not appear here: too few seeds"
+    assert Claim("x", "", tuple(spread), "", 1, "too few seeds").conclusion == "does not appear here (possible reason: too few seeds)"
 
 
 @pytest.mark.parametrize("values", [(5.0,), (5.0, 5.0, 5.0)])

@@ -74,7 +74,7 @@ class Claim:
         """The result in words."""
         if self.appears == 0 and len(self.values) < 2:
             return "cannot tell from one seed"
-        missing = f"does not appear here{f': {self.why_not}' if self.why_not else ''}"
+        missing = f"does not appear here{f' (possible reason: {self.why_not})' if self.why_not else ''}"
         return {None: "measured", 1: "appears here", -1: "the opposite appears here", 0: missing}[self.appears]
 
     def as_text(self) -> str:
