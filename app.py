@@ -8,6 +8,7 @@ GROUPS = {
         st.Page("pages/race.py", title="Race"),
         st.Page("pages/sweep.py", title="Sweep"),
         st.Page("pages/methods.py", title="Methods"),
+        st.Page("pages/experiments_from_papers.py", title="Experiments from papers"),
         st.Page("pages/find_the_bug.py", title="Find the bug"),
     ],
     "Look inside": [

@@ -29,6 +29,7 @@ READING_ORDER = (
     "objectives",  # the methods: which losses, with which weights
     "experiment",  # every choice of a run, as one value
     "statistics",  # means, confidence intervals, paired differences
+    "bias",  # correcting the bias of classes that a student saw too rarely or too often
     "calibration",  # confidence against accuracy, temperature scaling
     "analysis",  # accuracy, agreement, dark knowledge, the conclusion in words
     "training.run_data",  # images, labels and teacher logits of a run, batch by batch
@@ -46,5 +47,8 @@ READING_ORDER = (
     "studies.presets",  # experiments of the literature
     "studies.tuning",  # temperature and weight of a method, chosen on validation images
     "studies.comparison",  # all methods side by side
+    "studies.study",  # an experiment of more than one race: run, kept, judged
+    "studies.hinton",  # the studies of Hinton et al. on MNIST
+    "studies.literature",  # the studies, with their claims
     "doctor",  # is this machine ready
 )

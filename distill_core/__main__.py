@@ -8,13 +8,14 @@ import functools
 import io
 import itertools
 import json as json_format
+import math
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, get_type_hints
+from typing import Annotated, TypeVar, get_type_hints
 
 import tyro
 
@@ -29,7 +30,8 @@ from distill_core.data.jpeg_copy import make_jpeg_copy
 from distill_core.doctor import examine
 from distill_core.experiment import Experiment
 from distill_core.machine import available_cores
-from distill_core.studies import comparison
+from distill_core.studies import comparison, study
+from distill_core.studies.literature import STUDIES
 from distill_core.studies.presets import PRESETS, measure
 from distill_core.studies.sweep import best_settings
 from distill_core.training.loop import train as train_race
@@ -38,6 +40,7 @@ from distill_core.training.shards import train_sharded
 
 MAX_STUDENTS = 2000
 ROOT = Path(__file__).resolve().parents[1]
+T = TypeVar("T")
 TheExperiment = Annotated[Experiment, tyro.conf.arg(name="")]
 
 
@@ -152,26 +155,40 @@ def _images(experiment: Experiment) -> str:
 
 
 def preset(
-    name: Annotated[str, tyro.conf.Positional] = "", *, list: bool = False, seeds: int = 10, device: str = "auto", json: bool = False
+    name: Annotated[str, tyro.conf.Positional] = "",
+    *,
+    list: bool = False,
+    seeds: int = 0,
+    device: str = "auto",
+    keep: bool = False,
+    json: bool = False,
 ) -> None:
     """An experiment of the literature: what its source states, what was measured before, what this run measures.
 
     Args:
-        name: the preset.
-        list: list all presets.
-        seeds: the number of seeds.
+        name: the preset, or one of the studies, which are more than one race.
+        list: list all of them.
+        seeds: the number of seeds; 0 for the usual one, mostly 10.
         device: auto, cpu or cuda.
+        keep: of a study, replace the figures in the repository by those of this run.
         json: print one JSON object a line.
     """
     if list or not name:
         for key, entry in PRESETS.items():
             fields = {"name": key, "title": entry.title, "source": entry.source, "expected": asdict(entry.measured)}
             _print_json(fields) if json else print(f"{key:18}{entry.title}: {entry.measured.difference:+.2f} points ({entry.source})")
+        for key, entry in STUDIES.items():
+            fields = {"name": key, "title": entry.title, "source": entry.source, "question": entry.question}
+            _print_json(fields) if json else print(f"{key:18}{entry.title} ({entry.source})")
         return
-    if name not in PRESETS:
-        raise ValueError(f"preset '{name}' is not known; choose one of: {', '.join(PRESETS)}")
-    if not 1 <= seeds <= 100:
-        raise ValueError(f"seeds {seeds} cannot be run; give a number from 1 to 100")
+    if name not in PRESETS and name not in STUDIES:
+        raise ValueError(f"preset '{name}' is not known; choose one of: {', '.join([*PRESETS, *STUDIES])}")
+    if not 0 <= seeds <= 100:
+        raise ValueError(f"seeds {seeds} cannot be run; give a number from 1 to 100, or 0 for the usual one")
+    if name in STUDIES:
+        _run_study(name, seeds=seeds, device=device, keep=keep, json=json)
+        return
+    seeds = seeds or 10
     _show_progress(prepare(PRESETS[name].experiment, device=device))
     for record in measure(PRESETS[name], seeds=seeds, device=device):
         if record["event"] == "claim" and json:
@@ -185,6 +202,37 @@ def preset(
             print(came["conclusion"])
         elif record["test_accuracy"] is not None:
             _status(f"epoch {record['epoch']:g} of {PRESETS[name].experiment.epochs}")
+
+
+def _run_study(name: str, *, seeds: int, device: str, keep: bool, json: bool) -> None:
+    """One line a claim: what the source states, what was measured before, what came."""
+    entry = STUDIES[name]
+    for one in {(arm.dataset, arm.teacher): arm for arm in entry.arms.values()}.values():
+        _prepare(one, device=device)
+    started = time.perf_counter()
+    runs = _show_progress(study.run(entry, seeds=range(seeds or entry.seeds), device=device))
+    seconds = time.perf_counter() - started
+    kept = study.kept().get(name)
+    expected = [claim.as_text() for claim in entry.judge(kept["runs"])] if kept else []
+    claims = entry.judge(runs)
+    if not json:
+        print(f"{entry.title}. {entry.source}: {entry.paper}")
+    for claim, before in itertools.zip_longest(claims, expected, fillvalue=""):
+        mean, low, high = claim.interval
+        came = {"mean": mean, "low": _finite(low), "high": _finite(high), "unit": claim.unit, "seeds": len(next(iter(runs.values())))}
+        if json:
+            fields = {"event": "claim", "preset": name, "source": entry.source, "claim": claim.text, "paper": claim.paper}
+            _print_json({**fields, "expected": before, "came": came, "conclusion": claim.conclusion})
+        else:
+            print(f"{claim.text}: paper {claim.paper}; here {before or 'not measured yet'}; this run {claim.as_text()}: {claim.conclusion}")
+    if not json:
+        print(f"{len(next(iter(runs.values())))} seeds in {seconds:.0f} s")
+    if keep:
+        study.keep(name, runs, seconds=seconds)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def compare(
@@ -391,10 +439,15 @@ def _prepare(experiment: Experiment, *, device: str) -> None:
     _show_progress(prepare(experiment, device=device))
 
 
-def _show_progress(progress: Iterator[tuple[str, float]]) -> None:
-    for what, fraction in progress:
+def _show_progress(progress: Generator[tuple[str, float], None, T]) -> T:
+    """Follow a task to its end on the status line; returns what it returns."""
+    while True:
+        try:
+            what, fraction = next(progress)
+        except StopIteration as ended:
+            _status("")
+            return ended.value
         _status(f"{what}: {fraction:.0%}")
-    _status("")
 
 
 COMMANDS = {

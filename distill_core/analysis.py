@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from distill_core.calibration import expected_calibration_error
-from distill_core.losses import soften
+from distill_core.losses import hard_loss, soft_loss, soften
 from distill_core.objectives import METHODS
 from distill_core.statistics import accuracy_interval, format_points, paired_difference
 
@@ -134,7 +134,11 @@ def scores(logits: Tensor, labels: Tensor, teacher_logits: Tensor, *, classes: i
 
     - `logits`, `teacher_logits`: `(N, C)` on the test set; `labels`: `(N,)`.
     - Returns `test_accuracy` with Wilson's 95 % interval `low` and `high`, `agreement` and `ece` as fractions; `test_errors`,
-      `test_images`, `errors_by_class` and `parameters` as counts.
+      `test_images`, `errors_by_class` and `parameters` as counts; `nll` (the mean cross-entropy with the labels) and
+      `teacher_kl` (the mean KL(teacher || student)) in nats, both at T = 1 and None where the network diverged.
+
+    Agreement compares top classes only; `teacher_kl` compares whole distributions. Source: Stanton et al. 2021, *Does
+    Knowledge Distillation Really Work?*, which uses both as measures of fidelity.
     """
     wrong = logits.argmax(dim=-1) != labels
     errors, total = int(wrong.sum()), len(labels)
@@ -148,8 +152,15 @@ def scores(logits: Tensor, labels: Tensor, teacher_logits: Tensor, *, classes: i
         "errors_by_class": torch.bincount(labels[wrong], minlength=classes).tolist(),
         "agreement": agreement(logits, teacher_logits),
         "ece": expected_calibration_error(logits, labels),
+        "nll": _finite(hard_loss(logits.double(), labels)),
+        "teacher_kl": _finite(soft_loss(logits.double(), teacher_logits.double(), temperature=1.0)),
         "parameters": parameters,
     }
+
+
+def _finite(value: Tensor) -> float | None:
+    """A scalar as a number; None for NaN and infinity, which JSON does not have."""
+    return value.item() if value.isfinite() else None
 
 
 def discordant(correct: Tensor, other_correct: Tensor) -> int:

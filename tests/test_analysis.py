@@ -56,12 +56,23 @@ def test_scores_agree_with_each_other(predictions):
     logits, labels, teacher = predictions
     scores = analysis.scores(logits, labels, teacher, classes=5, parameters=7)
     assert list(scores) == [
-        *("test_accuracy", "low", "high", "test_errors", "test_images", "errors_by_class", "agreement", "ece", "parameters")
+        *("test_accuracy", "low", "high", "test_errors", "test_images", "errors_by_class", "agreement", "ece"),
+        *("nll", "teacher_kl", "parameters"),
     ]
     wrong = analysis.confusion(logits.argmax(1).tolist(), labels.tolist(), classes=5)
     np.fill_diagonal(wrong, 0)
     assert scores["errors_by_class"] == wrong.sum(axis=1).tolist() and sum(scores["errors_by_class"]) == scores["test_errors"]
     assert scores["test_accuracy"] == 1 - scores["test_errors"] / 400 and scores["low"] < scores["test_accuracy"] < scores["high"]
+
+
+def test_nll_and_the_kl_to_the_teacher_are_scipys_and_none_for_a_network_that_diverged(predictions):
+    logits, labels, teacher = predictions
+    scores = analysis.scores(logits, labels, teacher, classes=5, parameters=7)
+    p, q = (special.softmax(z.numpy(), axis=1) for z in (teacher, logits))
+    assert scores["teacher_kl"] == pytest.approx(special.rel_entr(p, q).sum(axis=1).mean())
+    assert scores["nll"] == pytest.approx(metrics.log_loss(labels, q))
+    diverged = analysis.scores(torch.full_like(logits, math.nan), labels, teacher, classes=5, parameters=7)
+    assert diverged["teacher_kl"] is None and diverged["nll"] is None
 
 
 # --- disagreement ---------------------------------------------------------------------------------------------------

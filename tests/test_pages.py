@@ -576,7 +576,7 @@ def test_a_former_address_opens_the_new_page_with_its_query_also_as_a_servers_fi
 
 MENU = {
     "Learn": ["Start"],
-    "Experiment": ["Race", "Sweep", "Methods", "Find the bug"],
+    "Experiment": ["Race", "Sweep", "Methods", "Experiments from papers", "Find the bug"],
     "Look inside": ["Soft targets", "Dark knowledge", "Calibration", "Draw"],
     "Lab notebook": ["Runs"],
 }

@@ -36,6 +36,7 @@ class Recipe:
 _HINTON = Recipe(
     "mlp-1200x2", "perceptron with two hidden layers of 1200 units (Hinton et al. 2015)", epochs=60, dropout=0.5, random_shift=2
 )
+_WIDE = Recipe("mlp-300x2", "perceptron with two hidden layers of 300 units", epochs=12, dropout=0.2, random_shift=2)
 _AIRBENCH = Recipe(
     "airbench-256", "airbench (Jordan 2024), seven convolutions of up to 256 channels; mean logits of each image and its mirror image",
     epochs=30, batch_size=1024, random_shift=airbench.SHIFT, random_flip=True, smoothing=0.2, finetune_epochs=4,
@@ -48,6 +49,10 @@ TEACHERS = {
         _HINTON, about="mlp-1200x2 overfitted to 1,000 images", epochs=100, dropout=0.0, random_shift=0, weight_decay=0.0, images=1000
     ),
     "mlp-1200x2-noisy": replace(_HINTON, about="mlp-1200x2 trained on labels of which 40 % are wrong", label_noise=0.4),
+    "mlp-1200x2-early": replace(_HINTON, about="mlp-1200x2 stopped early", epochs=2),
+    "mlp-300x2": _WIDE,
+    "mlp-100x2": replace(_WIDE, model="mlp-100x2", about="perceptron with two hidden layers of 100 units", dropout=0.0),
+    "mlp-30x2": replace(_WIDE, model="mlp-30x2", about="perceptron with two hidden layers of 30 units", dropout=0.0),
     "cnn-32": Recipe("cnn-32", "three convolutions of 32, 64 and 128 channels", epochs=16, learning_rate=2e-3, dropout=0.3, random_shift=2),
     "ensemble-5": Recipe(
         "cnn-16", "five networks of three convolutions (16, 32 and 64 channels), mean probabilities",
@@ -72,7 +77,8 @@ def recipe_for(dataset: Dataset, name: str) -> Recipe:
 def adapt(recipe: Recipe, *, images: int, channels: int) -> Recipe:
     """The recipe for so many training images of 1 or 3 channels."""
     if images < 10_000:
-        return replace(recipe, epochs=120, batch_size=64, random_shift=min(recipe.random_shift, 1))
+        epochs = 120 if recipe.epochs > 2 else recipe.epochs  # one that is stopped early stays so
+        return replace(recipe, epochs=epochs, batch_size=64, random_shift=min(recipe.random_shift, 1))
     if channels == 3 and not recipe.random_flip:  # a recipe for greyscale images
         return replace(recipe, random_flip=True, epochs=min(recipe.epochs, 12))
     return recipe

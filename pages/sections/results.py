@@ -30,6 +30,9 @@ MEANINGS = {
     "interval); the variation between seeds is not in it.",
     "errors": "Test images that are classified wrongly.",
     "agreement": "The share of test images to which this network and the teacher assign the same class, right or wrong.",
+    "KL to teacher": "Kullback-Leibler divergence from the teacher's probabilities to this network's, on the test images at T = 1, "
+    "in nats. 0: equal distributions. Agreement compares the top class only, this compares all classes.",
+    "NLL": "Negative log-likelihood: the mean cross-entropy with the test labels, in nats. Lower is better.",
     "ECE": "Expected calibration error: the mean gap between confidence and accuracy over 15 bins of confidence. 0 is best.",
     "parameters": "Weights and biases that are trained.",
 }
@@ -76,6 +79,7 @@ def _show_scores(results: list[dict]) -> None:
     for role in ("teacher", *assistants, "baseline", "student"):
         scores = [result["assistants"][assistants.index(role)] if role in assistants else result[role] for result in results]
         mean = {name: float(np.mean([s[name] for s in scores])) for name in ("test_accuracy", "test_errors", "agreement", "ece")}
+        nats = {name: _mean_nats(scores, name) for name in ("teacher_kl", "nll")}
         low, high, covers = _interval(scores)
         rows.append(
             {
@@ -86,6 +90,8 @@ def _show_scores(results: list[dict]) -> None:
                 **({"validation accuracy": _validation_accuracy(scores)} if is_validated else {}),
                 "errors": f"{mean['test_errors']:.1f} of {scores[0]['test_images']:,}",
                 "agreement": f"{mean['agreement']:.1%}",
+                "KL to teacher": nats["teacher_kl"],
+                "NLL": nats["nll"],
                 "ECE": f"{mean['ece']:.3f}",
                 "parameters": f"{scores[0]['parameters']:,}",
             }
@@ -98,6 +104,12 @@ def _validation_accuracy(scores: list[dict]) -> str:
     """The mean over the seeds; empty for the teacher, which was trained on these images."""
     accuracies = [s["validation_accuracy"] for s in scores if s.get("validation_accuracy") is not None]
     return f"{float(np.mean(accuracies)):.2%}" if accuracies else ""
+
+
+def _mean_nats(scores: list[dict], name: str) -> str:
+    """The mean of a measure over the seeds; a dash where a network diverged, or an earlier version did not measure it."""
+    found = [s.get(name) for s in scores]
+    return "\u2013" if None in found else f"{np.mean(found):.3f}"
 
 
 def _interval(scores: list[dict]) -> tuple[float, float, str]:

@@ -93,6 +93,13 @@ def held_out(dataset: str) -> int:
     return 2000 if datasets.DATASETS[dataset].train >= 10_000 else 300
 
 
+def link_to(grid: Grid, usual: Experiment) -> dict[str, str]:
+    """The query of the sweep page's address for this sweep; `usual` has the settings that all cells share."""
+    shared = {name: str(getattr(usual, name)) for name in defaults() if hasattr(usual, name)}
+    axes = {"x": grid.x, "y": grid.y, "xs": ",".join(map(str, grid.xs)), "ys": ",".join(map(str, grid.ys))}
+    return shared | axes | {"seeds": str(grid.seeds)}
+
+
 def restore_axes() -> None:
     """Set the values of both axes to those of the link."""
     state = st.session_state
