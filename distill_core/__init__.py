@@ -44,5 +44,6 @@ READING_ORDER = (
     "studies.sweep",  # the cells of a sweep
     "studies.presets",  # experiments of the literature
     "studies.comparison",  # all methods side by side
+    "references",  # the publications that the files above cite
     "doctor",  # is this machine ready
 )

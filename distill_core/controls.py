@@ -21,7 +21,7 @@ SMOOTHING = 0.1  # of labels, where there is no teacher
 def label_smoothing(batch: Batch) -> Tensor:
     r"""No teacher: labels smoothed by 0.1. What soft targets give without any knowledge in them.
 
-    Source: Szegedy et al. 2016, *Rethinking the Inception Architecture for Computer Vision*.
+    Source: Szegedy et al. 2016, section 7.
     """
     return losses.smoothing_loss(batch.student_logits, batch.labels, smoothing=SMOOTHING)
 
@@ -31,7 +31,7 @@ def permuted_classes(batch: Batch) -> Tensor:
 
     The teacher's confidence stays, example by example; the similarity of classes is lost.
 
-    Source: Furlanello et al. 2018, *Born-Again Neural Networks* (dark knowledge with permuted predictions).
+    Source: Furlanello et al. 2018, section 3.2 (dark knowledge with permuted predictions).
     """
     targets = permute_wrong_classes(batch.teacher_logits, batch.labels)
     return soft_loss(batch.student_logits, targets, temperature=batch.temperature)
@@ -40,7 +40,8 @@ def permuted_classes(batch: Batch) -> Tensor:
 def uniform_classes(batch: Batch) -> Tensor:
     r"""Soft targets with all wrong classes equally likely: only the teacher's confidence is left.
 
-    Source: Furlanello et al. 2018, *Born-Again Neural Networks* (confidence-weighted by teacher, taken as a target).
+    Source: Furlanello et al. 2018, section 3.2 (confidence weighted by teacher max), where the confidence weights the labels
+    instead.
     """
     targets = equalise_wrong_classes(batch.teacher_logits, batch.labels, temperature=batch.temperature)
     return soft_loss(batch.student_logits, targets, temperature=batch.temperature)

@@ -163,7 +163,7 @@ def accuracy_interval(correct: int, total: int, *, level: float = 0.95) -> tuple
 
     - Returns `(low, high)`, fractions from 0 to 1. Raises `ValueError` unless `0 <= correct <= total` and `total > 0`.
 
-    Source: Wilson 1927, *Probable inference, the law of succession, and statistical inference*.
+    Source: Wilson 1927 (section not checked).
     """
     if not 0 <= correct <= total or total == 0:
         raise ValueError(f"{correct} correct of {total} is not a fraction; give 0 <= correct <= total, with total above 0")
@@ -207,7 +207,7 @@ def bootstrap_interval(
     - `samples`: arrays `(N, ...)`, resampled together, row by row.
     - `minimum`: the smallest possible value of the statistic; the interval is clipped to it.
 
-    Source: Davison and Hinkley 1997, *Bootstrap Methods and their Application*, section 5.2.
+    Source: Davison and Hinkley 1997 (section not checked).
     """
     n = len(samples[0])
     if n == 0:

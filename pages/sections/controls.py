@@ -191,12 +191,12 @@ def _choose_chain(teacher: str, student: str) -> dict:
         "Teaching assistants, largest first", _with_all("assistants", STUDENTS), key="assistants", persist_state="session",
         format_func=networks.name_with_layers,
         help="Networks between teacher and student: the teacher trains the first, each trains the next, the last trains the student "
-        "(Mirzadeh et al. 2020).",
+        "(Mirzadeh et al. 2020, figure 1).",
     )  # fmt: skip
     generations = st.number_input(
         "Born-again generations", 0, MAX["assistants"], key="generations", persist_state="session",
         help="Networks of the student's own architecture, each trained by the one before it; the student is the last "
-        "(Furlanello et al. 2018).",
+        "(Furlanello et al. 2018, section 3.1).",
     )  # fmt: skip
     ensemble = "+" in teacher
     combine = _selectbox(
