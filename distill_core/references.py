@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_NAME = r"(?:van der )?[A-Z][\w'-]*[a-z][\w'-]*"
+_NAME = r"(?:van de[rn] )?[A-Z][\w'-]*[a-z][\w'-]*"
 CITATION = re.compile(rf"\b{_NAME}(?:(?:, {_NAME})* and {_NAME}| et al\.)? (?:18|19|20)\d\d\b")
 
 
@@ -25,7 +25,7 @@ class Reference:
     @property
     def surnames(self) -> list[str]:
         """The authors' surnames, as citations have them."""
-        return [re.sub(r"^.*? (?=van der |\S+$)", "", name) for name in self.authors.split(", ")]
+        return [re.sub(r"^.*? (?=van de[rn] |\S+$)", "", name) for name in self.authors.split(", ")]
 
     def __str__(self) -> str:
         """The reference in one line of Markdown."""
@@ -49,6 +49,10 @@ REFERENCES = {
     "Agarwal 2024": Reference(
         "Rishabh Agarwal, Nino Vieillard, Yongchao Zhou, Piotr Stanczyk, Sabela Ramos, Matthieu Geist, Olivier Bachem", 2024,
         "On-Policy Distillation of Language Models: Learning from Self-Generated Mistakes", "ICLR, arXiv 2306.13649",
+    ),
+    "Agresti 2005": Reference(
+        "Alan Agresti, Yongyi Min", 2005, "Simple improved confidence intervals for comparing matched proportions",
+        "Statistics in Medicine 24",
     ),
     "Alpaydin 1998": Reference(
         "Ethem Alpaydin, Cenk Kaynak", 1998, "Optical Recognition of Handwritten Digits", "UCI Machine Learning Repository"
@@ -78,6 +82,10 @@ REFERENCES = {
     "Geifman 2017": Reference(
         "Yonatan Geifman, Ran El-Yaniv", 2017, "Selective Classification for Deep Neural Networks", "NIPS, arXiv 1705.08500"
     ),
+    "Gu 2024": Reference(
+        "Yuxian Gu, Li Dong, Furu Wei, Minlie Huang", 2024, "MiniLLM: Knowledge Distillation of Large Language Models",
+        "ICLR, arXiv 2306.08543",
+    ),
     "Guo 2017": Reference(
         "Chuan Guo, Geoff Pleiss, Yu Sun, Kilian Weinberger", 2017, "On Calibration of Modern Neural Networks", "ICML, arXiv 1706.04599"
     ),
@@ -88,6 +96,9 @@ REFERENCES = {
     "Hinton 2015": Reference(
         "Geoffrey Hinton, Oriol Vinyals, Jeff Dean", 2015, "Distilling the Knowledge in a Neural Network",
         "NIPS Deep Learning Workshop, arXiv 1503.02531",
+    ),
+    "Holm 1979": Reference(
+        "Sture Holm", 1979, "A Simple Sequentially Rejective Multiple Test Procedure", "Scandinavian Journal of Statistics 6"
     ),
     "Huang 2022": Reference(
         "Tao Huang, Shan You, Fei Wang, Chen Qian, Chang Xu", 2022, "Knowledge Distillation from A Stronger Teacher",
@@ -103,6 +114,10 @@ REFERENCES = {
     ),
     "Lin 1991": Reference(
         "Jianhua Lin", 1991, "Divergence measures based on the Shannon entropy", "IEEE Transactions on Information Theory 37"
+    ),
+    "McNemar 1947": Reference(
+        "Quinn McNemar", 1947, "Note on the sampling error of the difference between correlated proportions or percentages",
+        "Psychometrika 12",
     ),
     "Mirzadeh 2020": Reference(
         "Seyed Iman Mirzadeh, Mehrdad Farajtabar, Ang Li, Nir Levine, Akihiro Matsukawa, Hassan Ghasemzadeh", 2020,
@@ -143,6 +158,10 @@ REFERENCES = {
     ),
     "Tung 2019": Reference(
         "Frederick Tung, Greg Mori", 2019, "Similarity-Preserving Knowledge Distillation", "ICCV, arXiv 1907.09682"
+    ),
+    "van den Oord 2018": Reference(
+        "Aaron van den Oord, Yazhe Li, Oriol Vinyals", 2018, "Representation Learning with Contrastive Predictive Coding",
+        "arXiv 1807.03748",
     ),
     "van der Maaten 2008": Reference(
         "Laurens van der Maaten, Geoffrey Hinton", 2008, "Visualizing Data using t-SNE", "Journal of Machine Learning Research 9"

@@ -20,7 +20,7 @@ FILES = [
     ROOT / "distill_core" / "weights" / "cards.json",
 ]
 PLACE = re.compile(
-    r"(?: \([A-Z][\w-]+\))?"  # the usual name of the method
+    r"(?:, \*[^*]+\*)?(?: \([A-Z][\w-]+\))?"  # a title, the usual name of the method
     r"(?: \(section not checked\)|, (?:sections?|equations?|tables?|figures?|algorithm|abstract|appendix|pages?|chapter) ?"
     r"|, the (?:authors' code|author's code|README|page))"
 )
@@ -78,8 +78,12 @@ def test_the_key_of_a_reference_is_its_first_author_and_year():
     [
         ("as in Hinton, Vinyals and\n    Dean 2015, section 2", ["Hinton, Vinyals and Dean 2015"]),
         ("(Hinton et al. 2015; Ba and Caruana 2014)", ["Hinton et al. 2015", "Ba and Caruana 2014"]),
-        ("Source: van der Maaten and Hinton 2008; Jordan 2024.", ["van der Maaten and Hinton 2008", "Jordan 2024"]),
+        (
+            "Source: van der Maaten and Hinton 2008; van den Oord et al. 2018.",
+            ["van der Maaten and Hinton 2008", "van den Oord et al. 2018"],
+        ),
         ("M\u00fcller, Kornblith and Hinton 2019", ["M\u00fcller, Kornblith and Hinton 2019"]),
+        ("(Jordan 2024)", ["Jordan 2024"]),
         ("CVPR 2022, at most 2000 students, 2026-11-26", []),
     ],
 )
