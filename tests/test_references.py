@@ -7,6 +7,7 @@ import tokenize
 from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from distill_core.objectives import METHODS
 from distill_core.references import CITATION, REFERENCES, citations, reference
@@ -101,3 +102,15 @@ def test_a_citation_without_its_place_or_with_other_authors_is_found():
     assert without_place("Hinton et al. 2015, section 2; Park et al. 2019. Section 3 of") == ["Park et al. 2019"]
     assert without_place("Tung and Mori 2019 (section not checked), Huang et al. 2022 (DIST), the authors' code") == []
     assert not names_authors("Hinton and Dean 2015") and not names_authors("Ba et al. 2014")
+
+
+def _references_of_attention():
+    from pages.sections.methods import show_references
+
+    show_references("attention")
+
+
+def test_the_page_methods_shows_the_reference_of_its_method_in_full_and_all_others_below():
+    own, everything = AppTest.from_function(_references_of_attention, default_timeout=60).run().expander[0].caption
+    assert own.value.endswith(f"- {reference(METHODS['attention'].paper.split(',')[0])}") and own.value.count("\n- ") == 1
+    assert all(f"- {entry}" in everything.value for entry in REFERENCES.values())
