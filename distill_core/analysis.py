@@ -117,7 +117,7 @@ def neighbour_map(logits: np.ndarray, *, seed: int = 0) -> np.ndarray:
     1,000 test images of MNIST take four seconds on one core (3.3 to 4.6 s, two teachers, three times each, 2026-11-24), and
     6 to 16 s while other programs use both cores.
 
-    Source: van der Maaten and Hinton 2008 (section not checked).
+    Source: van der Maaten and Hinton 2008, section 3.
     """
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
