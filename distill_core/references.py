@@ -100,6 +100,10 @@ REFERENCES = {
     "Holm 1979": Reference(
         "Sture Holm", 1979, "A Simple Sequentially Rejective Multiple Test Procedure", "Scandinavian Journal of Statistics 6"
     ),
+    "Hsu 1984": Reference(
+        "Jason Hsu", 1984, "Constrained simultaneous confidence intervals for multiple comparisons with the best",
+        "The Annals of Statistics 12",
+    ),
     "Huang 2022": Reference(
         "Tao Huang, Shan You, Fei Wang, Chen Qian, Chang Xu", 2022, "Knowledge Distillation from A Stronger Teacher",
         "NeurIPS, arXiv 2205.10536",
@@ -145,6 +149,7 @@ REFERENCES = {
         "Samuel Stanton, Pavel Izmailov, Polina Kirichenko, Alexander Alemi, Andrew Gordon Wilson", 2021,
         "Does Knowledge Distillation Really Work?", "NeurIPS, arXiv 2106.05945",
     ),
+    "Student 1908": Reference("Student", 1908, "The probable error of a mean", "Biometrika 6"),
     "Sun 2024": Reference(
         "Shangquan Sun, Wenqi Ren, Jingzhi Li, Rui Wang, Xiaochun Cao", 2024, "Logit Standardization in Knowledge Distillation",
         "CVPR, arXiv 2403.01427",
