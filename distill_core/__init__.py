@@ -50,5 +50,6 @@ READING_ORDER = (
     "studies.study",  # an experiment of more than one race: run, kept, judged
     "studies.hinton",  # the studies of Hinton et al. on MNIST
     "studies.literature",  # the studies, with their claims
+    "references",  # the publications that the files above cite
     "doctor",  # is this machine ready
 )

@@ -23,7 +23,7 @@ def expected_calibration_error(logits: Tensor, labels: Tensor, *, bins: int = 15
 
     - `logits`: `(N, C)`; `labels`: `(N,)`. Returns a fraction from 0 to 1. Raises `ValueError` for N = 0.
 
-    Source: Guo et al. 2017, *On Calibration of Modern Neural Networks*.
+    Source: Guo et al. 2017, section 2, equation 3.
     """
     _, bin_index, gap = _binned(logits, labels, bins=bins)
     return _calibration_error(gap.cpu().numpy(), bin_index.cpu().numpy(), bins=bins)
@@ -64,7 +64,7 @@ def reliability(logits: Tensor, labels: Tensor, *, bins: int = 15) -> dict[str, 
     - Returns arrays `(bins,)`: `low`, `high` (the edges), `count`, `accuracy`, `confidence`, and `accuracy_low`,
       `accuracy_high` (Wilson's 95 % interval); fractions from 0 to 1, NaN in a bin without examples.
 
-    Source: Guo et al. 2017, *On Calibration of Modern Neural Networks*, section 2.
+    Source: Guo et al. 2017, section 2.
     """
     confidence, bin_index, gap = (values.cpu().numpy() for values in _binned(logits, labels, bins=bins))
     count = np.bincount(bin_index, minlength=bins)
@@ -90,7 +90,7 @@ def selective_accuracy(logits: Tensor, labels: Tensor, *, points: int = 100) -> 
     - `logits`: `(N, C)`; `labels`: `(N,)`.
     - Returns arrays `(points,)`: `share` (above 0, to 1), `accuracy`, `low`, `high` (Wilson's 95 % interval); fractions.
 
-    Source: Geifman and El-Yaniv 2017, *Selective Classification for Deep Neural Networks*.
+    Source: Geifman and El-Yaniv 2017 (section not checked).
     """
     confidence, _, gap = (values.cpu().numpy() for values in _binned(logits, labels, bins=1))
     order = np.argsort(-confidence, kind="stable")
@@ -119,7 +119,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     - `logits`: `(N, C)`, finite, of examples held out from training; `labels`: `(N,)`.
     - Returns T, from 0.01 to 100. Raises `ValueError` for infinite logits and for N = 0.
 
-    Source: Guo et al. 2017, *On Calibration of Modern Neural Networks*, section 4.2.
+    Source: Guo et al. 2017, section 4.2.
     """
     z = logits.double()
     if len(labels) == 0 or not z.isfinite().all():

@@ -25,7 +25,7 @@ def label_smoothing(batch: Batch) -> Tensor:
 
     It shows what soft targets give without any knowledge in them.
 
-    Source: Szegedy et al. 2016, *Rethinking the Inception Architecture for Computer Vision*.
+    Source: Szegedy et al. 2016, section 7.
     """
     return losses.smoothing_loss(batch.student_logits, batch.labels, smoothing=SMOOTHING)
 
@@ -36,7 +36,7 @@ def permuted_classes(batch: Batch) -> Tensor:
     The teacher's confidence stays, image by image; the similarity of classes is lost. The loss is that of soft targets:
     the `teacher_logits` that come in were permuted by `permute_other_classes`.
 
-    Source: Furlanello et al. 2018, *Born-Again Neural Networks* (dark knowledge with permuted predictions).
+    Source: Furlanello et al. 2018, section 3.2 (dark knowledge with permuted predictions).
     """
     return soft_loss(batch.student_logits, batch.teacher_logits, temperature=batch.temperature)
 
@@ -53,7 +53,8 @@ def permute_other_classes(teacher_logits: Tensor, generator: torch.Generator) ->
 def uniform_classes(batch: Batch) -> Tensor:
     r"""Soft targets with all wrong classes equally likely: only the teacher's confidence is left.
 
-    Source: Furlanello et al. 2018, *Born-Again Neural Networks* (confidence-weighted by teacher, taken as a target).
+    Source: Furlanello et al. 2018, section 3.2 (confidence weighted by teacher max), where the confidence weights the labels
+    instead.
     """
     targets = equalise_wrong_classes(batch.teacher_logits, batch.labels, temperature=batch.temperature)
     return soft_loss(batch.student_logits, targets, temperature=batch.temperature)

@@ -58,17 +58,18 @@ class Experiment:
     """Where they come from: same (the same set), noise (each pixel drawn uniformly), or another data set, resized."""
     augmentation: str = "none"
     """none; fixed: random shifts and flips for the student, the teacher's outputs stay those of the plain image;
-    consistent: the teacher gets the same view as the student (Beyer et al. 2022)."""
+    consistent: the teacher gets the same view as the student (Beyer et al. 2022, figure 2)."""
     teacher: str = ""
     """The trained teacher: a key of TEACHERS, or several joined by +, each with a weight if they differ: 2*cnn-32+mlp-1200x2.
     Empty means the default of the data set, which takes its place: mlp-1200x2 of digits and MNIST, cnn-32 of CIFAR-10.
     self: a network of the student's own size, which the run trains first on the same images with labels only (generation 0
-    of Furlanello et al. 2018)."""
+    of Furlanello et al. 2018, section 3.1)."""
     combine: str = "probabilities"
     """What several teachers are averaged by: probabilities or logits."""
     assistants: tuple[str, ...] = ()
     """Teaching assistants, by family and size: each is distilled from the one before it, the student from the last
-    (Mirzadeh et al. 2020). Assistants of the student's own size are born-again generations (Furlanello et al. 2018)."""
+    (Mirzadeh et al. 2020, figure 1). Assistants of the student's own size are born-again generations (Furlanello et al.
+    2018, section 3.1)."""
     student: str = "mlp-30x2"
     """The student's family and size."""
     method: str = "soft-targets"

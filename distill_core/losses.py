@@ -26,7 +26,7 @@ def soften(logits: Tensor, *, temperature: float | Tensor) -> Tensor:
 
     - `logits`: `(N, C)`; `temperature`: above 0. Returns probabilities `(N, C)`; each row sums to 1.
 
-    Source: Hinton, Vinyals and Dean 2015, *Distilling the Knowledge in a Neural Network*, equation 1.
+    Source: Hinton, Vinyals and Dean 2015, section 2, equation 1.
     """
     return torch.softmax(logits / _positive(temperature), dim=-1)
 
@@ -50,7 +50,8 @@ def soft_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperature: fl
       \qquad p = \mathrm{softmax}(z / T)$$
 
     The sum is over the classes, the mean over the examples. (PyTorch's `F.kl_div` averages over both by default,
-    which is C times too small.) The gradient of the divergence shrinks as $1/T^2$; the factor $T^2$ keeps its size,
+    which is C times too small.) The paper has the cross-entropy with the soft targets, which differs by the teacher's
+    entropy and has the same gradient. The gradient of the divergence shrinks as $1/T^2$; the factor $T^2$ keeps its size,
     so that a value of alpha has the same effect at every temperature.
 
     - `student_logits`, `teacher_logits`: `(N, C)`; `temperature`: above 0.
@@ -117,7 +118,7 @@ def smoothing_loss(student_logits: Tensor, labels: Tensor, *, smoothing: float |
     - `student_logits`: `(N, C)`; `labels`: `(N,)`; `smoothing`: $\epsilon$, from 0 (the hard loss) to 1 (labels ignored).
     - Returns a scalar in nats, summed over the classes and averaged over the N examples.
 
-    Source: Szegedy et al. 2016, *Rethinking the Inception Architecture for Computer Vision*, section 7.
+    Source: Szegedy et al. 2016, section 7.
     """
     if not isinstance(smoothing, Tensor) and not 0 <= smoothing <= 1:
         raise ValueError(f"smoothing {smoothing} is out of range; give a number from 0 to 1, such as 0.1")
@@ -138,7 +139,7 @@ def logit_loss(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
     - `student_logits`, `teacher_logits`: `(N, C)`.
     - Returns a scalar in squared logits: half the squares, summed over the classes, averaged over the N examples.
 
-    Source: Ba and Caruana 2014, *Do Deep Nets Really Need to be Deep?*; Hinton, Vinyals and Dean 2015, section 2.1.
+    Source: Ba and Caruana 2014, section 2.2; Hinton, Vinyals and Dean 2015, section 2.1, for the limit.
     """
     squares = (student_logits - teacher_logits.detach()).square()  # (N, C)
     return squares.sum(dim=-1).mean() / 2
@@ -154,11 +155,11 @@ def standardize(logits: Tensor) -> Tensor:
       \qquad \sigma^2 = \frac{1}{C - 1} \sum_c (z_c - \bar z)^2$$
 
     Applied to both logits before the soft loss, it frees a small student from matching the magnitude of the teacher's
-    logits. C - 1 is from the authors' code. Equal logits become 0.
+    logits. C - 1 is from the authors' code; algorithm 1 of the paper has C. Equal logits become 0.
 
     - `logits`: `(N, C)`. Returns `(N, C)`, without a unit; each row has mean 0 and standard deviation 1.
 
-    Source: Sun et al. 2024, *Logit Standardization in Knowledge Distillation*.
+    Source: Sun et al. 2024, section 4.3.
     """
     deviations = _centred(logits)  # (N, C)
     return math.sqrt(logits.shape[-1] - 1) * _unit(deviations)  # sigma is a row's norm over the root of C - 1
@@ -238,7 +239,7 @@ def decoupled_loss(
       `target_weight`, `nontarget_weight`: the two w, called alpha and beta in the paper.
     - Returns a scalar in nats, each divergence summed over its classes, averaged over the N examples.
 
-    Source: Zhao et al. 2022, *Decoupled Knowledge Distillation*; $T^2$ as in the authors' code.
+    Source: Zhao et al. 2022 (DKD), the authors' code: $T^2$ on both parts, and by default the weights 1 and 8.
     """
     student_pair, student_others = _decouple(student_logits, labels, temperature)  # (N, 2), (N, C - 1)
     teacher_pair, teacher_others = _decouple(teacher_logits, labels, temperature)
@@ -269,7 +270,7 @@ def correlation_loss(
       two w, called beta and gamma in the paper.
     - Returns a scalar without a unit: averaged over the N examples and over the C classes; 0 when all correlations are 1.
 
-    Source: Huang et al. 2022, *Knowledge Distillation from A Stronger Teacher*.
+    Source: Huang et al. 2022 (DIST), the authors' code.
     """
     p_student = soften(student_logits, temperature=temperature)  # (N, C)
     p_teacher = soften(teacher_logits.detach(), temperature=temperature)  # (N, C)
@@ -292,7 +293,7 @@ def hint_loss(student_features: Tensor, teacher_features: Tensor) -> Tensor:
     - `student_features`, `teacher_features`: `(N, D, H, W)` or `(N, D)`, both of the same shape.
     - Returns a scalar in squared activations, averaged over all elements.
 
-    Source: Romero et al. 2015, *FitNets: Hints for Thin Deep Nets*, equation 3.
+    Source: Romero et al. 2015 (FitNets), section 2.2, equation 3.
     """
     if student_features.shape != teacher_features.shape:
         student, teacher = tuple(student_features.shape), tuple(teacher_features.shape)
@@ -313,7 +314,7 @@ def attention_loss(student_features: Tensor, teacher_features: Tensor) -> Tensor
     - `student_features`, `teacher_features`: `(N, D, H, W)`; D, H and W may differ.
     - Returns a scalar without a unit, averaged over examples and pixels, between 0 and 2 / (H W).
 
-    Source: Zagoruyko and Komodakis 2017, *Paying More Attention to Attention*, as in the authors' code.
+    Source: Zagoruyko and Komodakis 2017, the authors' code.
     """
     height, width = (min(sizes) for sizes in zip(_pixels(student_features), _pixels(teacher_features), strict=True))
     student = F.adaptive_avg_pool2d(student_features, (height, width))  # (N, D, H, W)
@@ -328,7 +329,7 @@ def attention_map(features: Tensor) -> Tensor:
 
     - `features`: `(N, D, H, W)`. Returns `(N, H, W)`, without a unit; a map of zeros stays 0.
 
-    Source: Zagoruyko and Komodakis 2017, section 3.1.
+    Source: Zagoruyko and Komodakis 2017, the authors' code.
     """
     activity = features.square().mean(dim=-3)  # (N, H, W)
     return _unit(activity.flatten(-2)).view(activity.shape)
@@ -350,7 +351,7 @@ def similarity_loss(student_features: Tensor, teacher_features: Tensor) -> Tenso
       loss is 0.
     - Returns a scalar without a unit, averaged over the $N^2$ pairs.
 
-    Source: Tung and Mori 2019, *Similarity-Preserving Knowledge Distillation*.
+    Source: Tung and Mori 2019 (section not checked); RepDistiller's code, which one of the authors verified.
     """
     return (similarity_matrix(student_features) - similarity_matrix(teacher_features.detach())).square().mean()
 
@@ -362,7 +363,7 @@ def similarity_matrix(features: Tensor) -> Tensor:
 
     - `features`: `(N, D, H, W)` or `(N, D)`. Returns `(N, N)`, without a unit.
 
-    Source: Tung and Mori 2019, equations 1 and 2.
+    Source: Tung and Mori 2019 (section not checked).
     """
     flat = features.flatten(1)  # (N, D * H * W)
     return _unit(flat @ flat.mT)
@@ -375,14 +376,14 @@ def distance_relation_loss(student_embeddings: Tensor, teacher_embeddings: Tenso
       - \frac{d^{teacher}_{i,j}}{\mu^{teacher}} \right), \qquad d_{i,j} = \lVert x_i - x_j \rVert$$
 
     $\mu$ is the mean of the distances that are not 0; $\mathrm{huber}(u)$ is $u^2 / 2$ up to $|u| = 1$ and
-    $|u| - 1/2$ beyond. The sum includes the diagonal. The loss does not change when all embeddings of one network are
-    translated, rotated or scaled.
+    $|u| - 1/2$ beyond. The sum includes the diagonal, as in the authors' code; the paper sums over pairs of different
+    examples. The loss does not change when all embeddings of one network are translated, rotated or scaled.
 
     - `student_embeddings`, `teacher_embeddings`: `(N, D)`; D may differ. Below three examples the loss is 0: two have a
       single distance, which equals its mean.
     - Returns a scalar without a unit, averaged over the $N^2$ pairs.
 
-    Source: Park et al. 2019, *Relational Knowledge Distillation*, section 3.2.
+    Source: Park et al. 2019, section 3.2.1.
     """
     return F.huber_loss(relative_distances(student_embeddings), relative_distances(teacher_embeddings.detach()))
 
@@ -394,7 +395,7 @@ def relative_distances(embeddings: Tensor) -> Tensor:
 
     - `embeddings`: `(N, D)`. Returns `(N, N)`, without a unit; all 0 if all examples are equal.
 
-    Source: Park et al. 2019, *Relational Knowledge Distillation*, equation 6.
+    Source: Park et al. 2019, section 3.2.1.
     """
     distances = _distances(embeddings)  # (N, N)
     mean = distances.sum() / (distances > 0).sum().clamp(min=1)
@@ -414,7 +415,7 @@ def angle_relation_loss(student_embeddings: Tensor, teacher_embeddings: Tensor) 
     - `student_embeddings`, `teacher_embeddings`: `(N, D)`; D may differ. Below three examples the loss is 0.
     - Returns a scalar without a unit, averaged over the $N^3$ triples.
 
-    Source: Park et al. 2019, *Relational Knowledge Distillation*, section 3.2.
+    Source: Park et al. 2019, section 3.2.2.
     """
     return F.huber_loss(angle_cosines(student_embeddings), angle_cosines(teacher_embeddings.detach()))
 
@@ -427,7 +428,7 @@ def angle_cosines(embeddings: Tensor) -> Tensor:
     - `embeddings`: `(N, D)`. Returns `(N, N, N)`, without a unit; 0 where $d_{i,j}$ or $d_{i,k}$ is 0. The differences
       themselves, `(N, N, D)`, would take several times as much memory for a wide layer.
 
-    Source: Park et al. 2019, *Relational Knowledge Distillation*, section 3.2.
+    Source: Park et al. 2019, section 3.2.2.
     """
     distances = _distances(embeddings)  # (N, N)
     equal = distances == 0
@@ -476,12 +477,12 @@ def mutual_loss(logits: Tensor, peer_logits: Tensor, labels: Tensor) -> Tensor:
       \left( \log p^{peer}_{k,n,c} - \log p_{n,c} \right)$$
 
     No network is pretrained: each is a student, and at T = 1 a teacher of the others. All logits come from one forward
-    pass, before any of the networks is updated.
+    pass, before any of the networks is updated. (The paper updates the networks in turn, algorithm 1.)
 
     - `logits`: `(N, C)`, of this network; `peer_logits`: `(K - 1, N, C)`, at least one peer; `labels`: `(N,)`.
     - Returns a scalar in nats, summed over the classes, averaged over the peers and the N examples.
 
-    Source: Zhang et al. 2018, *Deep Mutual Learning*.
+    Source: Zhang et al. 2018, sections 3.1 and 3.3.
     """
     if peer_logits.shape[0] == 0:
         raise ValueError("mutual learning is not defined without peers; give the logits of at least one other network")

@@ -73,7 +73,7 @@ def resnet(image_shape: tuple[int, int, int], classes: int, layers: int) -> Netw
 
     It has group instead of batch normalisation: `torch.func.vmap` cannot batch layers with running statistics.
 
-    Source: He et al. 2016, *Deep Residual Learning for Image Recognition*, section 4.2.
+    Source: He et al. 2016, section 4.2.
     """
     widths = [width for width in (16, 32, 64) for _ in range((layers - 2) // 6)]
     blocks = [nn.Sequential(nn.GroupNorm(4, 16), nn.ReLU())]

@@ -44,7 +44,7 @@ def objective(method: Method, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
 def soft_targets(batch: Batch) -> Tensor:
     r"""Match the teacher's soft targets at temperature T.
 
-    Source: Hinton, Vinyals and Dean 2015, *Distilling the Knowledge in a Neural Network*.
+    Source: Hinton, Vinyals and Dean 2015, section 2.
     """
     return soft_loss(batch.student_logits, batch.teacher_logits, temperature=batch.temperature)
 
@@ -54,7 +54,7 @@ def logits(batch: Batch) -> Tensor:
 
     Divided by C, the number of classes, this is the limit of the soft loss as T grows.
 
-    Source: Ba and Caruana 2014, *Do Deep Nets Really Need to be Deep?*
+    Source: Ba and Caruana 2014, section 2.2.
     """
     return losses.logit_loss(batch.student_logits, batch.teacher_logits)
 
@@ -84,7 +84,7 @@ def decoupled(batch: Batch) -> Tensor:
     twelfth of the training: the defaults of the authors' code (weights 1, 1 and 8; 20 of 240 epochs). The paper chooses
     the weight 8 anew for each pair of networks.
 
-    Source: Zhao et al. 2022, *Decoupled Knowledge Distillation*.
+    Source: Zhao et al. 2022 (DKD), the authors' code.
     """
     return losses.decoupled_loss(batch.student_logits, batch.teacher_logits, batch.labels, temperature=batch.temperature)
 
@@ -92,7 +92,7 @@ def decoupled(batch: Batch) -> Tensor:
 def correlation(batch: Batch) -> Tensor:
     r"""Match the order and the spacing of the classes, and of the examples, by correlation instead of divergence.
 
-    Source: Huang et al. 2022, *Knowledge Distillation from A Stronger Teacher*.
+    Source: Huang et al. 2022 (DIST), the authors' code.
     """
     return losses.correlation_loss(batch.student_logits, batch.teacher_logits, temperature=batch.temperature)
 
@@ -103,7 +103,7 @@ def standardized(loss: Callable[[Batch], Tensor]) -> Callable[[Batch], Tensor]:
     The student need not reach the size of the teacher's logits. The hard loss uses the plain logits. The gradient
     through the standardisation is small where the logits are large; the weight makes up for it.
 
-    Source: Sun et al. 2024, *Logit Standardization in Knowledge Distillation*.
+    Source: Sun et al. 2024, section 4.3 and algorithm 2.
     """
 
     def on_standardized(batch: Batch) -> Tensor:
@@ -121,9 +121,9 @@ def hints(batch: Batch) -> Tensor:
     r"""Match the teacher's middle layer (the hint) with the student's middle layer (the guided layer), from the first step.
 
     A regressor gives the student's features the teacher's shape; it is trained with the student and discarded at the
-    end. This is the one-stage form, which most code has.
+    end. This is the one-stage form, as in RepDistiller; a very deep student did not learn so (section 3.1).
 
-    Source: Romero et al. 2015, *FitNets: Hints for Thin Deep Nets*.
+    Source: Romero et al. 2015 (FitNets), section 2.2.
     """
     student, teacher = features.match_spatial_size(
         features.middle_block(batch.student_features), features.middle_block(batch.teacher_features)
@@ -137,7 +137,7 @@ def hints_then_soft_targets(batch: Batch, hard: Tensor, hint: Tensor, *, weight:
     The first third of the training is the first stage: labels are not used, and the layers after the guided one do not
     change.
 
-    Source: Romero et al. 2015, *FitNets: Hints for Thin Deep Nets*; the share of the first stage is ours.
+    Source: Romero et al. 2015 (FitNets), section 2.3; the share of the first stage is ours.
     """
     total = mixed_loss(hard, soft_targets(batch), alpha=batch.alpha)
     # Every weight gets a gradient in both stages, if only 0.
@@ -149,7 +149,7 @@ def attention(batch: Batch) -> Tensor:
 
     Each of the student's blocks is compared with the teacher's block at the same relative depth; the losses are added.
 
-    Source: Zagoruyko and Komodakis 2017, *Paying More Attention to Attention*.
+    Source: Zagoruyko and Komodakis 2017, the authors' code.
     """
     return sum(
         map(losses.attention_loss, batch.student_features, features.match_blocks_by_depth(batch.student_features, batch.teacher_features))
@@ -190,7 +190,7 @@ def mutual(batch: Batch) -> Tensor:
     Each matches the others' soft targets at T = 1 as they are before the step; the first is the student that is shown.
     With the default alpha and weight, labels and peers count alike, as in the paper.
 
-    Source: Zhang et al. 2018, *Deep Mutual Learning*.
+    Source: Zhang et al. 2018, sections 3.1 and 3.3.
     """
     of_all = losses.mutual_loss(batch.student_logits, batch.peer_logits, batch.labels)
     return of_all - hard_loss(batch.student_logits, batch.labels)
@@ -213,7 +213,7 @@ def _times_labels(factor: float) -> float:
 
 def _hints(title: str, **more: object) -> Method:
     about = {"kind": "feature-based", "compares": "features", "loss_name": "hint loss", "unit": "squared activations"}
-    return Method(hints, title, "Romero et al. 2015", make_regressor=features.make_regressor, **about, **more)
+    return Method(hints, title, "Romero et al. 2015, section 2", make_regressor=features.make_regressor, **about, **more)
 
 
 def _relation(loss: Callable[[Batch], Tensor], title: str, paper: str, name: str, unit: str = "", **more: object) -> Method:
@@ -222,30 +222,33 @@ def _relation(loss: Callable[[Batch], Tensor], title: str, paper: str, name: str
 
 def _mutual(networks: str, peers: int) -> Method:
     more = {"loss_name": "divergence from peers", "weight": _times_labels(1), "scheme": "online", "peers": peers}
-    return Method(mutual, f"Mutual learning of {networks}", "Zhang et al. 2018", needs_hard_loss=True, uses_labels=True, **more)
+    more |= {"needs_hard_loss": True, "uses_labels": True}
+    return Method(mutual, f"Mutual learning of {networks}", "Zhang et al. 2018, section 3", **more)
 
 
 def _mistake(title: str, **more: object) -> Method:
     return Method(**{"loss": soft_targets, "title": title, "paper": "public code", "kind": "mistake", **more})
 
 
-_SUN = "Sun et al. 2024"
+_ZHAO, _SUN = "Zhao et al. 2022, the authors' code", "Sun et al. 2024, section 4.3"
+_PARK, _TUNG = "Park et al. 2019, section 3.2", "Tung and Mori 2019 (section not checked)"
 _LOGITS, _CORRELATION = {"loss_name": "logit loss", "unit": "squared logits"}, {"loss_name": "correlation loss", "unit": ""}
 _DECOUPLED = {"loss_name": "decoupled loss", "mixture": mixed_after_warm_up, "uses_labels": True}
 
 # Losses of features and relations have scales of their own: their weights were chosen on training images that no student
-# sees (`tests/bench/weights.py`). RepDistiller's sample script, for larger networks and maps, has 100 for hints, 1000 for
-# attention, 3000 for similarity, 25 for distances, 50 for angles and 0.8 for its contrastive loss. The weights of the soft
-# and the decoupled loss on standardised logits are those of the authors' code, nine times those on plain logits.
+# sees (`tests/bench/weights.py`). RepDistiller, for larger networks and maps, has 100 for hints, 1000 for attention, 3000 for
+# similarity and 0.8 for its contrastive loss in `scripts/run_cifar_distill.sh`, 25 for distances and 50 for angles in
+# `distiller_zoo/RKD.py`. The weights of the soft and the decoupled loss on standardised logits are those of the authors' code,
+# nine times those on plain logits.
 METHODS = {
-    "soft-targets": Method(soft_targets, "Soft targets", "Hinton et al. 2015"),
-    "logits": Method(logits, "Matching logits", "Ba and Caruana 2014", mixture=mixed_per_class, **_LOGITS),
-    "reverse-kl": Method(reverse_kl, "Reverse KL divergence", "Gu et al. 2024", loss_name="reverse soft loss"),
+    "soft-targets": Method(soft_targets, "Soft targets", "Hinton et al. 2015, section 2"),
+    "logits": Method(logits, "Matching logits", "Ba and Caruana 2014, section 2.2", mixture=mixed_per_class, **_LOGITS),
+    "reverse-kl": Method(reverse_kl, "Reverse KL divergence", "Gu et al. 2024, section 2", loss_name="reverse soft loss"),
     "jensen-shannon": Method(
-        jensen_shannon, "Jensen-Shannon divergence", "Agarwal et al. 2024", loss_name="Jensen-Shannon loss", weight=4.0
+        jensen_shannon, "Jensen-Shannon divergence", "Agarwal et al. 2024, section 2", loss_name="Jensen-Shannon loss", weight=4.0
     ),
-    "decoupled": Method(decoupled, "Decoupled distillation (DKD)", "Zhao et al. 2022", weight=_times_labels(1), **_DECOUPLED),
-    "correlation": Method(correlation, "Correlation (DIST)", "Huang et al. 2022", **_CORRELATION),
+    "decoupled": Method(decoupled, "Decoupled distillation (DKD)", _ZHAO, weight=_times_labels(1), **_DECOUPLED),
+    "correlation": Method(correlation, "Correlation (DIST)", "Huang et al. 2022, the authors' code", **_CORRELATION),
     "soft-targets-standardized": Method(standardized(soft_targets), "Soft targets on standardised logits", _SUN, weight=9.0),
     "logits-standardized": Method(
         standardized(logits), "Matching standardised logits", _SUN, weight=_times_labels(3), **_LOGITS
@@ -259,23 +262,21 @@ METHODS = {
     "hints": _hints("Hints, from the first step (FitNets)", weight=_times_labels(3), needs_hard_loss=True),
     "hints-two-stage": _hints("Hints, then soft targets (FitNets)", mixture=hints_then_soft_targets),
     "attention": Method(
-        attention, "Attention transfer", "Zagoruyko and Komodakis 2017", "feature-based", "attention loss", "",
+        attention, "Attention transfer", "Zagoruyko and Komodakis 2017, the authors' code", "feature-based", "attention loss", "",
         weight=_times_labels(30), compares="maps", needs_hard_loss=True,
     ),
     "similarity": _relation(
-        on_last_block(losses.similarity_loss), "Similarity preserving", "Tung and Mori 2019", "similarity loss",
-        weight=_times_labels(100),
+        on_last_block(losses.similarity_loss), "Similarity preserving", _TUNG, "similarity loss", weight=_times_labels(100)
     ),
     "distances": _relation(
-        on_last_block(losses.distance_relation_loss), "Relations: distances (RKD-D)", "Park et al. 2019", "distance loss",
-        weight=_times_labels(30),
+        on_last_block(losses.distance_relation_loss), "Relations: distances (RKD-D)", _PARK, "distance loss", weight=_times_labels(30)
     ),
     "angles": _relation(
-        on_last_block(losses.angle_relation_loss), "Relations: angles (RKD-A)", "Park et al. 2019", "angle loss",
+        on_last_block(losses.angle_relation_loss), "Relations: angles (RKD-A)", _PARK, "angle loss",
         weight=_times_labels(30), max_batch=128,
     ),
     "contrastive": _relation(
-        contrastive, "Contrastive, negatives of the batch (CRD)", "Tian et al. 2020", "contrastive loss", "nats",
+        contrastive, "Contrastive, negatives of the batch (CRD)", "Tian et al. 2020, the authors' code", "contrastive loss", "nats",
         weight=_times_labels(1), make_regressor=features.make_projections, uses_labels=True,
     ),
     "mutual-2": _mutual("two", 1),

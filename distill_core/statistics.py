@@ -59,7 +59,7 @@ def paired_difference(
     - `discordant`: test images that exactly one of the two networks classifies correctly; read for one seed only.
     - Returns three arrays `(...)`, in percentage points.
 
-    Source: Student 1908, *The probable error of a mean*; the floor is ours. `tests/test_statistics.py` draws 10,000 races
+    Source: Student 1908 (section not checked); the floor is ours. `tests/test_statistics.py` draws 10,000 races
     for each number of seeds to count how often the interval is wrong.
     """
     students, baselines = np.asarray(students, dtype=np.float64), np.asarray(baselines, dtype=np.float64)
@@ -90,8 +90,7 @@ def discordant_margin(discordant: np.ndarray, *, total: int, difference: np.ndar
 
     - `discordant`: d; `total`: N; `difference`: $\delta$, a fraction. Returns a fraction.
 
-    Source: Agresti and Min 2005, *Simple improved confidence intervals for comparing matched proportions*, where it is
-    called Wald+2; McNemar 1947, *Note on the sampling error of the difference between correlated proportions*.
+    Source: Agresti and Min 2005 (section not checked), where it is called Wald+2; McNemar 1947 (section not checked).
     """
     z = special.ndtri((1 + level) / 2)
     return z * np.sqrt(discordant + 1 - (total * difference) ** 2 / (total + 2)) / (total + 2)
@@ -122,7 +121,7 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     If all m differences are zero, the probability that any adjusted value is below 0.05 is at most 0.05, however the tests
     depend on each other.
 
-    Source: Holm 1979, *A Simple Sequentially Rejective Multiple Test Procedure*.
+    Source: Holm 1979 (section not checked).
     """
     p_values = np.asarray(p_values, dtype=np.float64)
     order = p_values.argsort()
@@ -145,7 +144,7 @@ def may_be_best(values: np.ndarray, *, level: float = 0.95, resolution: float = 
     - `values`: `(M, n)`, one row for each setting, n of 2 or more seeds, paired by column. `resolution`: r, the smallest
       difference that counts, such as that of one image. Returns `(M,)` of True and False; the highest mean is always in.
 
-    Source: the idea of multiple comparisons with the best is Hsu's (1984); this form with paired t tests is ours.
+    Source: Hsu 1984 (section not checked), for multiple comparisons with the best; this form with paired t tests is ours.
     """
     settings, n = values.shape
     if settings < 2:
@@ -163,7 +162,7 @@ def accuracy_interval(correct: int, total: int, *, level: float = 0.95) -> tuple
 
     - Returns `(low, high)`, fractions from 0 to 1. Raises `ValueError` unless `0 <= correct <= total` and `total > 0`.
 
-    Source: Wilson 1927, *Probable inference, the law of succession, and statistical inference*.
+    Source: Wilson 1927 (section not checked).
     """
     if not 0 <= correct <= total or total == 0:
         raise ValueError(f"{correct} correct of {total} is not a fraction; give 0 <= correct <= total, with total above 0")
@@ -207,7 +206,7 @@ def bootstrap_interval(
     - `samples`: arrays `(N, ...)`, resampled together, row by row.
     - `minimum`: the smallest possible value of the statistic; the interval is clipped to it.
 
-    Source: Davison and Hinkley 1997, *Bootstrap Methods and their Application*, section 5.2.
+    Source: Davison and Hinkley 1997 (section not checked).
     """
     n = len(samples[0])
     if n == 0:

@@ -36,5 +36,6 @@ else:
     show_inputs(name)
 methods.show_comparison(name)
 to_link("methods", {choice: state.get(f"methods_{choice}", "") for choice in DEFAULTS})
+methods.show_references(name)
 if name in METHODS:
     show_source(*functions_of(METHODS[name]))

@@ -1,7 +1,7 @@
 """CIFAR-10H: human labels of CIFAR-10's test images, read where its file is on this machine.
 
-About fifty people labelled each of the 10,000 test images (Peterson et al. 2019, *Human uncertainty makes
-classification more robust*). The file is not shipped: its licence is CC BY-NC-SA 4.0.
+About fifty people labelled each of the 10,000 test images (Peterson et al. 2019, the README of the data). The file is
+not shipped: its licence is CC BY-NC-SA 4.0.
 """
 
 from __future__ import annotations

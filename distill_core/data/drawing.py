@@ -14,13 +14,12 @@ def centre_digit(pixels: np.ndarray, *, size: int = 28) -> np.ndarray:
 
     - 28, MNIST: "size normalized to fit in a 20x20 pixel box while preserving their aspect ratio [...] centered in a 28x28
       image by computing the center of mass".
-    - 8, scikit-learn's digits: NIST's programs removed the slant and scaled height and width to one size in 32 x 32 pixels,
-      which were then averaged in blocks of 4 x 4. All digits are as high as the image; four of five have ink in six columns.
+    - 8, scikit-learn's digits: NIST's programs normalised the digits to 32 x 32 pixels, which were then counted in blocks of
+      4 x 4. All digits are upright and as high as the image; four of five have ink in six columns.
 
     An empty drawing gives an empty image. Raises `ValueError` for another size.
 
-    Source: LeCun, Cortes and Burges, *The MNIST database of handwritten digits*; Alpaydin and Kaynak 1998, *Optical Recognition
-    of Handwritten Digits*.
+    Source: LeCun, Cortes and Burges 1998, the page of the data; Alpaydin and Kaynak 1998, the page of the data.
     """
     if size not in NORMALISERS:
         raise ValueError(f"size {size} is not that of a set of digits; choose one of: {', '.join(map(str, NORMALISERS))}")

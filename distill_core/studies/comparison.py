@@ -89,12 +89,13 @@ SET_UPS = {
     ),
     "born-again": SetUp(
         "Born-again network",
-        "The student's teacher is a network of its own size, which trained on the same images with labels only. Furlanello et al. 2018.",
+        "The student's teacher is a network of its own size, which trained on the same images with labels only. "
+        "Furlanello et al. 2018, section 3.1.",
         lambda _: {"teacher": "self"},
     ),
     "assistant": SetUp(
         "Teaching assistant",
-        "A student of middle size is distilled first and becomes the teacher of the small one. Mirzadeh et al. 2020.",
+        "A student of middle size is distilled first and becomes the teacher of the small one. Mirzadeh et al. 2020, figure 1.",
         lambda usual: {"assistants": ("mlp-300x2" if usual.student.startswith("mlp") else "cnn-16",)},
     ),
 }

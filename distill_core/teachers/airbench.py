@@ -1,12 +1,12 @@
 """Training of the strongest teacher for CIFAR-10.
 
-The recipe is airbench (Jordan 2024, *94% on CIFAR-10 in 3.29 Seconds on a Single GPU*): a first layer that whitens
-patches, convolutions initialised as identities, SGD with a triangular learning rate, flips, shifts and cutout (as in
-the paper's longer runs), and a lookahead average of the weights. Batch normalisation is used in training only; `fold`
-writes it into the convolutions. An addition to the paper: the folded network is finetuned without cutout.
+The recipe is airbench (Jordan 2024, the author's code): a first layer that whitens patches, convolutions initialised as
+identities, SGD with a triangular learning rate, flips, shifts and cutout (as in its longest runs, `airbench96.py`), and a
+lookahead average of the weights. Batch normalisation is used in training only; `fold` writes it into the convolutions. An
+addition to airbench: the folded network is finetuned without cutout.
 
-The 94 % of the title are the author's, on the original images. The cards of the shipped weights have what this code
-reached, on CIFAR-10 (JPEG).
+The author reports 94 % and more, on the original images (Jordan 2024, the README). The cards of the shipped weights have
+what this code reached, on CIFAR-10 (JPEG).
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def fit(dataset: Dataset, *, width: int, epochs: int, seed: int) -> Iterator[tup
 def cutout(pixels: Tensor, side: int, generator: torch.Generator) -> Tensor:
     """Set one square at a random place of each image `(N, D, H, W)` to 0, the mean colour. In place.
 
-    Source: DeVries and Taylor 2017, *Improved Regularization of Convolutional Neural Networks with Cutout*.
+    Source: DeVries and Taylor 2017 (section not checked).
     """
     n, _, *sizes = pixels.shape
     inside = []
@@ -156,7 +156,7 @@ def finetune(network: Network, dataset: Dataset, *, epochs: int, seed: int) -> I
     """Train the folded network further, in place, on images without cutout; yields the fraction done.
 
     Training ends on images like those of the test set, as in detectors that are trained with strong augmentation (Ge et
-    al. 2021, *YOLOX: Exceeding YOLO Series in 2021*, section 2.1). A loop of its own beside `making.train_weights`:
+    al. 2021, section 2.1). A loop of its own beside `making.train_weights`:
     bfloat16, no incomplete batch, other random numbers; one loop for both would change the shipped weights.
     """
     images, labels = dataset.train_images, dataset.train_labels

@@ -34,11 +34,12 @@ class Recipe:
 
 
 _HINTON = Recipe(
-    "mlp-1200x2", "perceptron with two hidden layers of 1200 units (Hinton et al. 2015)", epochs=60, dropout=0.5, random_shift=2
+    "mlp-1200x2", "perceptron with two hidden layers of 1200 units (Hinton et al. 2015, section 3)", epochs=60, dropout=0.5, random_shift=2
 )
 _WIDE = Recipe("mlp-300x2", "perceptron with two hidden layers of 300 units", epochs=12, dropout=0.2, random_shift=2)
 _AIRBENCH = Recipe(
-    "airbench-256", "airbench (Jordan 2024), seven convolutions of up to 256 channels; mean logits of each image and its mirror image",
+    "airbench-256",
+    "airbench (Jordan 2024, the author's code), seven convolutions of up to 256 channels; mean logits of each image and its mirror image",
     epochs=30, batch_size=1024, random_shift=airbench.SHIFT, random_flip=True, smoothing=0.2, finetune_epochs=4,
 )  # fmt: skip
 

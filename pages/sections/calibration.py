@@ -61,8 +61,8 @@ def human_labels(name: str) -> tuple[Tensor | None, str]:
     if name not in ("cifar10", "cifar10-jpeg"):
         return None, ""
     about = (
-        f"CIFAR-10H (Peterson et al. 2019) has the labels that about fifty people gave to each test image of the original "
-        f"CIFAR-10. Its licence, CC BY-NC-SA 4.0, does not allow us to include it; it is available at {cifar10h.SOURCE}."
+        "CIFAR-10H (Peterson et al. 2019, the README of the data) has the labels that about fifty people gave to each test image of "
+        f"the original CIFAR-10. Its licence, CC BY-NC-SA 4.0, does not allow us to include it; it is available at {cifar10h.SOURCE}."
     )
     if name != cifar10h.DATASET:
         return None, f"{about} It follows the order of the original test images and cannot be used with these JPEG copies."
@@ -72,7 +72,7 @@ def human_labels(name: str) -> tuple[Tensor | None, str]:
         return None, str(error)
     if logits is None:
         return None, f"{about} Put data/{cifar10h.FILE} into the data folder to compare the models with people."
-    return logits, "People: CIFAR-10H (Peterson et al. 2019), CC BY-NC-SA 4.0."
+    return logits, "People: CIFAR-10H (Peterson et al. 2019, the README of the data), CC BY-NC-SA 4.0."
 
 
 # --- views ----------------------------------------------------------------------------------------------------------
@@ -140,7 +140,7 @@ def show_scaling(members: Members, labels: Tensor) -> None:
         f"Open markers: before; filled: after. One T per model is fitted on {first['fitted']:,} test images drawn by seed 0; all "
         f"numbers are measured on the other {first['reported']:,}. T above 1 means that the model was overconfident. "
         "Predictions do not change.",
-        help="Temperature scaling divides the logits by the T that minimises the negative log-likelihood (Guo et al. 2017).",
+        help="Temperature scaling divides the logits by the T that minimises the negative log-likelihood (Guo et al. 2017, section 4.2).",
     )
     rows = [
         {

@@ -35,7 +35,7 @@ HELP = {  # of each setting, on every page that has it
     "teacher": "The large network whose outputs the student learns from; it is trained already. mlp-1200x2 has two hidden layers of 1,200 "
     "units, cnn-32 has three convolutions, the first with 32 channels. Names joined by + form an ensemble, which is averaged; a factor "
     "gives one a larger weight, as in 2*cnn-32+mlp-1200x2. self is self-distillation: a network of the student's own size trains on "
-    "the same images with labels only, from other initial weights, and is then the teacher (Furlanello et al. 2018).",
+    "the same images with labels only, from other initial weights, and is then the teacher (Furlanello et al. 2018, section 3.1).",
     "method": "What the student learns from the teacher. Soft targets are the teacher's class probabilities, softened by T. Controls "
     "(soft targets without a part of their information) and mistakes of public code are marked as such.",
     "student": "The small network that is trained: mlp-30x2 has two hidden layers of 30 units, linear has none; cnn-8 has "
@@ -191,12 +191,12 @@ def _choose_chain(teacher: str, student: str) -> dict:
         "Teaching assistants, largest first", _with_all("assistants", STUDENTS), key="assistants", persist_state="session",
         format_func=networks.name_with_layers,
         help="Networks between teacher and student: the teacher trains the first, each trains the next, the last trains the student "
-        "(Mirzadeh et al. 2020).",
+        "(Mirzadeh et al. 2020, figure 1).",
     )  # fmt: skip
     generations = st.number_input(
         "Born-again generations", 0, MAX["assistants"], key="generations", persist_state="session",
         help="Networks of the student's own architecture, each trained by the one before it; the student is the last "
-        "(Furlanello et al. 2018).",
+        "(Furlanello et al. 2018, section 3.1).",
     )  # fmt: skip
     ensemble = "+" in teacher
     combine = _selectbox(

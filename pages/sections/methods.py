@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from distill_core import losses, teachers
+from distill_core import losses, references, teachers
 from distill_core.batch import mixed_after_warm_up, mixed_per_class, own_loss_alone
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
@@ -159,6 +159,16 @@ def show_networks(name: str) -> None:
     st.subheader("Which network teaches which")
     figure = figures.who_teaches_whom(networks, edges)
     live_chart(figure, key="methods_networks", height=figure.layout.height)
+
+
+def show_references(name: str) -> None:
+    """The publication of a method in full, and below it all that the lab cites."""
+    source = METHODS[name].paper if name in METHODS else comparison.SET_UPS[name].idea
+    own = [references.reference(citation) for citation in references.citations(source)]
+    with st.expander("References"):
+        for title, entries in (("This method", own), ("All publications that the lab cites", references.REFERENCES.values())):
+            if entries:
+                st.caption(f"**{title}**\n\n" + "\n".join(f"- {entry}" for entry in entries))
 
 
 # --- the comparison -------------------------------------------------------------------------------------------------

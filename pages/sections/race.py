@@ -10,6 +10,7 @@ import streamlit as st
 from distill_core import analysis
 from distill_core.experiment import Experiment
 from distill_core.objectives import METHODS
+from distill_core.references import citations, reference
 from distill_core.runs.store import Run
 from distill_core.studies.presets import preset_of
 from pages.components.live_chart import live_chart
@@ -185,7 +186,8 @@ def show_claim(experiment: Experiment) -> None:
         measured = f"difference {m.difference:+.2f} points (95 % interval {m.low:+.2f} to {m.high:+.2f})".replace("-", "\u2212")
         st.markdown(
             f"*{preset.source}:* {preset.claim}  \n"
-            f"*Measured for this lab* over {m.seeds} seeds: baseline {m.baseline:.2f} %, student {m.student:.2f} %, {measured}."
+            f"*Measured for this lab* over {m.seeds} seeds: baseline {m.baseline:.2f} %, student {m.student:.2f} %, {measured}.",
+            help=" ".join(str(reference(citation)) for citation in citations(preset.source)) or None,
         )
 
 
