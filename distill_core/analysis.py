@@ -136,8 +136,8 @@ def scores(logits: Tensor, labels: Tensor, teacher_logits: Tensor, *, classes: i
       `test_images`, `errors_by_class` and `parameters` as counts; `nll` (the mean cross-entropy with the labels) and
       `teacher_kl` (the mean KL(teacher || student)) in nats, both at T = 1 and None where the network diverged.
 
-    Agreement compares top classes only; `teacher_kl` compares whole distributions. Source: Stanton et al. 2021, *Does
-    Knowledge Distillation Really Work?*, which uses both as measures of fidelity.
+    Agreement compares top classes only; `teacher_kl` compares whole distributions. Source: Stanton et al. 2021,
+    section 3.2, which uses both as measures of fidelity.
     """
     wrong = logits.argmax(dim=-1) != labels
     errors, total = int(wrong.sum()), len(labels)

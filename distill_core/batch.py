@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from distill_core.losses import mixed_loss
 
-WARM_UP = 1 / 12  # of the training: 20 of 240 epochs in the code of Zhao et al. 2022
+WARM_UP = 1 / 12  # of the training: 20 of 240 epochs (Zhao et al. 2022, the authors' code)
 
 
 @dataclass(frozen=True)

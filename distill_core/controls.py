@@ -88,11 +88,11 @@ def _is_label(logits: Tensor, labels: Tensor) -> Tensor:
     return torch.arange(logits.shape[-1], device=labels.device) == labels.unsqueeze(-1)
 
 
-_BORN_AGAIN = "Furlanello et al. 2018"
+_BORN_AGAIN = "Furlanello et al. 2018, section 3.2"
 
 CONTROLS = {
     "label-smoothing": Method(
-        label_smoothing, "Label smoothing, no teacher", "Szegedy et al. 2016", "control", "smoothed cross-entropy",
+        label_smoothing, "Label smoothing, no teacher", "Szegedy et al. 2016, section 7", "control", "smoothed cross-entropy",
         mixture=own_loss_alone, uses_labels=True,
     ),
     "permuted-classes": Method(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-EMBEDDING = 128  # units of a projection, as in the code of Tian et al. 2020
+EMBEDDING = 128  # units of a projection, as in Tian et al. 2020, the authors' code
 
 
 def match_blocks_by_depth(student_features: Sequence[Tensor], teacher_features: Sequence[Tensor]) -> list[Tensor]:

@@ -180,7 +180,7 @@ def reverse_soft_loss(student_logits: Tensor, teacher_logits: Tensor, *, tempera
     - `student_logits`, `teacher_logits`: `(N, C)`; `temperature`: above 0.
     - Returns a scalar in nats, averaged over the N examples; 0 exactly when both distributions are equal.
 
-    Source: Gu et al. 2024, *MiniLLM: Knowledge Distillation of Large Language Models*; there at T = 1, for sequences.
+    Source: Gu et al. 2024 (MiniLLM), section 2.1; there at T = 1, for sequences.
     """
     temperature = _positive(temperature)
     log_p_teacher = torch.log_softmax(teacher_logits.detach() / temperature, dim=-1)  # (N, C)
@@ -204,7 +204,7 @@ def jensen_shannon_loss(
     - `student_logits`, `teacher_logits`: `(N, C)`; `temperature`: above 0; `beta`: above 0 and below 1.
     - Returns a scalar in nats, averaged over the N examples; 0 exactly when both distributions are equal.
 
-    Source: Agarwal et al. 2024, *On-Policy Distillation of Language Models* (GKD), section 2; $T^2$ as in the soft loss.
+    Source: Agarwal et al. 2024 (GKD), section 2; $T^2$ as in the soft loss.
     """
     if not isinstance(beta, Tensor) and not 0 < beta < 1:
         raise ValueError(f"beta {beta} is out of range; give a number above 0 and below 1, such as 0.5")
@@ -457,8 +457,8 @@ def contrastive_loss(student_embeddings: Tensor, teacher_embeddings: Tensor, lab
       `labels`: `(N,)`; `temperature`: $\tau$, above 0; 0.07 is from the authors' code.
     - Returns a scalar in nats: the sum of both directions, averaged over the N examples; 0 for a batch of one label.
 
-    Source: Tian, Krishnan and Isola 2020, *Contrastive Representation Distillation*; in-batch softmax: van den Oord et
-    al. 2018, *Representation Learning with Contrastive Predictive Coding*.
+    Source: Tian, Krishnan and Isola 2020 (CRD), the authors' code; softmax over the negatives: van den Oord et al. 2018
+    (CPC), section 2.3.
     """
     similarity = _unit(student_embeddings) @ _unit(teacher_embeddings).mT / _positive(temperature)  # (N, N)
     own = torch.arange(labels.shape[0], device=labels.device)

@@ -62,7 +62,7 @@ def logits(batch: Batch) -> Tensor:
 def reverse_kl(batch: Batch) -> Tensor:
     r"""Match the soft targets by the reverse divergence: no probability where the teacher has none, rather than some on all classes.
 
-    Source: Gu et al. 2024, *MiniLLM: Knowledge Distillation of Large Language Models*.
+    Source: Gu et al. 2024 (MiniLLM), section 2.1.
     """
     return losses.reverse_soft_loss(batch.student_logits, batch.teacher_logits, temperature=batch.temperature)
 
@@ -72,7 +72,7 @@ def jensen_shannon(batch: Batch) -> Tensor:
 
     Its weight of 4 gives it the size of the soft loss at high temperatures.
 
-    Source: Agarwal et al. 2024, *On-Policy Distillation of Language Models*, here on the transfer set instead of own outputs.
+    Source: Agarwal et al. 2024 (GKD), section 2, here on the transfer set instead of own outputs.
     """
     return losses.jensen_shannon_loss(batch.student_logits, batch.teacher_logits, temperature=batch.temperature)
 
@@ -175,7 +175,7 @@ def contrastive(batch: Batch) -> Tensor:
     The embeddings are projections of the last blocks of both networks, trained with the student and discarded at the end.
     The negatives are those of the batch; the paper draws them from a memory of the whole training set.
 
-    Source: Tian, Krishnan and Isola 2020, *Contrastive Representation Distillation*.
+    Source: Tian, Krishnan and Isola 2020 (CRD), the authors' code.
     """
     student, teacher = features.last_blocks(batch.student_features, batch.teacher_features)
     return losses.contrastive_loss(*batch.regressor(student, teacher.detach()), batch.labels)
@@ -243,7 +243,7 @@ _DECOUPLED = {"loss_name": "decoupled loss", "mixture": mixed_after_warm_up, "us
 METHODS = {
     "soft-targets": Method(soft_targets, "Soft targets", "Hinton et al. 2015, section 2"),
     "logits": Method(logits, "Matching logits", "Ba and Caruana 2014, section 2.2", mixture=mixed_per_class, **_LOGITS),
-    "reverse-kl": Method(reverse_kl, "Reverse KL divergence", "Gu et al. 2024, section 2", loss_name="reverse soft loss"),
+    "reverse-kl": Method(reverse_kl, "Reverse KL divergence", "Gu et al. 2024, section 2.1", loss_name="reverse soft loss"),
     "jensen-shannon": Method(
         jensen_shannon, "Jensen-Shannon divergence", "Agarwal et al. 2024, section 2", loss_name="Jensen-Shannon loss", weight=4.0
     ),
