@@ -65,7 +65,8 @@ def recipe_for(dataset: Dataset, name: str) -> Recipe:
     """The recipe of the teacher `name`, adapted to the set: more epochs on few images, random flips on coloured ones."""
     recipe = TEACHERS[check_teacher(name)]
     if len(dataset.train_labels) < 10_000:
-        return replace(recipe, epochs=120, batch_size=64, random_shift=min(recipe.random_shift, 1))
+        epochs = 60 if recipe.label_noise else 120  # few, so that wrong labels are not memorised
+        return replace(recipe, epochs=epochs, batch_size=64, random_shift=min(recipe.random_shift, 1))
     if dataset.image_shape[0] == 3 and not recipe.random_flip:  # a recipe for greyscale images
         return replace(recipe, random_flip=True, epochs=min(recipe.epochs, 12))
     return recipe
