@@ -171,6 +171,7 @@ CHOICES = {
         "alpha": 0.25, "epochs": 7, "batch_size": 64, "learning_rate": 0.03, "optimizer": "sgd", "schedule": "constant", "seeds": 2,
     },
     "all images, one seed": {"images": 0, "alpha": 0.0, "student": "linear", "seeds": 1},
+    "a teacher of its own size, and noise": {"images": 300, "teacher": "self", "unlabelled": 1000, "unlabelled_from": "noise", "seeds": 2},
     "another set": {"dataset": "fashion-mnist", "images": 10_000, "epochs": 2, "batch_size": 256, "seeds": 4},
 }  # fmt: skip
 

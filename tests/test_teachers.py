@@ -27,6 +27,7 @@ from distill_core.teachers import (
     teacher_logits,
     weights,
 )
+from distill_core.teachers.cards import recipe_of
 
 # --- shipped --------------------------------------------------------------------------------------------------------
 
@@ -59,6 +60,7 @@ def test_a_shipped_teacher_has_the_test_errors_of_its_card(card, home):
         ("mnist", "ensemble-5", 60),
         ("digits", "mlp-1200x2", 7),
         ("digits", "cnn-32", 7),
+        ("digits", "mlp-1200x2-noisy", 20),
         ("cifar10-jpeg", "cnn-32", 2500),
         ("cifar10-jpeg", "airbench-256", 880),
         ("cifar10-jpeg", "airbench-pair", 820),
@@ -76,10 +78,38 @@ def test_the_overfitted_teacher_was_trained_on_1000_images_and_generalises_badly
 
 def test_a_card_has_the_recipe_of_its_teacher():
     for card in shipped():
-        recipe = teachers.Recipe(**card.recipe)
+        recipe = recipe_of(card)
         shape = datasets.DATASETS[card.dataset].image_shape
         assert recipe.model == TEACHERS[card.name].model and recipe.about and card.made_with and card.seconds > 0
         assert card.parameters == recipe.members * models.count_parameters(recipe.model, image_shape=shape, classes=10)
+
+
+def test_the_noisy_teacher_learned_from_wrong_labels_that_no_student_has():
+    (card,) = [card for card in shipped() if card.name == "mlp-1200x2-noisy"]
+    assert (card.dataset, card.recipe["label_noise"]) == ("digits", 0.4) and "label noise 0.4" in teachers.describe(card)
+
+
+def test_a_teacher_is_trained_on_the_noise_of_its_recipe_drawn_by_a_seed_of_no_student(small_zip, home, quick, monkeypatch):
+    drawn = []
+
+    def add_label_noise(labels, **choice):
+        drawn.append(choice)
+        return labels
+
+    monkeypatch.setattr(making, "add_label_noise", add_label_noise)
+    monkeypatch.setitem(TEACHERS, "mlp-1200x2", replace(TEACHERS["mlp-1200x2"], label_noise=0.4))
+    make(datasets.load(str(small_zip)))
+    assert [(one["label_noise"], one["seed"] < 0) for one in drawn] == [(0.4, True)]
+
+
+def test_a_card_without_a_field_that_came_later_is_valid_with_its_default(small_zip, home, quick):
+    dataset = datasets.load(str(small_zip))
+    make(dataset)
+    (path,) = (home / "teachers").glob("*.json")
+    card = json.loads(path.read_text())
+    del card["recipe"]["label_noise"]
+    path.write_text(json.dumps(card))
+    assert make(dataset) == [] and recipe_of(load_teacher(dataset, "mlp-1200x2").card).label_noise == 0
 
 
 def test_shipped_weights_are_below_the_size_limits():

@@ -1,8 +1,8 @@
 """Images without labels, which a student may also be distilled on: further ones of the same set, of another set, or noise.
 
 A teacher needs no labels to output soft targets, so a transfer set can be larger than the labelled images, or of another
-kind. Source: Hinton, Vinyals and Dean 2015, *Distilling the Knowledge in a Neural Network*, section 2 (the transfer set
-may consist of unlabelled data).
+kind. Sources: Hinton, Vinyals and Dean 2015, *Distilling the Knowledge in a Neural Network*, section 1 (the transfer set
+could be unlabelled); Menghani and Ravi 2019, *Learning from a Teacher using Unlabeled Data* (images of another domain).
 """
 
 from __future__ import annotations

@@ -85,6 +85,8 @@ _MISSING_3 = (
     "chosen on the test images."
 )
 
+_WITHOUT_LABELS = Experiment(dataset="mnist", images=200, unlabelled=2000, epochs=30, batch_size=16)
+
 PRESETS = {
     "first-race": Preset(
         "A first race",
@@ -123,12 +125,32 @@ PRESETS = {
         seeds=3,
     ),
     "noisy-labels": Preset(
-        "Noisy labels",
-        "40 % of the labels are wrong. Do soft targets improve the accuracy?",
+        "Noisy labels, a teacher with correct ones",
+        "40 % of the student's labels are wrong; its teacher learned from the same images with correct labels. What does that add?",
         'Kim et al. 2021, section "Robustness to Noisy Labels"',
-        "Distillation at a low temperature, best at T = 1 or below, mitigates noisy labels (their teacher has learned the noise too).",
+        "Distillation at a low temperature, best at T = 1 or below, mitigates noisy labels (their teacher has learned the noise too). Here "
+        "the teacher has seen the correct labels of these images, and its soft targets pass them on.",
         Experiment(images=400, label_noise=0.4, temperature=2.0),
         Measured(68.16, 95.65, 24.60, 30.38),
+    ),
+    "unlabelled": Preset(
+        "Images without labels",
+        "200 labelled images of MNIST, and 2,000 more without labels. How much do the teacher's soft targets on those add?",
+        f"{_HINTON}, section 1",
+        "The transfer set could consist entirely of unlabelled data (here 3.4 points are gained without the further images).",
+        _WITHOUT_LABELS,
+        Measured(77.55, 92.35, 12.75, 16.84),
+        seeds=3,
+    ),
+    "unlabelled-noise": Preset(
+        "Noise in place of images",
+        "200 labelled images of MNIST, and 2,000 images of noise. Do soft targets on noise add anything?",
+        "Menghani and Ravi 2019, Learning from a Teacher using Unlabeled Data",
+        "A teacher can transfer its knowledge even on images of another domain. On uniform noise hardly: the student gains 3.4 points "
+        "without it, over the same ten seeds.",
+        replace(_WITHOUT_LABELS, unlabelled_from="noise"),
+        Measured(77.55, 81.23, 2.53, 4.82),
+        seeds=3,
     ),
     "impatient": Preset(
         "Where it hurts: too few steps",
@@ -157,12 +179,12 @@ PRESETS = {
     ),
     "smoothed-teacher": Preset(
         "Where it hardly helps: a smoothed teacher",
-        "As 'Few images', but the teacher was trained with label smoothing: equal accuracy, less informative soft targets.",
+        "The race 'Few images' with a teacher that was trained with label smoothing: equal accuracy, less informative soft targets.",
         "M\u00fcller, Kornblith and Hinton 2019, section 4",
         "If a teacher is trained with label smoothing, distillation into a student is much less effective (here the teacher without "
-        "label smoothing adds 1.4 points).",
-        Experiment(dataset="mnist", images=1000, teacher="mlp-1200x2-smoothed", temperature=8.0),
-        Measured(89.02, 89.45, 0.22, 0.63, seeds=20),
+        "label smoothing adds 1.44 points over the same twenty seeds).",
+        Experiment(dataset="mnist", images=1000, teacher="mlp-1200x2-smoothed"),
+        Measured(89.00, 89.44, 0.19, 0.70, seeds=20),
     ),
     "too-small": Preset(
         "Where it hurts: far too small a student",

@@ -78,7 +78,8 @@ def recipe_for(dataset: Dataset, name: str) -> Recipe:
 def adapt(recipe: Recipe, *, images: int, channels: int) -> Recipe:
     """The recipe for so many training images of 1 or 3 channels."""
     if images < 10_000:
-        epochs = 120 if recipe.epochs > 2 else recipe.epochs  # one that is stopped early stays so
+        usual = 60 if recipe.label_noise else 120  # few, so that wrong labels are not memorised
+        epochs = usual if recipe.epochs > 2 else recipe.epochs  # one that is stopped early stays so
         return replace(recipe, epochs=epochs, batch_size=64, random_shift=min(recipe.random_shift, 1))
     if channels == 3 and not recipe.random_flip:  # a recipe for greyscale images
         return replace(recipe, random_flip=True, epochs=min(recipe.epochs, 12))
