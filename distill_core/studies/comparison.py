@@ -12,7 +12,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -175,7 +175,7 @@ def measure(experiment: Experiment, seeds: int, *, lender: dict | None, tuned: b
         if experiment.alpha < 1 and lender:
             experiment = replace(experiment, **{name: lender["experiment"][name] for name in ("temperature", "alpha")})
     students = accuracies(experiment, seeds, device)
-    return {"experiment": asdict(experiment), "tried": tried, "students": students, **cost(experiment, device=device)}
+    return {"experiment": json.loads(experiment.to_json()), "tried": tried, "students": students, **cost(experiment, device=device)}
 
 
 def is_current(row: dict, experiment: Experiment, seeds: int, *, lender: dict | None) -> bool:
