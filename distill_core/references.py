@@ -123,6 +123,7 @@ REFERENCES = {
         "Quinn McNemar", 1947, "Note on the sampling error of the difference between correlated proportions or percentages",
         "Psychometrika 12",
     ),
+    "Menghani 2019": Reference("Gaurav Menghani, Sujith Ravi", 2019, "Learning from a Teacher using Unlabeled Data", "arXiv 1911.05275"),
     "Mirzadeh 2020": Reference(
         "Seyed Iman Mirzadeh, Mehrdad Farajtabar, Ang Li, Nir Levine, Akihiro Matsukawa, Hassan Ghasemzadeh", 2020,
         "Improved Knowledge Distillation via Teacher Assistant", "AAAI, arXiv 1902.03393",

@@ -2,7 +2,7 @@
 
 A teacher needs no labels to output soft targets, so a transfer set can be larger than the labelled images, or of another
 kind. Sources: Hinton, Vinyals and Dean 2015, *Distilling the Knowledge in a Neural Network*, section 1 (the transfer set
-could be unlabelled); Menghani and Ravi 2019, *Learning from a Teacher using Unlabeled Data* (images of another domain).
+could be unlabelled); Menghani and Ravi 2019, abstract, on images of another domain.
 """
 
 from __future__ import annotations
