@@ -99,7 +99,8 @@ def assert_same(found, expected, tolerance):
                 assert ours.get(name) == theirs.get(name)
             for member in ("student", "baseline", "teacher"):
                 if member in theirs:
-                    assert ours[member] == {**theirs[member], "ece": pytest.approx(theirs[member]["ece"], rel=1e-8)}
+                    rounded = {name: pytest.approx(theirs[member][name], rel=1e-8) for name in ("ece", "nll", "teacher_kl")}
+                    assert ours[member] == {**theirs[member], **rounded}
             measured = ("test_errors", "validation_accuracy")
             errors = [[[scores[name] for name in measured] for scores in one.get("assistants", ())] for one in (ours, theirs)]
             assert errors[0] == errors[1]
