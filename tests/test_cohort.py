@@ -99,8 +99,8 @@ def assert_same(found, expected, tolerance):
                 assert ours.get(name) == theirs.get(name)
             for member in ("student", "baseline", "teacher"):
                 if member in theirs:
-                    real = {name: pytest.approx(theirs[member][name], rel=1e-8) for name in ("ece", "nll", "teacher_kl")}
-                    assert ours[member] == theirs[member] | real
+                    rounded = {name: pytest.approx(theirs[member][name], rel=1e-8) for name in ("ece", "nll", "teacher_kl")}
+                    assert ours[member] == {**theirs[member], **rounded}
             measured = ("test_errors", "validation_accuracy")
             errors = [[[scores[name] for name in measured] for scores in one.get("assistants", ())] for one in (ours, theirs)]
             assert errors[0] == errors[1]

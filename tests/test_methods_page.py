@@ -9,6 +9,7 @@ from browser_fixtures import ROOT
 from streamlit.testing.v1 import AppTest
 from test_comparison import rows_over_ten_seeds
 
+from distill_core.figures.methods import points
 from distill_core.runs.engine import Engine
 from distill_core.studies import comparison
 from pages.server import lab
@@ -69,9 +70,10 @@ def test_a_comparison_that_was_stopped_shows_the_rows_that_are_measured(open_met
 
 def test_controls_and_set_ups_are_shown_apart_and_not_counted_among_the_methods(open_methods):
     text = words(open_methods(MEASURED))
-    assert "Of 4 methods **2** are clearly above baseline and **1** clearly below" in text
+    assert "Of 4 methods **2** are clearly above the baseline and **1** clearly below" in text
     assert "Holm's correction for 4 comparisons" in text
     assert "**Control experiments**, tuned in the same way." in text and "**Other teachers and assistants.**" in text
-    assert "With 80 epochs in place of 40: the baseline +0.4" in text
+    longer = next(row for row in comparison.differences(MEASURED, "mnist-1000") if row["name"] == "baseline-longer")
+    assert f"With 80 epochs in place of 40: the baseline {points(longer['against']['baseline'])}" in text
     text = words(open_methods([], reference="soft-targets"))
     assert "Of 3 methods **1** are clearly above soft targets and **2** clearly below" in text

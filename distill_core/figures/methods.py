@@ -17,6 +17,8 @@ LEGEND = 50  # px of the legend below a figure
 MARK = 26  # px, the diameter of a network's marker
 COLOUR_SCALE = "Cividis"  # made for colour-blind readers
 
+COMPARED_WITH = {"baseline": "the baseline", "soft-targets": "soft targets"}  # what all rows of the comparison are compared with
+
 # By the sign of a difference that is clear after Holm's correction (1 above, -1 below), or is not (0).
 STYLES = {1: ROLES["student"], 0: OTHERS[1], -1: ROLES["baseline"]}
 LABELS = {1: "clearly above", 0: "not clear", -1: "clearly below"}
@@ -54,8 +56,7 @@ def comparison_figure(rows: Sequence[dict], reference: str, *, marked: str = "")
         if row["against"][reference]["difference"] < low:
             text = f"\u25c0 far below: {points(row['against'][reference])}"
             figure.add_annotation(x=low, y=_name(row, marked), text=text, xanchor="left", showarrow=False, font={"size": TEXT})
-    names = {"baseline": "the baseline", "soft-targets": "soft targets"}
-    title = f"student minus {names[reference]} (points)"
+    title = f"student minus {COMPARED_WITH[reference]} (points)"
     figure.update_xaxes(title=title, range=[low, high], zeroline=True, zerolinewidth=3, automargin=True)
     figure.update_yaxes(categoryorder="array", categoryarray=[_name(row, marked) for row in shown], automargin=True)
     return figure

@@ -52,7 +52,7 @@ SETTINGS = {
     "mnist-60000": Setting(
         "MNIST, 55,000 images", replace(_MNIST, epochs=10, batch_size=256), left_out=dict.fromkeys(("distances", "angles"), _SLOW)
     ),
-    "cifar10-2000": Setting("CIFAR-10 (JPEG), 2,000 images", replace(_CIFAR, images=2000, epochs=15)),
+    "cifar10-2000": Setting("CIFAR-10 (JPEG), 2,000 images", replace(_CIFAR, images=2000, epochs=10)),
 }
 
 

@@ -31,7 +31,6 @@ GROUPS = {
     "Controls": "**Control experiments.** Soft targets without a part of their information. They show where the gain comes from.",
 }
 TITLES = {"Controls": "Control experiments"}  # of groups whose names in a link differ
-REFERENCES = {"baseline": "Baseline", comparison.REFERENCE: "Soft targets"}  # what all rows of the comparison are compared with
 OTHERS = {
     "control": "**Control experiments**, tuned in the same way. They show where the gain comes from.",
     "set-up": "**Other teachers and assistants.** The loss is that of soft targets; the networks that teach differ, so these are not "
@@ -189,7 +188,8 @@ def show_comparison(name: str) -> None:
         st.info(f"Not measured yet. This command measures it: `python -m distill_core compare {setting} --keep`", icon=":material/timer:")
         return
     reference = st.segmented_control(
-        "Compare with", list(REFERENCES), key="methods_reference", default="baseline", required=True, format_func=REFERENCES.get,
+        "Compare with", list(figures.COMPARED_WITH), key="methods_reference", default="baseline", required=True,
+        format_func=figures.COMPARED_WITH.get,
         help="Both are tuned and trained in the same way, and paired seed by seed.",
     )  # fmt: skip
     _show_methods(rows, setting, reference, marked=name)
@@ -214,9 +214,9 @@ def _show_methods(rows: list[dict], setting: str, reference: str, *, marked: str
     other = by_name[reference]
     seeds = len(shown[0]["students"])
     st.markdown(
-        f"Of {len(shown)} methods **{above}** are clearly above {REFERENCES[reference].lower()} and **{below}** clearly below; for the "
+        f"Of {len(shown)} methods **{above}** are clearly above {figures.COMPARED_WITH[reference]} and **{below}** clearly below; for the "
         f"others {seeds} seeds do not tell. Clear: p < {comparison.LEVEL:g} in the paired t test after Holm's correction for "
-        f"{len(shown)} comparisons. {REFERENCES[reference]}: {np.mean(other['students']):.2f} %."
+        f"{len(shown)} comparisons. Test accuracy of {figures.COMPARED_WITH[reference]}: {np.mean(other['students']):.2f} %."
     )
     st.markdown(
         f"Student `{base.student}`, teacher `{base.teacher}`, {base.epochs} epochs. For every method temperature and weight were chosen "
@@ -257,7 +257,7 @@ def _table(rows: list[dict], kept: list[dict], setting: str) -> pd.DataFrame:
             "kind": row["kind"],
             "name": row["title"],
             "accuracy (%)": round(float(np.mean(row["students"])), 2),
-            **{column: text for name, title in REFERENCES.items() for column, text in _columns(row, name, title)},
+            **{column: text for name, title in figures.COMPARED_WITH.items() for column, text in _columns(row, name, title)},
             "T": row["experiment"]["temperature"],
             "alpha": round(row["experiment"]["alpha"], 4),
             "settings tried": len(row["tried"]),
@@ -268,7 +268,7 @@ def _table(rows: list[dict], kept: list[dict], setting: str) -> pd.DataFrame:
         for row in order
     ]
     refused = [
-        {"kind": row["kind"], "name": row["title"], "minus baseline": row["refused"]}
+        {"kind": row["kind"], "name": row["title"], "minus the baseline": row["refused"]}
         for row in kept
         if row["setting"] == setting and "refused" in row
     ]
@@ -279,4 +279,4 @@ def _columns(row: dict, reference: str, title: str) -> list[tuple[str, str]]:
     """The difference from a reference and its corrected p-value, as columns of the table."""
     found = row["against"].get(reference)
     texts = (figures.points(found), f"{found['p_value']:.2g}") if found else ("", "")
-    return list(zip((f"minus {title.lower()}", f"p, minus {title.lower()}"), texts, strict=True))
+    return list(zip((f"minus {title}", f"p, minus {title}"), texts, strict=True))
