@@ -385,7 +385,7 @@ def distance_relation_loss(student_embeddings: Tensor, teacher_embeddings: Tenso
 
     Source: Park et al. 2019, section 3.2.1.
     """
-    return F.huber_loss(relative_distances(student_embeddings), relative_distances(teacher_embeddings.detach()))
+    return _mean_huber(relative_distances(student_embeddings) - relative_distances(teacher_embeddings.detach()))
 
 
 def relative_distances(embeddings: Tensor) -> Tensor:
@@ -417,7 +417,7 @@ def angle_relation_loss(student_embeddings: Tensor, teacher_embeddings: Tensor) 
 
     Source: Park et al. 2019, section 3.2.2.
     """
-    return F.huber_loss(angle_cosines(student_embeddings), angle_cosines(teacher_embeddings.detach()))
+    return _mean_huber(angle_cosines(student_embeddings) - angle_cosines(teacher_embeddings.detach()))
 
 
 def angle_cosines(embeddings: Tensor) -> Tensor:
@@ -470,6 +470,21 @@ def contrastive_loss(student_embeddings: Tensor, teacher_embeddings: Tensor, lab
 # --- mutual learning ------------------------------------------------------------------------------------------------
 
 
+def peer_loss(logits: Tensor, peer_logits: Tensor) -> Tensor:
+    r"""The part of `mutual_loss` that needs no labels: the mean KL divergence of one of K networks from its peers.
+
+    $$L_{peer} = \frac{1}{K - 1} \sum_{k} \frac{1}{N} \sum_n \sum_c p^{peer}_{k,n,c} \left( \log p^{peer}_{k,n,c} - \log p_{n,c} \right)$$
+
+    - `logits`: `(N, C)`, of this network; `peer_logits`: `(K - 1, N, C)`, at least one peer.
+    - Returns a scalar in nats, summed over the classes, averaged over the peers and the N examples.
+
+    Source: Zhang et al. 2018, sections 3.1 and 3.3.
+    """
+    if peer_logits.shape[0] == 0:
+        raise ValueError("mutual learning is not defined without peers; give the logits of at least one other network")
+    return soft_loss(logits, peer_logits, temperature=1.0)  # mean over peers and examples
+
+
 def mutual_loss(logits: Tensor, peer_logits: Tensor, labels: Tensor) -> Tensor:
     r"""The loss of one of K networks trained together: the hard loss plus the mean KL divergence from its peers.
 
@@ -484,12 +499,15 @@ def mutual_loss(logits: Tensor, peer_logits: Tensor, labels: Tensor) -> Tensor:
 
     Source: Zhang et al. 2018, sections 3.1 and 3.3.
     """
-    if peer_logits.shape[0] == 0:
-        raise ValueError("mutual learning is not defined without peers; give the logits of at least one other network")
-    return hard_loss(logits, labels) + soft_loss(logits, peer_logits, temperature=1.0)  # mean over peers and examples
+    return hard_loss(logits, labels) + peer_loss(logits, peer_logits)
 
 
 # --- shared parts ---------------------------------------------------------------------------------------------------
+
+
+def _mean_huber(differences: Tensor) -> Tensor:
+    """The mean Huber loss (delta 1) of differences, which `vmap` may have batched in one of their two sides only."""
+    return F.huber_loss(differences, torch.zeros_like(differences))
 
 
 def _positive(temperature: float | Tensor) -> float | Tensor:

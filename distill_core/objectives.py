@@ -192,8 +192,7 @@ def mutual(batch: Batch) -> Tensor:
 
     Source: Zhang et al. 2018, sections 3.1 and 3.3.
     """
-    of_all = losses.mutual_loss(batch.student_logits, batch.peer_logits, batch.labels)
-    return of_all - hard_loss(batch.student_logits, batch.labels)
+    return losses.peer_loss(batch.student_logits, batch.peer_logits)
 
 
 def peers_of(member: str, peers: int) -> list[str]:
@@ -222,8 +221,7 @@ def _relation(loss: Callable[[Batch], Tensor], title: str, paper: str, name: str
 
 def _mutual(networks: str, peers: int) -> Method:
     more = {"loss_name": "divergence from peers", "weight": _times_labels(1), "scheme": "online", "peers": peers}
-    more |= {"needs_hard_loss": True, "uses_labels": True}
-    return Method(mutual, f"Mutual learning of {networks}", "Zhang et al. 2018, section 3", **more)
+    return Method(mutual, f"Mutual learning of {networks}", "Zhang et al. 2018, section 3", needs_hard_loss=True, **more)
 
 
 def _mistake(title: str, **more: object) -> Method:

@@ -214,7 +214,7 @@ UNTRAINED_AT_ALPHA_ZERO = ("hints", "similarity", "distances", "angles", "contra
         ({"unlabelled": 10, "unlabelled_from": "digits"}, "write it as same"),
         *(
             ({"unlabelled": 10, "images": 100, "method": name}, "label of every image")
-            for name in ("decoupled", "label-smoothing", "mutual-2")
+            for name in ("decoupled", "label-smoothing", "contrastive")
         ),
         ({"unlabelled": 10, "images": 100, "method": "angles"}, "enlarge"),
         ({"teacher": "self+cnn-32"}, "give it alone"),
