@@ -148,7 +148,7 @@ def _choose_networks() -> dict:
         "A trained network: mlp-1200x2 has two hidden layers of 1,200 units. Names joined by + form an ensemble, which is averaged; "
         "a factor gives one a larger weight, as in 2*cnn-32+mlp-1200x2. self is self-distillation: a network of the student's own "
         "size trains on the same images with labels only, from other initial weights, and is then the teacher (Furlanello et al. 2018).",
-        lambda name: "self: the student's own size, trained on labels first" if name == teachers.SELF else name,
+        lambda name: "self (own size, labels first)" if name == teachers.SELF else name,
         accept_new_options=True,
     )  # fmt: skip
     method = _selectbox(
@@ -234,7 +234,7 @@ def _choose_unlabelled(dataset: str) -> dict:
         lambda n: f"{n:,}" if n else "none",
     )  # fmt: skip
     others = [name for name, source in datasets.DATASETS.items() if name != dataset and source.is_here()]
-    titles = {SAME: "the same data set", NOISE: "noise: each pixel drawn uniformly"}
+    titles = {SAME: "the same data set", NOISE: "uniform noise"}
     source = _selectbox(
         "unlabelled_from", "Source of the images without labels", [SAME, NOISE, *others],
         "Further images of the same data set, noise, or another data set, resized and in grey or colour as the labelled images are.",
