@@ -57,7 +57,7 @@ def test_what_does_not_go_together_is_told_in_a_sentence_and_does_not_end_the_co
     rows = list(compare("small", seeds=2, only=["attention", "born-again"]))
     assert [row["name"] for row in rows] == ["attention", "born-again"]
     assert "feature maps" in rows[0]["refused"]
-    assert rows[1]["experiment"]["assistants"] == [SMALL.student]
+    assert (rows[1]["experiment"]["teacher"], rows[1]["experiment"]["assistants"]) == ("self", [])
 
 
 def test_peers_and_a_regressor_cost_memory_and_soft_targets_the_least():
