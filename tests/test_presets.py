@@ -10,7 +10,17 @@ from distill_core.studies.presets import PRESETS, measure, preset_of
 
 QUICK = [
     name
-    for name in ("first-race", "missing-3", "noisy-labels", "impatient", "few-images", "weak-teacher", "smoothed-teacher", "too-small")
+    for name in (
+        "first-race",
+        "missing-3",
+        "noisy-labels",
+        "noisy-teacher",
+        "impatient",
+        "few-images",
+        "weak-teacher",
+        "smoothed-teacher",
+        "too-small",
+    )
     if DATASETS[PRESETS[name].experiment.dataset].is_here()
 ]
 

@@ -249,7 +249,7 @@ def _choose_unlabelled(dataset: str) -> dict:
         lambda n: f"{n:,}" if n else "none",
     )  # fmt: skip
     others = [name for name, source in datasets.DATASETS.items() if name != dataset and source.is_here()]
-    titles = {SAME: "the same data set", NOISE: "noise: each pixel drawn uniformly"}
+    titles = {SAME: "the same data set", NOISE: "uniform noise"}
     source = _selectbox(
         "unlabelled_from", "Source of the images without labels", [SAME, NOISE, *others],
         "Further images of the same data set, noise, or another data set, resized and in grey or colour as the labelled images are.",

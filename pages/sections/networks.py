@@ -24,7 +24,7 @@ from pages.server.plain_text import plain
 
 WEIGHTS = "weights.safetensors"  # of a run's first seed
 NOTES = {  # on teachers whose names do not describe their layers
-    teachers.SELF: "the student's own size, trained on labels first",
+    teachers.SELF: "own size, labels first",
     "mlp-1200x2-noisy": "trained on labels of which 40 % are wrong",
     "mlp-1200x2-smoothed": "label smoothing 0.1",
     "mlp-1200x2-overfit": "overfitted to 1,000 images",
