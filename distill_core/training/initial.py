@@ -25,9 +25,11 @@ def initial_regressor(experiment: Experiment, data: RunData, network: models.Net
     make = METHODS[experiment.method].make_regressor
     if make is None:
         return None
-    one = data.pixels(data.indices[0, :1])  # only the shapes count
+    # Only the shapes count. A cohort makes its regressors before the assistant is trained that will be the teacher.
+    teacher = initial_student(experiment.before, data.dataset).to(data.device) if experiment.assistants else data.teachers[0].network
+    one = data.pixels(data.indices[0, :1])
     with torch.no_grad():
-        shapes = block_outputs(network, one), block_outputs(data.teachers[0].network, one)
+        shapes = block_outputs(network, one), block_outputs(teacher, one)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(experiment.seed)
         return make(*shapes).to(data.device, data.dtype)
