@@ -445,7 +445,8 @@ def contrastive_loss(student_embeddings: Tensor, teacher_embeddings: Tensor, lab
       \log \frac{e^{s_{n,n}}}{e^{s_{n,n}} + \sum_{m \in A_n} e^{s_{n,m}}}
       + \log \frac{e^{s_{n,n}}}{e^{s_{n,n}} + \sum_{m \in A_n} e^{s_{m,n}}} \right],
       \qquad s_{n,m} = \frac{\langle g^{student}_n, g^{teacher}_m \rangle}
-        {\tau \, \lVert g^{student}_n \rVert \, \lVert g^{teacher}_m \rVert}$$
+        {\tau \, \lVert g^{student}_n \rVert \, \lVert g^{teacher}_m \rVert},
+      \qquad A_n = \{ m : y_m \ne y_n \}$$
 
     The negatives $A_n$ are the images of the batch with another label. The first term searches the teacher's embedding
     of the student's image, the second the reverse. The paper has a binary cross-entropy instead of the softmax, and

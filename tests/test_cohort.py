@@ -133,6 +133,7 @@ def test_a_cohort_equals_alone_in_double_precision(student, optimizer, monkeypat
         {"method": "hints", "teacher": "cnn-32"},
         {"method": "permuted-classes", "augmentation": "consistent", "teacher": "cnn-32"},
         {"method": "permuted-classes", "assistants": ("mlp-20x2",)},
+        {"method": "hints", "assistants": ("mlp-20x2",)},
         {"method": "decoupled", "epochs": 5, "images": 320, "batch_size": 32},  # its warm-up ends within the training
         {"method": "similarity", "teacher": "cnn-32", "augmentation": "consistent"},
         {"teacher": "2*cnn-32+mlp-1200x2", "combine": "logits"},

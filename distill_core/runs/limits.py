@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -134,11 +135,11 @@ def state_bytes(experiments: Sequence[Experiment]) -> float:
     for one in experiments:
         common = dataclasses.replace(one, alpha=1.0, temperature=1.0, seed=0)
         student, baseline, *others = (cost.parameters for cost in _costs(one))
-        between = _layers_between(one)
+        *between_others, between = _layers_between(one)
         shared = baselines.setdefault(common, set())
         new = dataclasses.replace(one.baseline, temperature=1.0) not in shared
         shared.add(dataclasses.replace(one.baseline, temperature=1.0))
-        networks[common] = networks.get(common, 0.0) + student + between + new * (baseline + between) + sum(others)
+        networks[common] = networks.get(common, 0.0) + student + between + new * (baseline + between) + sum(others + between_others)
     tensors = {"sgd": 2, "adam": 3}  # weights and momentum, or weights and two moments
     return max((4 * tensors[common.optimizer] * parameters for common, parameters in networks.items()), default=0.0)
 
@@ -173,15 +174,18 @@ def _costs(experiment: Experiment) -> list:
     return [student] * (2 + METHODS[experiment.method].peers) + earlier
 
 
-def _layers_between(experiment: Experiment) -> int:
-    """Parameters of the layers that the method trains between each student and the teacher, such as a regressor."""
+def _layers_between(experiment: Experiment) -> list[int]:
+    """Parameters of the layers that the method trains beside each earlier network and, last, the student, such as a regressor."""
     from distill_core import teachers
     from distill_core.objectives import METHODS
 
     if METHODS[experiment.method].make_regressor is None:
-        return 0
-    below = teachers.single(experiment.teacher).model if not experiment.assistants else experiment.assistants[-1]
-    return _parameters_between(experiment.method, experiment.student, below, *_shape(experiment))
+        return [0] * (1 + len(experiment.earlier))
+    own_teacher = experiment.teacher == teachers.SELF  # which learns from labels only, without such a layer
+    chain = [experiment.student if own_teacher else teachers.single(experiment.teacher).model, *experiment.assistants, experiment.student]
+    return [0] * own_teacher + [
+        _parameters_between(experiment.method, below, above, *_shape(experiment)) for above, below in itertools.pairwise(chain)
+    ]
 
 
 @functools.lru_cache(maxsize=64)
@@ -214,6 +218,6 @@ def _size(experiment: Experiment) -> tuple[float, float]:
     batch = min(experiment.batch_size, images) + experiment.unlabelled // steps
     work = (images + experiment.unlabelled) * experiment.epochs * sum(cost.multiplications for cost in costs)
     memory = sum(16 * cost.parameters + 4 * batch * cost.outputs for cost in costs)  # with gradients and moments
-    memory += 2 * 16 * _layers_between(experiment)
+    memory += 2 * 16 * _layers_between(experiment)[-1]
     triples = 4 * (2 + method.peers) * TENSORS_OF_TRIPLES * batch**3 if method.max_batch else 0
     return work, memory + triples

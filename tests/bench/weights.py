@@ -25,7 +25,17 @@ from distill_core.training.shards import Shards
 HELD_OUT = 5000
 SEEDS = range(100, 103)
 RATIOS = (0.3, 1, 3, 10, 30, 100, 300, 1000)
-CHOSEN = ("logits-standardized", "correlation-standardized", "hints", "attention", "similarity", "distances", "angles", "mutual-2")
+CHOSEN = (
+    "logits-standardized",
+    "correlation-standardized",
+    "hints",
+    "attention",
+    "similarity",
+    "distances",
+    "angles",
+    "contrastive",
+    "mutual-2",
+)
 SETTINGS = {
     "MNIST, 1,000 images, mlp-30x2": Experiment(dataset="mnist", teacher="mlp-1200x2", images=1000, epochs=20),
     "CIFAR-10, 2,000 images, cnn-4": Experiment(
