@@ -212,7 +212,7 @@ def _run_study(name: str, *, seeds: int, device: str, keep: bool, json: bool) ->
     entry = STUDIES[name]
     for one in {(arm.dataset, arm.teacher): arm for arm in entry.arms.values()}.values():
         _prepare(one, device=device)
-    started = time.perf_counter()
+    started, started_cpu = time.perf_counter(), time.process_time()
     runs = _show_progress(study.run(entry, seeds=range(seeds), device=device))
     seconds = time.perf_counter() - started
     kept = study.kept().get(name)
@@ -231,7 +231,7 @@ def _run_study(name: str, *, seeds: int, device: str, keep: bool, json: bool) ->
     if not json:
         print(f"{len(next(iter(runs.values())))} seeds in {seconds:.0f} s")
     if keep:
-        study.keep(name, runs, seconds=seconds)
+        study.keep(name, runs, cpu_seconds=time.process_time() - started_cpu)
 
 
 def _finite(value: float) -> float | None:

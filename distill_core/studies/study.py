@@ -168,19 +168,19 @@ def held_out_images(dataset: Dataset, experiment: Experiment, *, images: int) ->
 
 
 def kept() -> dict[str, dict]:
-    """The shipped results by study: `{"runs": Runs, "date", "machine", "seeds", "seconds", "command"}`; empty without any."""
+    """The shipped results by study: `{"runs": Runs, "date", "machine", "seeds", "cpu_seconds", "command"}`; empty without any."""
     return json.loads(FILE.read_text()) if FILE.exists() else {}
 
 
-def keep(name: str, runs: Runs, *, seconds: float) -> None:
-    """Replace the shipped results of one study by these."""
+def keep(name: str, runs: Runs, *, cpu_seconds: float) -> None:
+    """Replace the shipped results of one study by these. `cpu_seconds`: the time of all cores together, which no other load changes."""
     seeds = len(next(iter(runs.values())))
     entry = {
         "command": f"python -m distill_core preset {name} --seeds {seeds} --keep",
         "date": time.strftime("%Y-%m-%d"),
         "machine": machine(),
         "seeds": seeds,
-        "seconds": round(seconds),
+        "cpu_seconds": round(cpu_seconds),
         "runs": {arm: [_compact(one) for one in scores] for arm, scores in runs.items()},
     }
     FILE.write_text(json.dumps(kept() | {name: entry}, indent=1, sort_keys=True) + "\n")
