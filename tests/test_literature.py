@@ -43,12 +43,18 @@ def conclusions(name, runs):
 
 
 def test_an_effect_appears_from_three_standard_errors_on():
-    spread = np.array([-1.0, 0.0, 1.0])
-    error = 1 / math.sqrt(3)
+    spread = np.linspace(-1, 1, 20)
+    error = spread.std(ddof=1) / math.sqrt(20)
     for mean, sign, expected in [(3.01, 1, 1), (2.99, 1, 0), (-3.01, 1, -1), (-3.01, -1, 1), (3.01, -1, -1), (3.01, 0, None)]:
         claim = Claim("x", "", tuple(mean * error + spread), "points", sign, "too few seeds")
         assert claim.appears == expected, (mean, sign)
     assert Claim("x", "", tuple(spread), "", 1, "too few seeds").conclusion == "does not appear here (possible reason: too few seeds)"
+
+
+def test_three_standard_errors_of_three_seeds_are_no_effect_where_the_interval_includes_zero():
+    claim = Claim("x", "", (0.3, 0.5, 0.9), "points", 1)
+    assert np.mean(claim.values) > 3 * np.std(claim.values, ddof=1) / math.sqrt(3) and claim.interval[1] < 0.0
+    assert claim.appears == 0
 
 
 @pytest.mark.parametrize("values", [(5.0,), (5.0, 5.0, 5.0)])

@@ -60,14 +60,17 @@ class Claim:
     def appears(self) -> int | None:
         """1 if the mean lies at least three standard errors on the claimed side of zero, -1 on the other side, else 0.
 
-        None if no direction is claimed. One seed has no standard error, and equal values show none: neither is an effect.
+        The interval must exclude zero too, which asks more of a few seeds. None if no direction is claimed. One seed has no
+        standard error, and equal values show none: neither is an effect.
         """
         if not self.sign:
             return None
         spread = float(np.std(self.values, ddof=1)) if len(self.values) > 1 else 0.0
         least = STANDARD_ERRORS * spread / math.sqrt(len(self.values))
-        effect = self.sign * self.interval[0]
-        return 0 if spread == 0 or abs(effect) < least else 1 if effect > 0 else -1
+        mean, low, high = self.interval
+        if spread == 0 or abs(mean) < least or low <= 0 <= high:
+            return 0
+        return 1 if self.sign * mean > 0 else -1
 
     @property
     def conclusion(self) -> str:
