@@ -158,7 +158,7 @@ def preset(
     name: Annotated[str, tyro.conf.Positional] = "",
     *,
     list: bool = False,
-    seeds: int = 0,
+    seeds: int | None = None,
     device: str = "auto",
     keep: bool = False,
     json: bool = False,
@@ -168,7 +168,7 @@ def preset(
     Args:
         name: the preset, or one of the studies, which are more than one race.
         list: list all of them.
-        seeds: the number of seeds; 0 for the usual one, mostly 10.
+        seeds: the number of seeds; mostly 10 by default.
         device: auto, cpu or cuda.
         keep: of a study, replace the figures in the repository by those of this run.
         json: print one JSON object a line.
@@ -183,12 +183,15 @@ def preset(
         return
     if name not in PRESETS and name not in STUDIES:
         raise ValueError(f"preset '{name}' is not known; choose one of: {', '.join([*PRESETS, *STUDIES])}")
-    if not 0 <= seeds <= 100:
-        raise ValueError(f"seeds {seeds} cannot be run; give a number from 1 to 100, or 0 for the usual one")
+    if seeds is None:
+        seeds = STUDIES[name].seeds if name in STUDIES else 10
+    if not 1 <= seeds <= 100:
+        raise ValueError(f"seeds {seeds} cannot be run; give a number from 1 to 100")
     if name in STUDIES:
         _run_study(name, seeds=seeds, device=device, keep=keep, json=json)
         return
-    seeds = seeds or 10
+    if keep:
+        raise ValueError(f"preset '{name}' is one race and no study, whose figures --keep replaces; leave --keep out")
     _show_progress(prepare(PRESETS[name].experiment, device=device))
     for record in measure(PRESETS[name], seeds=seeds, device=device):
         if record["event"] == "claim" and json:
@@ -209,8 +212,8 @@ def _run_study(name: str, *, seeds: int, device: str, keep: bool, json: bool) ->
     entry = STUDIES[name]
     for one in {(arm.dataset, arm.teacher): arm for arm in entry.arms.values()}.values():
         _prepare(one, device=device)
-    started = time.perf_counter()
-    runs = _show_progress(study.run(entry, seeds=range(seeds or entry.seeds), device=device))
+    started, started_cpu = time.perf_counter(), time.process_time()
+    runs = _show_progress(study.run(entry, seeds=range(seeds), device=device))
     seconds = time.perf_counter() - started
     kept = study.kept().get(name)
     expected = [claim.as_text() for claim in entry.judge(kept["runs"])] if kept else []
@@ -228,7 +231,7 @@ def _run_study(name: str, *, seeds: int, device: str, keep: bool, json: bool) ->
     if not json:
         print(f"{len(next(iter(runs.values())))} seeds in {seconds:.0f} s")
     if keep:
-        study.keep(name, runs, seconds=seconds)
+        study.keep(name, runs, cpu_seconds=time.process_time() - started_cpu)
 
 
 def _finite(value: float) -> float | None:

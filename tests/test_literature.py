@@ -43,12 +43,18 @@ def conclusions(name, runs):
 
 
 def test_an_effect_appears_from_three_standard_errors_on():
-    spread = np.array([-1.0, 0.0, 1.0])
-    error = 1 / math.sqrt(3)
+    spread = np.linspace(-1, 1, 20)
+    error = spread.std(ddof=1) / math.sqrt(20)
     for mean, sign, expected in [(3.01, 1, 1), (2.99, 1, 0), (-3.01, 1, -1), (-3.01, -1, 1), (3.01, -1, -1), (3.01, 0, None)]:
         claim = Claim("x", "", tuple(mean * error + spread), "points", sign, "too few seeds")
         assert claim.appears == expected, (mean, sign)
     assert Claim("x", "", tuple(spread), "", 1, "too few seeds").conclusion == "does not appear here (possible reason: too few seeds)"
+
+
+def test_three_standard_errors_of_three_seeds_are_no_effect_where_the_interval_includes_zero():
+    claim = Claim("x", "", (0.3, 0.5, 0.9), "points", 1)
+    assert np.mean(claim.values) > 3 * np.std(claim.values, ddof=1) / math.sqrt(3) and claim.interval[1] < 0.0
+    assert claim.appears == 0
 
 
 @pytest.mark.parametrize("values", [(5.0,), (5.0, 5.0, 5.0)])
@@ -182,6 +188,25 @@ def test_patience_is_the_growth_of_the_consistent_teachers_lead():
     assert 1 not in conclusions("patience", level).values()
 
 
+def test_a_generation_is_judged_against_the_one_that_taught_it():
+    gains = {"0": 0, "1": 80, "2": 81, "3": 82}
+    runs = made_up("generations", lambda arm: 900 - gains[arm[-1]])
+    for number, arm in enumerate(runs):
+        runs[arm][number % 5]["test_errors"] += 3
+    found = conclusions("generations", runs)
+    for setting in literature.SETTINGS:
+        assert [found[f"{setting}: generation {one}"] for one in ("1 against 0", "2 against 1", "3 against 1")] == [1, 0, 0]
+
+
+def test_every_generation_has_the_images_of_generation_0_and_the_one_before_it_as_teacher():
+    for setting in literature.SETTINGS:
+        first, *later = (STUDIES["generations"].arms[f"{setting}, generation {g}"] for g in literature.GENERATIONS)
+        assert first.alpha == 1 and [len(one.assistants) for one in later] == [0, 1, 2]
+        for one in later:
+            assert one.teacher == "self" and set(one.assistants) <= {one.student}
+            assert replace(one.baseline, teacher=first.teacher) == first
+
+
 # --- what is shipped ------------------------------------------------------------------------------------------------
 
 
@@ -194,7 +219,7 @@ def test_the_shipped_numbers_of_a_study_are_those_of_its_arms_and_can_be_judged_
     entry, kept = STUDIES[name], KEPT[name]
     assert set(kept["runs"]) == set(entry.arms)
     assert all(len(of_seeds) == kept["seeds"] for of_seeds in kept["runs"].values())
-    assert name in kept["command"] and kept["date"] and kept["machine"] and kept["seconds"] > 0
+    assert name in kept["command"] and kept["date"] and kept["machine"] and kept["cpu_seconds"] > 0
     claims = entry.judge(kept["runs"])
     assert len({claim.text for claim in claims}) == len(claims) and all(claim.paper and claim.conclusion for claim in claims)
     figure = study_figure([asdict(point) for point in entry.points(kept["runs"])], x_title=entry.axes[0], y_title=entry.axes[1])

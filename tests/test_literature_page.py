@@ -65,5 +65,5 @@ def test_a_learner_reads_a_replay_and_opens_its_race(serve, watched, tmp_path):
     assert "all errors, this lab" in names and "all errors, paper" in names
     page.get_by_role("link", name="Race: No 3").click()
     expect(page).to_have_title("Race \u00b7 Distill Lab", timeout=BUSY)
-    expect(page.locator(".st-key-train button")).to_be_enabled(timeout=BUSY)
+    expect(page.locator(".st-key-train button").first).to_be_enabled(timeout=BUSY)
     assert "hide_classes=3" in page.url and "student=mlp-256x2" in page.url

@@ -60,14 +60,17 @@ class Claim:
     def appears(self) -> int | None:
         """1 if the mean lies at least three standard errors on the claimed side of zero, -1 on the other side, else 0.
 
-        None if no direction is claimed. One seed has no standard error, and equal values show none: neither is an effect.
+        The interval must exclude zero too, which asks more of a few seeds. None if no direction is claimed. One seed has no
+        standard error, and equal values show none: neither is an effect.
         """
         if not self.sign:
             return None
         spread = float(np.std(self.values, ddof=1)) if len(self.values) > 1 else 0.0
         least = STANDARD_ERRORS * spread / math.sqrt(len(self.values))
-        effect = self.sign * self.interval[0]
-        return 0 if spread == 0 or abs(effect) < least else 1 if effect > 0 else -1
+        mean, low, high = self.interval
+        if spread == 0 or abs(mean) < least or low <= 0 <= high:
+            return 0
+        return 1 if self.sign * mean > 0 else -1
 
     @property
     def conclusion(self) -> str:
@@ -168,19 +171,19 @@ def held_out_images(dataset: Dataset, experiment: Experiment, *, images: int) ->
 
 
 def kept() -> dict[str, dict]:
-    """The shipped results by study: `{"runs": Runs, "date", "machine", "seeds", "seconds", "command"}`; empty without any."""
+    """The shipped results by study: `{"runs": Runs, "date", "machine", "seeds", "cpu_seconds", "command"}`; empty without any."""
     return json.loads(FILE.read_text()) if FILE.exists() else {}
 
 
-def keep(name: str, runs: Runs, *, seconds: float) -> None:
-    """Replace the shipped results of one study by these."""
+def keep(name: str, runs: Runs, *, cpu_seconds: float) -> None:
+    """Replace the shipped results of one study by these. `cpu_seconds`: the time of all cores together, which no other load changes."""
     seeds = len(next(iter(runs.values())))
     entry = {
         "command": f"python -m distill_core preset {name} --seeds {seeds} --keep",
         "date": time.strftime("%Y-%m-%d"),
         "machine": machine(),
         "seeds": seeds,
-        "seconds": round(seconds),
+        "cpu_seconds": round(cpu_seconds),
         "runs": {arm: [_compact(one) for one in scores] for arm, scores in runs.items()},
     }
     FILE.write_text(json.dumps(kept() | {name: entry}, indent=1, sort_keys=True) + "\n")

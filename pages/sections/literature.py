@@ -36,8 +36,8 @@ def show_results(name: str, study: Study) -> None:
         st.markdown(f"Not measured yet: `python -m distill_core preset {name} --keep` measures it.")
         return
     st.markdown(
-        f":material/history: **Replay**, measured on {kept['date']} over {kept['seeds']} seeds by `{kept['command']}` in "
-        f"{max(1, round(kept['seconds'] / 60))} minutes on {kept['machine']}."
+        f":material/history: **Replay**, measured on {kept['date']} over {kept['seeds']} seeds by `{kept['command']}`, in "
+        f"{kept['cpu_seconds']:,} CPU seconds on {kept['machine']}."
     )
     figure = study_figure([asdict(point) for point in study.points(kept["runs"])], x_title=study.axes[0], y_title=study.axes[1])
     live_chart(figure, key="literature_figure", height=figure.layout.height, revision=name)
