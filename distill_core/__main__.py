@@ -274,10 +274,9 @@ def compare(
     if costs:
         comparison.measure_costs_again(file, device=device)
     for setting in () if costs else settings or comparison.SETTINGS:
-        usual = comparison.SETTINGS[setting].experiment
-        for _, changes in comparison.entries(usual).values():
+        for name in method or compared:
             with contextlib.suppress(ValueError):  # its row has the reason
-                _show_progress(prepare(dataclasses.replace(usual, **changes), device=device))
+                _show_progress(prepare(comparison.experiment_of(setting, name), device=device))
         command = f"python -m distill_core compare {setting} --seeds {seeds}{' --keep' if keep else ''}"
         before = [] if again else comparison.kept(file)["rows"]
         for row in comparison.compare(setting, seeds=seeds, only=method, before=before, device=device):

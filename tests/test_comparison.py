@@ -111,6 +111,17 @@ def test_what_does_not_go_together_is_told_in_a_sentence_and_does_not_end_the_co
     assert "refused" not in rows["similarity"]
 
 
+def test_no_teacher_is_trained_for_the_comparison(small):
+    rows = {row["name"]: row for row in compare("small", seeds=2, only=["ensemble", "strong-teacher"])}
+    assert rows["ensemble"]["refused"].startswith("teacher 'ensemble-5' is not shipped for Digits")
+    assert "refused" in rows["strong-teacher"]
+    for setting in ("mnist-1000", "mnist-60000"):
+        with pytest.raises(ValueError, match="airbench-256"):
+            comparison.experiment_of(setting, "strong-teacher")
+        assert comparison.experiment_of(setting, "ensemble").teacher == "ensemble-5"
+    assert comparison.experiment_of("cifar10-2000", "strong-teacher").teacher == "airbench-256"
+
+
 def test_rows_that_are_measured_are_not_measured_again(small, monkeypatch):
     first = list(compare("small", seeds=2, only=["logits"]))
     assert list(compare("small", seeds=2, only=["logits"], before=first)) == []

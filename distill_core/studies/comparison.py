@@ -24,6 +24,7 @@ from distill_core.experiment import RESULT_VERSION, Experiment
 from distill_core.objectives import METHODS
 from distill_core.statistics import holm, paired_difference, paired_p_value
 from distill_core.studies.tuning import tune
+from distill_core.teachers import parse_ensemble, shipped_for
 from distill_core.training.loop import make_learners, train_step
 from distill_core.training.run_data import load_run_data
 from distill_core.training.shards import Shards
@@ -125,6 +126,23 @@ def kind_of(name: str) -> str:
     return "set-up" if name in SET_UPS else "reference"
 
 
+def experiment_of(setting: str, name: str) -> Experiment:
+    """The experiment of an entry, before it is tuned.
+
+    Raises `ValueError` with the reason if the setting leaves it out, if it does not fit the networks of the setting, or if
+    its teacher is not shipped for the data set: training that takes longer than the comparison.
+    """
+    entry = SETTINGS[setting]
+    if name in entry.left_out:
+        raise ValueError(entry.left_out[name])
+    experiment = replace(entry.experiment, **(references(entry.experiment) | entries(entry.experiment))[name][1])
+    shipped = {card.name for card in shipped_for(experiment.dataset)}
+    for teacher in parse_ensemble(experiment.teacher):
+        if teacher not in shipped:
+            raise ValueError(f"teacher '{teacher}' is not shipped for {DATASETS[experiment.dataset].title}, and is not trained for this")
+    return experiment
+
+
 # --- measuring ------------------------------------------------------------------------------------------------------
 
 
@@ -141,15 +159,13 @@ def compare(
     order = [REFERENCE, *(name for name in everything if name != REFERENCE)]  # which lends its temperature and alpha to others
     done = {row["name"]: row for row in before if row["setting"] == setting}
     for name in order:
-        title, changes = everything[name]
+        title, _ = everything[name]
         if only and name not in (*only, "baseline", REFERENCE):
             continue
         row = {"setting": setting, "name": name, "title": title, "kind": kind_of(name)}
         started = time.perf_counter()
         try:
-            if name in SETTINGS[setting].left_out:
-                raise ValueError(SETTINGS[setting].left_out[name])
-            experiment = replace(usual, **changes)
+            experiment = experiment_of(setting, name)
             if name in done and is_current(done[name], experiment, seeds, lender=done.get(REFERENCE)):
                 continue
             measured = measure(experiment, seeds, lender=done.get(REFERENCE), tuned=row["kind"] != "reference", device=device)
