@@ -64,6 +64,7 @@ def test_a_comparison_that_was_stopped_shows_the_rows_that_are_measured(open_met
         rows = comparison.differences(MEASURED[:count], "mnist-1000")
         assert len(rows) <= count
     text = words(open_methods([row for row in MEASURED if row["name"] in ("soft-targets", "baseline")]))
+    assert "Not measured yet: Matching logits" in text
     assert "Of 1 methods" in text and "Control experiments**, tuned" not in text
     assert "Soft targets are not measured yet" in words(open_methods([], reference="soft-targets")) or "Of" in text
 

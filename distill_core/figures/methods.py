@@ -48,7 +48,7 @@ def comparison_figure(rows: Sequence[dict], reference: str, *, marked: str = "")
     for sign in STYLES:
         figure.add_trace(_differences([row for row in shown if row["against"][reference]["sign"] == sign], reference, sign, marked))
     figure.update_layout(
-        font={"size": TEXT}, height=110 + ROW * len(shown), margin={"l": 10, "r": 20, "t": 10, "b": 90},
+        font={"size": TEXT}, height=110 + ROW * len(shown), margin={"l": 10, "r": 20, "t": 10, "b": 90}, showlegend=True,
         legend={"orientation": "h", "y": 0, "yref": "container", "yanchor": "bottom"}, hoverlabel={"font": {"size": TEXT}},
     )  # fmt: skip
     low, high = _range([row["against"][reference] for row in shown])

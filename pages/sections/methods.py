@@ -194,7 +194,10 @@ def show_comparison(name: str) -> None:
     )  # fmt: skip
     _show_methods(rows, setting, reference, marked=name)
     _show_others(rows, reference)
-    measured = kept["measured"][setting]
+    measured, usual = kept["measured"][setting], comparison.SETTINGS[setting].experiment
+    here = {row["name"] for row in kept["rows"] if row["setting"] == setting}
+    if missing := [title for name, (title, _) in comparison.entries(usual).items() if name not in here]:
+        st.info(f"Not measured yet: {', '.join(missing)}.", icon=":material/timer:")
     st.markdown(
         f"*Measured earlier*, on {measured['date']}, by `{measured['command']}` in {measured['seconds'] / 60:.0f} minutes "
         f"on {measured['machine']}."
