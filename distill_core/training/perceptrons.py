@@ -94,7 +94,8 @@ def soft_targets_gradient(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
     return gradient / examples, {"hard_loss": hard.flatten(), "soft_loss": soft.flatten()}
 
 
-GRADIENTS: dict[str, Gradient] = {"soft-targets": soft_targets_gradient}
+# The last two have the loss of soft targets: what differs is the teacher's logits that come in.
+GRADIENTS: dict[str, Gradient] = dict.fromkeys(("soft-targets", "permuted-classes", "teacher-in-train-mode"), soft_targets_gradient)
 
 
 def gradient_of(method: str) -> Gradient:
