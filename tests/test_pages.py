@@ -256,7 +256,10 @@ def test_the_race_of_a_set_up_has_data_for_which_its_teacher_is_shipped(name):
 
 def test_pages_list_the_teachers_of_the_original_cifar10_where_it_is(monkeypatch):
     monkeypatch.setattr(datasets.Source, "is_here", lambda source: source.name in ("cifar10", "digits"))
-    assert networks.teachers_here() == {"cifar10": ["cnn-32", "airbench-256", "airbench-pair"], "digits": ["cnn-32", "mlp-1200x2"]}
+    assert networks.teachers_here() == {
+        "cifar10": ["cnn-32", "airbench-256", "airbench-pair"],
+        "digits": ["cnn-32", "mlp-1200x2", "mlp-1200x2-noisy"],
+    }
 
 
 @pytest.mark.parametrize("combine", ("probabilities", "logits"))
@@ -400,9 +403,9 @@ def test_a_teacher_that_the_run_trains_has_a_curve_in_place_of_a_line(alone, fin
 
 def test_the_calibration_of_a_run_of_teacher_self_is_shown_with_the_teacher_that_it_trained(alone, finished):
     run_id = finished(race(teacher="self"))
-    name, logits = calibration.logits_of_run(run_id)
+    first, logits = calibration.logits_of_run(run_id)
     assert list(logits) == ["teacher", "baseline", "student"]
-    result, labels = lab.store().results(run_id)[0], datasets.load(name).test_labels
+    result, labels = lab.store().results(run_id)[0], datasets.load(first.dataset).test_labels
     for role, found in logits.items():
         assert (found.argmax(dim=1) == labels).double().mean().item() == pytest.approx(result[role]["test_accuracy"], abs=1e-9)
 

@@ -29,6 +29,10 @@ MEANINGS = {
     "teacher-in-train-mode": "Dropout stays on while the teacher computes the soft targets.",
     "alpha-swapped": "The hard loss has the weight 1 \u2212 alpha, the soft loss the weight alpha.",
     "doubled-hard-loss": "The hard loss is added a second time, with weight 1.",
+    "probabilities-in-kl-div": "PyTorch's divergence expects the logarithms of the student's probabilities and gets the probabilities.",
+    "logits-in-kl-div": "PyTorch's divergence expects the logarithms of the student's probabilities and gets its logits over T.",
+    "divergence-reversed": "KL(student || teacher) in place of KL(teacher || student).",
+    "softmax-twice": "Both networks end in a softmax, and the losses apply another one to their probabilities.",
 }
 CURVES_HELP = (
     "Means over the seeds with 95 % intervals. For both students the losses are computed by the correct formulas, before their weights, "
@@ -105,7 +109,7 @@ def show_guesses() -> None:
         with column:
             st.button(
                 METHODS[name].title, key=f"bug_is_{name}", width="stretch", disabled=bool(found) or name in wrong or not runs(),
-                on_click=_guess, args=(name,), help=MEANINGS.get(name),
+                on_click=_guess, args=(name,), help=MEANINGS[name],
             )  # fmt: skip
     if not runs():
         st.markdown("Each button is a guess; its help text explains the bug. Press **Train both** first, then compare the curves.")
