@@ -110,7 +110,7 @@ def test_a_pair_is_two_networks_of_different_seeds_with_mean_probabilities():
     dataset = two_colours()
     recipe = replace(teachers.TEACHERS["airbench-pair"], model="airbench-64", epochs=1, finetune_epochs=1)
     pair, progress = trained(dataset, recipe)
-    assert progress == [0.25, 0.5, 0.75, 1.0]
+    assert progress == [0.0, 0.25, 0.5, 0.75, 1.0]
     pixels = dataset.pixels(dataset.test_images[:20])
     alone = [trained(dataset, replace(recipe, members=1, seed=seed))[0] for seed in (0, 1)]
     with torch.no_grad():
