@@ -233,11 +233,11 @@ _PARK, _TUNG = "Park et al. 2019, section 3.2", "Tung and Mori 2019 (section not
 _LOGITS, _CORRELATION = {"loss_name": "logit loss", "unit": "squared logits"}, {"loss_name": "correlation loss", "unit": ""}
 _DECOUPLED = {"loss_name": "decoupled loss", "mixture": mixed_after_warm_up, "uses_labels": True}
 
-# Losses of features and relations have scales of their own: their weights were chosen on training images that no student
-# sees (`tests/bench/weights.py`). RepDistiller, for larger networks and maps, has 100 for hints, 1000 for attention, 3000 for
-# similarity and 0.8 for its contrastive loss in `scripts/run_cifar_distill.sh`, 25 for distances and 50 for angles in
-# `distiller_zoo/RKD.py`. The weights of the soft and the decoupled loss on standardised logits are those of the authors' code,
-# nine times those on plain logits.
+# Losses of features and relations have scales of their own: but for the contrastive loss, their weights were chosen on training
+# images that no student sees (`tests/bench/weights.py`). RepDistiller, for larger networks and maps, has 100 for hints, 1000 for
+# attention, 3000 for similarity and 0.8 for its contrastive loss in `scripts/run_cifar_distill.sh`, 25 for distances and 50 for
+# angles in `distiller_zoo/RKD.py`. The soft loss on standardised logits has weight 9 in the authors' code; the decoupled loss has
+# nine times its weight on plain logits here.
 METHODS = {
     "soft-targets": Method(soft_targets, "Soft targets", "Hinton et al. 2015, section 2"),
     "logits": Method(logits, "Matching logits", "Ba and Caruana 2014, section 2.2", mixture=mixed_per_class, **_LOGITS),
