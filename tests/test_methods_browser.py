@@ -66,6 +66,8 @@ def test_the_networks_of_mutual_learning_and_of_an_ensemble_are_drawn(lab, watch
     words = "(chart) => chart.data.filter((t) => t.mode === 'markers+text').flatMap((t) => [...t.text])"
     until(lambda: chart.count() and chart.evaluate(words) == ["student", "peer 1", "peer 2"])
     page.get_by_text("Ensembles and chains", exact=True).click()
+    expect(page.get_by_text("The soft targets are the mean probabilities of five networks").first).to_be_visible(timeout=BUSY)
+    page.locator("[class*='st-key-methods_networks'] .live-chart").scroll_into_view_if_needed()  # it is drawn where it is seen
     until(lambda: chart.count() and chart.evaluate(words) == [*["cnn-16"] * 5, "mean of<br>probabilities", "student"])
 
 
