@@ -192,7 +192,7 @@ class Verdict:
 
 EQUIVALENCE_MARGIN = 0.5  # points: an interval inside plus and minus this margin is called no difference
 
-# What is said of an interval above zero (1) and below it (-1): a method without a teacher has no teacher that helped.
+# The words for an interval above zero (1) and below it (-1): a method without a teacher has no teacher that helped.
 TEACHER = {1: "The teacher helped", -1: "Here the teacher hurt"}
 PEERS = {1: "Mutual learning helped", -1: "Here mutual learning hurt"}
 NEITHER = {1: "The student is above its baseline", -1: "The student is below its baseline"}

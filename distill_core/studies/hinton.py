@@ -1,6 +1,6 @@
 """The MNIST experiments of Hinton, Vinyals and Dean 2015, section 3: the headline, the best temperature, a missing digit.
 
-Each is smaller than the paper's, and `notes` says how.
+Each is smaller than the paper's, and `notes` states how.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """STUDIES: experiments of the literature that are more than one race, each with its arms, its claims and its figure.
 
 `python -m distill_core preset NAME --seeds N` runs one of them; `--keep` replaces the shipped numbers by those of the run.
-Each is smaller than its source's experiment, and `notes` says how.
+Each is smaller than its source's experiment, and `notes` states how.
 """
 
 from __future__ import annotations

@@ -192,7 +192,7 @@ def show_claim(experiment: Experiment) -> None:
 
 
 def show_conclusion(results: Sequence[dict], *, method: str) -> None:
-    """The result in words; of one seed in a neutral box, because it says nothing of other seeds."""
+    """The result in words; of one seed in a neutral box, because it does not cover other seeds."""
     conclusion = analysis.verdict(results, method=method)
     sign = conclusion.sign if len(results) > 1 else 0
     box, icon = {1: (st.success, "trending_up"), -1: (st.warning, "trending_down"), 0: (st.info, "trending_flat")}[sign]
