@@ -36,8 +36,8 @@ def long_race(**choices):
     return race(**{"epochs": 500, "images": 0, **choices})
 
 
-def wait(condition, seconds=60.0):
-    """Wait until the condition is true; returns how long that took."""
+def wait(condition, seconds=180.0):
+    """Wait until the condition is true, as long as a busy machine may need; returns how long that took."""
     started = time.monotonic()
     while not condition():
         assert time.monotonic() - started < seconds, "the condition did not become true"
