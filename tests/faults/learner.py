@@ -26,7 +26,6 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import connect
 
 TIMEOUT = 60.0  # seconds that a run of a page may take
-BEFORE_OPENING = 1.0  # seconds in which the server sends what belongs to the last page
 VALUE_FIELDS = {  # of WidgetState, by the kind of element
     "selectbox": "string_value", "radio": "string_value", "text_input": "string_value", "text_area": "string_value",
     "multiselect": "string_array_value", "button_group": "string_array_value", "slider": "double_array_value",
@@ -283,14 +282,13 @@ class Learner:
         """Send the content of a file over HTTP, as a form with one file."""
         cookies = http.cookiejar.CookieJar()
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(cookies))
-        opener.open(f"{self.address}/_stcore/host-config", timeout=TIMEOUT).close()
-        opener.open(f"{self.address}/_stcore/health", timeout=TIMEOUT).close()
+        opener.open(f"{self.address}/_stcore/health", timeout=TIMEOUT).close()  # sets the cookie
         boundary = secrets.token_hex(16)
         name = file_name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
         head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\nContent-Type: application/zip\r\n\r\n'
         body = head.encode("utf-8", "replace") + blob + f"\r\n--{boundary}--\r\n".encode()
         headers = {"Content-Type": f"multipart/form-data; boundary={boundary}", "Origin": self.address}
-        headers |= {"X-Xsrftoken": cookie.value for cookie in cookies if "xsrf" in cookie.name}
+        headers["X-Xsrftoken"] = next(cookie.value for cookie in cookies if "xsrf" in cookie.name)
         request = urllib.request.Request(self.address + url, body, headers, method="PUT")
         opener.open(request, timeout=TIMEOUT).close()
 
@@ -306,8 +304,8 @@ def _initial(widget: Widget) -> object:
         has_default = not hasattr(element, "default") or element.HasField("default")
         return element.value if element.set_value else element.default if has_default else None
     if kind == "selectbox":
-        chosen = element.raw_value if element.set_value else options[element.default] if element.HasField("default") and options else None
-        return chosen
+        chosen = options[element.default] if element.HasField("default") and options else None
+        return element.raw_value if element.set_value else chosen
     if kind in ("multiselect", "button_group"):
         return list(element.raw_values) if element.set_value else [options[n] for n in element.default]
     if kind == "slider" and options:
