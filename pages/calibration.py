@@ -10,7 +10,7 @@ from pages.sections.source import show_source
 from pages.server.lab import set_up
 from pages.server.link import from_link, settle, to_link
 from pages.server.old_links import translate_old_link
-from pages.server.plain_text import plain
+from pages.server.plain_text import plain, show_error
 
 RELIABILITY, COVERAGE, SCALING, DISAGREEMENTS = "Reliability", "Accuracy vs. coverage", "Temperature scaling", "Disagreements"
 VIEWS = (RELIABILITY, COVERAGE, SCALING, DISAGREEMENTS)
@@ -83,7 +83,7 @@ try:
         name, chosen = experiment.dataset, [experiment.teacher]
     dataset = networks.images(name)
 except ValueError as error:
-    st.error(str(error))
+    show_error(error)
     st.stop()
 people, note = calibration.human_labels(name)
 if people is not None:

@@ -19,6 +19,7 @@ from distill_core.teachers import SELF
 from pages.components.gallery import gallery
 from pages.components.live_chart import live_chart
 from pages.sections import networks
+from pages.server.experiments import experiments_of
 from pages.server.lab import store
 
 Members = Mapping[str, Tensor]  # by model, logits (N, C) of all test images
@@ -41,7 +42,7 @@ def datasets_with_runs() -> list[str]:
 def logits_of_run(run_id: str) -> tuple[Experiment, dict[str, Tensor]]:
     """A run's first experiment, and the test logits `(N, C)` of its teacher, combined as in the run, of baseline and student."""
     run = store().get(run_id)
-    experiment = Experiment.from_json(run.experiments[0])
+    experiment = experiments_of(run)[0]
     trained = _logits_of_trained(run_id, run.resets, experiment.dataset)
     if experiment.teacher != SELF:
         trained = {"teacher": networks.test_logits(experiment.dataset, experiment.teacher, experiment.combine)} | trained

@@ -12,11 +12,11 @@ from torch import nn
 
 from distill_core.data import datasets
 from distill_core.data.drawing import NORMALISERS, centre_digit
-from distill_core.experiment import Experiment
 from distill_core.runs.store import Run
 from pages.components.draw_pad import draw_pad
 from pages.components.soft_targets import clamp_temperature, soft_targets
 from pages.sections import networks
+from pages.server.experiments import experiments_of
 from pages.server.lab import link
 from pages.server.link import settle, to_link
 
@@ -52,7 +52,7 @@ def choose() -> Choices:
             key="draw_run", persist_state="session",
             help="Finished races of the page Race: the student and the baseline of one classify the drawing too.",
         )  # fmt: skip
-        fitting = [Experiment.from_json(runs[run_id].experiments[0]).dataset] if run_id in runs else list(available)
+        fitting = [experiments_of(runs[run_id])[0].dataset] if run_id in runs else list(available)
         settle("draw_dataset", fitting)
         dataset = st.selectbox(
             "Data set", fitting, format_func=lambda n: datasets.DATASETS[n].title, key="draw_dataset", persist_state="session",
