@@ -24,6 +24,7 @@ CAPTIONS = {
     DISAGREEMENTS: "The test images on which the models of the sidebar, such as two teachers, or teacher, baseline and student, differ "
     "most.",
 }
+VIEW_HELP = "\n\n".join(f"**{view}.** {caption}" for view, caption in CAPTIONS.items())
 TEACHERS_ONLY = ""
 NONE = "none"
 DEFAULTS = {"run": TEACHERS_ONLY, "dataset": "", "teacher": "", "compare": NONE, "view": RELIABILITY, "sort": "classes"}
@@ -70,9 +71,7 @@ with st.sidebar:
         )  # fmt: skip
 
 settle("calibration_view", list(VIEWS))
-view = st.segmented_control(
-    "View", VIEWS, key="calibration_view", required=True, label_visibility="collapsed", help="What is shown.", **kept
-)
+view = st.segmented_control("View", VIEWS, key="calibration_view", required=True, help=VIEW_HELP, **kept)
 st.caption(CAPTIONS[view])
 try:
     if run_id == TEACHERS_ONLY:

@@ -23,6 +23,7 @@ CAPTIONS = {
     "with similar logits lie close together.",
     PAIR: "Images of the first class to which the teacher gives the largest probability of the second class, and the reverse.",
 }
+VIEW_HELP = "\n\n".join(f"**{view}.** {caption}" for view, caption in CAPTIONS.items())
 OPTIONS = {  # of each view: parameter, label, values, help
     MEANS: [
         ("scale", "Colour scale", ["linear", "log"], "The logarithmic scale shows small probabilities too."),
@@ -89,9 +90,7 @@ with st.sidebar:
     )
 
 settle("dark_view", list(OPTIONS))
-view = st.segmented_control(
-    "View", list(OPTIONS), key="dark_view", required=True, label_visibility="collapsed", help="What is shown of the outputs.", **kept
-)
+view = st.segmented_control("View", list(OPTIONS), key="dark_view", required=True, help=VIEW_HELP, **kept)
 st.caption(CAPTIONS[view])
 chosen = [teacher] if compare == NONE else [teacher, compare]
 try:

@@ -204,11 +204,14 @@ def _choose_chain(teacher: str, student: str) -> dict:
         help="Networks of the student's own architecture, each trained by the one before it; the student is the last "
         "(Furlanello et al. 2018, section 3.1).",
     )  # fmt: skip
+    st.caption("Generations: networks of the student's own size, one after another, each distilled from the one before it.")
     ensemble = "+" in teacher
     combine = _selectbox(
         "combine", "Ensemble: mean of", list(COMBINATIONS),
         "What is averaged where Teacher names several networks, such as cnn-32+mlp-1200x2.", disabled=not ensemble,
     )  # fmt: skip
+    if not ensemble:
+        st.caption("For an ensemble, choose or type a teacher of several names joined by +, such as cnn-32+mlp-1200x2.")
     return {"assistants": (*assistants, *[student] * int(generations)), "combine": combine if ensemble else Experiment.combine}
 
 

@@ -30,6 +30,7 @@ GROUPS = {
     CHAINS: "**Several teachers, assistants, self-distillation.** The loss is that of soft targets; the networks that teach differ.",
     "Controls": "**Control experiments.** Soft targets without a part of their information. They show where the gain comes from.",
 }
+GROUPS_HELP = "Methods are grouped by what the student learns from.\n\n" + "\n\n".join(GROUPS.values())
 TITLES = {"Controls": "Control experiments"}  # of groups whose names in a link differ
 OTHERS = {
     "control": "**Control experiments**, tuned in the same way. They show where the gain comes from.",
