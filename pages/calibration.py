@@ -38,10 +38,10 @@ OLD_VALUES = {
 set_up("Calibration")
 st.title("Is the confidence calibrated?")
 
-runs = networks.finished_runs(*calibration.datasets_with_runs())
 available = networks.teachers_here()
 translate_old_link(OLD_NAMES, OLD_VALUES)
 from_link("calibration", DEFAULTS)
+runs = networks.finished_runs(*calibration.datasets_with_runs(st.session_state["calibration_run"]))
 kept = {"persist_state": "session"}
 if st.session_state["calibration_run"] not in (TEACHERS_ONLY, *runs):
     st.warning("This run does not exist or has not finished: choose another one in the sidebar.")
@@ -105,7 +105,7 @@ else:
     )  # fmt: skip
     calibration.show_disagreements(members, dataset, sort)
 of_run = f" Teacher: {plain(networks.teacher_in_words(experiment))}." if run_id != TEACHERS_ONLY else ""
-st.markdown(f"Measured on all {len(dataset.test_labels):,} test images of {dataset.title}.{of_run}")
+st.markdown(f"Measured on all {len(dataset.test_labels):,} test images of {plain(dataset.title)}.{of_run}")
 networks.show_notes(name, *chosen)
 if note:
     st.caption(note)

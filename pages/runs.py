@@ -9,6 +9,7 @@ from distill_core.figures.curves import bands, compare_figure
 from distill_core.runs.store import Run
 from pages.components.live_chart import live_chart
 from pages.sections import race
+from pages.server import pictures
 from pages.server.experiments import first_experiment
 from pages.server.lab import engine, link, owner, set_up, store
 
@@ -31,7 +32,7 @@ wanted = status.selectbox(
     key="status",
     help="Lists the runs in this state only.",
 )
-runs = store().list(text=text, status="" if wanted == "all" else wanted)
+runs = [run for run in store().list(text=text, status="" if wanted == "all" else wanted) if pictures.is_listed(run)]
 if not runs:
     nothing_stored = not text and wanted == "all"
     st.markdown("There is no run yet: start one on the Race page." if nothing_stored else "No run matches; clear the search.")

@@ -21,10 +21,7 @@ with st.sidebar:
     chosen = sweep.choose()
 
 state = st.session_state
-for name in ("run", "without_t2"):
-    if (run_id := state[f"sweep_{name}"]) and not sweep_live.can_show(run_id):
-        state[f"sweep_{name}"] = ""
-run_ids = [run_id for name in ("run", "without_t2") if (run_id := state[f"sweep_{name}"])]
+run_ids = sweep_live.that_can_be_shown([run_id for name in ("run", "without_t2") if (run_id := state[f"sweep_{name}"])])
 active = [run_id for run_id in run_ids if (run := store().get(run_id)) and run.active]
 
 if chosen:

@@ -14,7 +14,8 @@ from distill_core.data.unlabelled import NOISE, SAME
 from distill_core.experiment import AUGMENTATIONS, COMBINATIONS, MAX, OPTIMIZERS, SCHEDULES, Experiment
 from distill_core.objectives import METHODS, Method
 from pages.sections import networks
-from pages.server import incoming
+from pages.server import incoming, pictures
+from pages.server.lab import owner
 from pages.server.link import opened, to_link
 from pages.server.plain_text import show_error
 
@@ -101,7 +102,7 @@ def restore_link(values: dict[str, list[str]], settings: list[Experiment]) -> No
         new_dataset = "dataset" in fields and fields["dataset"] != base.dataset
         fields.setdefault("teacher", "" if new_dataset else base.teacher)  # empty: the default of the data set
         linked = Experiment.from_fields(asdict(base) | fields)
-        if linked.dataset not in _datasets():
+        if linked.dataset not in (*datasets.DATASETS, *datasets.kept_zips()):
             raise ValueError(f"the pictures '{linked.dataset}' are not in this lab; upload the zip again, or choose another data set")
         if not 1 <= seeds <= MAX_SEEDS:
             raise ValueError(f"seeds {seeds} cannot be run; give a number from 1 to {MAX_SEEDS}")
@@ -285,12 +286,13 @@ def upload_images() -> None:
     with st.expander("Use your own images"):
         file = st.file_uploader(
             "A zip with one folder of images per class", type="zip", key="zip",
-            help="Each folder's name is a class. One image in five becomes a test image, unless the zip has folders train and test.",
+            help="Each folder's name is a class. One image in five becomes a test image, unless the zip has folders train and test. "
+            "Other browsers see your images only by the link of a run. The lab keeps the last 5 sets of a browser, for 14 days.",
         )  # fmt: skip
-        if file is not None and file.file_id != st.session_state.get("zip_read"):
+        if file is not None and owner() and file.file_id != st.session_state.get("zip_read"):
             st.session_state.update({"zip_read": file.file_id, "zip_error": ""})
             try:
-                name = datasets.keep_zip(file.getvalue(), name=file.name)
+                name = pictures.keep(file.getvalue(), name=file.name)
             except (ValueError, OSError) as error:
                 st.session_state["zip_error"] = str(error)
             else:
@@ -331,13 +333,13 @@ def _with_all(field: str, options: list) -> list:
 
 def _datasets() -> list[str]:
     here = [name for name, source in datasets.DATASETS.items() if source.kind or source.is_here()]
-    return here + datasets.kept_zips()
+    return here + pictures.own()
 
 
 def _title(name: str) -> str:
     source = datasets.DATASETS.get(name)
     if source is None:
-        return name.removesuffix(".zip")
+        return datasets.title(name)
     return source.title if source.is_here() else f"{source.title} (is downloaded first)"
 
 

@@ -43,12 +43,15 @@ class Snapshot:
     words: str
 
 
-def can_show(run_id: str) -> bool:
-    """Whether this page can show the run; if not, one sentence says why."""
-    run = store().get(run_id)
-    if run is None:
-        st.warning("The sweep of this link does not exist: it was deleted, or it is on another server. Start a new one.")
-        return False
+def that_can_be_shown(run_ids: list[str]) -> list[str]:
+    """Of these runs the sweeps that this page can show; of any other one sentence says why not."""
+    runs = [store().get(run_id) for run_id in run_ids]
+    if None in runs:
+        st.warning("This sweep does not exist: it was deleted, or it is on another server. Start a new one.")
+    return [run.id for run in runs if run is not None and _can_be_shown(run)]
+
+
+def _can_be_shown(run: Run) -> bool:
     if run.kind == "race":
         st.warning("The run of this link is a race.")
         link("pages/race.py", "Open it on the Race page", icon="sprint", run=run.id)

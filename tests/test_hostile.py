@@ -1,0 +1,67 @@
+"""Learners without a browser use the lab as a browser does; hostile links, messages and files end in sentences, never in an error box."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.faults import hostile
+from tests.faults.lab import Lab
+from tests.faults.learner import Learner
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """A lab with scikit-learn's digits only."""
+    folder = tmp_path_factory.mktemp("lab")
+    with Lab(folder, DISTILL_DATA=str(folder)) as running:
+        yield running
+
+
+def shown(learner):
+    return [message.replace("\\", "").replace("\u2060", "") for message in learner.messages]
+
+
+def test_a_learner_sees_the_widgets_and_their_values_and_what_it_sets_is_in_the_link(lab):
+    with Learner(lab.address) as learner:
+        learner.open("race", "temperature=8.0")
+        assert learner.widget("temperature").value == ["8.0"] and learner.widget("Student").value.startswith("mlp-30x2")
+        learner.set("alpha", [0.5])
+        assert "alpha=0.5" in learner.query and "temperature=8.0" in learner.query and not learner.errors
+
+
+def test_a_race_that_a_learner_starts_ticks_until_it_ends(lab):
+    with Learner(lab.address) as learner:
+        learner.open("race", "epochs=2&images=100&seeds=1&student=linear")
+        learner.press("Train")
+        assert "run=" in learner.query and not learner.errors
+        for _ in range(600):
+            if learner.tick() is None:
+                break
+        assert any("finished: 2 epochs" in text for text in learner.markdown), learner.messages
+
+
+def test_a_value_that_no_browser_sends_is_refused_with_a_sentence_and_reaches_nothing(lab):
+    with Learner(lab.address) as learner:
+        learner.open("race")
+        for name, value, field, named in (
+            ("dataset", "/etc/hostname.zip", "", "is not offered"),
+            ("seeds", [9000.0], "", "out of range"),
+            ("seeds", [float("nan")], "", "'nan'"),
+            ("epochs", 10.0**9, "", "out of range"),
+            ("temperature", ["5000"], "", "is not offered"),
+            ("student", 7, "int_value", "wrong type"),
+        ):
+            learner.set(name, value, field=field)
+            assert not learner.errors and named in " ".join(shown(learner)), (name, shown(learner))
+            learner.open("race")
+        learner.set("identity", json.dumps({"token": hostile.PICTURE}))
+        assert not learner.errors
+
+
+def test_hostile_links_messages_and_files_leave_no_error_box(lab):
+    report = hostile.attack(lab, link_count=12, message_count=40, file_count=6, by_hand=False)
+    assert report.errors == []
+    assert report.cases["link"] >= 12 and report.cases["message"] == 40 and report.cases["file"] >= 12
+    assert report.memory[1] - report.memory[0] < 100  # MB
