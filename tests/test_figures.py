@@ -12,6 +12,7 @@ from plotly.io.json import to_json_plotly
 from scipy import stats
 
 from distill_core.figures import palette
+from distill_core.figures.classes import confusion_figure, per_class_figure
 from distill_core.figures.curves import bands, compare_figure, declutter_labels, race_drawing, race_figure
 
 

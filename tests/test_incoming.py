@@ -61,7 +61,7 @@ def test_any_text_is_read_as_a_finite_value_or_refused(text, kind):
         ("foo", "string_value", ["digits", "MNIST"], "'foo' is not offered; choose one of: digits, MNIST"),
         (["digits", "foo"], "string_array_value", ["digits", "MNIST"], "'foo' is not offered"),
         (["digits"] * 5000, "string_array_value", ["digits"], "5,000 values"),
-        ("x" * 9000, "string_value", None, "9,000 characters"),
+        ("x" * 90_000, "string_value", None, "90,000 characters"),
     ],
 )
 def test_a_value_that_its_widget_cannot_have_is_refused_and_named(value, kind, options, named):
@@ -86,3 +86,8 @@ def test_a_value_that_its_widget_can_have_passes(value, kind, options):
 
 def test_a_sentence_names_a_few_of_many_options():
     assert incoming.choices([f"cnn-{n}" for n in range(50)]) == ", ".join(f"cnn-{n}" for n in range(8)) + ", ..."
+
+
+@pytest.mark.parametrize(("selected", "expected"), [([0, 2], [0, 2]), ([99, -1, "x", 1.0, True, 1], [1]), (7, []), (None, []), ("01", [])])
+def test_only_rows_that_a_table_has_are_selected(selected, expected):
+    assert incoming.rows(selected, 3) == expected

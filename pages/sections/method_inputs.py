@@ -20,7 +20,7 @@ from distill_core.runs.store import Run
 from pages.components.live_chart import live_chart
 from pages.components.soft_targets import soft_targets
 from pages.sections import controls, networks
-from pages.server.experiments import experiments_of
+from pages.server.experiments import first_experiment
 from pages.server.lab import store
 from pages.server.link import bound, settle
 from pages.server.plain_text import show_error
@@ -105,7 +105,7 @@ def _choose_images(method: Method) -> tuple[str, str, int]:
 
 def _is_convolutional(run: Run) -> bool:
     """Whether the run's student has feature maps."""
-    return experiments_of(run)[0].student.startswith(("cnn", "resnet"))
+    return first_experiment(run).student.startswith(("cnn", "resnet"))
 
 
 def _show_pairs(name: str, data: datasets.Dataset, image: int, logits: dict[str, Tensor], labels: Tensor) -> None:

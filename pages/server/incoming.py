@@ -13,7 +13,8 @@ import streamlit as st
 
 from pages.server.plain_text import plain
 
-MAX_TEXT = 2000  # characters of one value
+MAX_TEXT = 2000  # characters of one value of a link
+MAX_MESSAGE = 20_000  # characters of a text that a widget sends; a selection of 500 rows has 3,000
 MAX_VALUES = 200  # values of one parameter, or of one widget
 MAX_NUMBER = 1e300
 MAX_INTEGER = 2**53  # browsers count no further
@@ -94,7 +95,7 @@ def problem(value: object, *, kind: str, options: Sequence[str] | None = None) -
     if len(values) > MAX_VALUES:
         return f"has {len(values):,} values; the most is {MAX_VALUES}"
     for one in values:
-        if isinstance(one, str) and len(one) > (MAX_JSON if kind == "json_value" else MAX_TEXT):
+        if isinstance(one, str) and len(one) > (MAX_JSON if kind == "json_value" else MAX_MESSAGE):
             return f"has {len(one):,} characters, which are too many"
         if isinstance(one, float) and not math.isfinite(one):
             return f"'{one}' is not a number"
@@ -106,3 +107,8 @@ def problem(value: object, *, kind: str, options: Sequence[str] | None = None) -
 def report_message(key: str, reason: str) -> None:
     """Say that a value for the widget with this key was refused."""
     report(f"The value of {key.replace('_', ' ')} {reason}.")
+
+
+def rows(selected: object, count: int) -> list[int]:
+    """The selected rows of a table of `count` rows, as far as they are in it."""
+    return [row for row in selected if type(row) is int and 0 <= row < count] if isinstance(selected, Sequence) else []
