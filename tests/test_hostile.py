@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.parse
 
 import pytest
 
@@ -58,6 +59,51 @@ def test_a_value_that_no_browser_sends_is_refused_with_a_sentence_and_reaches_no
             learner.open("race")
         learner.set("identity", json.dumps({"token": hostile.PICTURE}))
         assert not learner.errors
+
+
+def assert_plain(learner, page):
+    """No text of a stranger is a picture, a link or an element: each of its signs has a backslash before it."""
+    for text in learner.markdown:
+        assert "](http://stranger" not in text and "<b>dog" not in text.replace("\\<", ""), f"/{page}: {text}"
+    assert not learner.errors
+
+
+def test_no_text_of_a_zip_is_markdown_or_html_on_any_page(lab):
+    classes = (hostile.PICTURE.replace("/", ":"), "<b>dog")
+    blob = hostile.pack({f"{label}/{n}.png": hostile.picture(seed=n) for label in classes for n in range(10)})
+    with Learner(lab.address) as learner:
+        learner.open("race", "epochs=1&seeds=1&student=linear&teacher=self")
+        learner.upload("zip", f"{hostile.PICTURE}.zip", blob)
+        assert not learner.errors and learner.widget("dataset").value.endswith(")")
+        learner.set("teacher", "self")
+        learner.press("Train")
+        while learner.tick() is not None:
+            assert_plain(learner, "race")
+        assert any("finished: 1 epochs" in text for text in learner.markdown), learner.messages
+        run = learner.query.partition("run=")[2].partition("&")[0]
+        for page in ("race", "calibration", "runs", "draw", "soft_targets"):
+            learner.open(page, f"run={run}")
+            assert_plain(learner, page)
+        learner.open("race")  # the set is in the lists of this browser ...
+        assert any("stranger" in option for option in learner.widget("dataset").options)
+    with Learner(lab.address) as other:  # ... and of no other, except by the link of its run
+        other.open("race")
+        assert not any("stranger" in option for option in other.widget("dataset").options)
+        other.open("calibration")
+        assert len(other.widget("calibration_run").options) == 1
+        other.open("race", f"run={run}")
+        assert "stranger" in other.widget("dataset").value
+
+
+@pytest.mark.parametrize("page", hostile.PAGES)
+def test_no_text_of_a_link_is_markdown_or_html(lab, page):
+    with Learner(lab.address) as learner:
+        learner.open(page)
+        names = {name for name, _ in urllib.parse.parse_qsl(learner.query)} | {"run", "dataset", "x", "find"}
+        for value in (hostile.PICTURE, "<b>dog"):
+            with Learner(lab.address) as other:
+                other.open(page, urllib.parse.urlencode(dict.fromkeys(sorted(names), value)))
+                assert_plain(other, page)
 
 
 def test_hostile_links_messages_and_files_leave_no_error_box(lab):

@@ -92,9 +92,8 @@ def restore_link(values: dict[str, list[str]], settings: list[Experiment]) -> No
     """
     if "seeds" not in st.session_state:
         restore([replace(START, seed=seed) for seed in range(5)])
-    if not values:
+    if not (values := {name: texts for name, texts in values.items() if name != "run"}):
         return
-    values = {name: texts for name, texts in values.items() if name != "run"}
     base, seeds = (settings[0], min(len(settings), MAX_SEEDS)) if settings else (START, 5)
     try:
         seeds = incoming.read("seeds", values.pop("seeds", [str(seeds)])[-1], int)

@@ -25,7 +25,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import connect
 
-TIMEOUT = 60.0  # seconds that a run of a page may take
+TIMEOUT = 120.0  # seconds that a run of a page may take: a machine that does much else needs a minute for the first
 VALUE_FIELDS = {  # of WidgetState, by the kind of element
     "selectbox": "string_value", "radio": "string_value", "text_input": "string_value", "text_area": "string_value",
     "multiselect": "string_array_value", "button_group": "string_array_value", "slider": "double_array_value",
