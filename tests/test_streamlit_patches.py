@@ -68,7 +68,6 @@ from pages.server import streamlit_patches
 
 streamlit_patches.apply()
 st.selectbox("box", ["a", "b"], key="box")
-st.selectbox("open", ["a"], key="open", accept_new_options=True)
 st.slider("slider", 1, 10, 5, key="slider")
 st.slider("share", 0.0, 1.0, 0.5, key="share")
 st.select_slider("steps", [1.0, 2.5, 4.0], 4.0, key="steps")
@@ -81,7 +80,7 @@ st.toggle("toggle", key="toggle")
 st.json(dict(st.session_state.items()))
 """
 VALID = {
-    "box": "b", "open": "new", "slider": 7, "share": 0.25, "steps": 2.5, "number": 30, "several": ["a", "b"], "pills": ["b"],
+    "box": "b", "slider": 7, "share": 0.25, "steps": 2.5, "number": 30, "several": ["a", "b"], "pills": ["b"],
     "one": "b", "text": "any", "toggle": True,
 }  # fmt: skip
 
