@@ -10,7 +10,7 @@ from pages.sections.source import show_source
 from pages.server.lab import set_up
 from pages.server.link import from_link, settle, to_link
 from pages.server.old_links import translate_old_link
-from pages.server.plain_text import plain
+from pages.server.plain_text import plain, show_error
 
 RELIABILITY, COVERAGE, SCALING, DISAGREEMENTS = "Reliability", "Accuracy vs. coverage", "Temperature scaling", "Disagreements"
 VIEWS = (RELIABILITY, COVERAGE, SCALING, DISAGREEMENTS)
@@ -38,10 +38,10 @@ OLD_VALUES = {
 set_up("Calibration")
 st.title("Is the confidence calibrated?")
 
-runs = networks.finished_runs(*calibration.datasets_with_runs())
 available = networks.teachers_here()
 translate_old_link(OLD_NAMES, OLD_VALUES)
 from_link("calibration", DEFAULTS)
+runs = networks.finished_runs(*calibration.datasets_with_runs(st.session_state["calibration_run"]))
 kept = {"persist_state": "session"}
 if st.session_state["calibration_run"] not in (TEACHERS_ONLY, *runs):
     st.warning("This run does not exist or has not finished: choose another one in the sidebar.")
@@ -82,7 +82,7 @@ try:
         name, chosen = experiment.dataset, [experiment.teacher]
     dataset = networks.images(name)
 except ValueError as error:
-    st.error(str(error))
+    show_error(error)
     st.stop()
 people, note = calibration.human_labels(name)
 if people is not None:
@@ -106,7 +106,7 @@ else:
     calibration.show_disagreements(members, dataset, sort)
 of_run = f" Teacher: {plain(networks.teacher_in_words(experiment))}." if run_id != TEACHERS_ONLY else ""
 if view != SCALING:
-    st.markdown(f"Measured on all {len(dataset.test_labels):,} test images of {dataset.title}.{of_run}")
+    st.markdown(f"Measured on all {len(dataset.test_labels):,} test images of {plain(dataset.title)}.{of_run}")
 networks.show_notes(name, *chosen)
 if note:
     st.caption(note)

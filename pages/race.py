@@ -15,8 +15,8 @@ from pages.server.plain_text import show_error
 
 set_up("Race")
 
-controls.restore_link()
-run_id = st.query_params.get("run") or st.session_state.get("run")
+opened = controls.opened_link()
+run_id = st.query_params.get("run") or (None if opened else st.session_state.get("run"))
 run = store().get(run_id) if run_id else None
 settings = []
 try:
@@ -25,7 +25,7 @@ try:
     elif run is not None:
         settings = experiments_of(run)
     elif "run" in st.query_params:
-        st.warning("The run of this link does not exist: it was deleted, or it belongs to another server.")
+        st.warning("The run of this link does not exist: it was deleted, or it belongs to another server. Start a new one.")
 except ValueError as error:
     show_error(error)
 if not settings:
@@ -33,6 +33,7 @@ if not settings:
 elif st.session_state.get("restored") != run.id:
     controls.restore(settings)
     st.session_state.update({"run": run.id, "restored": run.id})
+controls.restore_link(opened, settings)
 
 with st.sidebar:
     controls.offer(
@@ -53,7 +54,7 @@ if shown := race.buttons(run, experiments):
     st.query_params["run"] = shown
     st.rerun()
 if experiments:
-    controls.write_link(experiments, run_id)
+    controls.write_link(experiments, (run.id, settings) if run else None)
 if experiments and (preset := preset_of(experiments[0])):
     st.markdown(f"**{preset.title}.** {preset.question}")
 if run is not None:

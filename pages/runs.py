@@ -9,6 +9,7 @@ from distill_core.figures.curves import bands, compare_figure
 from distill_core.runs.store import Run
 from pages.components.live_chart import live_chart
 from pages.sections import race
+from pages.server import incoming, pictures
 from pages.server.experiments import HIDDEN, first_experiment
 from pages.server.lab import engine, link, owner, set_up, store
 
@@ -31,7 +32,8 @@ wanted = status.selectbox(
     key="status",
     help="Lists the runs in this state only.",
 )
-runs = [run for run in store().list(text=text, status="" if wanted == "all" else wanted) if run.kind != HIDDEN]
+found = store().list(text=text, status="" if wanted == "all" else wanted)
+runs = [run for run in found if run.kind != HIDDEN and pictures.is_listed(run)]
 if not runs:
     nothing_stored = not text and wanted == "all"
     st.markdown("There is no run yet: start one on the Race page." if nothing_stored else "No run matches; clear the search.")
@@ -42,7 +44,10 @@ if not runs:
 def mean_accuracy(run: Run, role: str) -> str:
     """Mean final accuracy in percent over the seeds of a race; empty until it has ended, and for a sweep."""
     results = store().results(run.id) if run.kind == "race" else []
-    return f"{100 * sum(r[role]['test_accuracy'] for r in results) / len(results):.2f}" if results else ""
+    try:
+        return f"{100 * sum(r[role]['test_accuracy'] for r in results) / len(results):.2f}" if results else ""
+    except (KeyError, TypeError):  # of another version of the lab
+        return ""
 
 
 def settings_of(run: Run) -> dict:
@@ -78,7 +83,7 @@ key = f"{len(runs)} runs, {runs[0].id} first"
 selected = st.dataframe(
     table, hide_index=True, key=key, on_select="rerun", selection_mode="multi-row", column_config=columns
 ).selection.rows  # fmt: skip
-picked = [runs[row] for row in selected]
+picked = [runs[row] for row in incoming.rows(selected, len(runs))]
 if not picked:
     st.markdown("Tick one run to open it, several to compare them.")
     st.stop()

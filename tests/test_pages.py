@@ -373,6 +373,32 @@ def test_a_run_whose_pictures_were_deleted_gives_a_message_and_the_page_opens(al
     assert not app.error and not app.button(key="train").disabled
 
 
+def test_what_was_changed_beside_a_finished_run_is_there_after_a_reload(alone, finished):
+    run_id = finished(hide_classes=(3,), temperature=8.0)
+    app = alone("race", link={"run": run_id}).run()
+    app.select_slider(key="temperature").set_value(4.0).run()  # the default of the page, but not what the run has
+    app.multiselect(key="hide_classes").set_value([]).run()
+    app.slider(key="seeds").set_value(7).run()
+    assert run_shown(app) == run_id
+    again = alone("race", link=dict(app.query_params.items())).run()
+    assert not again.exception and run_shown(again) == run_id
+    assert {name: again.session_state[name] for name in ("temperature", "hide_classes", "seeds")} == {
+        "temperature": 4.0,
+        "hide_classes": [],
+        "seeds": 7,
+    }
+    assert again.session_state["images"] == 100  # of the run
+
+
+def test_a_link_that_is_opened_later_in_a_session_is_applied_and_leaves_the_run_of_the_session(alone, finished):
+    app = alone("race", link={"run": finished()}).run()
+    app.query_params.clear()
+    app.query_params["temperature"] = "20.0"
+    app.run()
+    assert not app.exception and app.session_state["temperature"] == 20.0 and app.session_state["images"] == controls.START.images
+    assert "run" not in app.query_params
+
+
 def test_a_link_to_a_run_that_does_not_exist_gives_a_warning_and_the_page_opens(alone):
     app = alone("race", link={"run": "0123456789ab"}).run()
     assert not app.exception and not app.button(key="train").disabled

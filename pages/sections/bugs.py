@@ -13,9 +13,9 @@ from distill_core.figures.bugs import BUGS, bug_drawing, combine_races
 from distill_core.objectives import METHODS
 from pages.components.live_chart import live_chart
 from pages.sections import race
-from pages.server.experiments import HIDDEN
+from pages.server.experiments import HIDDEN, experiments_of
 from pages.server.lab import engine, pace, store
-from pages.server.plain_text import plain
+from pages.server.plain_text import plain, show_error
 
 TEMPERATURES = [1.0, 2.0, 4.0, 8.0, 20.0]
 ALPHAS = [0.0, 0.1, 0.5, 0.9, 1.0]
@@ -96,9 +96,9 @@ def _update(ids: tuple[str, ...], were_active: bool) -> None:
         st.rerun()
     for run in shown:
         if run.status == "failed":
-            st.error(plain(run.message))
+            show_error(run.message)
     curves = combine_races(*(race.curves(run_id) for run_id in ids))
-    first = Experiment.from_json(shown[0].experiments[0])
+    first = experiments_of(shown[0])[0]
     columns = [column for _ in range(2) for column in st.columns(2)]
     for panel, column in zip(PANELS, columns, strict=True):
         with column:
