@@ -1,19 +1,23 @@
-"""Everything that depends on parts of Streamlit that are not documented: one patch, and what else reads its internals.
+"""Everything that depends on parts of Streamlit that are not documented: two patches, and what else reads its internals.
 
 A new version may change these parts without notice. `VERSION` names the one they were checked with, and
 `tests/test_streamlit_patches.py` fails where another is installed or one of the parts has changed.
 
-The patch: a tick of a live fragment must not cost the page its last messages. When a script run has ended, its last
+The first patch: a tick of a live fragment must not cost the page its last messages. When a script run has ended, its last
 messages wait for a moment in the server's event loop. If a tick arrives just then, `AppSession` starts a new script
 runner and drops whatever is still queued from the one before. The instruction to tick may be among it: the page then
 stays at "running, epoch 87 of 100" until somebody clicks. On a busy two-core machine this happened about once in a
 hundred reruns. With the patch, the tick waits until the earlier runner has delivered everything.
+
+The second: Streamlit asks another server for this machine's address when a websocket comes from a page of another origin,
+and when a server without a browser starts. The lab connects to no other machine, and such a websocket is refused anyway.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from streamlit import net_util
 from streamlit.errors import StreamlitPageNotFoundError
 from streamlit.runtime.app_session import AppSession, AppSessionState
 from streamlit.runtime.pages_manager import PagesManager
@@ -25,11 +29,17 @@ WAIT = 0.005  # seconds
 PageNotFound = StreamlitPageNotFoundError  # raised by st.page_link for a page that app.py did not list
 
 # Streamlit's own defaults that cannot be read across a room: names in the text are 14 px high, a long formula runs off the
-# edge of a phone, and the selected button of a group is written in the primary colour, too dark for a dark page.
+# edge of a phone, and the selected button of a group is written in the primary colour, too dark for a dark page. Its
+# animations do not stop where a browser asks for reduced motion.
 STYLE = """<style>
 [data-testid=stMarkdownContainer] :not(pre) > code {font-size: 0.875rem}
 .katex-display {overflow-x: auto; overflow-y: hidden}
 button[data-variant][data-selected=true] {color: inherit !important; background-color: #1F82C066 !important}
+@media (prefers-reduced-motion: reduce) {
+  *, ::before, ::after {
+    animation-duration: 0.01ms !important; animation-iteration-count: 1 !important; transition-duration: 0.01ms !important;
+  }
+}
 </style>"""
 
 # Streamlit marks the open page inside the menu of its group only. This marks the closed menu too, and adds the page's name.
@@ -44,6 +54,11 @@ _create_scriptrunner = AppSession._create_scriptrunner
 def apply() -> None:
     """Patch the whole server. Applying it again changes nothing."""
     AppSession._create_scriptrunner = _create_scriptrunner_after_the_last
+    net_util.get_external_ip = net_util.get_internal_ip = _no_address
+
+
+def _no_address() -> None:
+    """In place of a question to another machine."""
 
 
 def _create_scriptrunner_after_the_last(session: AppSession, request: RerunData) -> None:
