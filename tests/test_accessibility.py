@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import axe_playwright_python
+import numpy as np
 import pytest
 from browser_fixtures import PAGES
 from playwright.sync_api import expect
@@ -101,8 +102,9 @@ def test_every_chart_has_its_numbers_in_words_and_in_a_table(addresses, watched)
     head, *rows = table_of(page, chart)
     curve = page.locator(f"{chart} .paper").evaluate(CURVE)
     column = head.index("student")
-    found = [(float(row[0]), float(row[column].split(" ")[0])) for row in rows if row[column]]
-    assert len(found) == len(curve) and found == pytest.approx([tuple(point) for point in curve], rel=1e-3)
+    found = [[float(row[0]), float(row[column].split(" ")[0])] for row in rows if row[column]]
+    assert len(found) == len(curve) > 3 and np.allclose(found, curve, rtol=1e-3, atol=0.051)
+    assert all(re.fullmatch(r"[\d.]+ % \([\d.]+ to [\d.]+\)", row[column]) for row in rows[1:] if row[column])
     labels = page.locator(".live-chart .paper.js-plotly-plot").evaluate_all(
         "papers => papers.map((paper) => paper.getAttribute('aria-label'))"
     )

@@ -3,6 +3,8 @@
 const SHOWN_ROWS = 400; // of a table
 const plainText = (text) => String(text ?? "").replace(/<br\s*\/?>/g, ", ").replace(/<[^>]*>/g, "").trim();
 
+const isNumber = (value) => typeof value === "number" && !Number.isNaN(value);
+
 // A value as its axis writes it: the tick's text if it has one, else a number of at most four digits.
 function written(value, axis) {
   const tick = axis?.ticktext && axis.tickvals ? [...axis.tickvals].indexOf(value) : -1;
@@ -13,7 +15,7 @@ function written(value, axis) {
 // The traces that have numbers to read: visible, and not decoration such as a band, a hatch or the edge of a graph.
 function tracesOf(paper) {
   const axisOf = (id) => paper.layout[`${id[0]}axis${id.slice(1)}`] ?? {};
-  const title = (axis) => plainText(axis.title?.text ?? axis.title);
+  const title = (axis) => plainText(axis.title?.text ?? (typeof axis.title === "string" ? axis.title : ""));
   return (paper._fullData ?? []).filter((trace) => trace.visible === true && trace.hoverinfo !== "skip").map((trace) => {
     const [xaxis, yaxis] = [axisOf(trace.xaxis ?? "x"), axisOf(trace.yaxis ?? "y")];
     const name = plainText(trace._input?.name) || title(yaxis) || "values";
@@ -22,14 +24,14 @@ function tracesOf(paper) {
     const side = trace.orientation === "h" || trace.error_x?.visible;
     const [keys, values] = side ? [trace.y, trace.x] : [trace.x, trace.y];
     const [keyAxis, axis] = side ? [yaxis, xaxis] : [xaxis, yaxis];
-    const points = z ? [] : [...(keys ?? [])].map((key, i) => ({ key, value: values?.[i], i })).filter(({ value }) => value !== null && value !== undefined && value === value);
-    return { name, keyAxis, axis, xaxis, yaxis, points, z, x: trace.x, y: trace.y, labels: hovertext ?? text, error, title: title(axis), keyTitle: title(keyAxis) };
+    const points = z ? [] : [...(keys ?? [])].map((key, i) => ({ key, value: values?.[i], i })).filter(({ value }) => isNumber(value) || typeof value === "string");
+    return { name, keyAxis, axis, xaxis, yaxis, points, z, x: trace.x, y: trace.y, labels: hovertext ?? text, error, title: z ? name : title(axis), keyTitle: title(keyAxis) };
   }).filter(({ points, z }) => z || points.length);
 }
 
 // The cells of a heat map that have a number: [{text, value}].
 function cellsOf({ z, x, y, xaxis, yaxis }) {
-  return [...z].flatMap((row, r) => [...row].flatMap((value, c) => (typeof value === "number" && value === value
+  return [...z].flatMap((row, r) => [...row].flatMap((value, c) => (isNumber(value)
     ? [{ value, text: `${written(value)} at ${written(x?.[c] ?? c, xaxis)}, ${written(y?.[r] ?? r, yaxis)}` }] : [])));
 }
 
@@ -41,7 +43,7 @@ function inOneSentence(trace) {
   }
   const at = ({ key, value }) => `${written(value, axis)} at ${written(key, keyAxis)}`;
   if (points.length <= 4) return `${name}: ${points.map(at).join("; ")}`;
-  const numbers = points.map(({ value }) => value).filter((value) => typeof value === "number");
+  const numbers = points.map(({ value }) => value).filter(isNumber);
   const range = numbers.length ? `, between ${written(Math.min(...numbers), axis)} and ${written(Math.max(...numbers), axis)}` : "";
   return `${name}: ${points.length} points${range}, first ${at(points[0])}, last ${at(points.at(-1))}`;
 }
@@ -50,11 +52,11 @@ function inOneSentence(trace) {
 function describeChart(paper) {
   const { title, annotations = [], xaxis } = paper.layout;
   const traces = tracesOf(paper);
-  const heading = plainText(title?.text) || plainText(annotations.find(({ showarrow }) => !showarrow)?.text) || traces[0]?.title || "Chart";
+  const heading = plainText(title?.text) || plainText(annotations.find(({ showarrow, xref }) => !showarrow && /paper|domain/.test(xref))?.text) || traces[0]?.title;
   const along = plainText(xaxis?.title?.text);
   const shown = traces.slice(0, 8).map(inOneSentence);
   if (traces.length > shown.length) shown.push(`and ${traces.length - shown.length} more`);
-  return `Chart: ${heading}${along ? ` by ${along}` : ""}. ${shown.join(". ") || "No number yet"}. The data table has all numbers.`;
+  return `Chart${heading ? `: ${heading}` : ""}${along ? ` by ${along}` : ""}. ${shown.join(". ") || "No number yet"}. The data table has all numbers.`;
 }
 
 // The numbers as tables: [{head: [text], rows: [[text]]}].
@@ -62,20 +64,21 @@ function tablesOf(paper) {
   const traces = tracesOf(paper);
   const maps = traces.filter(({ z }) => z).map(({ name, z, x, y, xaxis, yaxis }) => ({
     head: [name, ...[...(z[0] ?? [])].map((_, c) => written(x?.[c] ?? c, xaxis))],
-    rows: [...z].map((row, r) => [written(y?.[r] ?? r, yaxis), ...[...row].map((value) => (value === null ? "" : written(value)))]),
+    rows: [...z].map((row, r) => [written(y?.[r] ?? r, yaxis), ...[...row].map((value) => (isNumber(value) ? written(value) : ""))]),
   }));
   const series = traces.filter(({ z }) => !z);
   if (!series.length) return maps;
-  const cell = ({ axis, error, labels }, { value, i }) => {
+  const cell = ({ name, axis, error, labels }, { value, i }) => {
     const spread = error?.array ? ` (${written(value - (error.arrayminus ?? error.array)[i])} to ${written(value + error.array[i])})` : "";
-    const label = Array.isArray(labels) && labels[i] ? ` ${plainText(labels[i])}` : "";
-    return `${written(value, axis)}${spread}${label}`;
+    const label = Array.isArray(labels) ? plainText(labels[i]) : "";
+    if (name && label.startsWith(name)) return label.slice(name.length).replace(/^[,:\s]+/, ""); // "student 94.1 % (93.0 to 95.2)"
+    return `${written(value, axis)}${spread}${label && ` ${label}`}`;
   };
   const unique = series.every(({ points }) => new Set(points.map(({ key }) => key)).size === points.length);
   const sameAxis = series.every(({ keyTitle }) => keyTitle === series[0].keyTitle);
   if (unique && sameAxis) { // one row a place on the axis, one column a curve
     const keys = [...new Set(series.flatMap(({ points }) => points.map(({ key }) => key)))];
-    if (keys.every((key) => typeof key === "number")) keys.sort((a, b) => a - b);
+    if (keys.every(isNumber)) keys.sort((a, b) => a - b);
     const columns = series.map((one) => new Map(one.points.map((point) => [point.key, cell(one, point)])));
     const rows = keys.map((key) => [written(key, series[0].keyAxis), ...columns.map((column) => column.get(key) ?? "")]);
     return [...maps, { head: [series[0].keyTitle, ...series.map(({ name }) => name)], rows }];

@@ -116,7 +116,7 @@ class LiveChart {
 
   describe() { // for a screen reader, and in the table while it is open
     for (const paper of this.details ? [this.paper, this.detail] : [this.paper]) {
-      if (!paper.role) paper.setAttribute("role", "img");
+      if (!paper.role) paper.setAttribute("role", "figure");
       paper.setAttribute("aria-label", describeChart(paper));
     }
     if (this.table.open) fillTables(this.table.querySelector(".tables"), this.paper);
@@ -131,7 +131,10 @@ class LiveChart {
     const now = this.cell ?? this.details.details.first;
     if (!step) { this.send("clicked", now); return; }
     const [r, c] = [Math.floor(now / rows[0].length), now % rows[0].length].map((place, axis) => place + step[axis]);
-    if (rows[r]?.[c] !== undefined) Plotly.Fx.hover(this.paper, [{ curveNumber: map, pointNumber: [r, c] }]);
+    if (rows[r]?.[c] === undefined) return;
+    this.cell = rows[r][c];
+    Plotly.Fx.hover(this.paper, [{ curveNumber: map, pointNumber: [r, c] }]); // shows the label, without an event
+    this.paintDetail(Plotly);
   }
 
   async showDetail(Plotly, data) {
