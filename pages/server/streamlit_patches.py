@@ -28,15 +28,16 @@ WAIT = 0.005  # seconds
 
 PageNotFound = StreamlitPageNotFoundError  # raised by st.page_link for a page that app.py did not list
 
-# Streamlit's own defaults that cannot be read across a room: names in the text are 14 px high, captions have
-# too little contrast, a long formula runs off the edge of a phone, and the selected button of a group is written in the primary colour, too dark for a dark page. Its
-# animations do not stop where a browser asks for reduced motion.
+# Streamlit's own defaults that cannot be read across a room: names in the text are 14 px high, captions have too little
+# contrast, a long formula runs off the edge of a phone, and the selected button of a group and the value at a slider are
+# written in the primary colour, too dark for a dark page. Its animations do not stop where a browser asks for reduced motion.
 STYLE = """<style>
 [data-testid=stMarkdownContainer] :not(pre) > code {font-size: 0.875rem}
 [data-testid=stCaptionContainer] {color: light-dark(#5A5C61, #B9BBBF) !important}
 .katex-display {overflow-x: auto; overflow-y: hidden}
 .katex-display > .katex {white-space: normal}
 button[data-variant][data-selected=true] {color: inherit !important; background-color: #1F82C066 !important}
+[data-testid=stSliderThumbValue] {color: inherit !important}
 @media (prefers-reduced-motion: reduce) {
   *, ::before, ::after {
     animation-duration: 0.01ms !important; animation-iteration-count: 1 !important; transition-duration: 0.01ms !important;
