@@ -38,6 +38,7 @@ class LiveChart {
     this.detail = root.querySelector(".detail");
     this.errorText = root.querySelector(".error-text");
     this.spoken = root.querySelector(".spoken"); // the cell of a heat map that was chosen, read out
+    this.frame = root.querySelector(".frame");
     this.table = root.querySelector(".data-table");
     this.table.addEventListener("toggle", () => this.describe());
     this.painted = 0;
@@ -123,8 +124,7 @@ class LiveChart {
   }
 
   key(event, Plotly) { // from cell to cell of the heat map, as the mouse does
-    const map = this.paper.data.findIndex(({ type }) => type === "heatmap");
-    const rows = this.paper.data[map]?.customdata;
+    const rows = this.paper.data.find(({ type }) => type === "heatmap")?.customdata;
     const step = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowUp: [1, 0], ArrowDown: [-1, 0] }[event.key];
     if (!rows || event.ctrlKey || event.metaKey || event.altKey || !(step || event.key === "Enter")) return;
     event.preventDefault();
@@ -133,8 +133,17 @@ class LiveChart {
     const [r, c] = [Math.floor(now / rows[0].length), now % rows[0].length].map((place, axis) => place + step[axis]);
     if (rows[r]?.[c] === undefined) return;
     this.cell = rows[r][c];
-    Plotly.Fx.hover(this.paper, [{ curveNumber: map, pointNumber: [r, c] }]); // shows the label, without an event
     this.paintDetail(Plotly);
+    this.frameCell(r, c);
+  }
+
+  frameCell(row, column) { // where the keyboard is; Plotly shows its hover label to a pointer only
+    const { xaxis, yaxis } = this.paper._fullLayout;
+    const [left, right] = [-0.5, 0.5].map((side) => xaxis._offset + xaxis.d2p(column + side));
+    const [top, bottom] = [0.5, -0.5].map((side) => yaxis._offset + yaxis.d2p(row + side));
+    const pixels = { left: this.paper.offsetLeft + left, top: this.paper.offsetTop + top, width: right - left, height: bottom - top };
+    for (const [name, value] of Object.entries(pixels)) this.frame.style[name] = `${value}px`;
+    this.frame.hidden = false;
   }
 
   async showDetail(Plotly, data) {
@@ -144,7 +153,7 @@ class LiveChart {
       Object.assign(this.paper, { tabIndex: 0, role: "application" });
       this.paper.setAttribute("aria-roledescription", "heat map: the arrow keys go from cell to cell, Enter opens a cell");
       this.paper.addEventListener("keydown", (event) => this.key(event, Plotly));
-      this.paper.addEventListener("blur", () => Plotly.Fx.unhover(this.paper));
+      this.paper.addEventListener("blur", () => { this.frame.hidden = true; });
       this.paper.on("plotly_hover", ({ points: [{ customdata }] }) => {
         if (Number.isInteger(customdata)) { this.cell = customdata; this.paintDetail(Plotly); }
       });
@@ -199,7 +208,10 @@ class LiveChart {
   resize() {
     for (const paper of [this.paper, this.detail]) {
       const { clientWidth, clientHeight, _fullLayout: size } = paper;
-      if (clientWidth && size && (clientWidth !== size.width || clientHeight !== size.height)) window.Plotly.Plots.resize(paper);
+      if (clientWidth && size && (clientWidth !== size.width || clientHeight !== size.height)) {
+        this.frame.hidden = true;
+        window.Plotly.Plots.resize(paper);
+      }
     }
   }
 

@@ -31,6 +31,7 @@ _chart = st.components.v2.component(
       <p class="error-text" role="status"></p>
       <div class="paper"></div>
       <div class="detail"></div>
+      <div class="frame" hidden></div>
       <p class="spoken" aria-live="polite"></p>
       <details class="data-table">
         <summary>Data table</summary>
