@@ -33,7 +33,7 @@ PageNotFound = StreamlitPageNotFoundError  # raised by st.page_link for a page t
 # written in the primary colour, too dark for a dark page. Its animations do not stop where a browser asks for reduced motion.
 STYLE = """<style>
 [data-testid=stMarkdownContainer] :not(pre) > code {font-size: 0.875rem}
-[data-testid=stCaptionContainer] {opacity: 0.75}
+[data-testid=stCaptionContainer] {opacity: 0.75 !important}
 .katex-display {overflow-x: auto; overflow-y: hidden}
 .katex-display > .katex {white-space: normal}
 button[data-variant][data-selected=true] {color: inherit !important; background-color: #1F82C066 !important}
