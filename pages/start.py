@@ -7,6 +7,7 @@ import streamlit as st
 from distill_core.paths import WEIGHTS
 from pages.components.live_chart import have_charts_ready
 from pages.components.soft_targets import soft_targets
+from pages.sections.join import show_address
 from pages.server.lab import link, set_up
 
 set_up("Start")
@@ -53,3 +54,5 @@ with race:
             link("pages/race.py", "Change the settings and race again", icon="tune", run=run_id)
     else:
         have_charts_ready()
+
+show_address()

@@ -14,7 +14,15 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
-from browser_fixtures import browser, lab_server, new_page, serve, watched  # noqa: F401 (fixtures for every test that opens a page)
+from browser_fixtures import (  # noqa: F401 (fixtures for every test that opens a page)
+    browser,
+    firefox,
+    lab_server,
+    new_page,
+    open_lab,
+    serve,
+    watched,
+)
 from data_fixtures import cifar, server  # noqa: F401
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
-from browser_fixtures import ROOT, open_page_from_menu
+from browser_fixtures import MOVED, PAGES, ROOT, open_page_from_menu
 from playwright.sync_api import expect
 from streamlit.testing.v1 import AppTest
 
@@ -23,8 +23,6 @@ from distill_core.training.cohort import Cohort
 from pages.sections import calibration, controls, methods, networks, source
 from pages.server import curves, lab
 
-MOVED = {"map": "sweep", "microscope": "soft_targets", "trust": "calibration"}  # former addresses
-PAGES = sorted({path.stem for path in (ROOT / "pages").glob("*.py")} - set(MOVED))
 NOT_FOR_PEOPLE = re.compile(r"\b(None|nan|NaN|undefined|NaT)\b|Traceback")
 
 

@@ -1,6 +1,7 @@
 """What the lab uses of Streamlit's internals: it is as expected, and the patched tick never costs a page its messages."""
 
 import inspect
+import socket
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,11 +9,13 @@ import pytest
 import streamlit as st
 from browser_fixtures import ROOT
 from playwright.sync_api import expect
+from streamlit import net_util
 from streamlit.runtime.app_session import AppSession, AppSessionState
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.runtime.scriptrunner import RerunData, ScriptRunner
 from streamlit.runtime.state.session_state import WStates
 from streamlit.testing.v1 import AppTest
+from streamlit.web.server import server_util
 
 from pages.server import streamlit_patches
 
@@ -96,6 +99,19 @@ def test_values_that_a_browser_may_send_pass_the_check():
         widget(app, key).set_value(value).run()
         assert not app.exception and not app.toast, (key, [toast.value for toast in app.toast])
         assert app.session_state[key] == value
+
+
+def test_streamlit_asks_no_other_machine_for_its_address_once_the_patch_is_applied(monkeypatch):
+    def ask(*_, **__):
+        raise AssertionError("a connection to another machine")
+
+    for name in ("get_external_ip", "get_internal_ip"):
+        assert f"net_util.{name}" in inspect.getsource(server_util.is_url_from_allowed_origins)  # looked up at each call
+    streamlit_patches.apply()
+    monkeypatch.setattr(net_util, "_make_blocking_http_get", ask)
+    monkeypatch.setattr(socket.socket, "connect", ask)
+    assert not server_util.is_url_from_allowed_origins("http://elsewhere.example:8501")
+    assert server_util.is_url_from_allowed_origins("http://localhost:8501")
 
 
 @pytest.mark.parametrize(("flag", "skipped"), [(None, False), (False, False), (True, True)])

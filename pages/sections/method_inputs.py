@@ -115,7 +115,8 @@ def _show_pairs(name: str, data: datasets.Dataset, image: int, logits: dict[str,
     else:
         panels = of_logits(name, logits, labels, data.class_names)
     figure, (picture, bars) = pairs_figure(panels), st.columns([1, 5])
-    picture.image(_enlarged(data.test_images[image]), caption=f"{data.class_names[labels[0]]} (test image {image})")
+    shown = f"{data.class_names[labels[0]]} (test image {image})"
+    picture.image(_enlarged(data.test_images[image]), caption=shown, alt=shown)
     with bars:
         live_chart(figure, key="methods_pairs", height=figure.layout.height)
 

@@ -12,12 +12,16 @@ hundred reruns. With the patch, the tick waits until the earlier runner has deli
 The second patch: every value that a browser sends for a widget is checked (`incoming.py`) before a callback or a page can
 read it. Streamlit checks some of them; a value of another type, a number that is none or a choice that was never offered
 ends in an error box, or reaches the page.
+
+The third: Streamlit asks another server for this machine's address when a websocket comes from a page of another origin,
+and when a server without a browser starts. The lab connects to no other machine, and such a websocket is refused anyway.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from streamlit import net_util
 from streamlit.errors import StreamlitPageNotFoundError
 from streamlit.runtime.app_session import AppSession, AppSessionState
 from streamlit.runtime.pages_manager import PagesManager
@@ -32,12 +36,21 @@ WAIT = 0.005  # seconds
 
 PageNotFound = StreamlitPageNotFoundError  # raised by st.page_link for a page that app.py did not list
 
-# Streamlit's own defaults that cannot be read across a room: names in the text are 14 px high, a long formula runs off the
-# edge of a phone, and the selected button of a group is written in the primary colour, too dark for a dark page.
+# Streamlit's own defaults that cannot be read across a room: names in the text are 14 px high, captions have too little
+# contrast, a long formula runs off the edge of a phone, and the selected button of a group and the value at a slider are
+# written in the primary colour, too dark for a dark page. Its animations do not stop where a browser asks for reduced motion.
 STYLE = """<style>
 [data-testid=stMarkdownContainer] :not(pre) > code {font-size: 0.875rem}
+[data-testid=stCaptionContainer] {opacity: 0.75 !important}
 .katex-display {overflow-x: auto; overflow-y: hidden}
+.katex-display > .katex {white-space: normal}
 button[data-variant][data-selected=true] {color: inherit !important; background-color: #1F82C066 !important}
+[data-testid=stSliderThumbValue] {color: inherit !important}
+@media (prefers-reduced-motion: reduce) {
+  *, ::before, ::after {
+    animation-duration: 0.01ms !important; animation-iteration-count: 1 !important; transition-duration: 0.01ms !important;
+  }
+}
 </style>"""
 
 # Streamlit marks the open page inside the menu of its group only. This marks the closed menu too, and adds the page's name.
@@ -54,6 +67,11 @@ def apply() -> None:
     """Patch the whole server. Applying it again changes nothing."""
     AppSession._create_scriptrunner = _create_scriptrunner_after_the_last
     WStates.__getitem__ = _get_checked_widget_value
+    net_util.get_external_ip = net_util.get_internal_ip = _no_address
+
+
+def _no_address() -> None:
+    """In place of a question to another machine."""
 
 
 def _create_scriptrunner_after_the_last(session: AppSession, request: RerunData) -> None:
