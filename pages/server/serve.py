@@ -8,8 +8,9 @@ from pathlib import Path
 import streamlit as st
 
 from distill_core.runs.process import prepare_process
-from pages.server import live_updates
+from pages.server import live_updates, room
 
 prepare_process()  # before a page imports torch
 
+room.announce()
 app = st.App(Path(__file__).resolve().parents[2] / "app.py", routes=live_updates.routes())
