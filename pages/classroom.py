@@ -35,6 +35,8 @@ if room.board_shown:
     st.fragment(classroom.board, run_every=classroom.TICK)(room, key="board")
 with st.expander("Leave the room"):
     st.markdown("Your answers and your dots on the board are deleted.")
-    if st.button("Leave", icon=":material/logout:", key="leave"):
+    if st.button(
+        "Leave", icon=":material/logout:", key="leave", help="Gives the seat back; the code brings you in again, with another seat."
+    ):
         rooms.rooms().leave(owner())
         st.rerun()

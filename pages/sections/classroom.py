@@ -35,7 +35,9 @@ def ask_for_code() -> None:
     with st.form("join", border=False):
         code, button = st.columns([2, 1], vertical_alignment="bottom")
         typed = code.text_input("Code of the room", max_chars=10, placeholder="K7M4P", key="code", help="The lecturer shows it.")
-        pressed = button.form_submit_button("Join the room", icon=":material/login:", width="stretch")
+        pressed = button.form_submit_button(
+            "Join the room", icon=":material/login:", width="stretch", help="Gives this browser a seat in the room."
+        )
     if pressed and rooms.join(typed, owner()):
         st.switch_page("pages/classroom.py")
 
@@ -51,13 +53,22 @@ def answer(activity: Activity, given: dict[int, object]) -> None:
         return
     with st.form("answer", border=False):
         if activity.kind == "number":
-            value: object = st.slider("Your guess, in percentage points", -15.0, 15.0, 0.0, 0.5, key=f"guess_{activity.id}", format="%+.1f")
+            value: object = st.slider(
+                "Your guess, in percentage points",
+                -15.0,
+                15.0,
+                0.0,
+                0.5,
+                key=f"guess_{activity.id}",
+                format="%+.1f",
+                help="Student minus baseline: below zero if you expect the teacher to harm.",
+            )
         else:
             value = st.radio(
                 "Your answer", range(len(activity.choices)), format_func=lambda n: plain(activity.choices[n]),
-                key=f"choice_{activity.id}", index=None,
+                key=f"choice_{activity.id}", index=None, help="Choose one.",
             )  # fmt: skip
-        sent = st.form_submit_button("Send", type="primary", icon=":material/send:")
+        sent = st.form_submit_button("Send", type="primary", icon=":material/send:", help="Your last answer counts.")
     if sent and value is not None:
         _send(activity, value)
         given = rooms.rooms().answers_of(owner())

@@ -39,7 +39,9 @@ def closed() -> None:
         "Learners join with a code or a QR code, without an account. You choose what they see, ask for guesses, start a race for all, and "
         "watch every result on one map. When you close the room, everything about it is deleted."
     )
-    if st.button("Open a room", type="primary", icon=":material/meeting_room:", key="open_room"):
+    if st.button(
+        "Open a room", type="primary", icon=":material/meeting_room:", key="open_room", help="Makes a code. One room is open at a time."
+    ):
         _do(rooms.rooms().open)
         st.rerun()
 
@@ -77,18 +79,45 @@ def _escaped(text: str) -> str:
 
 def ask() -> None:
     """Ask for a number, or for one of several answers."""
-    kind = st.segmented_control("Question", ["A number of points", "A choice"], default="A number of points", key="ask_kind")
+    kind = st.segmented_control(
+        "Question",
+        ["A number of points", "A choice"],
+        default="A number of points",
+        key="ask_kind",
+        help="A number is shown as a histogram, a choice as bars.",
+    )
     if kind == "A choice":
-        text = st.text_input("Question to choose from", "Which will have the higher test accuracy?", key="ask_choice", max_chars=200)
-        lines = st.text_area("Answers, one on a line", "the student\nthe baseline\nno difference that one can tell", key="ask_answers")
+        text = st.text_input(
+            "Question to choose from",
+            "Which will have the higher test accuracy?",
+            key="ask_choice",
+            help="What the class is asked.",
+            max_chars=200,
+        )
+        lines = st.text_area(
+            "Answers, one on a line",
+            "the student\nthe baseline\nno difference that one can tell",
+            key="ask_answers",
+            help="Two to twelve answers.",
+        )
         more: dict = {"choices": tuple(line.strip() for line in lines.splitlines() if line.strip())}
     else:
         preset = _preset("Preset whose measured difference is revealed", key="ask_preset")
         text = st.text_input(
-            "Question for a number", "By how many points will the student beat the baseline?", key=f"ask_text_{preset}", max_chars=200
+            "Question for a number",
+            "By how many points will the student beat the baseline?",
+            key=f"ask_text_{preset}",
+            help="What the class is asked.",
+            max_chars=200,
         )
         more = {"preset": preset}
-    if st.button("Ask the class", type="primary", icon=":material/help:", key="ask"):
+    if st.button(
+        "Ask the class",
+        type="primary",
+        icon=":material/help:",
+        key="ask",
+        help="Brings all learners to the question. Nobody sees an answer before you reveal them.",
+    ):
         _do(rooms.rooms().ask, "choice" if kind == "A choice" else "number", text, **more)
         st.rerun()
 
@@ -99,8 +128,20 @@ def be_the_teacher() -> None:
         "Ten odd digits, of each class the test image for which the teacher is least certain. Learners split 100 % over the classes; "
         "the mean becomes the soft labels of a student. Two more learn from hard labels and from the network's soft targets."
     )
-    dataset = st.selectbox("Images", classroom.sets_to_teach(), format_func=lambda name: datasets.DATASETS[name].title, key="teach_set")
-    if st.button("Show the ten digits to the class", type="primary", icon=":material/school:", key="teach"):
+    dataset = st.selectbox(
+        "Images",
+        classroom.sets_to_teach(),
+        format_func=lambda name: datasets.DATASETS[name].title,
+        key="teach_set",
+        help="Where the ten test images come from.",
+    )
+    if st.button(
+        "Show the ten digits to the class",
+        type="primary",
+        icon=":material/school:",
+        key="teach",
+        help="Brings all learners to the ten images.",
+    ):
         names, images = datasets.DATASETS[dataset].class_names, classroom.odd_images_of(dataset)
         _do(rooms.rooms().ask, "teacher", "Which digit is it, and how sure are you?", choices=names, dataset=dataset, images=images)
         st.rerun()
@@ -114,11 +155,16 @@ def now(room: Room) -> None:
     with st.container(horizontal=True):
         if not room.activity.revealed and st.button(
             "Train on the soft labels" if room.activity.kind == "teacher" else "Reveal the answers",
-            type="primary", icon=":material/visibility:", key="reveal",
+            type="primary", icon=":material/visibility:", key="reveal", help="Takes no more answers and shows them to all.",
         ):  # fmt: skip
             _reveal(room.activity)
             st.rerun()
-        if st.button("End this question", icon=":material/close:", key="end_activity"):
+        if st.button(
+            "End this question",
+            icon=":material/close:",
+            key="end_activity",
+            help="Takes the question from all pages and deletes its answers.",
+        ):
             _do(rooms.rooms().end_activity)
             st.rerun()
     st.fragment(_progress, run_every=None if _is_settled(room.activity) else 1.0)(room.version)
@@ -188,8 +234,15 @@ def start_all(room: Room) -> None:
         "Each learner gets their own T and alpha: the class is the sweep", key="start_spread",
         help="Thirty places spread over the map, one for each seat. Otherwise all run the same settings, which are trained once.",
     )  # fmt: skip
-    train = st.toggle("Train at once, without waiting for their press of Train", value=True, key="start_train")
-    if st.button("Start it for all", type="primary", icon=":material/sprint:", key="start_all"):
+    train = st.toggle(
+        "Train at once, without waiting for their press of Train",
+        value=True,
+        key="start_train",
+        help="Otherwise the page of each learner is set to the preset, and waits.",
+    )
+    if st.button(
+        "Start it for all", type="primary", icon=":material/sprint:", key="start_all", help="Brings all learners to the race page."
+    ):
         _do(rooms.rooms().change, preset=preset)
         _do(rooms.rooms().bring, "race", preset=preset, spread=spread, train=train)
         st.rerun()
@@ -198,24 +251,39 @@ def start_all(room: Room) -> None:
 def visible(room: Room) -> None:
     """Which pages and settings learners have."""
     hidden = st.multiselect(
-        "Hide these pages from learners", PAGES, default=[name for name in room.hidden if name in PAGES], key="hide_pages"
+        "Hide these pages from learners",
+        PAGES,
+        default=[name for name in room.hidden if name in PAGES],
+        key="hide_pages",
+        help="Learners in the room cannot open them, also not by their address.",
     )
     free = st.radio(
-        "On the race page, learners may change", [*FREE, "these settings"], key="free", horizontal=True, index=_which_free(room)
+        "On the race page, learners may change",
+        [*FREE, "these settings"],
+        key="free",
+        help="All other settings are greyed out and have the values of a preset.",
+        horizontal=True,
+        index=_which_free(room),
     )
     names = FREE.get(free)
     if free == "these settings":
         names = tuple(
             st.multiselect(
-                "Settings that learners may change", SETTINGS, default=[s for s in SETTINGS if s not in room.locked], key="free_names"
+                "Settings that learners may change",
+                SETTINGS,
+                default=[s for s in SETTINGS if s not in room.locked],
+                key="free_names",
+                help="The settings that stay free.",
             )
         )
     locked = () if free == "everything" else tuple(name for name in SETTINGS if name not in (names or ()))
     preset = _preset("Locked settings have the values of", key="lock_preset", current=room.preset)
-    shown = st.toggle("Show the board to learners too", value=room.board_shown, key="board_shown")
+    shown = st.toggle(
+        "Show the board to learners too", value=room.board_shown, key="board_shown", help="Below the question on their page Classroom."
+    )
     wanted = {"hidden": tuple(hidden), "locked": locked, "preset": preset, "board_shown": shown}
     if st.button(
-        "Apply to all learners", type="primary", icon=":material/check:", key="apply",
+        "Apply to all learners", type="primary", icon=":material/check:", key="apply", help="Their pages change within some seconds.",
         disabled=wanted == {name: getattr(room, name) for name in wanted},
     ):  # fmt: skip
         _do(rooms.rooms().change, **wanted)
@@ -236,7 +304,13 @@ def runs() -> None:
         seats = ", ".join(str(one.seat) for one, other in listed if other.id == run.id)
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"Learner {seats}: {plain(run.title or 'a race')}, {run.status}", width="stretch")
-            if st.button("Stop", icon=":material/stop:", key=f"stop_{run.id}", disabled=not run.active and run.status != "paused"):
+            if st.button(
+                "Stop",
+                icon=":material/stop:",
+                key=f"stop_{run.id}",
+                help="Ends the run; its curves stay.",
+                disabled=not run.active and run.status != "paused",
+            ):
                 engine().end(run.id)
                 st.rerun()
             if st.button("Clear", icon=":material/delete:", key=f"clear_{run.id}", help="Deletes the run, for everybody who shares it."):
@@ -247,9 +321,9 @@ def runs() -> None:
 
 def close() -> None:
     """Close the room, after a question."""
-    with st.popover("Close the room", icon=":material/no_meeting_room:"):
+    with st.popover("Close the room", icon=":material/no_meeting_room:", help="Ends the lesson."):
         st.markdown("Deletes the code, the seats, all answers and soft labels, and the runs that learners started in it.")
-        if st.button("Close it and delete everything", type="primary", key="close_room"):
+        if st.button("Close it and delete everything", type="primary", key="close_room", help="This cannot be undone."):
             for run_id in _do(rooms.rooms().close) or []:
                 engine().erase(run_id)
             st.rerun()

@@ -43,22 +43,48 @@ def buttons(name: str, run: Run | None) -> None:
     mine = run is not None and engine().may_control(run.id, owner=owner())
     active, paused = mine and run.active, mine and run.status == "paused"
     with st.container(horizontal=True):
-        st.button("Previous", key="previous", shortcut="Left", on_click=_go, args=(-1,))
-        st.button("Next", key="next", shortcut="Right", on_click=_go, args=(1,))
+        st.button("Previous", key="previous", help="The preset before this one (arrow left).", shortcut="Left", on_click=_go, args=(-1,))
+        st.button("Next", key="next", help="The next preset (arrow right).", shortcut="Right", on_click=_go, args=(1,))
         icon = ":material/pause:" if active else ":material/play_arrow:"
-        if st.button("Pause" if active else "Play", key="play", shortcut="Space", type="primary", icon=icon):
+        if st.button(
+            "Pause" if active else "Play",
+            key="play",
+            help="Trains a new run of the preset, or interrupts and resumes it (space).",
+            shortcut="Space",
+            type="primary",
+            icon=icon,
+        ):
             _play(name, run, active=active, paused=paused)
             st.rerun()
-        if st.button("Step", key="step_once", shortcut="S", icon=":material/skip_next:"):
+        if st.button("Step", key="step_once", help="Trains one epoch, then pauses (S).", shortcut="S", icon=":material/skip_next:"):
             _step(name, run, going=bool(active or paused))
             st.rerun()
-        if st.button("Reset", key="reset_all", shortcut="Backspace", icon=":material/replay:"):
+        if st.button(
+            "Reset",
+            key="reset_all",
+            help="Takes the run from the wall; it stays among the runs (Backspace).",
+            shortcut="Backspace",
+            icon=":material/replay:",
+        ):
             st.session_state.update({"shown_run": "", "revealed": False, "replay_began": 0.0})
             st.rerun()
-        if st.button("Reveal", key="reveal_result", shortcut="V", icon=":material/visibility:"):
+        if st.button(
+            "Reveal",
+            key="reveal_result",
+            help="Shows or hides the result in words and the claim of the source (V).",
+            shortcut="V",
+            icon=":material/visibility:",
+        ):
             st.session_state["revealed"] = not st.session_state.get("revealed")
             st.rerun()
-        if st.button("Replay", key="replay", shortcut="P", icon=":material/history:", disabled=name not in replays()):
+        if st.button(
+            "Replay",
+            key="replay",
+            help="Plays a recorded run of this preset, labelled as a replay with its date (P).",
+            shortcut="P",
+            icon=":material/history:",
+            disabled=name not in replays(),
+        ):
             st.session_state.update({"replay_began": time.time(), "shown_run": ""})
             st.rerun()
 
