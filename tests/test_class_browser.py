@@ -87,7 +87,7 @@ def test_a_lesson_of_a_lecturer_and_three_learners_leaves_nothing_behind(lab, ne
         expect(page).to_have_url(re.compile(r"/race\?.*run="))
     expect(learners[0].get_by_label("Student", exact=True)).to_be_disabled()
     lecturer.get_by_text("The runs of the class").scroll_into_view_if_needed()
-    until(lambda: len(bars(lecturer, "gains")) == 3)
+    until(lambda: len(bars(lecturer, "gains")) == 3, seconds=400)
     assert len(set(bars(lecturer, "gains"))) == 3  # each has an alpha of its own
 
     hidden = new_page(f"{lab.address}/sweep", context=learners[1].context)
@@ -106,7 +106,7 @@ def test_a_lesson_of_a_lecturer_and_three_learners_leaves_nothing_behind(lab, ne
     expect(lecturer.get_by_text("3 of 3 have answered")).to_be_visible()
     button(lecturer, "Train on the soft labels").click()
     for page in (lecturer, learners[0]):
-        expect(page.get_by_text("from 3 teachers in this room")).to_be_visible()
+        expect(page.get_by_text("from 3 teachers in this room")).to_be_visible(timeout=240_000)
         expect(page.get_by_text("learned from these 2 images and nothing else")).to_be_visible()
 
     button(lecturer, "Close the room").click()

@@ -32,7 +32,7 @@ class Replay:
     @property
     def caption(self) -> str:
         """What everybody must see beside it."""
-        return f"Replay: recorded on {self.recorded}, {self.machine}, {self.seeds} seeds in {self.seconds:.1f} s"
+        return f"Replay: recorded on {self.recorded}, {self.machine}, {self.seeds} seeds"
 
     def records(self, until: float = float("inf")) -> list[dict]:
         """The records of the first `until` seconds."""

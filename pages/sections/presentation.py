@@ -20,7 +20,7 @@ from pages.server.plain_text import plain
 
 NAMES = tuple(PRESETS)
 SCALE = 1.4  # of the chart's text: 16 px become 22
-HEIGHT = 400
+HEIGHT = 340
 TICK = 0.4  # seconds between two looks at a run
 MAX_REPLAY = 12.0  # seconds: a longer run is replayed faster
 STYLE = """<style>
@@ -158,7 +158,9 @@ def _reveal(preset: Preset, sentence: str) -> None:
 def _chart(name: str, records: Sequence[dict]) -> None:
     preset = PRESETS[name]
     figure = race_drawing(bands(records), epochs=preset.experiment.epochs, accuracy_from=lowest_accuracy(preset), height=HEIGHT)
-    live_chart(enlarged(figure), key="wall", height=HEIGHT, revision=name)
+    figure = enlarged(figure)
+    figure["layout"].update({"showlegend": False, "margin": {**figure["layout"]["margin"], "b": 66, "r": 130}})  # lines have their names
+    live_chart(figure, key="wall", height=HEIGHT, revision=name)
 
 
 def lowest_accuracy(preset: Preset) -> float:
