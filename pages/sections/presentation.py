@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import streamlit as st
 
 from distill_core import analysis
 from distill_core.figures.curves import bands, race_drawing
+from distill_core.runs.keys import run_key
 from distill_core.runs.store import Run
 from distill_core.studies.presets import PRESETS, Preset
-from distill_core.studies.replays import Replay, replays
+from distill_core.studies.replays import Replay, record_replay, replays
 from pages.components.live_chart import live_chart
 from pages.sections import race
 from pages.server.lab import engine, owner, store
@@ -83,7 +85,7 @@ def buttons(name: str, run: Run | None) -> None:
             help="Plays a recorded run of this preset, labelled as a replay with its date (P).",
             shortcut="P",
             icon=":material/history:",
-            disabled=name not in replays(),
+            disabled=replay_of(name) is None,
         ):
             st.session_state.update({"replay_began": time.time(), "shown_run": ""})
             st.rerun()
@@ -116,8 +118,8 @@ def _step(name: str, run: Run | None, *, going: bool) -> None:
 
 def show(name: str, run: Run | None) -> None:
     """The chart: of the run, of the replay, or empty with its axes."""
-    began, replay = st.session_state.get("replay_began", 0.0), replays().get(name)
-    if began and replay:
+    began = st.session_state.get("replay_began", 0.0)
+    if began and (replay := replay_of(name)):
         runs_until = began + min(replay.seconds, MAX_REPLAY)
         st.fragment(_replay, run_every=TICK if time.time() < runs_until else None)(name, replay, began)
     elif run is not None:
@@ -125,6 +127,22 @@ def show(name: str, run: Run | None) -> None:
     else:
         _chart(name, [])
         st.markdown("Press **Space** to train, **V** to reveal the result.")
+
+
+def replay_of(name: str) -> Replay | None:
+    """The shipped replay of a preset, or its newest run on this server; None where it never ran here either."""
+    if name in replays():
+        return replays()[name]
+    run = store().finished_with_key(run_key(PRESETS[name].experiments()))
+    return _replay_of_run(name, run.id) if run is not None else None
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _replay_of_run(name: str, run_id: str) -> Replay:
+    run = store().get(run_id)
+    sentence = analysis.verdict(store().results(run_id), method=PRESETS[name].experiment.method).sentence
+    replay = record_replay(store().records(run_id), seconds=run.seconds, seeds=len(run.experiments), conclusion=sentence)
+    return replace(replay, recorded=time.strftime("%Y-%m-%d", time.localtime(run.finished)), machine="this server")
 
 
 def _live(name: str, run_id: str, before: str) -> None:
