@@ -18,6 +18,12 @@ GROUPS = {
         st.Page("pages/draw.py", title="Draw"),
     ],
     "Lab notebook": [st.Page("pages/runs.py", title="Runs")],
+    "Class": [
+        st.Page("pages/classroom.py", title="Classroom"),
+        st.Page("pages/presentation.py", title="Presentation"),
+        st.Page("pages/lecturer.py", title="Lecturer"),
+        st.Page("pages/preflight.py", title="Preflight"),
+    ],
     # Addresses of an earlier version: each opens the page that took its place.
     "": [
         st.Page("pages/map.py", title="Sweep", visibility="hidden"),

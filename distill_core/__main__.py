@@ -30,7 +30,7 @@ from distill_core.data.jpeg_copy import make_jpeg_copy
 from distill_core.doctor import examine
 from distill_core.experiment import Experiment
 from distill_core.machine import available_cores
-from distill_core.studies import comparison, study
+from distill_core.studies import comparison, replays, study
 from distill_core.studies.literature import STUDIES
 from distill_core.studies.presets import PRESETS, measure
 from distill_core.studies.sweep import best_settings
@@ -170,7 +170,7 @@ def preset(
         list: list all of them.
         seeds: the number of seeds; mostly 10 by default.
         device: auto, cpu or cuda.
-        keep: of a study, replace the figures in the repository by those of this run.
+        keep: replace the figures of a study in the repository, or the replay of a preset, by this run.
         json: print one JSON object a line.
     """
     if list or not name:
@@ -190,10 +190,10 @@ def preset(
     if name in STUDIES:
         _run_study(name, seeds=seeds, device=device, keep=keep, json=json)
         return
-    if keep:
-        raise ValueError(f"preset '{name}' is one race and no study, whose figures --keep replaces; leave --keep out")
     _show_progress(prepare(PRESETS[name].experiment, device=device))
+    started, records = time.perf_counter(), []
     for record in measure(PRESETS[name], seeds=seeds, device=device):
+        records.append(record)
         if record["event"] == "claim" and json:
             _print_json({**record, "preset": name})
         elif record["event"] == "claim":
@@ -205,6 +205,9 @@ def preset(
             print(came["conclusion"])
         elif record["test_accuracy"] is not None:
             _status(f"epoch {record['epoch']:g} of {PRESETS[name].experiment.epochs}")
+    if keep:
+        conclusion, seconds = records[-1]["came"]["conclusion"], time.perf_counter() - started
+        replays.keep(name, replays.record_replay(records, seconds=seconds, seeds=seeds, conclusion=conclusion))
 
 
 def _run_study(name: str, *, seeds: int, device: str, keep: bool, json: bool) -> None:
@@ -396,14 +399,15 @@ def bench(subjects: Annotated[tuple[str, ...], tyro.conf.Positional] = (), *, js
         raise ValueError(f"the benchmarks {', '.join(subjects)} could not be run; choose from: training, sweep, cifar, page")
 
 
-def doctor(*, port: int = 8501, json: bool = False) -> None:
-    """Is this machine ready: data, teachers, device, port, and the seconds that a preset takes here.
+def doctor(*, port: int = 8501, presets: bool = False, json: bool = False) -> None:
+    """Is this machine ready: data, teachers, device, port, memory, and the seconds that each preset takes here.
 
     Args:
         port: the port that the lab would use.
+        presets: measure every preset now, which takes a minute or more; the times are kept for the next call.
         json: print one JSON object.
     """
-    report = examine(port=port)
+    report = examine(port=port, presets=presets)
     if json:
         _print_json(report)
         return

@@ -9,8 +9,9 @@ from distill_core.studies.presets import PRESETS, preset_of
 from pages.components.live_chart import have_charts_ready
 from pages.sections import controls, networks, race, results
 from pages.sections.source import functions_of, show_source
+from pages.server import room
 from pages.server.experiments import HIDDEN, experiments_of
-from pages.server.lab import link, set_up, store
+from pages.server.lab import link, owner, set_up, store
 from pages.server.plain_text import show_error
 
 set_up("Race")
@@ -35,7 +36,14 @@ elif st.session_state.get("restored") != run.id:
     st.session_state.update({"run": run.id, "restored": run.id})
 controls.restore_link(opened, settings)
 
+if start := room.start_of_call(owner()):
+    controls.restore(PRESETS[start[0]].experiments())
+    st.session_state.update({**start[1], "run": None})
+    run = run_id = None
+    settings = []
+
 with st.sidebar:
+    controls.lock(room.locked())
     controls.offer(
         "Presets from the literature",
         {name: f"**{entry.title}.** {entry.question}" for name, entry in PRESETS.items()},
@@ -49,7 +57,8 @@ st.subheader("Race: with and without a teacher")
 if experiments:
     controls.show_loss(experiments[0])
     networks.show_untrained(experiments[0].dataset, experiments[0].teacher)
-if shown := race.buttons(run, experiments):
+started = race.start(experiments, title=PRESETS[start[0]].title) if start and start[2] and experiments else None
+if shown := race.buttons(run, experiments) or started:
     st.session_state.update({"run": shown, "restored": shown})
     st.query_params["run"] = shown
     st.rerun()

@@ -8,6 +8,7 @@ from distill_core.paths import WEIGHTS
 from pages.components.live_chart import have_charts_ready
 from pages.components.soft_targets import soft_targets
 from pages.sections.join import show_address
+from pages.server import room
 from pages.server.lab import link, set_up
 
 set_up("Start")
@@ -55,4 +56,9 @@ with race:
     else:
         have_charts_ready()
 
+if not st.session_state.get("seat") and (room.current() is not None):
+    from pages.sections import classroom
+
+    st.markdown("**In a class?** Type the code that the lecturer shows.")
+    classroom.ask_for_code()
 show_address()

@@ -21,7 +21,7 @@ from distill_core.studies.comparison import SET_UPS
 from distill_core.teachers import default_teacher
 from distill_core.training.cohort import Cohort
 from pages.sections import calibration, controls, methods, networks, source
-from pages.server import curves, lab
+from pages.server import curves, lab, room
 
 NOT_FOR_PEOPLE = re.compile(r"\b(None|nan|NaN|undefined|NaT)\b|Traceback")
 
@@ -30,7 +30,7 @@ NOT_FOR_PEOPLE = re.compile(r"\b(None|nan|NaN|undefined|NaT)\b|Traceback")
 def alone(home, monkeypatch):
     """`alone(page)`: a page (or app.py) run without a browser, in a lab of its own whose runs stay in the queue."""
     monkeypatch.setattr(Engine, "start", lambda engine: engine)
-    caches = (lab.store, lab.engine)
+    caches = (lab.store, lab.engine, room.rooms)
     for cache in caches:
         cache.clear()
 
@@ -155,9 +155,26 @@ def test_every_widget_has_a_label_and_a_help_text(alone, finished, name):
     run_id = finished()
     app = alone(name, link={"run": run_id} if name != "runs" else None).run()
     found = [widget for part in (app.main, app.sidebar) for widget in widgets(part)]
-    assert found
+    assert found or name in ("classroom", "lecturer")  # they have some once there is a room
     explained = [widget for widget in found if str(widget.key).startswith("presets_")]  # their labels are sentences
     assert [widget.label for widget in found if not (widget.label and (widget in explained or widget.proto.help))] == []
+
+
+def test_the_lecturers_and_a_learners_widgets_have_a_label_and_a_help_text(alone):
+    rooms = room.rooms()
+    code = rooms.open().code
+    token = "a" * 32
+    rooms.join(code, token)
+    rooms.ask("choice", "Which is *better*?", choices=("<b>student</b>", "baseline"))
+    lecturer, learner = alone("lecturer"), alone("classroom")
+    lecturer.session_state["lecturer"] = True
+    learner.session_state["owner"] = token
+    for app, least in ((lecturer.run(), 15), (learner.run(), 2)):
+        assert not app.exception and not app.error
+        found = [*widgets(app.main)]
+        assert len(found) >= least
+        assert [widget.label for widget in found if not (widget.label and widget.proto.help)] == []
+        assert any(r"\*better\*" in text.value for text in [*app.markdown, *app.subheader])  # a question is no Markdown
 
 
 # --- choices --------------------------------------------------------------------------------------------------------
@@ -577,6 +594,15 @@ INSIDE = """() => {
 }"""
 
 
+MENU = {
+    "Learn": ["Start"],
+    "Experiment": ["Race", "Sweep", "Methods", "Experiments from papers", "Find the bug"],
+    "Look inside": ["Soft targets", "Dark knowledge", "Calibration", "Draw"],
+    "Lab notebook": ["Runs"],
+    "Class": ["Classroom", "Presentation", "Lecturer", "Preflight"],
+}
+
+
 def settled(page):
     expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_attached(timeout=90_000)
 
@@ -584,7 +610,7 @@ def settled(page):
 @pytest.mark.parametrize("name", PAGES)
 def test_the_first_visit_to_a_server_may_be_a_deep_link(lab_server, watched, name):
     page = watched(f"{lab_server().address}/{'' if name == 'start' else name}")
-    expect(page.get_by_test_id("stTopNavSection")).to_have_text(["Learn", "Experiment", "Look inside", "Lab notebook"], timeout=90_000)
+    expect(page.get_by_test_id("stTopNavSection")).to_have_text(list(MENU), timeout=90_000)
     title = name.replace("_", " ").capitalize()
     expect(page).to_have_title(f"{title} · Distill Lab", timeout=90_000)
     expect(page.locator("[data-testid=stMain] [data-testid=stElementContainer]").nth(2)).to_be_attached(timeout=90_000)
@@ -610,14 +636,6 @@ def test_a_former_address_opens_the_new_page_with_its_query_also_as_a_servers_fi
         expect(page).to_have_title(f"{MOVED[old].replace('_', ' ').capitalize()} · Distill Lab", timeout=90_000)
         settled(page)
         expect(page.get_by_role("dialog")).to_have_count(0)  # Streamlit's "page not found"
-
-
-MENU = {
-    "Learn": ["Start"],
-    "Experiment": ["Race", "Sweep", "Methods", "Experiments from papers", "Find the bug"],
-    "Look inside": ["Soft targets", "Dark knowledge", "Calibration", "Draw"],
-    "Lab notebook": ["Runs"],
-}
 
 
 ADDED = """section => getComputedStyle(section.querySelector("p"), "::after").content.replaceAll('"', "")"""  # by the style sheet

@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import hmac
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from distill_core.runs import limits
@@ -146,6 +147,22 @@ class Engine:
         self._controlled(run_id, owner)
         self.store.delete(run_id)
         self._remove(run_id)
+
+    # --- a class ----------------------------------------------------------------------------------------------------
+
+    def end(self, run_id: str) -> None:
+        """Stop a run for everybody, whoever started it: for the lecturer of a room."""
+        if transition(self.store, run_id, "stop", message="stopped by the lecturer", until_epoch=None):
+            self._remove(run_id)
+
+    def erase(self, run_id: str) -> None:
+        """Delete a run for everybody, whoever started it: for the lecturer of a room."""
+        self.store.delete(run_id)
+        self._remove(run_id)
+
+    def compute(self, function: Callable[..., object], *arguments: object) -> Future:
+        """Call a function of the lab on a worker, outside the queue of runs: for what takes a second or two."""
+        return self.dispatcher.compute(function, *arguments)
 
     # --- questions --------------------------------------------------------------------------------------------------
 

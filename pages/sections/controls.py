@@ -143,13 +143,29 @@ def write_link(experiments: list[Experiment], run: tuple[str, list[Experiment]] 
 # --- widgets to experiments -----------------------------------------------------------------------------------------
 
 
+def lock(values: dict[str, object]) -> None:
+    """Give these settings their values, and let nobody change them: called before the widgets, whatever a browser has sent."""
+    st.session_state["locked"] = tuple(values)
+    for name, value in values.items():
+        st.session_state[name] = list(value) if isinstance(value, tuple) else value
+    if "assistants" in values:
+        _split_assistants()
+    if values:
+        st.caption(":material/lock: The lecturer has set what is greyed out.")
+
+
+def is_locked(field: str) -> bool:
+    """Whether the lecturer has set this field; `generations` and `assistants` are one setting."""
+    return {"generations": "assistants"}.get(field, field) in st.session_state.get("locked", ())
+
+
 def choose() -> list[Experiment] | None:
     """The experiments that the widgets describe, one for each seed; None, with an error on the page, for invalid settings."""
     fields = _choose_networks()
     sizes = st.container()
     fields |= _choose_loss()
     seeds = st.slider(
-        "Seeds (repetitions)", 1, MAX_SEEDS, key="seeds", persist_state="session",
+        "Seeds (repetitions)", 1, MAX_SEEDS, key="seeds", persist_state="session", disabled=is_locked("seeds"),
         help="How many pairs of student and baseline are trained. Each seed sets other initial weights, another choice of images "
         "and another order. More seeds give narrower intervals.",
     )  # fmt: skip
@@ -190,7 +206,8 @@ def _choose_loss() -> dict:
     """Temperature and alpha."""
     temperature = _slider_over("temperature", "Temperature T", TEMPERATURES)
     alpha = st.slider(
-        "alpha, the weight of the hard loss", 0.0, 1.0, step=0.05, key="alpha", persist_state="session", help=HELP["alpha"]
+        "alpha, the weight of the hard loss", 0.0, 1.0, step=0.05, key="alpha", persist_state="session", help=HELP["alpha"],
+        disabled=is_locked("alpha"),
     )  # fmt: skip
     return {"temperature": temperature, "alpha": alpha}
 
@@ -199,12 +216,13 @@ def _choose_chain(teacher: str, student: str) -> dict:
     """What stands between teacher and student, and how several teachers are averaged."""
     assistants = st.multiselect(
         "Teaching assistants, largest first", _with_all("assistants", STUDENTS), key="assistants", persist_state="session",
+        disabled=is_locked("assistants"),
         format_func=networks.name_with_layers,
         help="Networks between teacher and student: the teacher trains the first, each trains the next, the last trains the student "
         "(Mirzadeh et al. 2020, figure 1).",
     )  # fmt: skip
     generations = st.number_input(
-        "Born-again generations", 0, MAX["assistants"], key="generations", persist_state="session",
+        "Born-again generations", 0, MAX["assistants"], key="generations", persist_state="session", disabled=is_locked("generations"),
         help="Networks of the student's own architecture, each trained by the one before it; the student is the last "
         "(Furlanello et al. 2018, section 3.1).",
     )  # fmt: skip
@@ -223,7 +241,11 @@ def _choose_training(dataset: str) -> dict:
     """Epochs, optimizer, augmentation, and what is wrong or missing in the training data."""
     classes, most = _classes_and_images(dataset)
     return {
-        "epochs": int(st.number_input("Epochs", 1, MAX["epochs"], key="epochs", persist_state="session", help=HELP["epochs"])),
+        "epochs": int(
+            st.number_input(
+                "Epochs", 1, MAX["epochs"], key="epochs", persist_state="session", help=HELP["epochs"], disabled=is_locked("epochs")
+            )
+        ),
         "batch_size": _slider_over("batch_size", "Batch size", BATCHES),
         "learning_rate": _slider_over("learning_rate", "Learning rate", RATES),
         "optimizer": _selectbox("optimizer", "Optimizer", list(OPTIMIZERS), "adam, or sgd with momentum 0.9."),
@@ -244,12 +266,13 @@ def _choose_training(dataset: str) -> dict:
             AUGMENTATION_TITLES.get,
         ),
         "label_noise": st.slider(
-            "Label noise", 0.0, 1.0, step=0.05, key="label_noise", persist_state="session",
+            "Label noise", 0.0, 1.0, step=0.05, key="label_noise", persist_state="session", disabled=is_locked("label_noise"),
             help="The fraction of training labels that are replaced by a wrong class. Test labels stay correct.",
         ),
         "hide_classes": tuple(
             st.multiselect(
                 "Hidden classes", range(len(classes)), format_func=lambda c: classes[c], key="hide_classes", persist_state="session",
+                disabled=is_locked("hide_classes"),
                 help="Classes without a single training image. They stay in the test set.",
             )
         ),
@@ -319,15 +342,18 @@ def _follow_dataset() -> None:
 
 def _selectbox(field: str, label: str, options: list, help: str = "", format_func: Callable = str, **settings: object) -> object:
     """A select box for one field. A run or a link may have brought a value that is not among the options."""
+    disabled = settings.pop("disabled", False) or is_locked(field)
     return st.selectbox(
         label, _with_current(field, options), key=field, persist_state="session", help=help or HELP[field], format_func=format_func,
-        **settings,
+        disabled=disabled, **settings,
     )  # fmt: skip
 
 
 def _slider_over(field: str, label: str, options: list) -> object:
     """A slider over values that are not evenly spaced."""
-    return st.select_slider(label, sorted(_with_current(field, options)), key=field, persist_state="session", help=HELP[field])
+    return st.select_slider(
+        label, sorted(_with_current(field, options)), key=field, persist_state="session", help=HELP[field], disabled=is_locked(field)
+    )
 
 
 def _with_current(field: str, options: list) -> list:

@@ -14,7 +14,7 @@ from distill_core.references import citations, reference
 from distill_core.runs.store import Run
 from distill_core.studies.presets import preset_of
 from pages.components.live_chart import live_chart
-from pages.server import live_updates
+from pages.server import live_updates, room
 from pages.server.curves import HEIGHTS, loss_label, race_figures
 from pages.server.curves import curves as curves  # for Find the bug, which draws two races in one chart
 from pages.server.experiments import experiments_of
@@ -39,6 +39,7 @@ def start(experiments: Sequence[Experiment], *, title: str = "", **choices: obje
     """Queue a race, or find its stored result; returns its id. A race that is refused gives one sentence on the page."""
     try:
         run_id, is_cached = engine().submit(experiments, owner=owner(), title=title, **choices)
+        room.note_run(run_id, owner(), is_new=engine().may_control(run_id, owner=owner()) and not is_cached)
     except (ValueError, PermissionError) as error:
         show_error(error)
         return None

@@ -43,6 +43,12 @@ def learners_addresses() -> list[str]:
     return [_url(host) for host in hosts if _is_reachable(host)]
 
 
+def local_address() -> str:
+    """The lab's address for a browser on this machine."""
+    own = st.get_option("server.address") or ""
+    return _url("127.0.0.1" if own in WILDCARDS else own)
+
+
 def address_to_share(page_url: str | None) -> str:
     """The lab's address for other computers: where this page itself was opened by one, or by a name, the same; else the first."""
     if page_url and _host_of(urlsplit(page_url).netloc) not in LOOPBACK:
@@ -58,8 +64,7 @@ def qr_code(address: str) -> segno.QRCode:
 
 def announce() -> None:
     """Print where the lab is open, and for a network the QR code of the address that learners type."""
-    here = st.get_option("server.address") or ""
-    print(f"\n  Distill Lab is open on {_url('127.0.0.1' if here in WILDCARDS else here)}", flush=True)
+    print(f"\n  Distill Lab is open on {local_address()}", flush=True)
     if not is_open():
         return
     if not (addresses := learners_addresses()):

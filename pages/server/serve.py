@@ -11,7 +11,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 
 from distill_core.runs.process import prepare_process
-from pages.server import live_updates, network, streamlit_patches
+from pages.server import live_updates, network, room, streamlit_patches
 
 prepare_process()  # before a page imports torch
 streamlit_patches.apply()
@@ -19,8 +19,9 @@ streamlit_patches.apply()
 
 @asynccontextmanager
 async def _announced(_: object) -> AsyncIterator[None]:
-    """Print the address once the port is known."""
+    """Print the addresses once the port is known."""
     network.announce()
+    room.announce()
     yield
 
 
