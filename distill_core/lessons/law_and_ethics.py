@@ -5,7 +5,8 @@ from distill_core.lessons.lesson import Choice, Finding, Lesson
 ANSWER = "yes, in some settings"
 
 TEXT = r"""
-**Contracts.** Some providers' terms forbid using their output to develop competing models; those of OpenAI (2024-01-31) do. Read the terms that apply to you, and their date.
+**Contracts.** Some providers' terms forbid using their output to develop competing models; those of OpenAI (2024-01-31) do.
+Read the terms that apply to you, and their date.
 
 **Copyright.** Whether training on protected works, or on another model's output, is permitted differs between countries and
 is before the courts. This page is not legal advice.
