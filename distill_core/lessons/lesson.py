@@ -148,7 +148,9 @@ def best(*, worst: bool = False) -> Callable[[Results], Finding]:
         of_seeds = {arm: accuracies(one) - accuracies(one, "baseline") for arm, one in results.items()}
         first, second, *_ = sorted(of_seeds, key=lambda arm: -sign * of_seeds[arm].mean())
         images = results[first][0]["student"]["test_images"]
-        difference, low, high = map(float, paired_difference(of_seeds[first], of_seeds[second], test_images=images))
+        other = accuracies(results[second])  # the gains are compared on the baseline of the second arm, within 0 to 100 %
+        moved = accuracies(results[second], "baseline") + of_seeds[first]
+        difference, low, high = map(float, paired_difference(moved, other, test_images=images))
         word, between = "smallest" if worst else "largest", f"{format_points(low, 1)} to {format_points(high, 1)}"
         sentence = f"The {word} gain is that of {first} ({format_points(of_seeds[first].mean(), 1)} points). "
         if low > 0 or high < 0:
