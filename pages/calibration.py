@@ -17,7 +17,7 @@ VIEWS = (RELIABILITY, COVERAGE, SCALING, DISAGREEMENTS)
 CAPTIONS = {
     RELIABILITY: "Confidence is the largest probability of an image. Where it is calibrated, 80 % of the images with a confidence of 80 % "
     "are classified correctly.",
-    COVERAGE: "The model classifies only the images of which it is most confident and abstains on the others. The coverage is the "
+    COVERAGE: "The model classifies only the images of which it is most confident and abstains on the rest. The coverage is the "
     "share of images that it classifies.",
     SCALING: "One temperature per model, which divides its logits, is fitted so that its confidence agrees with its accuracy. ECE, the "
     "expected calibration error, is the mean gap between them.",
@@ -105,7 +105,8 @@ else:
     )  # fmt: skip
     calibration.show_disagreements(members, dataset, sort)
 of_run = f" Teacher: {plain(networks.teacher_in_words(experiment))}." if run_id != TEACHERS_ONLY else ""
-st.markdown(f"Measured on all {len(dataset.test_labels):,} test images of {dataset.title}.{of_run}")
+if view != SCALING:
+    st.markdown(f"Measured on all {len(dataset.test_labels):,} test images of {dataset.title}.{of_run}")
 networks.show_notes(name, *chosen)
 if note:
     st.caption(note)

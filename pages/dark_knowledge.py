@@ -19,7 +19,7 @@ CAPTIONS = {
     "the teacher finds similar.",
     GRAPH: "Arrows lead from each true class to the wrong classes with the largest mean probability.",
     PROJECTION: "Each image is a point. The teacher's logits of an image, one number per class, are reduced to two coordinates: images "
-    "with similar logits lie close together.",
+    "with similar logits lie close together. PCA: the two directions of largest variance; t-SNE: only near neighbours have a meaning.",
     PAIR: "Images of the first class to which the teacher gives the largest probability of the second class, and the reverse.",
 }
 VIEW_HELP = "\n\n".join(f"**{view}.** {caption}" for view, caption in CAPTIONS.items())

@@ -9,7 +9,7 @@ from distill_core.studies.presets import PRESETS, preset_of
 from pages.components.live_chart import have_charts_ready
 from pages.sections import controls, networks, race, results
 from pages.sections.source import functions_of, show_source
-from pages.server.experiments import experiments_of
+from pages.server.experiments import HIDDEN, experiments_of
 from pages.server.lab import link, set_up, store
 from pages.server.plain_text import show_error
 
@@ -20,7 +20,7 @@ run_id = st.query_params.get("run") or st.session_state.get("run")
 run = store().get(run_id) if run_id else None
 settings = []
 try:
-    if run is not None and run.kind != "race":
+    if run is not None and run.kind not in ("race", HIDDEN):
         link("pages/sweep.py", "This run is a sweep: open it on the Sweep page", icon="grid_on", run=run.id)
     elif run is not None:
         settings = experiments_of(run)
@@ -57,7 +57,7 @@ if experiments:
 if experiments and (preset := preset_of(experiments[0])):
     st.markdown(f"**{preset.title}.** {preset.question}")
 if run is not None:
-    race.follow(run.id, key="race")
+    race.follow(run.id, key="race", drawn=run)
     race.explain_charts(settings[0])
     race.show_claim(settings[0])
     if run.status in ("finished", "stopped", "paused"):
@@ -65,8 +65,8 @@ if run is not None:
 else:
     have_charts_ready()
     st.markdown(
-        "Choose the settings in the sidebar (on a phone, open it with \u00bb at the top) and press **Train**: a student with a teacher and "
-        "its baseline without one train side by side on the same images."
+        "Press **Train**: a student with a teacher and its baseline without one train side by side on the same images. The settings are "
+        "ready; change them in the sidebar (on a phone, open it with \u00bb at the top)."
     )
 method = METHODS[experiments[0].method if experiments else Experiment.method]
 show_source(mixed_loss, *functions_of(method))

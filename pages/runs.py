@@ -9,7 +9,7 @@ from distill_core.figures.curves import bands, compare_figure
 from distill_core.runs.store import Run
 from pages.components.live_chart import live_chart
 from pages.sections import race
-from pages.server.experiments import first_experiment
+from pages.server.experiments import HIDDEN, first_experiment
 from pages.server.lab import engine, link, owner, set_up, store
 
 SETTINGS = ("dataset", "images", "teacher", "student", "method", "temperature", "alpha", "epochs")
@@ -27,11 +27,11 @@ text = search.text_input(
 )
 wanted = status.selectbox(
     "Status",
-    ["all", "finished", "running", "queued", "paused", "stopped", "failed"],
+    ["all", "finished", "running", "preparing", "queued", "paused", "stopped", "failed"],
     key="status",
     help="Lists the runs in this state only.",
 )
-runs = store().list(text=text, status="" if wanted == "all" else wanted)
+runs = [run for run in store().list(text=text, status="" if wanted == "all" else wanted) if run.kind != HIDDEN]
 if not runs:
     nothing_stored = not text and wanted == "all"
     st.markdown("There is no run yet: start one on the Race page." if nothing_stored else "No run matches; clear the search.")
@@ -89,7 +89,7 @@ with st.container(horizontal=True):
     records = pd.DataFrame([{"run": run.id, **record} for run in picked for record in store().records(run.id)])
     csv = records.to_csv(index=False)
     st.download_button(
-        "Records as CSV", csv, file_name="runs.csv", mime="text/csv", icon=":material/download:", key="csv",
+        "Curves as CSV", csv, file_name="runs.csv", mime="text/csv", icon=":material/download:", key="csv",
         help="One line per measurement: epoch, losses, test accuracy and agreement of each network.",
     )  # fmt: skip
     deletable = [run for run in picked if engine().may_control(run.id, owner=owner())]

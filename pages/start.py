@@ -17,7 +17,8 @@ with targets:
     digit = json.loads((WEIGHTS / "first_digit.json").read_text())
     st.markdown(
         "A large network, the **teacher**, gives a probability to every class. Raise the temperature $T$: the probabilities of the "
-        "wrong classes become visible. These *soft targets* are what a small **student** learns from."
+        "wrong classes become visible (the slider moves by itself until you take it). These *soft targets* are what a "
+        "small **student** learns from."
     )
     soft_targets(
         pixels=digit["pixels"],

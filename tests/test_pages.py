@@ -456,6 +456,16 @@ def test_a_sweep_opened_as_a_race_leaves_the_race_page_with_its_defaults(alone, 
     assert app.session_state["seeds"] == 5
 
 
+def test_races_of_find_the_bug_are_listed_nowhere_because_their_settings_give_the_bug_away(alone, finished):
+    run_id = finished(method="alpha-swapped")
+    with contextlib.closing(sqlite3.connect(lab.store().path)) as database:
+        database.execute("update runs set kind = 'puzzle' where id = ?", (run_id,))
+        database.commit()
+    runs = alone("runs")
+    assert any("There is no run yet" in text for text in shown_text(runs.run())) and not runs.dataframe
+    assert alone("draw").run().selectbox(key="draw_run").options == ["none"]
+
+
 @pytest.mark.parametrize("kind", SWEEPS)
 def test_the_runs_page_shows_no_accuracy_for_a_sweep(alone, finished, kind):
     run_id = finished()

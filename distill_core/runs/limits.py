@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from distill_core.experiment import Experiment
     from distill_core.runs.store import Store
 
-MAX_EXPERIMENTS = {"race": 64, "sweep": 400}
+MAX_EXPERIMENTS = {"race": 64, "sweep": 400, "puzzle": 64}
 MAX_ACTIVE = 4  # queued or running, of one owner
 MAX_QUEUED = 200
 MAX_WORK = 1e15  # multiplications of a weight with a pixel; two cores do some 1e13 in a quarter of an hour
@@ -41,7 +41,7 @@ def check_limits(experiments: Sequence[Experiment], *, kind: str = "race") -> No
         raise ValueError(f"kind '{kind}' is not known; choose one of: {', '.join(MAX_EXPERIMENTS)}")
     most = MAX_EXPERIMENTS[kind]
     if not 1 <= len(experiments) <= most:
-        noun = "sweep" if kind == "sweep" else kind
+        noun = "sweep" if kind == "sweep" else "race"
         raise ValueError(f"{len(experiments)} experiments cannot be one {noun}; give from 1 to {most}, for example fewer seeds")
     for one in experiments:
         _check_dataset(one.dataset)

@@ -138,7 +138,7 @@ def show_scaling(members: Members, labels: Tensor) -> None:
     first = next(iter(results.values()))
     st.markdown(
         f"Open markers: before; filled: after. One T per model is fitted on {first['fitted']:,} test images drawn by seed 0; all "
-        f"numbers are measured on the other {first['reported']:,}. T above 1 means that the model was overconfident. "
+        f"numbers of this view are measured on the other {first['reported']:,}. T above 1 means that the model was overconfident. "
         "Predictions do not change.",
         help="Temperature scaling divides the logits by the T that minimises the negative log-likelihood (Guo et al. 2017, section 4.2).",
     )

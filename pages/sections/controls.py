@@ -30,7 +30,9 @@ AUGMENTATION_TITLES = {
     "consistent": "random shifts, teacher sees the same view",
 }
 HELP = {  # of each setting, on every page that has it
-    "dataset": "The images to classify, split into training and test images.",
+    "dataset": "The images to classify, split into training and test images. CIFAR-10 (JPEG) has the images of "
+    "CIFAR-10, compressed again as "
+    "JPEG files.",
     "images": "How many labelled images student and baseline train on (the transfer set), drawn at random for each seed.",
     "teacher": "The large network whose outputs the student learns from; it is trained already. mlp-1200x2 has two hidden layers of 1,200 "
     "units, cnn-32 has three convolutions, the first with 32 channels. Names joined by + form an ensemble, which is averaged; a factor "
@@ -47,7 +49,8 @@ HELP = {  # of each setting, on every page that has it
     "1: labels only, as for the baseline. 0: teacher only.",
     "epochs": "How often each training image is used.",
     "batch_size": "Images in one training step.",
-    "learning_rate": "At its highest, where the schedule changes it.",
+    "learning_rate": "The size of a step along the gradient. With the schedule one-cycle it is the highest value, reached after a third of "
+    "the training.",
 }
 FIELDS = tuple(name for name in asdict(START) if name != "seed")
 MAX_SEEDS = 10
@@ -172,6 +175,7 @@ def _choose_networks() -> dict:
     )  # fmt: skip
     networks.show_notes(dataset, teacher)
     method = _selectbox("method", "Method", list(METHODS), format_func=method_title)
+    st.caption(idea(METHODS[method]))
     student = _selectbox("student", "Student", STUDENTS, format_func=networks.name_with_layers)
     return {"dataset": dataset, "images": images, "teacher": teacher, "method": method, "student": student}
 
@@ -228,7 +232,10 @@ def _choose_training(dataset: str) -> dict:
         ),
         "augmentation": _selectbox(
             "augmentation", "Augmentation", list(AUGMENTATIONS),
-            "Random changes of the training images: shifts, and horizontal flips of colour images.", AUGMENTATION_TITLES.get,
+            "Random changes of the training images: shifts, and horizontal flips of colour images. The teacher's soft "
+            "targets are either those of "
+            "the original image, computed once, or those of the changed image that the student sees, computed in each step.",
+            AUGMENTATION_TITLES.get,
         ),
         "label_noise": st.slider(
             "Label noise", 0.0, 1.0, step=0.05, key="label_noise", persist_state="session",
@@ -258,6 +265,8 @@ def _choose_unlabelled(dataset: str) -> dict:
         "Further images of the same data set, noise, or another data set, resized and in grey or colour as the labelled images are.",
         lambda name: titles.get(name) or _title(name), disabled=not count,
     )  # fmt: skip
+    if not count:
+        st.caption("To choose a source, set Images without labels to a number.")
     return {"unlabelled": count, "unlabelled_from": source if count else SAME}
 
 
@@ -279,7 +288,9 @@ def upload_images() -> None:
     with st.expander("Use your own images"):
         file = st.file_uploader(
             "A zip with one folder of images per class", type="zip", key="zip",
-            help="Each folder's name is a class. One image in five becomes a test image, unless the zip has folders train and test.",
+            help="Each folder's name is a class. One image in five becomes a test image, unless the zip has folders "
+                "train and test. The images "
+            "then become the chosen data set; a teacher for them is trained when you press Train.",
         )  # fmt: skip
         if file is not None and file.file_id != st.session_state.get("zip_read"):
             st.session_state.update({"zip_read": file.file_id, "zip_error": ""})

@@ -18,7 +18,7 @@ from distill_core.machine import available_cores
 from distill_core.objectives import METHODS
 from distill_core.runs.store import Run
 from distill_core.training.records import TEACHER
-from pages.server.experiments import experiments_of, first_experiment
+from pages.server.experiments import HIDDEN, experiments_of, first_experiment
 from pages.server.lab import store
 from pages.server.plain_text import plain
 
@@ -73,7 +73,8 @@ def images(name: str) -> datasets.Dataset:
 
 def finished_runs(*names: str) -> dict[str, Run]:
     """Runs on these data sets whose weights are stored, newest first, by id. A run that cannot be read is left out."""
-    runs = [run for run in store().list(status="finished") if (first := first_experiment(run)) and first.dataset in names]
+    finished = [run for run in store().list(status="finished") if run.kind != HIDDEN]
+    runs = [run for run in finished if (first := first_experiment(run)) and first.dataset in names]
     return {run.id: run for run in runs if WEIGHTS in store().artefacts(run.id)}
 
 

@@ -68,7 +68,7 @@ def buttons(run: Run | None, experiments: Sequence[Experiment] | None) -> str | 
 
     with st.container(horizontal=True):
         train = button(
-            "Resume" if paused else "Train", "play_arrow", enabled=not active and bool(paused or experiments), type="primary",
+            "Resume" if paused and run.epoch else "Train", "play_arrow", enabled=not active and bool(paused or experiments), type="primary",
             help="Trains student and baseline for all epochs. Settings that were trained before show their stored result at once.",
         )  # fmt: skip
         pause = button("Pause", "pause", enabled=active, help="Interrupts the run; Resume continues it from the same epoch.")
@@ -98,9 +98,14 @@ def buttons(run: Run | None, experiments: Sequence[Experiment] | None) -> str | 
     return start(experiments, fresh=True, paused_at=1) if step else None
 
 
-def follow(run_id: str, *, key: str, panels: Sequence[str] = tuple(HEIGHTS)) -> Run | None:
-    """The live part of a page: the status line and the curves. It ticks by itself while the race runs."""
+def follow(run_id: str, *, key: str, panels: Sequence[str] = tuple(HEIGHTS), drawn: Run | None = None) -> Run | None:
+    """The live part of a page: the status line and the curves. It ticks by itself while the race runs.
+
+    `drawn`: the run as the page's buttons show it; if it has paused or ended since, the page is drawn again.
+    """
     run = store().get(run_id)
+    if run is not None and drawn is not None and (run.active or run.status) != (drawn.active or drawn.status):
+        st.rerun()
     if run is None:
         st.warning("This run does not exist: it was deleted, or it belongs to another server. Start a new one.")
         return None
@@ -153,7 +158,7 @@ def _show_status(run: Run) -> None:
         line = f"finished: {run.epochs} epochs in {run.seconds:.1f} s, {seeds}"
         if st.session_state.get("cached_run") == run.id:
             line += ", cached result"
-            explanation = "These experiments were trained on this server before: this is their stored result."
+            explanation = "This race was trained on this server before; this is its stored result."
     st.markdown(f":material/{ICONS[run.status]}: {line}", help=explanation)
 
 
@@ -174,7 +179,7 @@ def explain_charts(experiment: Experiment) -> None:
             "- **Line and band**: the mean over the seeds with its 95 % confidence interval; for two seeds the band of a single curve is "
             "their range.\n"
             "- **What an interval covers**: the variation between seeds (initial weights, choice and order of the training images), with "
-            "this teacher and these test images held fixed. It does not tell what another teacher or another test set would give. With "
+            "this teacher and these test images held fixed. It does not show what another teacher or another test set would give. With "
             "one seed the interval covers the choice of test images instead, and not the seeds."
         )
 

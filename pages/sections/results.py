@@ -131,7 +131,7 @@ def _show_differing(dataset: datasets.Dataset, by_role: dict[str, np.ndarray], l
         "student right, teacher wrong": right["student"] & ~right["teacher"],
     }
     group = st.selectbox(
-        "Test images with", list(groups), format_func=lambda g: f"{g}: {groups[g].sum():,} images",
+        "Test images with", list(groups), format_func=lambda g: f"{g}: {groups[g].sum():,} image{'' if groups[g].sum() == 1 else 's'}",
         help=f"Groups of test images by who classifies them correctly after this epoch; at most {MAX_SHOWN} of a group are shown.",
     )  # fmt: skip
     indices = np.flatnonzero(groups[group])[:MAX_SHOWN]
