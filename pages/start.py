@@ -53,3 +53,9 @@ with race:
             link("pages/race.py", "Change the settings and race again", icon="tune", run=run_id)
     else:
         have_charts_ready()
+st.divider()
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.markdown("**New to distillation?** Guess, run, and see why, lesson by lesson.")
+    link("pages/lessons.py", "Take the first lesson", icon="school")
+    st.markdown("**You know it?**")
+    link("pages/race.py", "Set up your own race", icon="sprint")

@@ -132,7 +132,9 @@ def test_the_best_arm_is_named_only_where_its_interval_to_the_second_excludes_ze
     clear = {"a": results([95, 95.2, 94.9, 95.1, 95], base), "b": results([92, 92.1, 91.9, 92, 92.2], base), "c": results(base, base)}
     assert lessons.best()(clear).answer == "a" and lessons.best(worst=True)(clear).answer == "c"
     lost = {"a": results([10] * 5, base), "b": results([92, 92.1, 91.9, 92, 92.2], base)}
-    low, high = map(float, re.search(r"points \(([^ ]+) to ([^ ]+)\)\.$", lessons.best(worst=True)(lost).sentence.replace("\u2212", "-")).groups())
+    low, high = map(
+        float, re.search(r"points \(([^ ]+) to ([^ ]+)\)\.$", lessons.best(worst=True)(lost).sentence.replace("\u2212", "-")).groups()
+    )
     assert low < -82 < high < 0  # an arm far below its baseline: the limits stay in order
     unclear = {"a": results([95, 91, 96, 90, 94], base), "b": results([91, 95, 92, 96, 90], base)}
     assert lessons.best()(unclear).answer is None
