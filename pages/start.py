@@ -56,6 +56,13 @@ with race:
     else:
         have_charts_ready()
 
+st.divider()
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.markdown("**New to distillation?** Guess, run, and see why, lesson by lesson.")
+    link("pages/lessons.py", "Take the first lesson", icon="school")
+    st.markdown("**You know it?**")
+    link("pages/race.py", "Set up your own race", icon="sprint")
+
 if not st.session_state.get("seat") and (room.current() is not None):
     from pages.sections import classroom
 
