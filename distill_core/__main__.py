@@ -24,7 +24,7 @@ from distill_core.runs.process import prepare_process
 if __name__ == "__main__":
     prepare_process()  # before torch is imported
 
-from distill_core import analysis, teachers
+from distill_core import analysis, paths, teachers
 from distill_core.data import datasets
 from distill_core.data.jpeg_copy import make_jpeg_copy
 from distill_core.doctor import examine
@@ -403,7 +403,15 @@ def doctor(*, port: int = 8501, json: bool = False) -> None:
         port: the port that the lab would use.
         json: print one JSON object.
     """
+    from distill_core.runs import store, upkeep  # the database, which no other command needs
+
     report = examine(port=port)
+    database = paths.home() / "lab.sqlite"
+    if database.exists():
+        try:
+            report["runs"] = upkeep.stored_in_words(store.Store(database))
+        except ValueError as error:
+            report["runs"] = str(error)
     if json:
         _print_json(report)
         return

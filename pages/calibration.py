@@ -37,10 +37,10 @@ OLD_VALUES = {
 set_up("Calibration")
 st.title("Is the confidence calibrated?")
 
-runs = networks.finished_runs(*calibration.datasets_with_runs())
 available = networks.teachers_here()
 translate_old_link(OLD_NAMES, OLD_VALUES)
 from_link("calibration", DEFAULTS)
+runs = networks.finished_runs(*calibration.datasets_with_runs(), keep=st.session_state["calibration_run"])
 kept = {"persist_state": "session"}
 if st.session_state["calibration_run"] not in (TEACHERS_ONLY, *runs):
     st.warning("This run does not exist or has not finished: choose another one in the sidebar.")

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from distill_core.runs import limits
+from distill_core.runs import limits, upkeep
 from distill_core.runs.cluster import Cluster
 from distill_core.runs.keys import run_key_of_texts
 from distill_core.runs.queue import Job, Queue
@@ -35,6 +35,7 @@ log = logging.getLogger("distill_core.runs")
 MAX_DEATHS = 3
 TICK = 0.5  # seconds between two checks of the cluster and the store when nothing happens
 ADOPT_INTERVAL = 5.0  # seconds between two searches for servers that died
+TIDY_INTERVAL = 30.0  # seconds between two looks at what the runs take on the disk
 
 
 class State(NamedTuple):
@@ -65,7 +66,7 @@ class Dispatcher:
         self._workers: set[str] = set()
         self._occupied: set[str] = set()  # workers that the scheduler has given a task, of this server or another
         self._failures = 0  # attempts in vain to start or reach the cluster, one after another
-        self._due = {"follow": 0.0, "adopt": 0.0}  # when each is done again
+        self._due = {"follow": 0.0, "adopt": 0.0, "tidy": 0.0}  # when each is done again
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="distill-dispatcher", daemon=True)
 
@@ -152,9 +153,14 @@ class Dispatcher:
     # --- other servers ----------------------------------------------------------------------------------------------
 
     def _keep_up(self) -> str:
-        """Follow what other servers changed, and adopt what dead ones left, each when it is due."""
+        """Follow what other servers changed, adopt what dead ones left, and tidy the store, each when it is due."""
         now, trouble = time.monotonic(), ""
-        for name, interval, action in (("follow", TICK, self._follow), ("adopt", ADOPT_INTERVAL, self._adopt)):
+        duties = (
+            ("follow", TICK, self._follow),
+            ("adopt", ADOPT_INTERVAL, self._adopt),
+            ("tidy", TIDY_INTERVAL, lambda: upkeep.tidy(self.store)),
+        )
+        for name, interval, action in duties:
             if now >= self._due[name]:
                 self._due[name] = now + interval
                 trouble = self._attempt(action) or trouble
@@ -168,7 +174,7 @@ class Dispatcher:
             changed = {"server": self.server.id, "message": "queued again after the server was restarted"}
             for claim in self.store.active_of(server):
                 if transition(self.store, claim.id, "adopt", only_if={"server": server}, **changed):
-                    self.queue.add(claim.id, claim.owner_hash)
+                    self.queue.add(claim.id, claim.owner_hash, claim.address_hash)
                     if claim.submission:  # on a scheduler elsewhere its task may still run
                         self.request(claim.submission, "stop")
 
@@ -188,7 +194,7 @@ class Dispatcher:
             if self.queue.get(claim.id) is None and (
                 not claim.submission or transition(self.store, claim.id, "requeue", only_if={"submission": claim.submission})
             ):
-                self.queue.add(claim.id, claim.owner_hash)
+                self.queue.add(claim.id, claim.owner_hash, claim.address_hash)
 
     # --- workers ----------------------------------------------------------------------------------------------------
 

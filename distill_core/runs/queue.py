@@ -18,6 +18,7 @@ class Job:
     run_id: str
     owner_hash: str
     number: int  # in order of arrival
+    address_hash: str = ""
     submission: str = ""  # the name of the task on the worker; empty while the run waits
     worker: str = ""  # its address
     request: str = ""  # "pause" once somebody has asked for it
@@ -33,12 +34,19 @@ class Queue:
         self._workers: dict[str, str] = {}  # the worker of each submission whose task has not ended
         self._arrivals = 0
 
-    def add(self, run_id: str, owner_hash: str) -> Job:
+    def add(self, run_id: str, owner_hash: str, address_hash: str = "") -> Job:
         """A job at the end of the queue; an earlier job of the same run is replaced."""
         with self._lock:
             self._arrivals += 1
-            job = self._jobs[run_id] = Job(run_id, owner_hash, self._arrivals)
+            job = self._jobs[run_id] = Job(run_id, owner_hash, self._arrivals, address_hash)
         return job
+
+    def hand_over(self, old: str, new: str, *, run_id: str = "") -> None:
+        """The jobs of one owner, or one of them, belong to another from now on."""
+        with self._lock:
+            for job in self._jobs.values():
+                if job.owner_hash == old and run_id in ("", job.run_id):
+                    job.owner_hash = new
 
     def remove(self, run_id: str) -> Job | None:
         """Take a run out, waiting or not; returns its job. Its worker stays busy until `task_ended`."""
@@ -71,15 +79,21 @@ class Queue:
     # --- order ------------------------------------------------------------------------------------------------------
 
     def waiting(self) -> list[Job]:
-        """The queue, next job first. Everybody's first run goes before anybody's second; among these, first come first served."""
+        """The queue, next job first. Everybody's first run goes before anybody's second; among these, first come first served.
+
+        Among first runs, those of an address come in turn with those of others: new tokens do not bring anybody forward.
+        """
         jobs = self.jobs()
         turns = collections.Counter(job.owner_hash for job in jobs if job.submission)
+        turns_of_address = collections.Counter()
         queued = []
         for job in jobs:
             if not job.submission:
-                queued.append((turns[job.owner_hash], job.number, job))
+                turn = (turns[job.owner_hash], turns_of_address[job.address_hash] if job.address_hash else 0, job.number)
+                queued.append((turn, job))
                 turns[job.owner_hash] += 1
-        return [job for _, _, job in sorted(queued, key=lambda entry: entry[:2])]
+                turns_of_address[job.address_hash] += 1
+        return [job for _, job in sorted(queued, key=lambda entry: entry[0])]
 
     def position(self, run_id: str) -> int | None:
         """0 for a run on a worker, n for the nth in the queue, None for any other."""
