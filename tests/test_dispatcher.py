@@ -41,6 +41,9 @@ class Workers:
     def processing(self):
         return {name: self.others.get(name, []) for name in self.names}
 
+    def gpu_workers(self):
+        return {name for name in self.names if name.startswith("gpu")}
+
     def submit(self, submission, experiments, *, worker, **options):
         self.tasks[submission], self.options[submission] = Future(), {"worker": worker, **options}
         return self.tasks[submission]
@@ -303,6 +306,18 @@ def test_a_task_gets_the_number_of_runs_on_its_machine(server):
         engine.submit(race(), owner=owner)
     turn(engine)
     assert [options["sharing"] for options in engine.dispatcher.cluster.options.values()] == [1, 2, 1]
+
+
+def test_a_worker_with_a_gpu_gets_the_first_run(server):
+    engine = server("a", "gpu", "b")
+    for owner in "xyz":
+        engine.submit(race(), owner=owner)
+    turn(engine)
+    assert [(options["worker"], options["on_gpu"]) for options in engine.dispatcher.cluster.options.values()] == [
+        ("gpu", True),
+        ("a", False),
+        ("b", False),
+    ]
 
 
 def test_a_teacher_made_by_the_run_becomes_part_of_its_key(server, monkeypatch):

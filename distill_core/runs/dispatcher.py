@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from distill_core.runs import limits, upkeep
-from distill_core.runs.cluster import Cluster
+from distill_core.runs.cluster import Cluster, check_address
 from distill_core.runs.keys import run_key_of_texts
 from distill_core.runs.queue import Job, Queue
 from distill_core.runs.schema import STATE, Run
@@ -52,7 +52,7 @@ class Dispatcher:
         self.store, self.queue = store, jobs
         self.server = Server(store.path.parent / "servers")
         self.cluster = Cluster(
-            address=address,
+            address=check_address(address) if address else None,
             topic=f"distill-{secrets.token_hex(4)}",
             log_path=store.path.parent / "workers.log",
             on_event=lambda event: self._inbox.put(lambda: self._on_event(event)),
@@ -64,6 +64,7 @@ class Dispatcher:
         self._writes: collections.deque[Callable[[], object]] = collections.deque()
         self._tasks: dict[str, Future] = {}  # by submission, until it ends: a released future's task runs on unseen
         self._workers: set[str] = set()
+        self._gpu_workers: set[str] = set()
         self._occupied: set[str] = set()  # workers that the scheduler has given a task, of this server or another
         self._failures = 0  # attempts in vain to start or reach the cluster, one after another
         self._due = {"follow": 0.0, "adopt": 0.0, "tidy": 0.0}  # when each is done again
@@ -201,6 +202,8 @@ class Dispatcher:
     def _find_workers(self) -> None:
         """Which workers there are, and which of them have a task."""
         processing = self.cluster.processing()
+        if set(processing) != self._workers:
+            self._gpu_workers = self.cluster.gpu_workers()
         self._workers = set(processing)
         self._occupied = {worker for worker, tasks in processing.items() if tasks}
         count, address = len(processing), self.cluster.address
@@ -215,6 +218,7 @@ class Dispatcher:
     def _assign(self) -> str:
         """Give each free worker the next run. No run waits on a worker: a long one before it would hold it up."""
         free = sorted(self._workers - self._occupied - self.queue.busy_workers())
+        free.sort(key=lambda worker: worker not in self._gpu_workers)  # those with a GPU first
         for worker, job in zip(free, self.queue.waiting(), strict=False):
             try:
                 run, state = self.store.get(job.run_id), self.store.load_state(job.run_id)
@@ -245,6 +249,7 @@ class Dispatcher:
             submission,
             run.experiments,
             worker=job.worker,
+            on_gpu=job.worker in self._gpu_workers,
             state=state,
             until_epoch=run.until_epoch,
             cap=limits.max_seconds(),
