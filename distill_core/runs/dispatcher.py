@@ -93,6 +93,10 @@ class Dispatcher:
         trouble = self._trouble
         return State("storage", trouble) if trouble else self._state
 
+    def seconds_until(self, run_id: str) -> float | None:
+        """How long a run that waits will wait, roughly; None where nothing is known about that."""
+        return self.queue.seconds_until(run_id, workers=len(self._workers))
+
     def wake(self) -> None:
         """Something was queued or removed."""
         self._inbox.put(None)

@@ -192,7 +192,10 @@ class Engine:
             state, position = self.state(), self.position(run_id)
             if state.name != "ready":
                 return state.sentence
-            return f"number {position} in the queue" if position else run.message or "about to start"
+            if not position:
+                return run.message or "about to start"
+            seconds = self.dispatcher.seconds_until(run_id)
+            return f"number {position} in the queue" + (f", starts in about {max(1, round(seconds))} s" if seconds is not None else "")
         if run.status == "preparing":
             return f"{run.what}, {run.fraction:.0%}" if run.what else "getting ready"
         return run.message or f"{run.status}, epoch {run.epoch:.3g} of {run.epochs}"

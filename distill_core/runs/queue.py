@@ -7,7 +7,10 @@ ask for a position in the queue while the dispatcher assigns runs.
 from __future__ import annotations
 
 import collections
+import heapq
+import statistics
 import threading
+import time
 from dataclasses import dataclass
 
 
@@ -32,6 +35,8 @@ class Queue:
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
         self._workers: dict[str, str] = {}  # the worker of each submission whose task has not ended
+        self._started: dict[str, float] = {}  # when each of these began
+        self._durations: collections.deque[float] = collections.deque(maxlen=20)  # of the last tasks, in seconds
         self._arrivals = 0
 
     def add(self, run_id: str, owner_hash: str, address_hash: str = "") -> Job:
@@ -102,6 +107,22 @@ class Queue:
             return 1 + waiting.index(run_id)
         return 0 if self.get(run_id) is not None else None
 
+    def seconds_until(self, run_id: str, *, workers: int) -> float | None:
+        """How long a waiting run will wait, if every run takes as long as the last ones did; None before any has ended."""
+        waiting, now = self.waiting(), time.monotonic()
+        with self._lock:
+            durations, running = list(self._durations), list(self._started.values())
+        if not durations or not workers:
+            return None
+        mean = statistics.fmean(durations)
+        free = [max(0.0, mean - (now - began)) for began in running] + [0.0] * (workers - len(running))
+        heapq.heapify(free)
+        for job in waiting:
+            if job.run_id == run_id:
+                return free[0]
+            heapq.heapreplace(free, free[0] + mean)
+        return None
+
     # --- workers ----------------------------------------------------------------------------------------------------
 
     def assign(self, job: Job, submission: str, worker: str, *, until_epoch: int | None = None) -> bool:
@@ -111,6 +132,7 @@ class Queue:
                 return False
             job.submission, job.worker, job.until_epoch, job.request = submission, worker, until_epoch, ""
             self._workers[submission] = worker
+            self._started[submission] = time.monotonic()
         return True
 
     def requeue(self, job: Job) -> None:
@@ -122,11 +144,14 @@ class Queue:
         """The task under this name has ended: its worker is free."""
         with self._lock:
             self._workers.pop(submission, None)
+            if began := self._started.pop(submission, None):
+                self._durations.append(time.monotonic() - began)
 
     def all_tasks_ended(self) -> None:
         """The cluster is gone, and every task with it."""
         with self._lock:
             self._workers.clear()
+            self._started.clear()
 
     def busy_workers(self) -> set[str]:
         """Workers whose task has not ended, whatever became of its run: a stopped run ends only after its step."""
