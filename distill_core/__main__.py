@@ -24,7 +24,7 @@ from distill_core.runs.process import prepare_process
 if __name__ == "__main__":
     prepare_process()  # before torch is imported
 
-from distill_core import analysis, teachers
+from distill_core import analysis, paths, teachers
 from distill_core.data import datasets
 from distill_core.data.jpeg_copy import make_jpeg_copy
 from distill_core.doctor import examine
@@ -469,7 +469,15 @@ def doctor(*, port: int = 8501, presets: bool = False, json: bool = False) -> No
         presets: measure every preset now, which takes a minute or more; the times are kept for the next call.
         json: print one JSON object.
     """
+    from distill_core.runs import store, upkeep  # the database, which no other command needs
+
     report = examine(port=port, presets=presets)
+    database = paths.home() / "lab.sqlite"
+    if database.exists():
+        try:
+            report["runs"] = upkeep.stored_in_words(store.Store(database))
+        except ValueError as error:
+            report["runs"] = str(error)
     if json:
         _print_json(report)
         return

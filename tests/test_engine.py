@@ -523,7 +523,7 @@ def test_a_full_queue_refuses_with_its_length(idle, monkeypatch):
 @pytest.mark.parametrize("control", ["pause", "resume", "step", "stop", "reset", "delete"])
 def test_nobody_else_may_control_a_run(idle, control):
     run_id, _ = idle.submit(race(), owner="secret")
-    for owner in ("", "guess"):
+    for owner in ("", "guess", "command-line"):
         with pytest.raises(PermissionError, match="started by somebody else"):
             getattr(idle, control)(run_id, owner=owner)
     assert idle.store.get(run_id).status == "queued"

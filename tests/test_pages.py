@@ -16,6 +16,7 @@ from distill_core import teachers
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.runs.engine import Engine, run_key
+from distill_core.runs.keys import owner_mark
 from distill_core.runs.store import Store
 from distill_core.studies.comparison import SET_UPS
 from distill_core.teachers import default_teacher
@@ -431,13 +432,14 @@ PARSERS = [name for name in PAGES if name != "start"]  # pages that read stored 
 def test_the_chart_of_a_methods_own_loss_has_its_name_and_unit(alone, finished, method, label):
     run_id = finished(method=method)
     figures = curves.race_figures(run_id, lab.store().version(run_id), ("soft_loss", "hard_loss"))
-    titles = [figure["layout"]["annotations"][0]["text"] for figure in figures.values()]
+    titles = [json.loads(figure)["layout"]["annotations"][0]["text"] for figure in figures.values()]
     assert titles == [label, "hard loss (nats)"]
 
 
 def test_a_teacher_that_the_run_trains_has_a_curve_in_place_of_a_line(alone, finished):
     run_id = finished(race(teacher="self"))
     figure = curves.race_figures(run_id, lab.store().version(run_id), ("test_accuracy",))["test_accuracy"]
+    figure = json.loads(figure)
     (line,) = (trace for trace in figure["data"] if trace.get("name") == "teacher" and "lines" in trace["mode"])
     assert len(line["x"]) > 2 and line["y"][-1] > line["y"][0]
 
@@ -481,7 +483,7 @@ def test_a_link_to_a_run_that_cannot_be_read_gives_one_sentence_and_the_page_ope
 def change_stored_run(run_id, text):
     """Write `text` in place of each of a run's experiments."""
     with contextlib.closing(sqlite3.connect(lab.store().path)) as database:
-        database.execute("update runs set experiments = ? where id = ?", (json.dumps([text, text]), run_id))
+        database.execute("update runs set experiments = ?, first = ? where id = ?", (json.dumps([text, text]), text, run_id))
         database.commit()
 
 
@@ -537,6 +539,27 @@ def test_text_of_a_link_is_never_markdown(alone, link):
     app = alone("race", link=link).run()
     (message,) = [message.value for message in [*app.toast, *app.error]]
     assert "](" not in message and IMAGE in unescaped(message)
+
+
+def test_a_run_pressed_before_the_browsers_token_came_belongs_to_that_browser(alone):
+    app = alone("race").run()
+    app.button(key="train").click().run()
+    (run,) = lab.store().list()
+    assert not app.button(key="stop").disabled  # already now
+    app.session_state["identity"] = {"token": "0123456789abcdef" * 2}
+    app.run()
+    assert lab.store().owners_of(run.id) == (owner_mark("0123456789abcdef" * 2),)
+    assert not app.button(key="stop").disabled
+    stranger = alone("race", link={"run": run.id}).run()
+    assert stranger.button(key="stop").disabled
+
+
+def test_the_list_of_runs_reads_no_records_results_or_other_experiments(alone, finished, monkeypatch):
+    run_ids = {finished() for _ in range(3)}
+    for name in ("list", "get", "results", "records"):
+        monkeypatch.setattr(Store, name, lambda *_, name=name, **__: pytest.fail(f"{name} is called"))
+    table = alone("runs").run().dataframe[0].value
+    assert len(table) == len(run_ids) and all(float(value) > 0 for value in table["student %"])
 
 
 # --- a database that cannot be used --------------------------------------------------------------------------------------

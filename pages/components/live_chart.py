@@ -53,7 +53,7 @@ _picture_button = st.components.v2.component(
 
 
 def live_chart(
-    figure: dict | go.Figure,
+    figure: str | dict | go.Figure,
     *,
     key: str,
     height: int = 360,
@@ -65,7 +65,7 @@ def live_chart(
     picture: dict[str, str] | None = None,
     on_click: Callable[[int], None] | None = None,
 ) -> None:
-    """Show `figure`; in a later run, replace it in place. Zoom and hidden lines stay until `revision` changes.
+    """Show `figure` (as JSON, too); in a later run, replace it in place. Zoom and hidden lines stay until `revision` changes.
 
     - `height`: in pixels. Draw lines in the light colours of `figures.palette`: on a dark page each is replaced by its
       dark counterpart.
@@ -80,10 +80,11 @@ def live_chart(
     - `picture`: the text of the PNG that a learner downloads: `{"title", "caption", "name": of the file}`.
     """
     place_plotly(_static_folder())
-    text = to_json_plotly(figure.to_dict() if isinstance(figure, go.Figure) else figure)  # NaN becomes null
+    if not isinstance(figure, str):
+        figure = to_json_plotly(figure.to_dict() if isinstance(figure, go.Figure) else figure)  # NaN becomes null
     data = {
         "key": key,
-        "figure": text,
+        "figure": figure,
         "height": height,
         "revision": revision,
         "plotly": PLOTLY_NAME,

@@ -44,7 +44,7 @@ def datasets_with_runs(linked: str) -> list[str]:
 
 def logits_of_run(run_id: str) -> tuple[Experiment, dict[str, Tensor]]:
     """A run's first experiment, and the test logits `(N, C)` of its teacher, combined as in the run, of baseline and student."""
-    run = store().get(run_id)
+    run = store().entry(run_id)
     experiment = experiments_of(run)[0]
     trained = _logits_of_trained(run_id, run.resets, experiment.dataset)
     if experiment.teacher != SELF:
@@ -54,7 +54,7 @@ def logits_of_run(run_id: str) -> tuple[Experiment, dict[str, Tensor]]:
 
 @st.cache_resource(max_entries=16, show_spinner="Computing the logits of student and baseline on all test images")
 def _logits_of_trained(run_id: str, resets: int, name: str) -> dict[str, Tensor]:
-    dataset, trained = datasets.load(name), networks.with_own_teacher(store().get(run_id))
+    dataset, trained = datasets.load(name), networks.with_own_teacher(store().entry(run_id))
     return {
         role: networks.ask(trained[role], dataset, dataset.test_images) for role in ("teacher", "baseline", "student") if role in trained
     }

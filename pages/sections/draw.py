@@ -12,7 +12,7 @@ from torch import nn
 
 from distill_core.data import datasets
 from distill_core.data.drawing import NORMALISERS, centre_digit
-from distill_core.runs.store import Run
+from distill_core.runs.schema import Entry
 from pages.components.draw_pad import draw_pad
 from pages.components.soft_targets import clamp_temperature, soft_targets
 from pages.sections import networks
@@ -30,7 +30,7 @@ class Choices:
 
     dataset: str
     teacher: str
-    run: Run | None
+    run: Entry | None
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Loaded:
 def choose() -> Choices:
     """The row of select boxes."""
     available = {name: found for name, found in networks.teachers_here().items() if name in ("mnist", "digits")}
-    runs = networks.finished_runs(*available)
+    runs = networks.finished_runs(*available, keep=st.session_state.get("draw_run", ""))
     first, second, third = st.columns([5, 3, 4])
     with first:
         settle("draw_run", [*runs, NONE])

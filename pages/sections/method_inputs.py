@@ -16,7 +16,7 @@ from distill_core.controls import SMOOTHING, equalise_wrong_classes, permute_oth
 from distill_core.data import datasets
 from distill_core.figures.methods import Pairs, pairs_figure, panels_figure
 from distill_core.objectives import METHODS, Method
-from distill_core.runs.store import Run
+from distill_core.runs.schema import Entry
 from pages.components.live_chart import live_chart
 from pages.components.soft_targets import soft_targets
 from pages.sections import controls, networks
@@ -48,7 +48,7 @@ def show_inputs(name: str) -> None:
     data = networks.images(dataset)
     try:
         teacher = networks.teacher(dataset, "cnn-32")
-        student = networks.pupils(store().get(run_id))["student"] if run_id else _untrained(dataset)
+        student = networks.pupils(store().entry(run_id))["student"] if run_id else _untrained(dataset)
     except ValueError as error:
         show_error(error)
         return
@@ -85,7 +85,8 @@ def _choose_images(method: Method) -> tuple[str, str, int]:
             "Data set", available, key="methods_dataset", format_func=lambda n: datasets.DATASETS[n].title, persist_state="session",
             help="Its test images are the inputs of both networks; the teacher is cnn-32.",
         )  # fmt: skip
-    runs = {run_id: run for run_id, run in networks.finished_runs(dataset).items() if _is_convolutional(run)}
+    found = networks.finished_runs(dataset, keep=st.session_state.get("methods_student", ""))
+    runs = {run_id: run for run_id, run in found.items() if _is_convolutional(run)}
     with middle:
         settle("methods_student", ["", *runs])
         run_id = st.selectbox(
@@ -103,7 +104,7 @@ def _choose_images(method: Method) -> tuple[str, str, int]:
     return dataset, run_id, image
 
 
-def _is_convolutional(run: Run) -> bool:
+def _is_convolutional(run: Entry) -> bool:
     """Whether the run's student has feature maps."""
     return first_experiment(run).student.startswith(("cnn", "resnet"))
 

@@ -18,7 +18,7 @@ from pages.server import live_updates, room
 from pages.server.curves import HEIGHTS, loss_label, race_figures
 from pages.server.curves import curves as curves  # for Find the bug, which draws two races in one chart
 from pages.server.experiments import experiments_of
-from pages.server.lab import engine, owner, pace, store
+from pages.server.lab import address, engine, owner, pace, store
 from pages.server.plain_text import plain, show_error
 
 ROWS = (("test_accuracy",), ("difference", "agreement"), ("hard_loss", "soft_loss"))
@@ -38,7 +38,7 @@ ICONS = {
 def start(experiments: Sequence[Experiment], *, title: str = "", **choices: object) -> str | None:
     """Queue a race, or find its stored result; returns its id. A race that is refused gives one sentence on the page."""
     try:
-        run_id, is_cached = engine().submit(experiments, owner=owner(), title=title, **choices)
+        run_id, is_cached = engine().submit(experiments, owner=owner(), address=address(), title=title, **choices)
         room.note_run(run_id, owner(), is_new=engine().may_control(run_id, owner=owner()) and not is_cached)
     except (ValueError, PermissionError) as error:
         show_error(error)
@@ -47,12 +47,22 @@ def start(experiments: Sequence[Experiment], *, title: str = "", **choices: obje
     return run_id
 
 
-def control(command: str, run_id: str) -> None:
-    """Pause, resume, step, stop, reset or delete a run of this browser; a refusal gives one sentence on the page."""
+def control(command: str, run_id: str) -> str:
+    """Pause, resume, step, stop, reset or delete a run of this browser; a refusal gives one sentence on the page.
+
+    Returns the id of the run to show: after the reset of a run that others train too, a new one.
+    """
+    choices = {"address": address()} if command == "reset" else {}
     try:
-        getattr(engine(), command)(run_id, owner=owner())
+        answer = getattr(engine(), command)(run_id, owner=owner(), **choices)
     except (ValueError, PermissionError) as error:
         st.toast(plain(error), icon=":material/block:")
+        return run_id
+    if command == "reset":
+        return answer
+    if answer:
+        st.toast(plain(answer), icon=":material/group:")
+    return run_id
 
 
 def buttons(run: Run | None, experiments: Sequence[Experiment] | None) -> str | None:
@@ -79,7 +89,10 @@ def buttons(run: Run | None, experiments: Sequence[Experiment] | None) -> str | 
             enabled=bool(active or paused or experiments),
             help="Trains one epoch, in which each training image is used once, then pauses.",
         )
-        stop = button("Stop", "stop", enabled=active or paused, help="Ends the run for good; its curves stay.")
+        stop = button(
+            "Stop", "stop", enabled=active or paused,
+            help="Ends the run for good; its curves stay. Where others have started the same experiments, it goes on for them.",
+        )  # fmt: skip
         reset = button(
             "Reset", "replay", enabled=mine,
             help="Goes back to epoch 0 with the same initial weights; a result that is finished stays among the runs. Only the browser "
@@ -90,8 +103,7 @@ def buttons(run: Run | None, experiments: Sequence[Experiment] | None) -> str | 
         "same initial weights."
     )
     if pause or stop or (reset and run.status != "finished") or (train and paused) or (step and (active or paused)):
-        control("pause" if pause else "stop" if stop else "reset" if reset else "resume" if train else "step", run.id)
-        return run.id
+        return control("pause" if pause else "stop" if stop else "reset" if reset else "resume" if train else "step", run.id)
     if reset:  # a finished run keeps its result
         return start(experiments_of(run), title=run.title, fresh=True, paused_at=0)
     if train:

@@ -13,11 +13,14 @@ from distill_core.data import datasets
 from distill_core.figures.classes import class_accuracy, confusion_figure, per_class_figure
 from distill_core.runs.store import Run
 from pages.components.live_chart import live_chart
+from pages.server.byte_cache import ByteCache
 from pages.server.experiments import experiments_of
 from pages.server.lab import store
 from pages.server.plain_text import plain
 
 MAX_SHOWN = 24
+PREDICTIONS = "predictions.safetensors"  # by epoch, on all test images
+_PREDICTIONS: ByteCache[dict[str, np.ndarray]] = ByteCache(128e6, size=lambda arrays: sum(array.nbytes for array in arrays.values()))
 MEANINGS = {
     "network": "Student and baseline are means over the seeds; all seeds share one teacher, but each trains its own "
     "where the teacher is self.",
@@ -42,9 +45,10 @@ def show(run: Run) -> None:
     """The scores, and for the first seed the predictions by epoch: changed ones, the confusion matrix, accuracy by class."""
     if results := store().results(run.id):
         _show_scores(results)
-    if "predictions.safetensors" not in store().artefacts(run.id):
+    if not store().has_artefact(run.id, PREDICTIONS):
         return
-    predictions = load(store().read_artefact(run.id, "predictions.safetensors"))
+    key = run.id, run.resets, run.finished
+    predictions = _PREDICTIONS.get(key, lambda: load(store().read_artefact(run.id, PREDICTIONS)))
     experiment = experiments_of(run)[0]
     try:
         dataset = datasets.load(experiment.dataset)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from distill_core.data import datasets, drawing
 from distill_core.data.image_order import ORDERS, WITHOUT_LOGITS, entropy
 from distill_core.losses import soften
-from distill_core.runs.store import Run
+from distill_core.runs.schema import Entry
 from pages.components.image_grid import image_grid
 from pages.components.soft_targets import Details, clamp_temperature, soft_targets
 from pages.sections import networks
@@ -36,7 +36,7 @@ class Choices:
     teacher: str
     order: str
     of_class: str  # a class name, or ALL
-    run: Run | None
+    run: Entry | None
     network: str
 
 
@@ -57,7 +57,7 @@ def choose() -> Choices:
             "dataset", "Data set", list(available), format_func=lambda name: datasets.DATASETS[name].title,
             help="The test images to choose from.",
         )  # fmt: skip
-        runs = networks.finished_runs(dataset)
+        runs = networks.finished_runs(dataset, keep=st.session_state["soft_targets_run"])
         compared = runs.get(st.session_state["soft_targets_run"])
         teacher = _select(
             "teacher", "Teacher", networks.with_teacher_of(compared, available[dataset]),

@@ -18,11 +18,13 @@ from distill_core.studies.sweep import Grid, grid_of
 from pages.components.live_chart import live_chart
 from pages.sections import controls, race
 from pages.sections.sweep import WITHOUT_T2
+from pages.server.byte_cache import ByteCache
 from pages.server.experiments import experiments_of
 from pages.server.lab import engine, link, owner, pace, store
 from pages.server.plain_text import plain, show_error
 
 POLL_SECONDS = 0.5
+BYTES_OF_POINT = 150  # of an accuracy and its epoch, as Python keeps them
 CELL = "test accuracy of the student minus that of its baseline, in percentage points"
 CELL_HELP = (
     "Mean over the seeds. The baseline has the same initial weights and batches and learns from the labels only. The 95 % interval is "
@@ -108,12 +110,12 @@ def _show_status(run: Run, *, alone: bool) -> None:
 def snapshot(run: Run) -> Snapshot:
     """The sweep as it is in the store; computed again only if there are new accuracies."""
     resets = store().version(run.id)[1]
-    return _compute_snapshot(run.id, resets, _read_accuracies(run.id, resets), run)
+    key = run.id, resets, _read_accuracies(run.id, resets)
+    return _SNAPSHOTS.get(key, lambda: _compute_snapshot(*key, run))
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
-def _compute_snapshot(run_id: str, resets: int, accuracies: int, _run: Run) -> Snapshot:
-    experiments = experiments_of(_run)
+def _compute_snapshot(run_id: str, resets: int, accuracies: int, run: Run) -> Snapshot:
+    experiments = experiments_of(run)
     grid, (*histories, _, lock) = grid_of(experiments), _history(run_id, resets)
     with lock:
         history, validation = ({key: list(curve) for key, curve in one.items()} for one in histories)
@@ -144,13 +146,22 @@ def _read_accuracies(run_id: str, resets: int) -> int:
             for accuracies, measure in ((history, "test_accuracy"), (validation, "validation_accuracy")):
                 if record[measure] is not None:
                     accuracies.setdefault((record["experiment"], record["member"]), []).append((record["epoch"], record[measure]))
-        return sum(map(len, history.values()))
+        count = sum(map(len, history.values()))
+    _HISTORIES.grown((run_id, resets))
+    return count
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
 def _history(run_id: str, resets: int) -> tuple[dict, dict, list[int], threading.Lock]:
     """Accuracies on test and on validation images by (experiment, member), the last row that was read, and a lock for all."""
-    return {}, {}, [0], threading.Lock()
+    return _HISTORIES.get((run_id, resets), lambda: ({}, {}, [0], threading.Lock()))
+
+
+def _bytes_of_history(kept: tuple[dict, dict, list[int], threading.Lock]) -> int:
+    return BYTES_OF_POINT * sum(len(curve) for one in kept[:2] for curve in list(one.values()))
+
+
+_HISTORIES: ByteCache[tuple[dict, dict, list[int], threading.Lock]] = ByteCache(64e6, size=_bytes_of_history)
+_SNAPSHOTS: ByteCache[Snapshot] = ByteCache(64e6, size=lambda kept: 2 * BYTES_OF_POINT * (kept.key[2] + len(kept.curves)))
 
 
 # --- the heat map ---------------------------------------------------------------------------------------------------
@@ -171,7 +182,7 @@ def _show_heat_map(run: Run, current: Snapshot, limit: float) -> None:
     )
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@st.cache_resource(max_entries=16, show_spinner=False)
 def _draw(key: tuple, limit: float, height: int, _snapshot: Snapshot) -> tuple[dict, dict]:
     """The heat map, whose colours end at plus and minus `limit` points, and an empty chart for a cell's curves."""
     grid, cells = _snapshot.grid, _snapshot.cells
