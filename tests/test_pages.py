@@ -509,6 +509,29 @@ def test_races_of_find_the_bug_are_listed_nowhere_because_their_settings_give_th
     assert alone("draw").run().selectbox(key="draw_run").options == ["none"]
 
 
+def test_a_race_opened_as_a_sweep_is_said_to_be_one_and_the_page_works(alone, finished):
+    app = alone("sweep", link={"run": finished()}).run()
+    assert not app.exception and not app.error and not app.button(key="sweep_train").disabled
+    assert [warning.value for warning in app.warning] == ["The run of this link is a race."]
+
+
+@pytest.mark.parametrize(
+    ("texts", "named"),
+    [
+        ([Experiment(dataset="holiday-0123abcd.zip", teacher="mlp-1200x2", seed=seed).to_json() for seed in (0, 1)], "uploaded"),
+        (["{}", '{"optimizer": "of a later version"}'], "cannot be read"),
+        ([Experiment(temperature=t, alpha=a, images=n).to_json() for t, a, n in ((1, 0.1, 10), (2, 0.2, 20))], "two axes"),
+    ],
+    ids=("uploaded pictures", "unreadable", "no sweep of two axes"),
+)
+def test_a_sweep_that_cannot_be_shown_gives_one_sentence_and_the_page_works(alone, texts, named):
+    run_id = lab.store().create(texts, key="sweep", kind="sweep", epochs=40)
+    app = alone("sweep", link={"run": run_id}).run()
+    assert not app.exception and not app.button(key="sweep_train").disabled
+    (error,) = app.error
+    assert named in unescaped(error.value) and one_sentence(error.value)
+
+
 @pytest.mark.parametrize("kind", SWEEPS)
 def test_the_runs_page_shows_no_accuracy_for_a_sweep(alone, finished, kind):
     run_id = finished()
