@@ -18,9 +18,8 @@ from distill_core.training.cohort import Cohort
 from tests.faults.learner import Learner
 from tests.faults.server import LabServer, percentile
 
-PAGES = (
-    "", "race", "sweep", "methods", "experiments_from_papers", "find_the_bug", "soft_targets", "dark_knowledge", "calibration", "draw", "runs",
-)  # fmt: skip
+PAGES = ("", "race", "sweep", "methods", "experiments_from_papers", "find_the_bug", "soft_targets", "dark_knowledge", "calibration")
+PAGES += ("draw", "runs")
 
 
 def fill(path: Path, *, runs: int) -> str:
