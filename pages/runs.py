@@ -10,8 +10,9 @@ from distill_core.runs import upkeep
 from distill_core.runs.schema import Entry
 from pages.components.live_chart import live_chart
 from pages.sections import race
-from pages.server.experiments import first_experiment
-from pages.server.lab import engine, link, owner, set_up, store
+from pages.server import incoming, pictures
+from pages.server.experiments import HIDDEN, first_experiment
+from pages.server.lab import engine, link, run_owner, set_up, store
 from pages.server.link import settle
 
 PER_PAGE = 100  # runs in the list
@@ -30,11 +31,11 @@ text = search.text_input(
 )
 wanted = status.selectbox(
     "Status",
-    ["all", "finished", "running", "queued", "paused", "stopped", "failed"],
+    ["all", "finished", "running", "preparing", "queued", "paused", "stopped", "failed"],
     key="status",
     help="Lists the runs in this state only.",
 )
-found = {"text": text, "status": "" if wanted == "all" else wanted}
+found = {"text": text, "status": "" if wanted == "all" else wanted, "without_kind": HIDDEN}
 count = store().count(**found)
 if not count:
     nothing_stored = not text and wanted == "all"
@@ -48,7 +49,10 @@ if count > PER_PAGE:
         f"Part of {count:,} runs", parts, key="runs_part", help="The list shows the newest runs first, a part at a time.",
         format_func=lambda n: f"{1 + PER_PAGE * (n - 1):,} to {min(count, PER_PAGE * n):,}",
     )  # fmt: skip
-runs = store().entries(**found, limit=PER_PAGE, offset=PER_PAGE * (part - 1))
+runs = [run for run in store().entries(**found, limit=PER_PAGE, offset=PER_PAGE * (part - 1)) if pictures.is_listed(run)]
+if not runs:
+    st.markdown("No run matches; clear the search.")
+    st.stop()
 
 
 def accuracy_of(run: Entry, accuracy: float | None) -> str:
@@ -89,7 +93,7 @@ key = f"{count} runs, {runs[0].id} first"
 selected = st.dataframe(
     table, hide_index=True, key=key, on_select="rerun", selection_mode="multi-row", column_config=columns
 ).selection.rows  # fmt: skip
-picked = [runs[row] for row in selected]
+picked = [runs[row] for row in incoming.rows(selected, len(runs))]
 if not picked:
     st.markdown("Tick one run to open it, several to compare them.")
     st.caption(f"On this server {upkeep.stored_in_words(store())}.")
@@ -101,10 +105,10 @@ with st.container(horizontal=True):
     records = pd.DataFrame([{"run": run.id, **record} for run in picked for record in store().records(run.id)])
     csv = records.to_csv(index=False)
     st.download_button(
-        "Records as CSV", csv, file_name="runs.csv", mime="text/csv", icon=":material/download:", key="csv",
+        "Curves as CSV", csv, file_name="runs.csv", mime="text/csv", icon=":material/download:", key="csv",
         help="One line per measurement: epoch, losses, test accuracy and agreement of each network.",
     )  # fmt: skip
-    deletable = [run for run in picked if engine().may_control(run.id, owner=owner())]
+    deletable = [run for run in picked if engine().may_control(run.id, owner=run_owner())]
     noun = "run" if len(deletable) == 1 else "runs"
     with st.popover(f"Delete {len(deletable) or ''}".strip(), icon=":material/delete:", disabled=not deletable, key="delete"):
         st.markdown(f"Delete {len(deletable)} {noun} with all records for good? A run that others have started too stays with them.")

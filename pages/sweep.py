@@ -21,7 +21,7 @@ with st.sidebar:
     chosen = sweep.choose()
 
 state = st.session_state
-run_ids = [run_id for name in ("run", "without_t2") if (run_id := state.get(f"sweep_{name}"))]
+run_ids = sweep_live.that_can_be_shown([run_id for name in ("run", "without_t2") if (run_id := state[f"sweep_{name}"])])
 active = [run_id for run_id in run_ids if (run := store().get(run_id)) and run.active]
 
 if chosen:
@@ -44,6 +44,11 @@ with st.container(horizontal=True, vertical_alignment="center"):
         help="Train all then trains the sweep twice: with the factor T\u00b2 of the soft loss, and without it, as in many "
         "implementations. Only for soft targets.",
     )  # fmt: skip
+if has_t2:
+    st.caption(
+        "T\u00b2 is a factor of the soft loss: dividing the logits by T shrinks its gradient by T\u00b2, and the factor restores it. "
+        "Many implementations leave it out."
+    )
 if train:
     state["sweep_run"] = sweep.start(grid, experiments)
     state["sweep_without_t2"] = sweep.start(grid, sweep.without_t2(experiments), note=" without T\u00b2") if both and has_t2 else ""

@@ -117,7 +117,6 @@ def one_class(tmp_path):
         (["preset", "nope"], "preset 'nope' is not known; choose one of"),
         (["preset", "first-race", "--seeds", "0"], "seeds 0"),
         (["preset", "hinton-mnist", "--seeds", "0"], "seeds 0"),
-        (["preset", "first-race", "--seeds", "2", "--keep"], "no study"),
         (["teachers", "--make", "mnist/nope"], "teacher 'mnist/nope'"),
         (["tarin"], "tarin"),
         ([], "train"),

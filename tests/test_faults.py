@@ -11,7 +11,7 @@ from tests.faults.server import LabServer, wait
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory):
     started = Engine(Store(tmp_path_factory.mktemp("faults") / "lab.sqlite")).start()
-    wait(lambda: started.state().name == "ready", 180, "the workers did not start")
+    wait(lambda: started.state().name == "ready", 600, "the workers did not start")
     yield started
     started.shutdown()
 

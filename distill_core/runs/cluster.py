@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import functools
 import ipaddress
@@ -128,6 +129,21 @@ class Cluster:
             resources={GPU: 1} if on_gpu else None,
             **options,
         )
+
+    def compute(self, function: Callable[..., object], arguments: tuple, answer: concurrent.futures.Future) -> None:
+        """Call `function` on any worker; `answer` gets what it returns. A worker that dies, or Dask's own error, is a `ValueError`."""
+
+        def pass_on(future: Future) -> None:
+            try:
+                answer.set_result(future.result())
+            except ValueError as error:
+                answer.set_exception(error)
+            except Exception as error:
+                log.error("a call on a worker failed", exc_info=error)
+                answer.set_exception(ValueError(task.explain(error)))
+
+        answer.task = self.client.submit(function, *arguments, pure=False)  # kept: Dask forgets a future that nobody holds
+        answer.task.add_done_callback(pass_on)
 
     def outcome(self, future: Future) -> dict | None:
         """What a task that has ended returned; None if its worker died. An error of Dask becomes a failed run."""

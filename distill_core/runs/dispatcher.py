@@ -7,6 +7,7 @@ the workers, assign, handle events, write. Writes wait in order until the disk t
 from __future__ import annotations
 
 import collections
+import concurrent.futures
 import contextlib
 import functools
 import logging
@@ -46,7 +47,7 @@ class State(NamedTuple):
 
 
 class Dispatcher:
-    """Runs in a thread of its own between `start` and `shutdown`. Pages call `wake`, `request` and `state` only."""
+    """Runs in a thread of its own between `start` and `shutdown`. Pages call `wake`, `request`, `compute` and `state` only."""
 
     def __init__(self, store: Store, jobs: Queue, *, address: str | None) -> None:
         self.store, self.queue = store, jobs
@@ -104,6 +105,12 @@ class Dispatcher:
     def request(self, submission: str, what: str) -> None:
         """Ask a task to stop or to pause."""
         self._inbox.put(lambda: self.cluster.request(submission, what))
+
+    def compute(self, function: Callable[..., object], *arguments: object) -> concurrent.futures.Future:
+        """Call a function on a worker; its future gets what it returns or raises."""
+        answer: concurrent.futures.Future = concurrent.futures.Future()
+        self._inbox.put(lambda: self.cluster.compute(function, arguments, answer))
+        return answer
 
     # --- the loop ---------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from distill_core.runs import limits, upkeep
@@ -69,8 +70,8 @@ class Engine:
         key, join, mark = run_key(experiments), not fresh and paused_at is None, _mark(owner)
         if join and (finished := self.store.finished_with_key(key)):
             with contextlib.suppress(StoreError):  # the result is there, whether or not the disk can be written
-                self.store.join(finished, mark)
-            return finished, True
+                self.store.join(finished.id, mark)
+            return finished.id, True
         limits.check_limits(experiments, kind=kind)
         if kind == "sweep":
             limits.check_time(self.estimate(experiments))
@@ -176,6 +177,22 @@ class Engine:
         """All runs of one owner belong to another from now on: to a browser whose token came after the first press."""
         if self.store.hand_over(_mark(old), _mark(new)):
             self.queue.hand_over(_mark(old), _mark(new))
+
+    # --- a class ----------------------------------------------------------------------------------------------------
+
+    def end(self, run_id: str) -> None:
+        """Stop a run for everybody, whoever started it: for the lecturer of a room."""
+        if transition(self.store, run_id, "stop", message="stopped by the lecturer", until_epoch=None):
+            self._remove(run_id)
+
+    def erase(self, run_id: str) -> None:
+        """Delete a run for everybody, whoever started it: for the lecturer of a room."""
+        self.store.delete(run_id)
+        self._remove(run_id)
+
+    def compute(self, function: Callable[..., object], *arguments: object) -> Future:
+        """Call a function of the lab on a worker, outside the queue of runs: for what takes a second or two."""
+        return self.dispatcher.compute(function, *arguments)
 
     # --- questions --------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from distill_core.runs.schema import Count
     from distill_core.runs.store import Store
 
-MAX_EXPERIMENTS = {"race": 64, "sweep": 400}
+MAX_EXPERIMENTS = {"race": 64, "sweep": 400, "puzzle": 64}
 MAX_ACTIVE = 4  # queued or running, of one owner
 MAX_ACTIVE_OF_ADDRESS = 60  # the same, of one address: a class may share one; DISTILL_PER_ADDRESS
 MAX_QUEUED = 200
@@ -46,7 +46,7 @@ def check_limits(experiments: Sequence[Experiment], *, kind: str = "race") -> No
         raise ValueError(f"kind '{kind}' is not known; choose one of: {', '.join(MAX_EXPERIMENTS)}")
     most = MAX_EXPERIMENTS[kind]
     if not 1 <= len(experiments) <= most:
-        noun = "sweep" if kind == "sweep" else kind
+        noun = "sweep" if kind == "sweep" else "race"
         raise ValueError(f"{len(experiments)} experiments cannot be one {noun}; give from 1 to {most}, for example fewer seeds")
     for one in experiments:
         _check_dataset(one.dataset)

@@ -115,9 +115,9 @@ class Store:
         """Newest first, with all their experiments; `text` is searched for in title, id and experiments."""
         return self._select(_newest(schema.COLUMNS, text=text, dataset=dataset, status=status).limit(limit))
 
-    def entries(self, *, text: str = "", dataset: str = "", status: str = "", limit: int = 100, offset: int = 0) -> list[Entry]:
-        """The same, without what is large: for lists on a page."""
-        query = _newest(schema.ENTRY_COLUMNS, text=text, dataset=dataset, status=status).limit(limit).offset(offset)
+    def entries(self, *, limit: int = 100, offset: int = 0, **which: str) -> list[Entry]:
+        """The same, without what is large: for lists on a page. `which` also takes `without_kind`."""
+        query = _newest(schema.ENTRY_COLUMNS, **which).limit(limit).offset(offset)
         with self._reading() as connection:
             return [Entry(*row) for row in connection.execute(query)]
 
@@ -127,17 +127,20 @@ class Store:
             row = connection.execute(sa.select(*schema.ENTRY_COLUMNS).where(runs.c.id == run_id)).one_or_none()
         return Entry(*row) if row is not None else None
 
-    def count(self, *, text: str = "", dataset: str = "", status: str = "") -> int:
+    def count(self, **which: str) -> int:
         """How many runs such a list has in all."""
-        found = _newest([runs.c.id], text=text, dataset=dataset, status=status).order_by(None).subquery()
+        found = _newest([runs.c.id], **which).order_by(None).subquery()
         with self._reading() as connection:
             return connection.execute(sa.select(sa.func.count()).select_from(found)).scalar_one()
 
-    def finished_with_key(self, key: str) -> str | None:
+    def finished_with_key(self, key: str) -> Run | None:
         """The newest finished run with this key: the cached result."""
-        query = sa.select(runs.c.id).where(runs.c.key == key, runs.c.status == "finished").order_by(runs.c.created.desc()).limit(1)
-        with self._reading() as connection:
-            return connection.execute(query).scalar()
+        query = sa.select(*schema.COLUMNS).where(runs.c.key == key, runs.c.status == "finished")
+        return next(iter(self._select(query.order_by(runs.c.created.desc()).limit(1))), None)
+
+    def active_with_key(self, key: str) -> Run | None:
+        """The oldest run with this key that is queued or running and not about to pause."""
+        return next(iter(self._select(schema.active_with_key(*schema.COLUMNS, key=key))), None)
 
     def active_of(self, server: str) -> list[Claim]:
         """The active runs in this server's queue, oldest first. Without their experiments: cheap to poll."""
@@ -515,12 +518,14 @@ def _counts(connection: sa.Connection, owner_hash: str, address_hash: str) -> tu
     return tuple(Count(*connection.execute(schema.count(*of)).one()) for of in ([runs.c.owner_hash == owner_hash], [of_address], []))
 
 
-def _newest(columns: Iterable[sa.Column], *, text: str, dataset: str, status: str) -> sa.Select:
+def _newest(columns: Iterable[sa.Column], *, text: str = "", dataset: str = "", status: str = "", without_kind: str = "") -> sa.Select:
     query = sa.select(*columns).order_by(runs.c.created.desc(), sa.desc(sa.literal_column("runs.rowid")))
     if text:
         query = query.where(sa.or_(*(column.contains(text, autoescape=True) for column in (runs.c.title, runs.c.id, runs.c.experiments))))
     if dataset:
         query = query.where(runs.c.dataset.contains(dataset, autoescape=True))
+    if without_kind:
+        query = query.where(runs.c.kind != without_kind)
     if status:
         query = query.where(runs.c.status == schema.check_status(status))
     return query

@@ -17,7 +17,7 @@ const NUMBERS = {
   "entropy, nats": "Spread of the distribution: 0 if one class has all probability, ln C if all C classes have the same.",
   "entropy, bits": "The same in bits: 1 nat is 1.44 bits.",
   "2nd class": "The class with the second largest probability.",
-  "2nd ÷ top": "Probability of the second class divided by that of the top class.",
+  "2nd / top probability": "Probability of the second class divided by that of the top class.",
 };
 
 const three = (value) => (value === 0 ? "0" : value >= 0.001 && value < 1000 ? value.toPrecision(3) : power(Math.log(value)));
@@ -156,7 +156,7 @@ class Details {
       this.values["entropy, nats"][m].textContent = three(nats);
       this.values["entropy, bits"][m].textContent = three(nats / Math.LN2);
       this.values["2nd class"][m].textContent = classes[order[1]] ?? "";
-      this.values["2nd ÷ top"][m].textContent = order.length > 1 ? three(ratio) : "";
+      this.values["2nd / top probability"][m].textContent = order.length > 1 ? three(ratio) : "";
     });
     for (const name of root.querySelectorAll(".class")) {
       name.classList.toggle("selected", Number(name.dataset.class) === this.selected);

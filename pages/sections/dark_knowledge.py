@@ -173,11 +173,15 @@ def show_spread(name: str, chosen: list[str], part: str) -> None:
         value, low, high = spread_difference(name, *chosen, part)
         values += f"; difference {value:+.3f} ({low:+.3f} to {high:+.3f})".replace("-", "\u2212")
         if low <= 0 <= high:
-            conclusion = " The interval of the difference contains zero: these images show no difference."
+            conclusion = " The interval of the difference contains zero: these images do not tell whose clusters are tighter."
         else:
             tighter = chosen[0] if value > 0 else chosen[1]
             conclusion = f" The clusters of **{tighter}** are tighter: its logits carry less information on how images of one class differ."
-    st.markdown(f"Class spread (within classes / between classes), {n:,} images: {values}.{conclusion}", help=SPREAD_HELP)
+    st.markdown(
+        f"Class spread of the logits of {n:,} images (distances within classes divided by distances between them; small: tight clusters): "
+        f"{values}.{conclusion}",
+        help=SPREAD_HELP,
+    )
 
 
 def show_pair(name: str, chosen: list[str], part: str, temperature: float, pair: tuple[int, int], *, most: int = 4) -> None:

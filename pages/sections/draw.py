@@ -12,11 +12,11 @@ from torch import nn
 
 from distill_core.data import datasets
 from distill_core.data.drawing import NORMALISERS, centre_digit
-from distill_core.experiment import Experiment
 from distill_core.runs.schema import Entry
 from pages.components.draw_pad import draw_pad
 from pages.components.soft_targets import clamp_temperature, soft_targets
 from pages.sections import networks
+from pages.server.experiments import first_experiment
 from pages.server.lab import link
 from pages.server.link import settle, to_link
 
@@ -45,19 +45,22 @@ def choose() -> Choices:
     """The row of select boxes."""
     available = {name: found for name, found in networks.teachers_here().items() if name in ("mnist", "digits")}
     runs = networks.finished_runs(*available, keep=st.session_state.get("draw_run", ""))
-    with st.container(horizontal=True):
+    first, second, third = st.columns([5, 3, 4])
+    with first:
         settle("draw_run", [*runs, NONE])
         run_id = st.selectbox(
             "Student and baseline of a race", [*runs, NONE], format_func=lambda r: networks.describe(runs[r]) if r in runs else r,
             key="draw_run", persist_state="session",
             help="Finished races of the page Race: the student and the baseline of one classify the drawing too.",
         )  # fmt: skip
-        fitting = [Experiment.from_json(runs[run_id].first).dataset] if run_id in runs else list(available)
+    with second:
+        fitting = [first_experiment(runs[run_id]).dataset] if run_id in runs else list(available)
         settle("draw_dataset", fitting)
         dataset = st.selectbox(
             "Data set", fitting, format_func=lambda n: datasets.DATASETS[n].title, key="draw_dataset", persist_state="session",
             help="The drawing is centred and scaled like the images of this data set, on which the networks were trained.",
         )  # fmt: skip
+    with third:
         names = networks.with_teacher_of(runs.get(run_id), available[dataset])
         settle("draw_teacher", names)
         teacher = st.selectbox(

@@ -135,7 +135,7 @@ def _show_differing(dataset: datasets.Dataset, by_role: dict[str, np.ndarray], l
         "student right, teacher wrong": right["student"] & ~right["teacher"],
     }
     group = st.selectbox(
-        "Test images with", list(groups), format_func=lambda g: f"{g}: {groups[g].sum():,} images",
+        "Test images with", list(groups), format_func=lambda g: f"{g}: {groups[g].sum():,} image{'' if groups[g].sum() == 1 else 's'}",
         help=f"Groups of test images by who classifies them correctly after this epoch; at most {MAX_SHOWN} of a group are shown.",
     )  # fmt: skip
     indices = np.flatnonzero(groups[group])[:MAX_SHOWN]
@@ -145,9 +145,9 @@ def _show_differing(dataset: datasets.Dataset, by_role: dict[str, np.ndarray], l
     names = dataset.class_names
     with st.container(horizontal=True):
         for index in indices:
-            label, *predicted = (plain(names[c]) for c in (labels[index], *(p[index] for p in by_role.values())))
+            label, *predicted = (names[c] for c in (labels[index], *(p[index] for p in by_role.values())))
             lines = [f"label {label}", *(f"{role} {name}" for role, name in zip(by_role, predicted, strict=True))]
-            st.image(_enlarged(dataset, index), caption="  \n".join(lines), width=150)
+            st.image(_enlarged(dataset, index), caption="  \n".join(map(plain, lines)), width=150, alt=f"test image {index}, {lines[0]}")
 
 
 def _enlarged(dataset: datasets.Dataset, index: int) -> Image.Image:

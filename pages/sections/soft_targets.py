@@ -71,9 +71,11 @@ def choose() -> Choices:
         )  # fmt: skip
         of_class = _select("class", "True class", [ALL, *datasets.DATASETS[dataset].class_names], help="Only images of this true class.")
         run_id = _select(
-            "run", "Compare with a race", [NONE, *runs], format_func=lambda r: networks.describe(runs[r]) if r in runs else r,
+            "run", "Compare with a network of a race", [NONE, *runs], format_func=lambda r: networks.describe(runs[r]) if r in runs else r,
             help="Finished races of the page Race: the student or the baseline of one is shown beside the teacher.",
         )  # fmt: skip
+        if not runs:
+            st.caption(f"No finished race on {datasets.DATASETS[dataset].title} yet: train one on the page Race to compare with it.")
         roles = ["student", "baseline"]
         settle("soft_targets_network", roles)
         if run_id in runs:

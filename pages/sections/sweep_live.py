@@ -19,7 +19,9 @@ from pages.components.live_chart import live_chart
 from pages.sections import controls, race
 from pages.sections.sweep import WITHOUT_T2
 from pages.server.byte_cache import ByteCache
-from pages.server.lab import engine, owner, pace, store
+from pages.server.experiments import experiments_of
+from pages.server.lab import engine, link, pace, run_owner, store
+from pages.server.plain_text import plain, show_error
 
 POLL_SECONDS = 0.5
 BYTES_OF_POINT = 150  # of an accuracy and its epoch, as Python keeps them
@@ -41,6 +43,30 @@ class Snapshot:
     cells: figures.Cells
     curves: list[dict]
     words: str
+
+
+def that_can_be_shown(run_ids: list[str]) -> list[str]:
+    """Of these runs the sweeps that this page can show; of any other one sentence says why not."""
+    runs = [store().get(run_id) for run_id in run_ids]
+    if None in runs:
+        st.warning("This sweep does not exist: it was deleted, or it is on another server. Start a new one.")
+    return [run.id for run in runs if run is not None and _can_be_shown(run)]
+
+
+def _can_be_shown(run: Run) -> bool:
+    if run.kind == "race":
+        st.warning("The run of this link is a race.")
+        link("pages/race.py", "Open it on the Race page", icon="sprint", run=run.id)
+        return False
+    try:
+        experiments = experiments_of(run)
+        grid_of(experiments)
+        if experiments[0].dataset not in datasets.DATASETS:
+            raise ValueError(f"run {run.id} is a sweep over images that were uploaded, which this page cannot show; open another run")
+    except ValueError as error:
+        show_error(error)
+        return False
+    return True
 
 
 def follow(run_ids: list[str]) -> None:
@@ -73,8 +99,8 @@ def _update(run_ids: list[str], were_active: list[bool], every: float | None) ->
 
 def _show_status(run: Run, *, alone: bool) -> None:
     prefix = f"**{variant(run) or 'with T²'}**, " if variant(run) or not alone else ""
-    epochs = Experiment.from_json(run.experiments[0]).epochs  # per student; run.epochs adds up cohorts that train one after another
-    status = f"finished: {epochs} epochs in {run.seconds:.1f} s" if run.status == "finished" else engine().status(run.id)
+    epochs = experiments_of(run)[0].epochs  # per student; run.epochs adds up cohorts that train one after another
+    status = f"finished: {epochs} epochs in {run.seconds:.1f} s" if run.status == "finished" else plain(engine().status(run.id))
     st.markdown(f":material/{race.ICONS[run.status]}: {prefix}{status}")
 
 
@@ -89,7 +115,7 @@ def snapshot(run: Run) -> Snapshot:
 
 
 def _compute_snapshot(run_id: str, resets: int, accuracies: int, run: Run) -> Snapshot:
-    experiments = [Experiment.from_json(text) for text in run.experiments]
+    experiments = experiments_of(run)
     grid, (*histories, _, lock) = grid_of(experiments), _history(run_id, resets)
     with lock:
         history, validation = ({key: list(curve) for key, curve in one.items()} for one in histories)
@@ -194,7 +220,7 @@ def _open_clicked_cell() -> None:
     run = store().get(run_id) if run_id else None
     if run is None:
         return
-    experiments = [Experiment.from_json(text) for text in run.experiments]
+    experiments = experiments_of(run)
     seeds = grid_of(experiments).seeds
     chosen = experiments[cell * seeds : (cell + 1) * seeds]
     controls.restore(chosen)
@@ -207,7 +233,8 @@ def _open_clicked_cell() -> None:
 
 def variant(run: Run) -> str:
     """The method that all cells share, in words; empty for the default method, and where methods are an axis."""
-    first, last = (Experiment.from_json(run.experiments[place]).method for place in (0, -1))
+    experiments = experiments_of(run)
+    first, last = experiments[0].method, experiments[-1].method
     return method_label(first) if first == last else ""
 
 
@@ -218,4 +245,4 @@ def method_label(method: str) -> str:
 
 def may_stop(run_id: str) -> bool:
     """Whether this browser may stop the run."""
-    return engine().may_control(run_id, owner=owner())
+    return engine().may_control(run_id, owner=run_owner())

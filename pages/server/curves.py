@@ -110,6 +110,13 @@ def loss_label(method: str) -> str:
     return f"{name} ({unit})" if unit else name
 
 
+def latest_accuracies(run_id: str, resets: int) -> dict[tuple[int, str], float]:
+    """The newest test accuracy of each network of a run, by the place of its experiment and by its role."""
+    return {
+        (one["experiment"], one["member"]): one["test_accuracy"] for one in _records(run_id, resets) if one["test_accuracy"] is not None
+    }
+
+
 def _records(run_id: str, resets: int) -> list[dict]:
     """All records of a run since its last reset; only new ones are read from the store."""
     key = run_id, resets

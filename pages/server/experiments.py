@@ -8,6 +8,8 @@ from distill_core.experiment import Experiment
 from distill_core.runs.schema import Entry
 from distill_core.runs.store import Run
 
+HIDDEN = "puzzle"  # kind of the races of Find the bug, whose settings are what learners guess: no page lists them
+
 
 def experiments_of(run: Run | Entry) -> list[Experiment]:
     """All experiments of a run; of an entry in a list, the first. Raises `ValueError` with one sentence where one cannot be read."""

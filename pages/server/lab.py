@@ -13,7 +13,7 @@ import streamlit as st
 from distill_core import paths
 from distill_core.runs.engine import Engine
 from distill_core.runs.store import Store
-from pages.server import streamlit_patches
+from pages.server import room, streamlit_patches
 from pages.server.identity import owner_token
 from pages.server.plain_text import show_error
 
@@ -31,6 +31,7 @@ def store() -> Store:
 def engine() -> Engine:
     """The queue of runs; its workers start in the background and are warm before the first click."""
     threading.Thread(target=_load_torch, daemon=True, name="load torch").start()
+    room.announce()
     return Engine(store()).start()
 
 
@@ -56,6 +57,9 @@ def set_up(title: str) -> None:
     except ValueError as error:
         show_error(error)
         st.stop()
+    here = f"pages/{title.lower().replace(' ', '_')}.py"
+    if (page := room.follow(title, owner())) and page != here:
+        go_to(page, here=here)
 
 
 def go_to(page: str, *, here: str) -> NoReturn:
@@ -78,7 +82,12 @@ def link(page: str, label: str, *, icon: str, **query: str) -> None:
 
 
 def owner() -> str:
-    """The token of this browser, which gives the right to stop its runs; one of this session until the browser has sent it."""
+    """The token of this browser, which gives the right to stop its runs; empty until the browser has sent it."""
+    return st.session_state.get("owner", "")
+
+
+def run_owner() -> str:
+    """Who starts and controls runs here: this browser, or this session until the browser has sent its token."""
     return st.session_state.get("owner") or st.session_state.setdefault("provisional_owner", secrets.token_hex(16))
 
 
