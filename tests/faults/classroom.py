@@ -57,7 +57,7 @@ def races(server: LabServer, *, learners: int, epochs: int = 40, seconds: float 
 
     def learn(number: int, seen: Seen) -> None:
         with Learner(server.address) as learner:
-            start.wait()
+            start.wait(timeout=120)
             query = f"dataset=digits&images=500&epochs={epochs}&seeds=2&temperature={1 + number / 10:.1f}"
             seen.load = learner.open("race", query)
             learner.press("Train")
@@ -98,7 +98,7 @@ def sessions(server: LabServer, *, count: int, seconds: float = 30.0) -> dict:
         def watch(number: int, seen: Seen) -> None:
             with Learner(server.address) as learner:
                 seen.load = learner.open("race", f"run={ids[number % len(ids)]}")
-                loaded.wait()
+                loaded.wait(timeout=120)
                 follow(learner, seen, until=time.monotonic() + seconds)
 
         in_threads(watch, found)
