@@ -41,9 +41,8 @@ st.title("Is the confidence calibrated?")
 available = networks.teachers_here()
 translate_old_link(OLD_NAMES, OLD_VALUES)
 from_link("calibration", DEFAULTS)
-runs = networks.finished_runs(
-    *calibration.datasets_with_runs(st.session_state["calibration_run"]), keep=st.session_state["calibration_run"]
-)
+linked = st.session_state["calibration_run"]
+runs = networks.finished_runs(*calibration.datasets_with_runs(linked), keep=linked)
 kept = {"persist_state": "session"}
 if st.session_state["calibration_run"] not in (TEACHERS_ONLY, *runs):
     st.warning("This run does not exist or has not finished: choose another one in the sidebar.")

@@ -11,7 +11,7 @@ from distill_core.runs.schema import Entry
 from pages.components.live_chart import live_chart
 from pages.sections import race
 from pages.server import incoming, pictures
-from pages.server.experiments import HIDDEN, first_experiment
+from pages.server.experiments import first_experiment
 from pages.server.lab import engine, link, run_owner, set_up, store
 from pages.server.link import settle
 
@@ -35,7 +35,7 @@ wanted = status.selectbox(
     key="status",
     help="Lists the runs in this state only.",
 )
-found = {"text": text, "status": "" if wanted == "all" else wanted, "without_kind": HIDDEN}
+found = {"text": text, "status": "" if wanted == "all" else wanted, "visible": pictures.visible()}
 count = store().count(**found)
 if not count:
     nothing_stored = not text and wanted == "all"
@@ -49,10 +49,7 @@ if count > PER_PAGE:
         f"Part of {count:,} runs", parts, key="runs_part", help="The list shows the newest runs first, a part at a time.",
         format_func=lambda n: f"{1 + PER_PAGE * (n - 1):,} to {min(count, PER_PAGE * n):,}",
     )  # fmt: skip
-runs = [run for run in store().entries(**found, limit=PER_PAGE, offset=PER_PAGE * (part - 1)) if pictures.is_listed(run)]
-if not runs:
-    st.markdown("No run matches; clear the search.")
-    st.stop()
+runs = store().entries(**found, limit=PER_PAGE, offset=PER_PAGE * (part - 1))
 
 
 def accuracy_of(run: Entry, accuracy: float | None) -> str:

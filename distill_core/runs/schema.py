@@ -165,6 +165,14 @@ class Entry:
     baseline_accuracy: float | None
 
 
+class Visible(NamedTuple):
+    """Which runs a browser's lists show: not those of the kind `without`; those on these data sets, and its own."""
+
+    without: str
+    datasets: tuple[str, ...]
+    owner_hash: str
+
+
 COLUMNS = [runs.c[field.name] for field in fields(Run)]
 ENTRY_COLUMNS = [runs.c[field.name] for field in fields(Entry)]
 

@@ -25,7 +25,7 @@ from sqlalchemy import event
 
 from distill_core.runs import schema
 from distill_core.runs.keys import COMMAND_LINE, owner_mark
-from distill_core.runs.schema import ACTIVE, STATE, STATUSES, Claim, Count, Entry, Run, owners, runs
+from distill_core.runs.schema import ACTIVE, STATE, STATUSES, Claim, Count, Entry, Run, Visible, owners, runs
 
 LOCK_SECONDS = 2.0  # a page waits so long for another writer, which takes milliseconds, before it reports a lock
 
@@ -115,9 +115,9 @@ class Store:
         """Newest first, with all their experiments; `text` is searched for in title, id and experiments."""
         return self._select(_newest(schema.COLUMNS, text=text, dataset=dataset, status=status).limit(limit))
 
-    def entries(self, *, limit: int = 100, offset: int = 0, **which: str) -> list[Entry]:
-        """The same, without what is large: for lists on a page. `which` also takes `without_kind`."""
-        query = _newest(schema.ENTRY_COLUMNS, **which).limit(limit).offset(offset)
+    def entries(self, *, limit: int = 100, offset: int = 0, visible: Visible | None = None, **found: str) -> list[Entry]:
+        """The same, without what is large: for lists on a page. `found`: `text`, `dataset`, `status`."""
+        query = _newest(schema.ENTRY_COLUMNS, visible=visible, **found).limit(limit).offset(offset)
         with self._reading() as connection:
             return [Entry(*row) for row in connection.execute(query)]
 
@@ -127,11 +127,11 @@ class Store:
             row = connection.execute(sa.select(*schema.ENTRY_COLUMNS).where(runs.c.id == run_id)).one_or_none()
         return Entry(*row) if row is not None else None
 
-    def count(self, **which: str) -> int:
+    def count(self, *, visible: Visible | None = None, **found: str) -> int:
         """How many runs such a list has in all."""
-        found = _newest([runs.c.id], **which).order_by(None).subquery()
+        listed = _newest([runs.c.id], visible=visible, **found).order_by(None).subquery()
         with self._reading() as connection:
-            return connection.execute(sa.select(sa.func.count()).select_from(found)).scalar_one()
+            return connection.execute(sa.select(sa.func.count()).select_from(listed)).scalar_one()
 
     def finished_with_key(self, key: str) -> Run | None:
         """The newest finished run with this key: the cached result."""
@@ -518,16 +518,19 @@ def _counts(connection: sa.Connection, owner_hash: str, address_hash: str) -> tu
     return tuple(Count(*connection.execute(schema.count(*of)).one()) for of in ([runs.c.owner_hash == owner_hash], [of_address], []))
 
 
-def _newest(columns: Iterable[sa.Column], *, text: str = "", dataset: str = "", status: str = "", without_kind: str = "") -> sa.Select:
+def _newest(
+    columns: Iterable[sa.Column], *, text: str = "", dataset: str = "", status: str = "", visible: Visible | None = None
+) -> sa.Select:
     query = sa.select(*columns).order_by(runs.c.created.desc(), sa.desc(sa.literal_column("runs.rowid")))
     if text:
         query = query.where(sa.or_(*(column.contains(text, autoescape=True) for column in (runs.c.title, runs.c.id, runs.c.experiments))))
     if dataset:
         query = query.where(runs.c.dataset.contains(dataset, autoescape=True))
-    if without_kind:
-        query = query.where(runs.c.kind != without_kind)
     if status:
         query = query.where(runs.c.status == schema.check_status(status))
+    if visible is not None:
+        own = sa.select(owners.c.run).where(owners.c.owner_hash == visible.owner_hash)
+        query = query.where(runs.c.kind != visible.without, sa.or_(runs.c.dataset.in_(visible.datasets), runs.c.id.in_(own)))
     return query
 
 

@@ -19,8 +19,9 @@ from distill_core.objectives import METHODS
 from distill_core.runs.schema import Entry
 from distill_core.runs.store import Run
 from distill_core.training.records import TEACHER
+from pages.server import pictures
 from pages.server.byte_cache import ByteCache
-from pages.server.experiments import HIDDEN, experiments_of, first_experiment
+from pages.server.experiments import experiments_of, first_experiment
 from pages.server.lab import store
 from pages.server.plain_text import plain
 
@@ -79,9 +80,8 @@ def finished_runs(*names: str, keep: str = "") -> dict[str, Entry]:
 
     A run that cannot be read is left out.
     """
-    entries = store().entries(status="finished", without_kind=HIDDEN, limit=MAX_LISTED)
-    kept = store().entry(keep) if keep and keep not in {entry.id for entry in entries} else None
-    if kept is not None and kept.status == "finished" and kept.kind != HIDDEN:
+    entries = store().entries(status="finished", visible=pictures.visible(), limit=MAX_LISTED)
+    if keep and keep not in {entry.id for entry in entries} and (kept := store().entry(keep)) and kept.status == "finished":
         entries.append(kept)
     readable = [entry for entry in entries if (first := first_experiment(entry)) and first.dataset in names]
     return {entry.id: entry for entry in readable if store().has_artefact(entry.id, WEIGHTS)}

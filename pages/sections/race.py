@@ -40,8 +40,9 @@ def start(experiments: Sequence[Experiment], *, title: str = "", **choices: obje
     """Queue a race, or find its stored result; returns its id. A race that is refused gives one sentence on the page."""
     try:
         run_id, is_cached = engine().submit(experiments, owner=run_owner(), address=address(), title=title, **choices)
-        is_new = not is_cached and (run := store().get(run_id)) is not None and run.owner_hash == owner_mark(run_owner())  # not joined
-        room.note_run(run_id, owner(), is_new=is_new)
+        run = store().get(run_id)
+        started_here = run is not None and run.owner_hash == owner_mark(run_owner())  # and not joined: a room deletes what it started
+        room.note_run(run_id, owner(), is_new=started_here and not is_cached)
     except (ValueError, PermissionError) as error:
         show_error(error)
         return None
@@ -143,10 +144,10 @@ def _tick(run_id: str, key: str, panels: tuple[str, ...], before: tuple[bool, st
 def _draw(run: Run, key: str, panels: tuple[str, ...]) -> None:
     """The status line, the curves, and the conclusion once there is one."""
     _show_status(run)
-    version = run.changes, run.resets
+    version = store().version(run.id)
     figures = race_figures(run.id, version, panels)
     revision = f"{run.id} {run.resets} {run.active}"
-    results = [] if run.active else store().results(run.id)
+    results = store().results(run.id)
     for row in ROWS:
         shown = [panel for panel in row if panel in panels]
         for column, panel in zip(st.columns(len(shown)) if shown else [], shown, strict=True):
@@ -168,7 +169,7 @@ def _show_status(run: Run) -> None:
     if run.status == "failed":
         st.error(plain(run.message), icon=":material/error:")
         return
-    line, explanation = f"{plain(engine().status(run))}, {seeds}", None
+    line, explanation = f"{plain(engine().status(run.id))}, {seeds}", None
     if run.status == "finished":
         line = f"finished: {run.epochs} epochs in {run.seconds:.1f} s, {seeds}"
         if st.session_state.get("cached_run") == run.id:

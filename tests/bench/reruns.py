@@ -18,8 +18,10 @@ from distill_core.training.cohort import Cohort
 from tests.faults.learner import Learner
 from tests.faults.server import LabServer, percentile
 
-PAGES = ("", "race", "sweep", "methods", "experiments_from_papers", "find_the_bug", "soft_targets", "dark_knowledge", "calibration")
-PAGES += ("draw", "runs")
+PAGES = (
+    "", "race", "sweep", "methods", "experiments_from_papers", "find_the_bug", "soft_targets", "dark_knowledge", "calibration", "draw",
+    "runs", "lessons", "glossary",
+)  # fmt: skip
 
 
 def fill(path: Path, *, runs: int) -> str:
