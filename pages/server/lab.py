@@ -101,7 +101,8 @@ def _hand_over() -> None:
 
 def address() -> str:
     """The address of the learner's computer, or of the router that a class shares; Streamlit gives none for this machine."""
-    return st.context.ip_address or "this machine"
+    found = st.context.ip_address
+    return found if isinstance(found, str) else "this machine"  # without a client, as in Streamlit's AppTest, it is no text
 
 
 def pace(spent: float = 0.0) -> float:
