@@ -12,7 +12,7 @@ from pages.components.live_chart import live_chart
 from pages.sections import race
 from pages.server import incoming, pictures
 from pages.server.experiments import first_experiment
-from pages.server.lab import engine, link, owner, set_up, store
+from pages.server.lab import engine, link, run_owner, set_up, store
 from pages.server.link import settle
 
 PER_PAGE = 100  # runs in the list
@@ -105,7 +105,7 @@ with st.container(horizontal=True):
         "Curves as CSV", csv, file_name="runs.csv", mime="text/csv", icon=":material/download:", key="csv",
         help="One line per measurement: epoch, losses, test accuracy and agreement of each network.",
     )  # fmt: skip
-    deletable = [run for run in picked if engine().may_control(run.id, owner=owner())]
+    deletable = [run for run in picked if engine().may_control(run.id, owner=run_owner())]
     noun = "run" if len(deletable) == 1 else "runs"
     with st.popover(f"Delete {len(deletable) or ''}".strip(), icon=":material/delete:", disabled=not deletable, key="delete"):
         st.markdown(f"Delete {len(deletable)} {noun} with all records for good? A run that others have started too stays with them.")

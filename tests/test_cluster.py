@@ -57,7 +57,7 @@ def room(tmp_path):
         process.wait()
 
 
-def wait(condition, seconds=180.0):
+def wait(condition, seconds=600.0):
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "the condition did not become true"

@@ -11,7 +11,7 @@ from tests.faults.server import LabServer, wait
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory):
     started = Engine(Store(tmp_path_factory.mktemp("faults") / "lab.sqlite")).start()
-    wait(lambda: started.state().name == "ready", 180, "the workers did not start")
+    wait(lambda: started.state().name == "ready", 600, "the workers did not start")
     yield started
     started.shutdown()
 
@@ -43,7 +43,7 @@ def test_a_small_class_finishes_and_its_server_leaves_no_process_behind():
         classroom.warm_up(server)
         report = classroom.races(server, learners=3, epochs=5)
         watched = classroom.sessions(server, count=6, seconds=3.0)
-    assert report["finished"] == 3 + 1  # with the one that warmed the server
+    assert report["finished"] == 3
     assert report["errors"] == [] == watched["errors"]
     assert report["ticks"] > 0 and watched["ticks"] > 0
     assert server.left == []

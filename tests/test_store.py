@@ -139,7 +139,7 @@ def test_only_a_finished_run_is_a_cached_result(store):
     assert store.finished_with_key("k") is None
     assert store.create_or_join([DIGITS], key="k") == (run_id, False)
     store.set_status(run_id, "finished")
-    assert store.finished_with_key("k") == run_id
+    assert store.finished_with_key("k").id == run_id
     assert store.servers() == set()
 
 

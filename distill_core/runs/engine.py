@@ -70,8 +70,8 @@ class Engine:
         key, join, mark = run_key(experiments), not fresh and paused_at is None, _mark(owner)
         if join and (finished := self.store.finished_with_key(key)):
             with contextlib.suppress(StoreError):  # the result is there, whether or not the disk can be written
-                self.store.join(finished, mark)
-            return finished, True
+                self.store.join(finished.id, mark)
+            return finished.id, True
         limits.check_limits(experiments, kind=kind)
         if kind == "sweep":
             limits.check_time(self.estimate(experiments))
@@ -200,18 +200,18 @@ class Engine:
         """0 for a run that is on a worker, n for the nth in the queue, None for any other."""
         return self.queue.position(run_id)
 
-    def status(self, run_id: str) -> str:
-        """The status of the run, as one sentence for a learner."""
-        run = self.store.get(run_id)
+    def status(self, run_id: str | Run) -> str:
+        """The status of the run, as one sentence for a learner. A run that was read just now is not read again."""
+        run = run_id if isinstance(run_id, Run) else self.store.get(run_id)
         if run is None:
             return f"there is no run {run_id}; it may have been deleted"
         if run.status == "queued":
-            state, position = self.state(), self.position(run_id)
+            state, position = self.state(), self.position(run.id)
             if state.name != "ready":
                 return state.sentence
             if not position:
                 return run.message or "about to start"
-            seconds = self.dispatcher.seconds_until(run_id)
+            seconds = self.dispatcher.seconds_until(run.id)
             return f"number {position} in the queue" + (f", starts in about {max(1, round(seconds))} s" if seconds is not None else "")
         if run.status == "preparing":
             return f"{run.what}, {run.fraction:.0%}" if run.what else "getting ready"

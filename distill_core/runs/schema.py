@@ -240,8 +240,8 @@ def mean_accuracies(bodies: Iterable[str]) -> dict[str, float | None]:
     found = [json.loads(body) for body in bodies]
     means = {}
     for role in ("student", "baseline"):
-        accuracies = [result[role]["test_accuracy"] for result in found if role in result]
-        means[f"{role}_accuracy"] = sum(accuracies) / len(accuracies) if accuracies else None
+        accuracies = [result[role].get("test_accuracy") for result in found if role in result]  # none on texts
+        means[f"{role}_accuracy"] = sum(accuracies) / len(accuracies) if accuracies and None not in accuracies else None
     return means
 
 

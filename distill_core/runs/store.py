@@ -133,11 +133,14 @@ class Store:
         with self._reading() as connection:
             return connection.execute(sa.select(sa.func.count()).select_from(listed)).scalar_one()
 
-    def finished_with_key(self, key: str) -> str | None:
+    def finished_with_key(self, key: str) -> Run | None:
         """The newest finished run with this key: the cached result."""
-        query = sa.select(runs.c.id).where(runs.c.key == key, runs.c.status == "finished").order_by(runs.c.created.desc()).limit(1)
-        with self._reading() as connection:
-            return connection.execute(query).scalar()
+        query = sa.select(*schema.COLUMNS).where(runs.c.key == key, runs.c.status == "finished")
+        return next(iter(self._select(query.order_by(runs.c.created.desc()).limit(1))), None)
+
+    def active_with_key(self, key: str) -> Run | None:
+        """The oldest run with this key that is queued or running and not about to pause."""
+        return next(iter(self._select(schema.active_with_key(*schema.COLUMNS, key=key))), None)
 
     def active_of(self, server: str) -> list[Claim]:
         """The active runs in this server's queue, oldest first. Without their experiments: cheap to poll."""

@@ -17,7 +17,7 @@ from distill_core.studies.presets import PRESETS, Preset
 from distill_core.studies.replays import Replay, record_replay, replays
 from pages.components.live_chart import live_chart
 from pages.sections import race
-from pages.server.lab import engine, owner, store
+from pages.server.lab import engine, run_owner, store
 from pages.server.plain_text import plain
 
 NAMES = tuple(PRESETS)
@@ -42,7 +42,7 @@ def choose() -> str:
 
 def buttons(name: str, run: Run | None) -> None:
     """One row of buttons, each with its key."""
-    mine = run is not None and engine().may_control(run.id, owner=owner())
+    mine = run is not None and engine().may_control(run.id, owner=run_owner())
     active, paused = mine and run.active, mine and run.status == "paused"
     with st.container(horizontal=True):
         st.button("Previous", key="previous", help="The preset before this one (arrow left).", shortcut="Left", on_click=_go, args=(-1,))

@@ -11,6 +11,7 @@ from distill_core import analysis
 from distill_core.experiment import Experiment
 from distill_core.objectives import METHODS
 from distill_core.references import citations, reference
+from distill_core.runs.keys import owner_mark
 from distill_core.runs.store import Run
 from distill_core.studies.presets import preset_of
 from pages.components.live_chart import live_chart
@@ -18,7 +19,7 @@ from pages.server import live_updates, room
 from pages.server.curves import HEIGHTS, loss_label, race_figures
 from pages.server.curves import curves as curves  # for Find the bug, which draws two races in one chart
 from pages.server.experiments import experiments_of
-from pages.server.lab import address, engine, owner, pace, store
+from pages.server.lab import address, engine, owner, pace, run_owner, store
 from pages.server.plain_text import plain, show_error
 
 ROWS = (("test_accuracy",), ("difference", "agreement"), ("hard_loss", "soft_loss"))
@@ -38,8 +39,10 @@ ICONS = {
 def start(experiments: Sequence[Experiment], *, title: str = "", **choices: object) -> str | None:
     """Queue a race, or find its stored result; returns its id. A race that is refused gives one sentence on the page."""
     try:
-        run_id, is_cached = engine().submit(experiments, owner=owner(), address=address(), title=title, **choices)
-        room.note_run(run_id, owner(), is_new=engine().may_control(run_id, owner=owner()) and not is_cached)
+        run_id, is_cached = engine().submit(experiments, owner=run_owner(), address=address(), title=title, **choices)
+        run = store().get(run_id)
+        started_here = run is not None and run.owner_hash == owner_mark(run_owner())  # and not joined: a room deletes what it started
+        room.note_run(run_id, owner(), is_new=started_here and not is_cached)
     except (ValueError, PermissionError) as error:
         show_error(error)
         return None
@@ -54,7 +57,7 @@ def control(command: str, run_id: str) -> str:
     """
     choices = {"address": address()} if command == "reset" else {}
     try:
-        answer = getattr(engine(), command)(run_id, owner=owner(), **choices)
+        answer = getattr(engine(), command)(run_id, owner=run_owner(), **choices)
     except (ValueError, PermissionError) as error:
         st.toast(plain(error), icon=":material/block:")
         return run_id
@@ -70,7 +73,7 @@ def buttons(run: Run | None, experiments: Sequence[Experiment] | None) -> str | 
 
     Returns the id of the run to show when one was pressed.
     """
-    mine = run is not None and engine().may_control(run.id, owner=owner())
+    mine = run is not None and engine().may_control(run.id, owner=run_owner())
     active, paused = mine and run.active, mine and run.status == "paused"
 
     def button(label: str, icon: str, *, enabled: bool, **options: str) -> bool:

@@ -20,7 +20,7 @@ from pages.sections import controls, race
 from pages.sections.sweep import WITHOUT_T2
 from pages.server.byte_cache import ByteCache
 from pages.server.experiments import experiments_of
-from pages.server.lab import engine, link, owner, pace, store
+from pages.server.lab import engine, link, pace, run_owner, store
 from pages.server.plain_text import plain, show_error
 
 POLL_SECONDS = 0.5
@@ -245,4 +245,4 @@ def method_label(method: str) -> str:
 
 def may_stop(run_id: str) -> bool:
     """Whether this browser may stop the run."""
-    return engine().may_control(run_id, owner=owner())
+    return engine().may_control(run_id, owner=run_owner())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from plotly.io.json import to_json_plotly
 
@@ -25,13 +27,12 @@ HEIGHTS = {"test_accuracy": 380, "difference": 280, "agreement": 280, "hard_loss
 
 _RECORDS: ByteCache[tuple[list[dict], threading.Lock]] = ByteCache(64e6, size=lambda kept: BYTES_OF_RECORD * len(kept[0]))
 _FIGURES: ByteCache[str] = ByteCache(64e6, size=len)
-_BANDS: ByteCache[Bands] = ByteCache(8, size=lambda _: 1)  # of the runs that are drawn now: their panels share them
+_NUMBERS: ByteCache[Numbers] = ByteCache(32e6, size=lambda numbers: 2 * BYTES_OF_RECORD * (1 + len(numbers.records)))
 
 
 def curves(run_id: str) -> Bands:
     """Mean curves of a run with their bands, from all records so far."""
-    version = store().version(run_id)
-    return _BANDS.get((run_id, version), lambda: bands(_records(run_id, version[1])))
+    return _numbers(run_id, store().version(run_id)).bands
 
 
 def newest_figure(run_id: str, panel: str) -> str | None:
@@ -48,10 +49,30 @@ def race_figures(run_id: str, version: tuple[int, int], panels: tuple[str, ...])
     return {panel: _FIGURES.get((run_id, version, panel), lambda panel=panel: _draw(run_id, version, panel)) for panel in panels}
 
 
+class Numbers(NamedTuple):
+    """What the panels of a run are drawn from."""
+
+    records: list[dict]
+    bands: Bands
+    results: list[dict]
+
+
+def _numbers(run_id: str, version: tuple[int, int]) -> Numbers:
+    def read() -> Numbers:
+        records = _records(run_id, version[1])
+        return Numbers(records, bands(records), store().results(run_id))
+
+    return _NUMBERS.get((run_id, version), read)
+
+
+@functools.lru_cache(maxsize=1024)
+def _first_experiment(run_id: str) -> Experiment:
+    return experiments_of(store().entry(run_id))[0]  # which never change
+
+
 def _draw(run_id: str, version: tuple[int, int], panel: str) -> str:
-    results = store().results(run_id)
-    first = experiments_of(store().entry(run_id))[0]
-    records, height = _records(run_id, version[1]), HEIGHTS[panel]
+    first, height = _first_experiment(run_id), HEIGHTS[panel]
+    records, run_bands, results = _numbers(run_id, version)
     if panel == "difference":
         test_images = _test_images(first, results)
         band = difference_band(records, test_images=test_images) if test_images else None
@@ -59,7 +80,7 @@ def _draw(run_id: str, version: tuple[int, int], panel: str) -> str:
         return to_json_plotly(difference_drawing(band, epochs=first.epochs, from_epoch=settled, height=height))
     own_teacher = (TEACHER,) if first.teacher == SELF else ()  # has a curve of its own, in place of a line
     drawing = race_drawing(
-        _BANDS.get((run_id, version), lambda: bands(records)),
+        run_bands,
         fields=(panel,),
         height=height,
         teacher_accuracy=results[0]["teacher"]["test_accuracy"] if results and not own_teacher else None,

@@ -82,7 +82,12 @@ def link(page: str, label: str, *, icon: str, **query: str) -> None:
 
 
 def owner() -> str:
-    """The token of this browser, which gives the right to stop its runs; one of this session until the browser has sent it."""
+    """The token of this browser, which gives the right to stop its runs; empty until the browser has sent it."""
+    return st.session_state.get("owner", "")
+
+
+def run_owner() -> str:
+    """Who starts and controls runs here: this browser, or this session until the browser has sent its token."""
     return st.session_state.get("owner") or st.session_state.setdefault("provisional_owner", secrets.token_hex(16))
 
 
@@ -96,7 +101,8 @@ def _hand_over() -> None:
 
 def address() -> str:
     """The address of the learner's computer, or of the router that a class shares; Streamlit gives none for this machine."""
-    return st.context.ip_address or "this machine"
+    found = st.context.ip_address
+    return found if isinstance(found, str) else "this machine"  # without a client, as in Streamlit's AppTest, it is no text
 
 
 def pace(spent: float = 0.0) -> float:

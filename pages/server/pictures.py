@@ -6,7 +6,7 @@ from distill_core.data import datasets
 from distill_core.runs.keys import owner_mark
 from distill_core.runs.schema import Visible
 from pages.server.experiments import HIDDEN
-from pages.server.lab import owner
+from pages.server.lab import owner, run_owner
 
 
 def keep(blob: bytes, *, name: str) -> str:
@@ -21,4 +21,4 @@ def own() -> list[str]:
 
 def visible() -> Visible:
     """Which runs a list shows here: none about the pictures of somebody else, and no race of Find the bug."""
-    return Visible(HIDDEN, (*datasets.DATASETS, *own()), owner_mark(owner()))
+    return Visible(HIDDEN, (*datasets.DATASETS, *own()), owner_mark(run_owner()))

@@ -53,18 +53,18 @@ def races(server: LabServer, *, learners: int, epochs: int = 40, seconds: float 
     """Every learner opens a page and presses Train on a race that nobody else has."""
     found = [Seen() for _ in range(learners)]
     start = threading.Barrier(learners)
-    until = time.monotonic() + seconds
+    until, began = time.monotonic() + seconds, time.time()
 
     def learn(number: int, seen: Seen) -> None:
         with Learner(server.address) as learner:
-            start.wait()
+            start.wait(timeout=120)
             query = f"dataset=digits&images=500&epochs={epochs}&seeds=2&temperature={1 + number / 10:.1f}"
             seen.load = learner.open("race", query)
             learner.press("Train")
             follow(learner, seen, until=until)
 
     in_threads(learn, found)
-    rows = server.query("select status, created, started, finished from runs order by created")
+    rows = server.query(f"select status, created, started, finished from runs where created >= {began} order by created")
     starts = sorted(range(len(rows)), key=lambda place: rows[place][2] or float("inf"))
     ratios = [
         max((seen.began - when) / said, said / max(0.1, seen.began - when))
@@ -75,7 +75,7 @@ def races(server: LabServer, *, learners: int, epochs: int = 40, seconds: float 
     return {
         "learners": learners,
         "finished": sum(row[0] == "finished" for row in rows),
-        "last_after_s": round(max(row[3] or 0 for row in rows) - min(row[1] for row in rows), 1),
+        "last_after_s": round(max((row[3] for row in rows if row[3]), default=float("nan")) - began, 1),
         "first_load_p95_s": round(percentile((seen.load for seen in found), 95), 3),
         **ticks_of(found),
         "waiting_announced": len(ratios),
@@ -98,7 +98,7 @@ def sessions(server: LabServer, *, count: int, seconds: float = 30.0) -> dict:
         def watch(number: int, seen: Seen) -> None:
             with Learner(server.address) as learner:
                 seen.load = learner.open("race", f"run={ids[number % len(ids)]}")
-                loaded.wait()
+                loaded.wait(timeout=120)
                 follow(learner, seen, until=time.monotonic() + seconds)
 
         in_threads(watch, found)

@@ -30,7 +30,7 @@ def disturbed(engine: Engine, fault: object, *, seed: int, epochs: int = 60) -> 
     """A run during which `fault(run id)` happens; then the same run without it. What the fault returns is reported too."""
     experiments = [Experiment(images=300, epochs=epochs, batch_size=16, seed=seed)]
     run_id, _ = engine.submit(experiments, owner="somebody", fresh=True)
-    wait(lambda: engine.store.records(run_id), 180, "the run did not begin")
+    wait(lambda: engine.store.records(run_id), 600, "the run did not begin")
     seen = len(engine.store.records(run_id))
     report = fault(run_id)
     kept = len(engine.store.records(run_id)) >= seen
@@ -131,7 +131,7 @@ def scheduler_gone(folder: Path, *, seconds: float) -> dict:
     start()
     engine = Engine(Store(folder / "scheduler.sqlite"), address=address).start()
     try:
-        wait(lambda: engine.state().name == "ready", 180, "the worker did not come")
+        wait(lambda: engine.state().name == "ready", 600, "the worker did not come")
         return disturbed(engine, fault, seed=4, epochs=200)
     finally:
         engine.shutdown()
@@ -153,7 +153,7 @@ def main() -> None:
         if set(chosen) & set(FAULTS):
             engine = Engine(Store(Path(folder) / "lab.sqlite")).start()
             try:
-                wait(lambda: engine.state().name == "ready", 180, "the workers did not start")
+                wait(lambda: engine.state().name == "ready", 600, "the workers did not start")
                 for name in FAULTS:
                     if name in chosen:
                         print(json.dumps({"fault": name, **FAULTS[name](engine)}), flush=True)

@@ -121,7 +121,7 @@ def main() -> None:
         if asked.workers:
             engine = Engine(Store(Path(folder) / "workers.sqlite")).start()
             try:
-                wait(lambda: engine.state().name == "ready", 180, "the workers did not start")
+                wait(lambda: engine.state().name == "ready", 600, "the workers did not start")
                 print(json.dumps(kill_workers(engine, runs=asked.runs, kills=asked.workers)), flush=True)
             finally:
                 engine.shutdown()

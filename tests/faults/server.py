@@ -52,7 +52,7 @@ class LabServer:
 
     def wait_for_workers(self, count: int = 2) -> None:
         """Until so many worker processes run; the first page must have been opened."""
-        wait(lambda: len(self.process.children(recursive=True)) > count, 180, "the workers did not start")
+        wait(lambda: len(self.process.children(recursive=True)) > count, 600, "the workers did not start")
 
     @property
     def family(self) -> list[psutil.Process]:
