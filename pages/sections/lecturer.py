@@ -321,7 +321,7 @@ def runs() -> None:
 
 def close() -> None:
     """Close the room, after a question."""
-    with st.popover("Close the room", icon=":material/no_meeting_room:", help="Ends the lesson."):
+    with st.popover("Close the room", icon=":material/no_meeting_room:", key="close", help="Ends the lesson."):
         st.markdown("Deletes the code, the seats, all answers and soft labels, and the runs that learners started in it.")
         if st.button("Close it and delete everything", type="primary", key="close_room", help="This cannot be undone."):
             for run_id in _do(rooms.rooms().close) or []:
@@ -332,8 +332,9 @@ def close() -> None:
 def _preset(label: str, *, key: str, current: str = "first-race") -> str:
     names = list(PRESETS)
     return st.selectbox(
-        label, names, index=names.index(current) if current in names else 0, format_func=lambda n: PRESETS[n].title, key=key
-    )
+        label, names, index=names.index(current) if current in names else 0, format_func=lambda n: PRESETS[n].title, key=key,
+        help="An experiment of the literature with a measured effect.",
+    )  # fmt: skip
 
 
 def _do(change, *arguments: object, **more: object) -> object:  # noqa: ANN001
