@@ -3,7 +3,11 @@
 import streamlit as st
 
 GROUPS = {
-    "Learn": [st.Page("pages/start.py", title="Start", default=True)],
+    "Learn": [
+        st.Page("pages/start.py", title="Start", default=True),
+        st.Page("pages/lessons.py", title="Lessons"),
+        st.Page("pages/glossary.py", title="Glossary"),
+    ],
     "Experiment": [
         st.Page("pages/race.py", title="Race"),
         st.Page("pages/sweep.py", title="Sweep"),

@@ -52,6 +52,10 @@ READING_ORDER = (
     "studies.study",  # an experiment of more than one race: run, kept, judged
     "studies.hinton",  # the studies of Hinton et al. on MNIST
     "studies.literature",  # the studies, with their claims
+    "lessons.lesson",  # a question, a guess, an experiment that answers it, an explanation
+    "lessons.measured",  # what their experiments showed over ten seeds
+    "lessons",  # all lessons: one file each
+    "glossary",  # the terms of the lessons, and the history of the field
     "references",  # the publications that the files above cite
     "doctor",  # is this machine ready
 )

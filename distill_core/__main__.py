@@ -24,11 +24,14 @@ from distill_core.runs.process import prepare_process
 if __name__ == "__main__":
     prepare_process()  # before torch is imported
 
-from distill_core import analysis, teachers
+from distill_core import analysis, paths, teachers
 from distill_core.data import datasets
 from distill_core.data.jpeg_copy import make_jpeg_copy
 from distill_core.doctor import examine
 from distill_core.experiment import Experiment
+from distill_core.lessons import LESSONS
+from distill_core.lessons import lesson as lessons
+from distill_core.lessons.measured import keep as keep_finding
 from distill_core.machine import available_cores
 from distill_core.studies import comparison, replays, study
 from distill_core.studies.literature import STUDIES
@@ -241,6 +244,65 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def lesson(
+    name: Annotated[str, tyro.conf.Positional] = "",
+    *,
+    list: bool = False,
+    seeds: int = 10,
+    device: str = "auto",
+    keep: bool = False,
+    json: bool = False,
+) -> None:
+    """The experiment of a lesson, run and judged.
+
+    Args:
+        name: the lesson; without a name, all lessons that have an experiment.
+        list: list all lessons.
+        seeds: the number of seeds.
+        device: auto, cpu or cuda.
+        keep: replace the findings in the repository by those of this run.
+        json: print one JSON object a line.
+    """
+    if list:
+        for key, entry in LESSONS.items():
+            fields = {"name": key, "title": entry.title, "group": entry.group, "question": entry.question, "arms": [*entry.arms]}
+            _print_json(fields) if json else print(f"{key:28}{entry.group}: {entry.title}")
+        return
+    if name and name not in LESSONS:
+        raise ValueError(f"lesson '{name}' is not known; choose one of: {', '.join(LESSONS)}")
+    if not 2 <= seeds <= 100:
+        raise ValueError(f"seeds {seeds} cannot be run; give a number from 2 to 100")
+    for key in [name] if name else [key for key, entry in LESSONS.items() if entry.arms]:
+        entry, started = LESSONS[key], time.perf_counter()
+        results = _train_all(entry.experiments(seeds), device=device) if entry.arms else []
+        finding, seconds = entry.find(results), time.perf_counter() - started
+        if json:
+            gains = [asdict(one) for one in lessons.gains(entry.by_arm(results))]
+            _print_json({"event": "claim", "lesson": key, "sentence": finding.sentence, "answer": finding.answer, "gains": gains})
+        else:
+            print(
+                f"{entry.title}: {finding.sentence} ({seeds} seeds, {seconds:.0f} s)"
+                if entry.arms
+                else f"{entry.title}: {finding.sentence}"
+            )
+        if keep and entry.arms:
+            keep_finding(key, finding, seeds=seeds, seconds=seconds)
+
+
+def _train_all(experiments: Sequence[Experiment], *, device: str) -> list[dict]:
+    """The results of all these experiments, in their order."""
+    for one in {(e.dataset, e.teacher): e for e in experiments}.values():
+        _prepare(one, device=device)
+    results = {}
+    for record in train_sharded(experiments, device=device):
+        if record["event"] == "result":
+            results[record["experiment"]] = record
+        else:
+            _status(f"{len(results)} of {len(experiments)} students; epoch {record['epoch']:g}")
+    _status("")
+    return [results[place] for place in range(len(experiments))]
+
+
 def compare(
     settings: Annotated[tuple[str, ...], tyro.conf.Positional] = (),
     *,
@@ -407,7 +469,15 @@ def doctor(*, port: int = 8501, presets: bool = False, json: bool = False) -> No
         presets: measure every preset now, which takes a minute or more; the times are kept for the next call.
         json: print one JSON object.
     """
+    from distill_core.runs import store, upkeep  # the database, which no other command needs
+
     report = examine(port=port, presets=presets)
+    database = paths.home() / "lab.sqlite"
+    if database.exists():
+        try:
+            report["runs"] = upkeep.stored_in_words(store.Store(database))
+        except ValueError as error:
+            report["runs"] = str(error)
     if json:
         _print_json(report)
         return
@@ -460,6 +530,7 @@ COMMANDS = {
     "train": train,
     "sweep": sweep,
     "preset": preset,
+    "lesson": lesson,
     "compare": compare,
     "teachers": list_teachers,
     "data": list_data,

@@ -52,7 +52,8 @@ def set_up(title: str) -> None:
         st.html(streamlit_patches.mark_menu(menu, title))
     st.session_state["owner"] = owner_token(known=st.session_state.get("owner", "")) or ""
     try:
-        engine()
+        store().version("")  # a database that cannot be read now gives its sentence here, once for the whole page
+        _hand_over()
     except ValueError as error:
         show_error(error)
         st.stop()
@@ -81,8 +82,21 @@ def link(page: str, label: str, *, icon: str, **query: str) -> None:
 
 
 def owner() -> str:
-    """The token of this browser, which gives the right to stop its runs; empty until the browser has sent it."""
-    return st.session_state.get("owner", "")
+    """The token of this browser, which gives the right to stop its runs; one of this session until the browser has sent it."""
+    return st.session_state.get("owner") or st.session_state.setdefault("provisional_owner", secrets.token_hex(16))
+
+
+def _hand_over() -> None:
+    """What was started before the browser's token had arrived belongs to the browser from now on."""
+    state, lab_engine = st.session_state, engine()
+    if state["owner"] and "provisional_owner" in state:
+        lab_engine.hand_over(state["provisional_owner"], state["owner"])
+        del state["provisional_owner"]
+
+
+def address() -> str:
+    """The address of the learner's computer, or of the router that a class shares; Streamlit gives none for this machine."""
+    return st.context.ip_address or "this machine"
 
 
 def pace(spent: float = 0.0) -> float:

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import functools
 import hmac
-import ipaddress
 import secrets
-import socket
 from dataclasses import asdict
 from urllib.parse import urlsplit
 
-import segno
 import streamlit as st
 
 from distill_core import paths
 from distill_core.runs.keys import owner_mark
 from distill_core.runs.rooms import Room, Rooms, spread
+from pages.server import network
 from pages.server.plain_text import plain, show_error
 
 POLL = 2.0  # seconds between two looks of a learner's page at the room: one row of a small file
@@ -40,10 +38,7 @@ def rooms() -> Rooms:
 @functools.cache
 def announce() -> None:
     """Print the lecturer's link to the terminal of the server, once."""
-    host, port = st.get_option("server.address") or "127.0.0.1", st.get_option("server.port")
-    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
-    base = st.get_option("server.baseUrlPath").strip("/")
-    print(f"  Lecturer's page: http://{shown}:{port}/{base + '/' if base else ''}lecturer?token={_TOKEN}", flush=True)
+    print(f"  Lecturer's page: {network.local_address()}/lecturer?token={_TOKEN}\n", flush=True)
 
 
 def is_lecturer(token: str) -> bool:
@@ -168,37 +163,14 @@ def locked() -> dict[str, object]:
 
 def learners_link(code: str) -> str:
     """The address that joins the room: by the host that the lecturer's browser used, or this machine's in the network."""
-    url = urlsplit(st.context.url or "")
-    host = url.hostname or "127.0.0.1"
-    if _is_loopback(host) and st.get_option("server.address") in ("0.0.0.0", "::", "", None):
-        host = _network_address() or host
-    port = f":{url.port}" if url.port else ""
-    base = st.get_option("server.baseUrlPath").strip("/")
-    return f"{url.scheme or 'http'}://{host}{port}/{base + '/' if base else ''}classroom?room={code}"
+    return f"{network.address_to_share(st.context.url) or network.local_address()}/classroom?room={code}"
 
 
 def only_here(link: str) -> bool:
     """Whether the link works on this machine only."""
-    return _is_loopback(urlsplit(link).hostname or "")
+    return urlsplit(link).hostname in network.LOOPBACK
 
 
 def qr_code(text: str) -> str:
     """A QR code as the address of an image, made here; dark on white also on a dark page."""
-    return segno.make(text, error="m").svg_data_uri(border=3, scale=8, dark="#000", light="#fff")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _network_address() -> str:
-    """This machine's address in its network. Connecting a UDP socket sends nothing: it only chooses the interface."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # reserved for documentation
-            return probe.getsockname()[0]
-        except OSError:
-            return ""
+    return network.qr_code(text).svg_data_uri(border=3, scale=8, dark="#000", light="#fff")
