@@ -618,7 +618,7 @@ INSIDE = """() => {
 
 
 MENU = {
-    "Learn": ["Start"],
+    "Learn": ["Start", "Lessons", "Glossary"],
     "Experiment": ["Race", "Sweep", "Methods", "Experiments from papers", "Find the bug"],
     "Look inside": ["Soft targets", "Dark knowledge", "Calibration", "Draw"],
     "Lab notebook": ["Runs"],

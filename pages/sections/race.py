@@ -11,6 +11,7 @@ from distill_core import analysis
 from distill_core.experiment import Experiment
 from distill_core.objectives import METHODS
 from distill_core.references import citations, reference
+from distill_core.runs.keys import owner_mark
 from distill_core.runs.store import Run
 from distill_core.studies.presets import preset_of
 from pages.components.live_chart import live_chart
@@ -39,7 +40,8 @@ def start(experiments: Sequence[Experiment], *, title: str = "", **choices: obje
     """Queue a race, or find its stored result; returns its id. A race that is refused gives one sentence on the page."""
     try:
         run_id, is_cached = engine().submit(experiments, owner=owner(), address=address(), title=title, **choices)
-        room.note_run(run_id, owner(), is_new=engine().may_control(run_id, owner=owner()) and not is_cached)
+        run = store().get(run_id)
+        room.note_run(run_id, owner(), is_new=run is not None and not is_cached and run.owner_hash == owner_mark(owner()))
     except (ValueError, PermissionError) as error:
         show_error(error)
         return None
