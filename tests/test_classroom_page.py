@@ -26,6 +26,12 @@ def opened(alone, page, token, **state):  # noqa: F811
     return app.run()
 
 
+def only_run():
+    """The one run in the store, with its experiments."""
+    (run,) = lab.store().list()
+    return lab.store().get(run.id)
+
+
 def test_a_hidden_page_is_closed_to_learners_of_the_room_and_to_nobody_else(alone, rooms):  # noqa: F811
     rooms.change(hidden=("Runs", "Start"))
     learner, outsider = opened(alone, "runs", LEARNER), opened(alone, "runs", OUTSIDER)
@@ -44,7 +50,7 @@ def test_a_locked_setting_keeps_its_value_whatever_a_browser_sends(alone, rooms)
     app.slider(key="alpha").set_value(0.5).run()
     app.button(key="train").click().run()
     assert not app.exception
-    (run,) = lab.store().list()
+    run = only_run()
     first = Experiment.from_json(run.experiments[0])
     assert (
         first.epochs == PRESETS["impatient"].experiment.epochs and len(run.experiments) == PRESETS["impatient"].seeds and first.alpha == 0.5
@@ -57,7 +63,7 @@ def test_a_start_for_all_trains_the_preset_once_at_the_place_of_the_seat_and_is_
     app = opened(alone, "race", LEARNER, room_call=0)
     assert not app.exception and not app.error
     app.run()
-    (run,) = lab.store().list()
+    run = only_run()
     first = Experiment.from_json(run.experiments[0])
     assert (first.temperature, first.alpha) == spread(1) and first.epochs == PRESETS["impatient"].experiment.epochs
     assert [(one.run, one.seat) for one in rooms.runs()] == [(run.id, 1)]
@@ -73,7 +79,7 @@ def test_a_latecomer_and_a_reload_start_nothing(alone, rooms):  # noqa: F811
 def test_a_cached_result_of_somebody_else_is_on_the_board_and_is_not_deleted_with_the_room(alone, rooms):  # noqa: F811
     other = opened(alone, "race", OUTSIDER)
     other.button(key="train").click().run()
-    (run,) = lab.store().list()
+    run = only_run()
     assert rooms.runs() == []  # outside the room
     learner = opened(alone, "race", LEARNER)
     learner.button(key="train").click().run()
