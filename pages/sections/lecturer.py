@@ -153,7 +153,7 @@ def now(room: Room) -> None:
         return
     st.subheader(plain(room.activity.text))
     with st.container(horizontal=True):
-        if not room.activity.revealed and st.button(
+        if (not room.activity.revealed or _failed(room.activity)) and st.button(
             "Train on the soft labels" if room.activity.kind == "teacher" else "Reveal the answers",
             type="primary", icon=":material/visibility:", key="reveal", help="Takes no more answers and shows them to all.",
         ):  # fmt: skip
@@ -170,6 +170,14 @@ def now(room: Room) -> None:
     st.fragment(_progress, run_every=None if _is_settled(room.activity) else 1.0)(room.version)
     if room.activity.revealed:
         classroom.show_answers(room.activity)
+
+
+def _failed(activity: Activity) -> bool:
+    """Whether the students of the soft labels have to be trained again: the workers, or this server, were restarted meanwhile."""
+    if activity.kind != "teacher" or not activity.revealed or activity.result:
+        return False
+    future, _ = _training().get(activity.id, (None, {}))
+    return future is None or (future.done() and future.exception() is not None)
 
 
 def _is_settled(activity: Activity) -> bool:
@@ -212,11 +220,14 @@ def _training() -> dict[str, tuple[Future, dict]]:
 def _collect(activity: Activity) -> None:
     future, about = _training().get(activity.id, (None, {}))
     if future is None:
-        st.markdown("The server was restarted while the students were trained: ask the class again.")
+        st.markdown("The server was restarted while the students were trained: train them again.")
     elif not future.done():
         st.markdown(":material/model_training: Three times twenty students learn from ten images; it takes some seconds.")
     elif error := future.exception():
         show_error(error)
+        if st.session_state.get(f"failed_{activity.id}") != id(future):
+            st.session_state[f"failed_{activity.id}"] = id(future)
+            st.rerun()  # once: the button to train again appears
     else:
         _do(rooms.rooms().reveal, {**future.result(), **about})
         _training().pop(activity.id, None)
