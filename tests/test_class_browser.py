@@ -109,7 +109,7 @@ def test_a_lesson_of_a_lecturer_and_three_learners_leaves_nothing_behind(lab, ne
         expect(page.get_by_text("from 3 teachers in this room")).to_be_visible(timeout=240_000)
         expect(page.get_by_text("learned from these 2 images and nothing else")).to_be_visible()
 
-    button(lecturer, "Close the room").click()
+    lecturer.locator(".st-key-close button:visible").click()
     button(lecturer, "Close it and delete everything").click()
     expect(button(lecturer, "Open a room")).to_be_visible()
     for page in learners:

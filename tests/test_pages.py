@@ -31,6 +31,7 @@ NOT_FOR_PEOPLE = re.compile(r"\b(None|nan|NaN|undefined|NaT)\b|Traceback")
 def alone(home, monkeypatch):
     """`alone(page)`: a page (or app.py) run without a browser, in a lab of its own whose runs stay in the queue."""
     monkeypatch.setattr(Engine, "start", lambda engine: engine)
+    monkeypatch.setattr("pages.sections.race.address", lambda: "this machine")  # AppTest's own is no text
     caches = (lab.store, lab.engine, room.rooms)
     for cache in caches:
         cache.clear()
@@ -641,7 +642,7 @@ INSIDE = """() => {
 
 
 MENU = {
-    "Learn": ["Start"],
+    "Learn": ["Start", "Lessons", "Glossary"],
     "Experiment": ["Race", "Sweep", "Methods", "Experiments from papers", "Find the bug"],
     "Look inside": ["Soft targets", "Dark knowledge", "Calibration", "Draw"],
     "Lab notebook": ["Runs"],

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -138,6 +138,8 @@ class Cluster:
                 answer.set_result(future.result())
             except ValueError as error:
                 answer.set_exception(error)
+            except CancelledError:
+                answer.set_exception(ValueError("the workers were restarted meanwhile; try it again"))
             except Exception as error:
                 log.error("a call on a worker failed", exc_info=error)
                 answer.set_exception(ValueError(task.explain(error)))

@@ -17,7 +17,7 @@ from pages.server.lab import engine, store
 from pages.server.plain_text import plain, show_error
 
 PAGES = (
-    *("Race", "Sweep", "Methods", "Experiments from papers", "Find the bug"),
+    *("Lessons", "Glossary", "Race", "Sweep", "Methods", "Experiments from papers", "Find the bug"),
     *("Soft targets", "Dark knowledge", "Calibration", "Draw", "Runs", "Presentation", "Preflight"),
 )
 FREE = {"everything": (), "T and alpha": ("temperature", "alpha"), "nothing": None}  # None: all settings are locked
@@ -153,7 +153,7 @@ def now(room: Room) -> None:
         return
     st.subheader(plain(room.activity.text))
     with st.container(horizontal=True):
-        if not room.activity.revealed and st.button(
+        if (not room.activity.revealed or _failed(room.activity)) and st.button(
             "Train on the soft labels" if room.activity.kind == "teacher" else "Reveal the answers",
             type="primary", icon=":material/visibility:", key="reveal", help="Takes no more answers and shows them to all.",
         ):  # fmt: skip
@@ -170,6 +170,14 @@ def now(room: Room) -> None:
     st.fragment(_progress, run_every=None if _is_settled(room.activity) else 1.0)(room.version)
     if room.activity.revealed:
         classroom.show_answers(room.activity)
+
+
+def _failed(activity: Activity) -> bool:
+    """Whether the students of the soft labels have to be trained again: the workers, or this server, were restarted meanwhile."""
+    if activity.kind != "teacher" or not activity.revealed or activity.result:
+        return False
+    future, _ = _training().get(activity.id, (None, {}))
+    return future is None or (future.done() and future.exception() is not None)
 
 
 def _is_settled(activity: Activity) -> bool:
@@ -212,11 +220,14 @@ def _training() -> dict[str, tuple[Future, dict]]:
 def _collect(activity: Activity) -> None:
     future, about = _training().get(activity.id, (None, {}))
     if future is None:
-        st.markdown("The server was restarted while the students were trained: ask the class again.")
+        st.markdown("The server was restarted while the students were trained: train them again.")
     elif not future.done():
         st.markdown(":material/model_training: Three times twenty students learn from ten images; it takes some seconds.")
     elif error := future.exception():
         show_error(error)
+        if st.session_state.get(f"failed_{activity.id}") != id(future):
+            st.session_state[f"failed_{activity.id}"] = id(future)
+            st.rerun()  # once: the button to train again appears
     else:
         _do(rooms.rooms().reveal, {**future.result(), **about})
         _training().pop(activity.id, None)
@@ -321,7 +332,7 @@ def runs() -> None:
 
 def close() -> None:
     """Close the room, after a question."""
-    with st.popover("Close the room", icon=":material/no_meeting_room:", help="Ends the lesson."):
+    with st.popover("Close the room", icon=":material/no_meeting_room:", key="close", help="Ends the lesson."):
         st.markdown("Deletes the code, the seats, all answers and soft labels, and the runs that learners started in it.")
         if st.button("Close it and delete everything", type="primary", key="close_room", help="This cannot be undone."):
             for run_id in _do(rooms.rooms().close) or []:
@@ -332,8 +343,9 @@ def close() -> None:
 def _preset(label: str, *, key: str, current: str = "first-race") -> str:
     names = list(PRESETS)
     return st.selectbox(
-        label, names, index=names.index(current) if current in names else 0, format_func=lambda n: PRESETS[n].title, key=key
-    )
+        label, names, index=names.index(current) if current in names else 0, format_func=lambda n: PRESETS[n].title, key=key,
+        help="An experiment of the literature with a measured effect.",
+    )  # fmt: skip
 
 
 def _do(change, *arguments: object, **more: object) -> object:  # noqa: ANN001

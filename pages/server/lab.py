@@ -58,7 +58,7 @@ def set_up(title: str) -> None:
         show_error(error)
         st.stop()
     here = f"pages/{title.lower().replace(' ', '_')}.py"
-    if (page := room.follow(title, owner())) and page != here:
+    if (page := room.follow(title, st.session_state["owner"])) and page != here:
         go_to(page, here=here)
 
 
