@@ -17,7 +17,7 @@ def engine(tmp_path_factory):
 
 
 def test_workers_killed_at_random_change_no_number(engine):
-    assert kills.kill_workers(engine, runs=4, kills=2, seed=5, epochs=60) == {
+    assert kills.kill_workers(engine, runs=4, kills=2, seed=5, epochs=200) == {
         "runs": 4, "workers_killed": 2, "finished": 4, "identical": 4
     }  # fmt: skip
 
