@@ -12,7 +12,7 @@ import math
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, TypeVar, get_type_hints
@@ -25,16 +25,21 @@ if __name__ == "__main__":
     prepare_process()  # before torch is imported
 
 from distill_core import analysis, teachers
+from distill_core import export as exporting
+from distill_core.compression import parse_compression
 from distill_core.data import datasets
 from distill_core.data.jpeg_copy import make_jpeg_copy
 from distill_core.doctor import examine
 from distill_core.experiment import Experiment
 from distill_core.machine import available_cores
+from distill_core.paths import write_atomically
+from distill_core.runs.finished import default_store, find, keep_finished
+from distill_core.runs.store import StoreError
 from distill_core.studies import comparison, study
 from distill_core.studies.literature import STUDIES
 from distill_core.studies.presets import PRESETS, measure
 from distill_core.studies.sweep import best_settings
-from distill_core.training.loop import train as train_race
+from distill_core.training.cohort import Cohort
 from distill_core.training.run_data import prepare
 from distill_core.training.shards import train_sharded
 
@@ -52,13 +57,59 @@ def train(experiment: TheExperiment, *, device: str = "auto", json: bool = False
         json: print one JSON object a line instead of a table.
     """
     _prepare(experiment, device=device)
-    for record in train_race(experiment, device=device):
+    for record in _train_and_keep(experiment, device=device):
         if json:
             _print_json(record)
         elif record["event"] == "result":
             _print_result(record)
         elif record["test_accuracy"] is not None and record["member"] == "student":
             _status(f"epoch {record['epoch']:g} of {experiment.epochs}: student {record['test_accuracy']:.2%}")
+
+
+def _train_and_keep(experiment: Experiment, *, device: str) -> Iterator[dict]:
+    """The records of a race, which is stored at its end as one of the page Race is, so that it can be exported."""
+    cohort, stored = Cohort([experiment], device=device), []
+    for records in cohort.steps():
+        stored += records
+        for one in records:
+            own = {name: value for name, value in one.items() if name != "experiment"}
+            yield {**own, "experiment": asdict(experiment)} if one["event"] == "result" else own
+    try:
+        with contextlib.closing(default_store()) as store:
+            keep_finished(store, [experiment], stored, cohort.artefacts(), seconds=cohort.seconds)
+    except StoreError as error:
+        print(f"distill_core: the run was not stored: {error}", file=sys.stderr)
+
+
+def export(
+    run: Annotated[str, tyro.conf.Positional],
+    *,
+    format: str = "safetensors",
+    out: Path | None = None,
+    compression: str = "",
+    json: bool = False,
+) -> None:
+    """A trained network in a file that other programs read: the student of a finished run, or a shipped teacher.
+
+    Args:
+        run: a run's id of the page Runs, the key that `train --json` printed, a teacher such as mnist/cnn-32, or a file that
+            `export --format safetensors` wrote.
+        format: safetensors, onnx, onnx-int8, torch, html, notebook, csv or card.
+        out: the file to write; by default one in this folder, named by the network.
+        compression: compress it first, such as neurons-50+int4.
+        json: print one JSON object.
+    """
+    if format not in exporting.FORMATS:
+        raise ValueError(f"format '{format}' is not known; choose one of: {', '.join(exporting.FORMATS)}")
+    trained = find(run).compressed(parse_compression(compression))
+    path, blob = out or Path(exporting.file_name(trained, format)), exporting.export(trained, format)
+    if not path.parent.is_dir():
+        raise ValueError(f"the folder {path.parent} of {path} does not exist; create it, or give another --out")
+    write_atomically(path, blob)
+    if json:
+        _print_json({"path": str(path), "format": format, "bytes": len(blob), "name": trained.name, "dataset": trained.dataset.name})
+    else:
+        print(f"{trained.title}: {len(blob):,} bytes in {path}")
 
 
 def _print_result(result: dict) -> None:
@@ -455,6 +506,7 @@ def _show_progress(progress: Generator[tuple[str, float], None, T]) -> T:
 COMMANDS = {
     "train": train,
     "sweep": sweep,
+    "export": export,
     "preset": preset,
     "compare": compare,
     "teachers": list_teachers,

@@ -68,6 +68,10 @@ REFERENCES = {
     "Davison 1997": Reference(
         "Anthony Davison, David Hinkley", 1997, "Bootstrap Methods and their Application", "Cambridge University Press"
     ),
+    "Denton 2014": Reference(
+        "Emily Denton, Wojciech Zaremba, Joan Bruna, Yann LeCun, Rob Fergus", 2014,
+        "Exploiting Linear Structure Within Convolutional Networks for Efficient Evaluation", "NeurIPS, arXiv 1404.0736",
+    ),
     "DeVries 2017": Reference(
         "Terrance DeVries, Graham Taylor", 2017, "Improved Regularization of Convolutional Neural Networks with Cutout",
         "arXiv 1708.04552",
@@ -89,6 +93,10 @@ REFERENCES = {
     "Guo 2017": Reference(
         "Chuan Guo, Geoff Pleiss, Yu Sun, Kilian Weinberger", 2017, "On Calibration of Modern Neural Networks", "ICML, arXiv 1706.04599"
     ),
+    "Han 2015": Reference(
+        "Song Han, Jeff Pool, John Tran, William Dally", 2015,
+        "Learning both Weights and Connections for Efficient Neural Networks", "NeurIPS, arXiv 1506.02626",
+    ),
     "He 2016": Reference(
         "Kaiming He, Xiangyu Zhang, Shaoqing Ren, Jian Sun", 2016, "Deep Residual Learning for Image Recognition",
         "CVPR, arXiv 1512.03385",
@@ -108,6 +116,10 @@ REFERENCES = {
         "Tao Huang, Shan You, Fei Wang, Chen Qian, Chang Xu", 2022, "Knowledge Distillation from A Stronger Teacher",
         "NeurIPS, arXiv 2205.10536",
     ),
+    "Jacob 2018": Reference(
+        "Benoit Jacob, Skirmantas Kligys, Bo Chen, Menglong Zhu, Matthew Tang, Andrew Howard, Hartwig Adam, Dmitry Kalenichenko", 2018,
+        "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", "CVPR, arXiv 1712.05877",
+    ),
     "Jordan 2024": Reference("Keller Jordan", 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", "arXiv 2404.00498"),
     "Kim 2021": Reference(
         "Taehyeon Kim, Jaehoon Oh, Nak Yil Kim, Sangwook Cho, Se-Young Yun", 2021,
@@ -115,6 +127,10 @@ REFERENCES = {
     ),
     "LeCun 1998": Reference(
         "Yann LeCun, Corinna Cortes, Christopher Burges", 1998, "The MNIST database of handwritten digits", "yann.lecun.com/exdb/mnist"
+    ),
+    "Li 2017": Reference(
+        "Hao Li, Asim Kadav, Igor Durdanovic, Hanan Samet, Hans Peter Graf", 2017, "Pruning Filters for Efficient ConvNets",
+        "ICLR, arXiv 1608.08710",
     ),
     "Lin 1991": Reference(
         "Jianhua Lin", 1991, "Divergence measures based on the Shannon entropy", "IEEE Transactions on Information Theory 37"

@@ -21,7 +21,9 @@ ALSO = {
     "data": {"torchvision", "sklearn", "PIL", "safetensors", "filelock"},
     "teachers": {"safetensors", "filelock"},
     "analysis": {"sklearn", "threadpoolctl"},
+    "starts": {"safetensors"},
     "training": {"safetensors"},
+    "export": {"safetensors", "onnx", "onnxruntime"},
 }
 
 
