@@ -66,6 +66,8 @@ READING_ORDER = (
     "export.page",  # one HTML file that runs the network
     "export.notebook",  # a notebook that repeats a run's number
     "export",  # all formats by their names
+    "serving",  # a network behind an API
+    "studies.ladder",  # teacher, student, and the student compressed: size, latency, accuracy
     "references",  # the publications that the files above cite
     "doctor",  # is this machine ready
 )

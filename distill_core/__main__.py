@@ -9,6 +9,7 @@ import io
 import itertools
 import json as json_format
 import math
+import socket
 import subprocess
 import sys
 import time
@@ -24,7 +25,7 @@ from distill_core.runs.process import prepare_process
 if __name__ == "__main__":
     prepare_process()  # before torch is imported
 
-from distill_core import analysis, teachers
+from distill_core import analysis, serving, teachers
 from distill_core import export as exporting
 from distill_core.compression import parse_compression
 from distill_core.data import datasets
@@ -35,7 +36,7 @@ from distill_core.machine import available_cores
 from distill_core.paths import write_atomically
 from distill_core.runs.finished import default_store, find, keep_finished
 from distill_core.runs.store import StoreError
-from distill_core.studies import comparison, study
+from distill_core.studies import comparison, ladder, study
 from distill_core.studies.literature import STUDIES
 from distill_core.studies.presets import PRESETS, measure
 from distill_core.studies.sweep import best_settings
@@ -110,6 +111,77 @@ def export(
         _print_json({"path": str(path), "format": format, "bytes": len(blob), "name": trained.name, "dataset": trained.dataset.name})
     else:
         print(f"{trained.title}: {len(blob):,} bytes in {path}")
+
+
+def compress(
+    run: Annotated[str, tyro.conf.Positional],
+    *,
+    seeds: int = 0,
+    device: str = "auto",
+    keep: bool = False,
+    json: bool = False,
+) -> None:
+    """The ladder: a network as trained, pruned, of low rank and of few bits, with and without recovery by its teacher.
+
+    For mnist, mnist-128 and cifar10-jpeg in place of a run: the study of that data set, which trains its students first. Each of
+    its rungs is written as soon as it is measured, and the same command goes on where it was stopped.
+
+    Args:
+        run: a run's id or key, a teacher such as mnist/cnn-32, an exported .safetensors file; or a study: mnist, mnist-128, cifar10-jpeg.
+        seeds: students of a study (10 by default), or recoveries of one network (3).
+        device: auto, cpu or cuda.
+        keep: write the rungs of a study into the repository, and not into DISTILL_HOME.
+        json: print one JSON object a line, for each rung.
+    """
+    is_study = run in ladder.SETTINGS
+    seeds = seeds or (10 if is_study else 3)
+    if not 1 <= seeds <= 100:
+        raise ValueError(f"seeds {seeds} cannot be run; give a number from 1 to 100")
+    if keep and not is_study:
+        raise ValueError(
+            f"'{run}' is no study, whose figures --keep replaces; leave --keep out, or choose from: {', '.join(ladder.SETTINGS)}"
+        )
+    file = ladder.SHIPPED if keep else ladder.unfinished()
+    if is_study:
+        _prepare(ladder.SETTINGS[run].experiment, device=device)
+        rungs = ladder.measure(run, seeds=seeds, before=ladder.kept(file)["rows"], device=device)
+    else:
+        rungs = ladder.of_one(find(run), seeds=seeds, device=device)
+    for row in rungs:
+        if is_study:
+            ladder.keep(row, file=file, command=f"python -m distill_core compress {run} --seeds {seeds}{' --keep' if keep else ''}")
+        _print_json(row) if json else _print_rung(row)
+
+
+def _print_rung(row: dict) -> None:
+    if "refused" in row:
+        print(f"{row['rung']:42}{row['refused']}", flush=True)
+        return
+    ms = {runtime: found["1"]["median"] for runtime, found in row["latency_ms"].items()}
+    print(
+        f"{row['rung']:46}{row['test_accuracy']:8.2%} ({row['low']:.2%} to {row['high']:.2%}){row['parameters']:>11,} parameters"
+        f"{row['bytes']:>11,} bytes{row['flops'] / 1e6:>9.3g} MFLOP   torch {ms['torch']:.3g} ms, onnx {ms['onnx']:.3g} ms",
+        flush=True,
+    )
+
+
+def serve(run: Annotated[str, tyro.conf.Positional], *, port: int = 8600, address: str = "127.0.0.1") -> None:
+    """Answer `POST /predict` with a trained network until Ctrl+C; /docs describes it. Logs go to standard error.
+
+    Args:
+        run: a run's id or key, a teacher such as mnist/cnn-32, or an exported .safetensors file.
+        port: the port to listen on.
+        address: 127.0.0.1 takes requests of this machine only, 0.0.0.0 those of the whole network.
+    """
+    if not 1 <= port <= 65535:
+        raise ValueError(f"port {port} is none; give one from 1 to 65535")
+    with contextlib.closing(socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)) as free:
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            free.bind((address, port))
+        except OSError as error:
+            raise ValueError(f"port {port} of {address} cannot be used ({error.strerror or error}); give another --port") from error
+    serving.serve(find(run), port=port, address=address)
 
 
 def _print_result(result: dict) -> None:
@@ -507,6 +579,8 @@ COMMANDS = {
     "train": train,
     "sweep": sweep,
     "export": export,
+    "serve": serve,
+    "compress": compress,
     "preset": preset,
     "compare": compare,
     "teachers": list_teachers,
