@@ -21,6 +21,7 @@ READING_ORDER = (
     "compression.recipe",  # what is done to a network, as one value
     "compression.measures",  # parameters, FLOPs, latency
     "compression.packing",  # compressed weights in a file
+    "compression.curves",  # accuracy and size over the range of each way to compress
     "compression",  # the names of this package
     "teachers.airbench",  # how the strong teacher for CIFAR-10 is trained
     "teachers.recipes",  # how each teacher is trained

@@ -14,6 +14,7 @@ from distill_core.compression import NONE, Compression, compress
 from distill_core.data import datasets
 from distill_core.data.dataset import Dataset
 from distill_core.experiment import Experiment
+from distill_core.teachers.recipes import teacher_network
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +106,7 @@ def empty_network(description: dict) -> nn.Module:
     """A network of the layers of a description. Raises `ValueError`, `KeyError` or `TypeError` for one that is no description."""
     shape, classes = tuple(description["image_shape"]), len(description["classes"])
     if description["role"] == "teacher" and description["model"] in teachers.TEACHERS:
-        network = teachers.teacher_network(teachers.TEACHERS[description["model"]], image_shape=shape, classes=classes)
+        network = teacher_network(teachers.TEACHERS[description["model"]], image_shape=shape, classes=classes)
     else:
         network = models.build(description["model"], image_shape=shape, classes=classes, seed=0)
     compression = students.parse_compression(description["compression"])
