@@ -28,7 +28,8 @@ def test_curves_begin_at_the_network_itself_and_end_below_the_cliff(measured):
     for axis, points in curves(network, pixels, labels).items():
         assert [one["value"] for one in points] == list(AXES[axis])
         assert {name: points[0][name] for name in whole} == whole
-        assert points[-1]["bytes"] < 0.2 * whole["bytes"] and points[-1]["accuracy"] < whole["accuracy"] - 0.05, axis
+        assert points[-1]["bytes"] < 0.2 * whole["bytes"], axis
+        assert axis == "bits" or points[-1]["accuracy"] < whole["accuracy"] - 0.2, axis
 
 
 @pytest.mark.parametrize("chosen", [NONE, Compression(prune=80), Compression(bits=4), Compression(neurons=50, rank=50, prune=50, bits=2)])

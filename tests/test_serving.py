@@ -24,7 +24,7 @@ def trained():
     return of_teacher(datasets.load("digits"), "cnn-32")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(trained):
     with TestClient(serving.make_app(trained)) as client:
         yield client
@@ -119,7 +119,8 @@ def test_a_slow_body_is_given_up(client, monkeypatch, trained):
     assert client.post("/predict", content=slow(), headers={"content-type": "application/json"}).status_code in (400, 408, 422)
 
 
-def test_metrics_count_what_was_asked(client):
+def test_metrics_count_what_was_asked(trained):
+    client = TestClient(serving.make_app(trained))
     for body in ({"images": [PIXELS]}, {"images": [PIXELS] * 6}, {}):
         client.post("/predict", json=body)
     text = client.get("/metrics").text
