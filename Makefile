@@ -2,6 +2,7 @@
 PYTHON ?= python3
 PORT ?= 8501
 ADDRESS ?= 127.0.0.1
+PROCESSES ?= 2
 BIN := .venv/bin
 
 .PHONY: run test bench
@@ -13,7 +14,7 @@ run: .venv/installed
 test: .venv/installed-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 bench: .venv/installed-for-tests
 	$(BIN)/python -m tests.bench

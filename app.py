@@ -3,7 +3,11 @@
 import streamlit as st
 
 GROUPS = {
-    "Learn": [st.Page("pages/start.py", title="Start", default=True)],
+    "Learn": [
+        st.Page("pages/start.py", title="Start", default=True),
+        st.Page("pages/lessons.py", title="Lessons"),
+        st.Page("pages/glossary.py", title="Glossary"),
+    ],
     "Experiment": [
         st.Page("pages/race.py", title="Race"),
         st.Page("pages/sweep.py", title="Sweep"),
@@ -19,6 +23,12 @@ GROUPS = {
         st.Page("pages/draw.py", title="Draw"),
     ],
     "Lab notebook": [st.Page("pages/runs.py", title="Runs")],
+    "Class": [
+        st.Page("pages/classroom.py", title="Classroom"),
+        st.Page("pages/presentation.py", title="Presentation"),
+        st.Page("pages/lecturer.py", title="Lecturer"),
+        st.Page("pages/preflight.py", title="Preflight"),
+    ],
     # Addresses of an earlier version: each opens the page that took its place.
     "": [
         st.Page("pages/map.py", title="Sweep", visibility="hidden"),

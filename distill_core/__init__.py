@@ -41,6 +41,7 @@ READING_ORDER = (
     "statistics",  # means, confidence intervals, paired differences
     "bias",  # correcting the bias of classes that a student saw too rarely or too often
     "calibration",  # confidence against accuracy, temperature scaling
+    "consensus",  # be the teacher: students of a class's soft labels
     "analysis",  # accuracy, agreement, dark knowledge, the conclusion in words
     "training.run_data",  # images, labels and teacher logits of a run, batch by batch
     "training.schedule",  # steps, learning rate, when a run is measured
@@ -55,6 +56,7 @@ READING_ORDER = (
     "cohort",  # the name under which notebooks find `train_cohort`
     "studies.sweep",  # the cells of a sweep
     "studies.presets",  # experiments of the literature
+    "studies.replays",  # a recorded run of each preset
     "studies.tuning",  # temperature and weight of a method, chosen on validation images
     "studies.comparison",  # all methods side by side
     "studies.study",  # an experiment of more than one race: run, kept, judged
@@ -69,6 +71,10 @@ READING_ORDER = (
     "export",  # all formats by their names
     "serving",  # a network behind an API
     "studies.ladder",  # teacher, student, and the student compressed: size, latency, accuracy
+    "lessons.lesson",  # a question, a guess, an experiment that answers it, an explanation
+    "lessons.measured",  # what their experiments showed over ten seeds
+    "lessons",  # all lessons: one file each
+    "glossary",  # the terms of the lessons, and the history of the field
     "references",  # the publications that the files above cite
     "doctor",  # is this machine ready
 )

@@ -25,18 +25,20 @@ from distill_core.runs.process import prepare_process
 if __name__ == "__main__":
     prepare_process()  # before torch is imported
 
-from distill_core import analysis, serving, teachers
+from distill_core import analysis, paths, serving, teachers
 from distill_core import export as exporting
 from distill_core.compression import parse_compression
 from distill_core.data import datasets
 from distill_core.data.jpeg_copy import make_jpeg_copy
 from distill_core.doctor import examine
 from distill_core.experiment import Experiment
+from distill_core.lessons import LESSONS
+from distill_core.lessons import lesson as lessons
+from distill_core.lessons.measured import keep as keep_finding
 from distill_core.machine import available_cores
-from distill_core.paths import write_atomically
 from distill_core.runs.finished import default_store, find, keep_finished
 from distill_core.runs.store import StoreError
-from distill_core.studies import comparison, ladder, study
+from distill_core.studies import comparison, ladder, replays, study
 from distill_core.studies.literature import STUDIES
 from distill_core.studies.presets import PRESETS, measure
 from distill_core.studies.sweep import best_settings
@@ -106,7 +108,7 @@ def export(
     path, blob = out or Path(exporting.file_name(trained, format)), exporting.export(trained, format)
     if not path.parent.is_dir():
         raise ValueError(f"the folder {path.parent} of {path} does not exist; create it, or give another --out")
-    write_atomically(path, blob)
+    paths.write_atomically(path, blob)
     if json:
         _print_json({"path": str(path), "format": format, "bytes": len(blob), "name": trained.name, "dataset": trained.dataset.name})
     else:
@@ -293,7 +295,7 @@ def preset(
         list: list all of them.
         seeds: the number of seeds; mostly 10 by default.
         device: auto, cpu or cuda.
-        keep: of a study, replace the figures in the repository by those of this run.
+        keep: replace the figures of a study in the repository, or the replay of a preset, by this run.
         json: print one JSON object a line.
     """
     if list or not name:
@@ -313,10 +315,10 @@ def preset(
     if name in STUDIES:
         _run_study(name, seeds=seeds, device=device, keep=keep, json=json)
         return
-    if keep:
-        raise ValueError(f"preset '{name}' is one race and no study, whose figures --keep replaces; leave --keep out")
     _show_progress(prepare(PRESETS[name].experiment, device=device))
+    started, records = time.perf_counter(), []
     for record in measure(PRESETS[name], seeds=seeds, device=device):
+        records.append(record)
         if record["event"] == "claim" and json:
             _print_json({**record, "preset": name})
         elif record["event"] == "claim":
@@ -328,6 +330,9 @@ def preset(
             print(came["conclusion"])
         elif record["test_accuracy"] is not None:
             _status(f"epoch {record['epoch']:g} of {PRESETS[name].experiment.epochs}")
+    if keep:
+        conclusion, seconds = records[-1]["came"]["conclusion"], time.perf_counter() - started
+        replays.keep(name, replays.record_replay(records, seconds=seconds, seeds=seeds, conclusion=conclusion))
 
 
 def _run_study(name: str, *, seeds: int, device: str, keep: bool, json: bool) -> None:
@@ -359,6 +364,65 @@ def _run_study(name: str, *, seeds: int, device: str, keep: bool, json: bool) ->
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
+
+
+def lesson(
+    name: Annotated[str, tyro.conf.Positional] = "",
+    *,
+    list: bool = False,
+    seeds: int = 10,
+    device: str = "auto",
+    keep: bool = False,
+    json: bool = False,
+) -> None:
+    """The experiment of a lesson, run and judged.
+
+    Args:
+        name: the lesson; without a name, all lessons that have an experiment.
+        list: list all lessons.
+        seeds: the number of seeds.
+        device: auto, cpu or cuda.
+        keep: replace the findings in the repository by those of this run.
+        json: print one JSON object a line.
+    """
+    if list:
+        for key, entry in LESSONS.items():
+            fields = {"name": key, "title": entry.title, "group": entry.group, "question": entry.question, "arms": [*entry.arms]}
+            _print_json(fields) if json else print(f"{key:28}{entry.group}: {entry.title}")
+        return
+    if name and name not in LESSONS:
+        raise ValueError(f"lesson '{name}' is not known; choose one of: {', '.join(LESSONS)}")
+    if not 2 <= seeds <= 100:
+        raise ValueError(f"seeds {seeds} cannot be run; give a number from 2 to 100")
+    for key in [name] if name else [key for key, entry in LESSONS.items() if entry.arms]:
+        entry, started = LESSONS[key], time.perf_counter()
+        results = _train_all(entry.experiments(seeds), device=device) if entry.arms else []
+        finding, seconds = entry.find(results), time.perf_counter() - started
+        if json:
+            gains = [asdict(one) for one in lessons.gains(entry.by_arm(results))]
+            _print_json({"event": "claim", "lesson": key, "sentence": finding.sentence, "answer": finding.answer, "gains": gains})
+        else:
+            print(
+                f"{entry.title}: {finding.sentence} ({seeds} seeds, {seconds:.0f} s)"
+                if entry.arms
+                else f"{entry.title}: {finding.sentence}"
+            )
+        if keep and entry.arms:
+            keep_finding(key, finding, seeds=seeds, seconds=seconds)
+
+
+def _train_all(experiments: Sequence[Experiment], *, device: str) -> list[dict]:
+    """The results of all these experiments, in their order."""
+    for one in {(e.dataset, e.teacher): e for e in experiments}.values():
+        _prepare(one, device=device)
+    results = {}
+    for record in train_sharded(experiments, device=device):
+        if record["event"] == "result":
+            results[record["experiment"]] = record
+        else:
+            _status(f"{len(results)} of {len(experiments)} students; epoch {record['epoch']:g}")
+    _status("")
+    return [results[place] for place in range(len(experiments))]
 
 
 def compare(
@@ -519,14 +583,23 @@ def bench(subjects: Annotated[tuple[str, ...], tyro.conf.Positional] = (), *, js
         raise ValueError(f"the benchmarks {', '.join(subjects)} could not be run; choose from: training, sweep, cifar, page, serve")
 
 
-def doctor(*, port: int = 8501, json: bool = False) -> None:
-    """Is this machine ready: data, teachers, device, port, and the seconds that a preset takes here.
+def doctor(*, port: int = 8501, presets: bool = False, json: bool = False) -> None:
+    """Is this machine ready: data, teachers, device, port, memory, and the seconds that each preset takes here.
 
     Args:
         port: the port that the lab would use.
+        presets: measure every preset now, which takes a minute or more; the times are kept for the next call.
         json: print one JSON object.
     """
-    report = examine(port=port)
+    from distill_core.runs import store, upkeep  # the database, which no other command needs
+
+    report = examine(port=port, presets=presets)
+    database = paths.home() / "lab.sqlite"
+    if database.exists():
+        try:
+            report["runs"] = upkeep.stored_in_words(store.Store(database))
+        except ValueError as error:
+            report["runs"] = str(error)
     if json:
         _print_json(report)
         return
@@ -582,6 +655,7 @@ COMMANDS = {
     "serve": serve,
     "compress": compress,
     "preset": preset,
+    "lesson": lesson,
     "compare": compare,
     "teachers": list_teachers,
     "data": list_data,

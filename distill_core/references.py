@@ -62,8 +62,18 @@ REFERENCES = {
         "Lucas Beyer, Xiaohua Zhai, Am\u00e9lie Royer, Larisa Markeeva, Rohan Anil, Alexander Kolesnikov", 2022,
         "Knowledge distillation: A good teacher is patient and consistent", "CVPR, arXiv 2106.05237",
     ),
+    "Bucil\u0103 2006": Reference("Cristian Bucil\u0103, Rich Caruana, Alexandru Niculescu-Mizil", 2006, "Model Compression", "KDD"),
+    "Carlini 2021": Reference(
+        "Nicholas Carlini, Florian Tramer, Eric Wallace, Matthew Jagielski, Ariel Herbert-Voss, Katherine Lee, Adam Roberts, Tom Brown, "
+        "Dawn Song, Ulfar Erlingsson, Alina Oprea, Colin Raffel", 2021,
+        "Extracting Training Data from Large Language Models", "USENIX Security, arXiv 2012.07805",
+    ),
     "Cho 2019": Reference(
         "Jang Hyun Cho, Bharath Hariharan", 2019, "On the Efficacy of Knowledge Distillation", "ICCV, arXiv 1910.01348"
+    ),
+    "Cloud 2025": Reference(
+        "Alex Cloud, Minh Le, James Chua, Jan Betley, Anna Sztyber-Betley, Jacob Hilton, Samuel Marks, Owain Evans", 2025,
+        "Subliminal Learning: Language Models Transmit Behavioral Traits via Hidden Signals in Data", "arXiv 2507.14805",
     ),
     "Davison 1997": Reference(
         "Anthony Davison, David Hinkley", 1997, "Bootstrap Methods and their Application", "Cambridge University Press"
@@ -80,6 +90,10 @@ REFERENCES = {
         "Tommaso Furlanello, Zachary Lipton, Michael Tschannen, Laurent Itti, Anima Anandkumar", 2018, "Born-Again Neural Networks",
         "ICML, arXiv 1805.04770",
     ),
+    "Gandhi 2023": Reference(
+        "Sanchit Gandhi, Patrick von Platen, Alexander M. Rush", 2023,
+        "Distil-Whisper: Robust Knowledge Distillation via Large-Scale Pseudo Labelling", "arXiv 2311.00430",
+    ),
     "Ge 2021": Reference(
         "Zheng Ge, Songtao Liu, Feng Wang, Zeming Li, Jian Sun", 2021, "YOLOX: Exceeding YOLO Series in 2021", "arXiv 2107.08430"
     ),
@@ -92,6 +106,10 @@ REFERENCES = {
     ),
     "Guo 2017": Reference(
         "Chuan Guo, Geoff Pleiss, Yu Sun, Kilian Weinberger", 2017, "On Calibration of Modern Neural Networks", "ICML, arXiv 1706.04599"
+    ),
+    "Guo 2025": Reference(
+        "Daya Guo, Dejian Yang, Haowei Zhang, Junxiao Song and about 200 more", 2025,
+        "DeepSeek-R1: Incentivizing Reasoning Capability in LLMs via Reinforcement Learning", "arXiv 2501.12948",
     ),
     "Han 2015": Reference(
         "Song Han, Jeff Pool, John Tran, William Dally", 2015,
@@ -108,6 +126,10 @@ REFERENCES = {
     "Holm 1979": Reference(
         "Sture Holm", 1979, "A Simple Sequentially Rejective Multiple Test Procedure", "Scandinavian Journal of Statistics 6"
     ),
+    "Hooker 2020": Reference(
+        "Sara Hooker, Nyalleng Moorosi, Gregory Clark, Samy Bengio, Emily Denton", 2020,
+        "Characterising Bias in Compressed Models", "arXiv 2010.03058",
+    ),
     "Hsu 1984": Reference(
         "Jason Hsu", 1984, "Constrained simultaneous confidence intervals for multiple comparisons with the best",
         "The Annals of Statistics 12",
@@ -120,7 +142,12 @@ REFERENCES = {
         "Benoit Jacob, Skirmantas Kligys, Bo Chen, Menglong Zhu, Matthew Tang, Andrew Howard, Hartwig Adam, Dmitry Kalenichenko", 2018,
         "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", "CVPR, arXiv 1712.05877",
     ),
+    "Jiao 2020": Reference(
+        "Xiaoqi Jiao, Yichun Yin, Lifeng Shang, Xin Jiang, Xiao Chen, Linlin Li, Fang Wang, Qun Liu", 2020,
+        "TinyBERT: Distilling BERT for Natural Language Understanding", "Findings of EMNLP, arXiv 1909.10351",
+    ),
     "Jordan 2024": Reference("Keller Jordan", 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", "arXiv 2404.00498"),
+    "Kim 2016": Reference("Yoon Kim, Alexander M. Rush", 2016, "Sequence-Level Knowledge Distillation", "EMNLP, arXiv 1606.07947"),
     "Kim 2021": Reference(
         "Taehyeon Kim, Jaehoon Oh, Nak Yil Kim, Sangwook Cho, Se-Young Yun", 2021,
         "Comparing Kullback-Leibler Divergence and Mean Squared Error Loss in Knowledge Distillation", "IJCAI, arXiv 2105.08919",
@@ -147,6 +174,14 @@ REFERENCES = {
     "M\u00fcller 2019": Reference(
         "Rafael M\u00fcller, Simon Kornblith, Geoffrey Hinton", 2019, "When Does Label Smoothing Help?", "NeurIPS, arXiv 1906.02629"
     ),
+    "Pan 2025": Reference(
+        "Leyi Pan, Aiwei Liu, Shiyu Huang, Yijian Lu, Xuming Hu, Lijie Wen, Irwin King, Philip S. Yu", 2025,
+        "Can LLM Watermarks Robustly Prevent Unauthorized Knowledge Distillation?", "ACL, arXiv 2502.11598",
+    ),
+    "Papernot 2017": Reference(
+        "Nicolas Papernot, Mart\u00edn Abadi, \u00dalfar Erlingsson, Ian Goodfellow, Kunal Talwar", 2017,
+        "Semi-supervised Knowledge Transfer for Deep Learning from Private Training Data", "ICLR, arXiv 1610.05755",
+    ),
     "Park 2019": Reference(
         "Wonpyo Park, Dongju Kim, Yan Lu, Minsu Cho", 2019, "Relational Knowledge Distillation", "CVPR, arXiv 1904.05068"
     ),
@@ -157,6 +192,10 @@ REFERENCES = {
     "Romero 2015": Reference(
         "Adriana Romero, Nicolas Ballas, Samira Ebrahimi Kahou, Antoine Chassang, Carlo Gatta, Yoshua Bengio", 2015,
         "FitNets: Hints for Thin Deep Nets", "ICLR, arXiv 1412.6550",
+    ),
+    "Sanh 2019": Reference(
+        "Victor Sanh, Lysandre Debut, Julien Chaumond, Thomas Wolf", 2019,
+        "DistilBERT, a distilled version of BERT: smaller, faster, cheaper and lighter", "NeurIPS workshop, arXiv 1910.01108",
     ),
     "Shen 2021": Reference(
         "Zhiqiang Shen, Zechun Liu, Dejia Xu, Zitian Chen, Kwang-Ting Cheng, Marios Savvides", 2021,
@@ -192,6 +231,11 @@ REFERENCES = {
         "Edwin Wilson", 1927, "Probable inference, the law of succession, and statistical inference",
         "Journal of the American Statistical Association 22",
     ),
+    "Wu 2023": Reference(
+        "Kan Wu, Houwen Peng, Zhenghong Zhou, Bin Xiao, Mengchen Liu, Lu Yuan, Hong Xuan, Michael Valenzuela, Xi Stephen Chen, "
+        "Xinggang Wang, Hongyang Chao, Han Hu", 2023,
+        "TinyCLIP: CLIP Distillation via Affinity Mimicking and Weight Inheritance", "ICCV, arXiv 2309.12314",
+    ),
     "Zagoruyko 2017": Reference(
         "Sergey Zagoruyko, Nikos Komodakis", 2017,
         "Paying More Attention to Attention: Improving the Performance of Convolutional Neural Networks via Attention Transfer",
@@ -199,6 +243,9 @@ REFERENCES = {
     ),
     "Zhang 2018": Reference(
         "Ying Zhang, Tao Xiang, Timothy Hospedales, Huchuan Lu", 2018, "Deep Mutual Learning", "CVPR, arXiv 1706.00384"
+    ),
+    "Zhang 2024": Reference(
+        "Peiyuan Zhang, Guangtao Zeng, Tianduo Wang, Wei Lu", 2024, "TinyLlama: An Open-Source Small Language Model", "arXiv 2401.02385",
     ),
     "Zhao 2022": Reference(
         "Borui Zhao, Quan Cui, Renjie Song, Yiyu Qiu, Jiajun Liang", 2022, "Decoupled Knowledge Distillation", "CVPR, arXiv 2203.08679"

@@ -10,14 +10,14 @@ from pages.sections.source import show_source
 from pages.server.lab import set_up
 from pages.server.link import from_link, settle, to_link
 from pages.server.old_links import translate_old_link
-from pages.server.plain_text import plain
+from pages.server.plain_text import plain, show_error
 
 RELIABILITY, COVERAGE, SCALING, DISAGREEMENTS = "Reliability", "Accuracy vs. coverage", "Temperature scaling", "Disagreements"
 VIEWS = (RELIABILITY, COVERAGE, SCALING, DISAGREEMENTS)
 CAPTIONS = {
     RELIABILITY: "Confidence is the largest probability of an image. Where it is calibrated, 80 % of the images with a confidence of 80 % "
     "are classified correctly.",
-    COVERAGE: "The model classifies only the images of which it is most confident and abstains on the others. The coverage is the "
+    COVERAGE: "The model classifies only the images of which it is most confident and abstains on the rest. The coverage is the "
     "share of images that it classifies.",
     SCALING: "One temperature per model, which divides its logits, is fitted so that its confidence agrees with its accuracy. ECE, the "
     "expected calibration error, is the mean gap between them.",
@@ -38,10 +38,11 @@ OLD_VALUES = {
 set_up("Calibration")
 st.title("Is the confidence calibrated?")
 
-runs = networks.finished_runs(*calibration.datasets_with_runs())
 available = networks.teachers_here()
 translate_old_link(OLD_NAMES, OLD_VALUES)
 from_link("calibration", DEFAULTS)
+linked = st.session_state["calibration_run"]
+runs = networks.finished_runs(*calibration.datasets_with_runs(linked), keep=linked)
 kept = {"persist_state": "session"}
 if st.session_state["calibration_run"] not in (TEACHERS_ONLY, *runs):
     st.warning("This run does not exist or has not finished: choose another one in the sidebar.")
@@ -82,7 +83,7 @@ try:
         name, chosen = experiment.dataset, [experiment.teacher]
     dataset = networks.images(name)
 except ValueError as error:
-    st.error(str(error))
+    show_error(error)
     st.stop()
 people, note = calibration.human_labels(name)
 if people is not None:
@@ -105,7 +106,8 @@ else:
     )  # fmt: skip
     calibration.show_disagreements(members, dataset, sort)
 of_run = f" Teacher: {plain(networks.teacher_in_words(experiment))}." if run_id != TEACHERS_ONLY else ""
-st.markdown(f"Measured on all {len(dataset.test_labels):,} test images of {dataset.title}.{of_run}")
+if view != SCALING:
+    st.markdown(f"Measured on all {len(dataset.test_labels):,} test images of {plain(dataset.title)}.{of_run}")
 networks.show_notes(name, *chosen)
 if note:
     st.caption(note)

@@ -11,6 +11,7 @@ from pages.sections.source import show_source
 from pages.server.lab import set_up
 from pages.server.link import from_link, settle, to_link
 from pages.server.old_links import translate_old_link
+from pages.server.plain_text import show_error
 
 TEMPERATURES = [0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0]
 MEANS, GRAPH, PROJECTION, PAIR = "Mean soft targets", "Similarity graph", "Logit projection", "Images between two classes"
@@ -19,7 +20,7 @@ CAPTIONS = {
     "the teacher finds similar.",
     GRAPH: "Arrows lead from each true class to the wrong classes with the largest mean probability.",
     PROJECTION: "Each image is a point. The teacher's logits of an image, one number per class, are reduced to two coordinates: images "
-    "with similar logits lie close together.",
+    "with similar logits lie close together. PCA: the two directions of largest variance; t-SNE: only near neighbours have a meaning.",
     PAIR: "Images of the first class to which the teacher gives the largest probability of the second class, and the reverse.",
 }
 VIEW_HELP = "\n\n".join(f"**{view}.** {caption}" for view, caption in CAPTIONS.items())
@@ -79,9 +80,7 @@ with st.sidebar:
         "Images", ["test", "train"], key="dark_part", required=True, format_func={"test": "test", "train": "training"}.get,
         help=f"All images of this part, or {dark_knowledge.MAX_IMAGES:,} of them, drawn by seed 0, if there are more.", **kept,
     )  # fmt: skip
-    if state["dark_T"] not in TEMPERATURES:
-        st.toast("This link has a T that the slider does not offer; choose one from 0.5 to 30.", icon=":material/link_off:")
-        state["dark_T"] = DEFAULTS["T"]
+    settle("dark_T", TEMPERATURES, otherwise=DEFAULTS["T"])
     temperature = st.select_slider(
         "Temperature T",
         TEMPERATURES,
@@ -98,7 +97,7 @@ try:
     dataset = networks.images(name)
     means = {one: dark_knowledge.means(name, one, part, temperature) for one in chosen}
 except ValueError as error:
-    st.error(str(error))
+    show_error(error)
     st.stop()
 classes = list(dataset.class_names)
 
@@ -109,8 +108,7 @@ with st.sidebar:  # options of this view alone
     if view == PAIR:
         similar = dark_knowledge.most_similar_pair(means[teacher], classes)
         for field, label, default in (("first", "First class", similar[0]), ("second", "Second class", similar[1])):
-            if state[f"dark_{field}"] not in classes:
-                state[f"dark_{field}"] = default
+            settle(f"dark_{field}", classes, otherwise=default)
             st.selectbox(
                 label, classes, key=f"dark_{field}", **kept,
                 help="One of the two classes; the two that the teacher finds most similar are the first choice.",

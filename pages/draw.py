@@ -7,6 +7,7 @@ from pages.sections import draw
 from pages.sections.source import show_source
 from pages.server.lab import set_up
 from pages.server.link import from_link
+from pages.server.plain_text import show_error
 
 set_up("Draw")
 st.markdown("#### How do the networks classify your digit?")
@@ -19,7 +20,7 @@ choices = draw.choose()
 try:
     loaded = draw.load(choices)
 except ValueError as error:
-    st.error(str(error))
+    show_error(error)
     st.stop()
 draw.show_pad_and_bars(choices, loaded)
 show_source(centre_digit)

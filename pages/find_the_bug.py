@@ -12,7 +12,8 @@ set_up("Find the bug")
 st.title("Which bug does this implementation have?")
 st.markdown(
     "Two students train on the same digits with the same teacher. The implementation of the first is **correct**. That of the second, "
-    f"the **suspect**, has one of {len(bugs.BUGS)} bugs of distillation code. Choose T and alpha, train both, compare the curves, and "
+    f"the **suspect**, has one of {len(bugs.BUGS)} bugs that are common in distillation code. Choose T and alpha, train "
+    f"both, compare the curves, and "
     "name the bug. Each bug shows best at certain values of T and alpha, and not at all at others."
 )
 with st.container(horizontal=True, vertical_alignment="bottom"):

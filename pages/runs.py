@@ -6,12 +6,16 @@ import pandas as pd
 import streamlit as st
 
 from distill_core.figures.curves import bands, compare_figure
-from distill_core.runs.store import Run
+from distill_core.runs import upkeep
+from distill_core.runs.schema import Entry
 from pages.components.live_chart import live_chart
 from pages.sections import race
+from pages.server import incoming, pictures
 from pages.server.experiments import first_experiment
-from pages.server.lab import engine, link, owner, set_up, store
+from pages.server.lab import engine, link, run_owner, set_up, store
+from pages.server.link import settle
 
+PER_PAGE = 100  # runs in the list
 SETTINGS = ("dataset", "images", "teacher", "student", "method", "temperature", "alpha", "epochs")
 
 set_up("Runs")
@@ -27,28 +31,36 @@ text = search.text_input(
 )
 wanted = status.selectbox(
     "Status",
-    ["all", "finished", "running", "queued", "paused", "stopped", "failed"],
+    ["all", "finished", "running", "preparing", "queued", "paused", "stopped", "failed"],
     key="status",
     help="Lists the runs in this state only.",
 )
-runs = store().list(text=text, status="" if wanted == "all" else wanted)
-if not runs:
+found = {"text": text, "status": "" if wanted == "all" else wanted, "visible": pictures.visible()}
+count = store().count(**found)
+if not count:
     nothing_stored = not text and wanted == "all"
     st.markdown("There is no run yet: start one on the Race page." if nothing_stored else "No run matches; clear the search.")
     link("pages/race.py", "Open the Race page", icon="sprint")
     st.stop()
+part = 1
+if count > PER_PAGE:
+    settle("runs_part", parts := list(range(1, 1 + -(-count // PER_PAGE))))
+    part = st.selectbox(
+        f"Part of {count:,} runs", parts, key="runs_part", help="The list shows the newest runs first, a part at a time.",
+        format_func=lambda n: f"{1 + PER_PAGE * (n - 1):,} to {min(count, PER_PAGE * n):,}",
+    )  # fmt: skip
+runs = store().entries(**found, limit=PER_PAGE, offset=PER_PAGE * (part - 1))
 
 
-def mean_accuracy(run: Run, role: str) -> str:
-    """Mean final accuracy in percent over the seeds of a race; empty until it has ended, and for a sweep."""
-    results = store().results(run.id) if run.kind == "race" else []
-    return f"{100 * sum(r[role]['test_accuracy'] for r in results) / len(results):.2f}" if results else ""
+def accuracy_of(run: Entry, accuracy: float | None) -> str:
+    """A mean over the seeds of a race in percent; empty until it has ended, and for a sweep."""
+    return f"{100 * accuracy:.2f}" if accuracy is not None and run.kind == "race" else ""
 
 
-def settings_of(run: Run) -> dict:
+def settings_of(run: Entry) -> dict:
     """The settings of a run's first seed; empty where they cannot be read."""
     first = first_experiment(run)
-    return asdict(first) | {"seeds": len(run.experiments)} if first else {}
+    return asdict(first) | {"seeds": run.size} if first else {}
 
 
 def in_words(value: object) -> str:
@@ -63,8 +75,8 @@ table = pd.DataFrame(
         "started": started.tz_localize(None).floor("s"),
         "title": [run.title or ("race" if run.kind == "race" else "sweep") for run in runs],
         "status": [run.status if settings[run.id] else "unreadable" for run in runs],
-        "baseline %": [mean_accuracy(run, "baseline") for run in runs],
-        "student %": [mean_accuracy(run, "student") for run in runs],
+        "baseline %": [accuracy_of(run, run.baseline_accuracy) for run in runs],
+        "student %": [accuracy_of(run, run.student_accuracy) for run in runs],
         **{name: [settings[run.id].get(name, "") for run in runs] for name in SETTINGS},
         "seeds": [settings[run.id].get("seeds", "") if run.kind == "race" else "" for run in runs],
     }
@@ -74,13 +86,14 @@ columns = {
     for role in ("baseline", "student")
 } | {"images": st.column_config.TextColumn(help="Training images; 0 means all of the data set.")}
 # Rows are selected by their position, so the selection is dropped when a run is added or deleted.
-key = f"{len(runs)} runs, {runs[0].id} first"
+key = f"{count} runs, {runs[0].id} first"
 selected = st.dataframe(
     table, hide_index=True, key=key, on_select="rerun", selection_mode="multi-row", column_config=columns
 ).selection.rows  # fmt: skip
-picked = [runs[row] for row in selected]
+picked = [runs[row] for row in incoming.rows(selected, len(runs))]
 if not picked:
     st.markdown("Tick one run to open it, several to compare them.")
+    st.caption(f"On this server {upkeep.stored_in_words(store())}.")
     st.stop()
 
 with st.container(horizontal=True):
@@ -89,17 +102,19 @@ with st.container(horizontal=True):
     records = pd.DataFrame([{"run": run.id, **record} for run in picked for record in store().records(run.id)])
     csv = records.to_csv(index=False)
     st.download_button(
-        "Records as CSV", csv, file_name="runs.csv", mime="text/csv", icon=":material/download:", key="csv",
+        "Curves as CSV", csv, file_name="runs.csv", mime="text/csv", icon=":material/download:", key="csv",
         help="One line per measurement: epoch, losses, test accuracy and agreement of each network.",
     )  # fmt: skip
-    deletable = [run for run in picked if engine().may_control(run.id, owner=owner())]
-    if st.button(
-        f"Delete {len(deletable) or ''}".strip(), icon=":material/delete:", key="delete", disabled=not deletable,
-        help="You can delete only runs that were started in this browser.",
-    ):  # fmt: skip
-        for run in deletable:
-            race.control("delete", run.id)
-        st.rerun()
+    deletable = [run for run in picked if engine().may_control(run.id, owner=run_owner())]
+    noun = "run" if len(deletable) == 1 else "runs"
+    with st.popover(f"Delete {len(deletable) or ''}".strip(), icon=":material/delete:", disabled=not deletable, key="delete"):
+        st.markdown(f"Delete {len(deletable)} {noun} with all records for good? A run that others have started too stays with them.")
+        if st.button(f"Delete {len(deletable)} {noun} for good", key="delete_for_good", type="primary"):
+            for run in deletable:
+                race.control("delete", run.id)
+            st.rerun()
+    if not deletable:
+        st.caption("Only the browser that started a run can delete it.")
 
 compared = {run.id: settings[run.id] for run in picked if settings[run.id]}
 if not compared:

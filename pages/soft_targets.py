@@ -8,6 +8,7 @@ from pages.sections.source import show_source
 from pages.server.lab import set_up
 from pages.server.link import from_link
 from pages.server.old_links import translate_old_link
+from pages.server.plain_text import show_error
 
 set_up("Soft targets")
 st.markdown("#### How does the temperature change the soft targets of one image?")
@@ -18,7 +19,7 @@ choices = soft_targets.choose()
 try:
     loaded = soft_targets.load(choices)
 except ValueError as error:
-    st.error(str(error))
+    show_error(error)
     st.stop()
 if linked or "soft_targets_bars" not in st.session_state:  # a new link, or the page is opened again after another one
     soft_targets.restore_bars(loaded.dataset.class_names)

@@ -7,6 +7,8 @@ import streamlit as st
 from distill_core.paths import WEIGHTS
 from pages.components.live_chart import have_charts_ready
 from pages.components.soft_targets import soft_targets
+from pages.sections.join import show_address
+from pages.server import room
 from pages.server.lab import link, set_up
 
 set_up("Start")
@@ -17,7 +19,8 @@ with targets:
     digit = json.loads((WEIGHTS / "first_digit.json").read_text())
     st.markdown(
         "A large network, the **teacher**, gives a probability to every class. Raise the temperature $T$: the probabilities of the "
-        "wrong classes become visible. These *soft targets* are what a small **student** learns from."
+        "wrong classes become visible (the slider moves by itself until you take it). These *soft targets* are what a "
+        "small **student** learns from."
     )
     soft_targets(
         pixels=digit["pixels"],
@@ -52,3 +55,17 @@ with race:
             link("pages/race.py", "Change the settings and race again", icon="tune", run=run_id)
     else:
         have_charts_ready()
+
+st.divider()
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.markdown("**New to distillation?** Guess, run, and see why, lesson by lesson.")
+    link("pages/lessons.py", "Take the first lesson", icon="school")
+    st.markdown("**You know it?**")
+    link("pages/race.py", "Set up your own race", icon="sprint")
+
+if not st.session_state.get("seat") and (room.current() is not None):
+    from pages.sections import classroom
+
+    st.markdown("**In a class?** Type the code that the lecturer shows.")
+    classroom.ask_for_code()
+show_address()

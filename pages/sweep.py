@@ -21,7 +21,7 @@ with st.sidebar:
     chosen = sweep.choose()
 
 state = st.session_state
-run_ids = [run_id for name in ("run", "without_t2") if (run_id := state.get(f"sweep_{name}"))]
+run_ids = sweep_live.that_can_be_shown([run_id for name in ("run", "without_t2") if (run_id := state[f"sweep_{name}"])])
 active = [run_id for run_id in run_ids if (run := store().get(run_id)) and run.active]
 
 if chosen:

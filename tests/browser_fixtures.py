@@ -1,5 +1,6 @@
-"""Fixtures for tests of pages in a browser: a Chromium, and Streamlit servers."""
+"""Fixtures for tests of pages in a browser: a Chromium, a Firefox, and Streamlit servers."""
 
+import json
 import os
 import shutil
 import signal
@@ -12,9 +13,12 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from firefox import open_firefox
 from playwright.sync_api import Error, expect, sync_playwright
 
 ROOT = Path(__file__).parents[1]
+MOVED = {"map": "sweep", "microscope": "soft_targets", "trust": "calibration"}  # former addresses
+PAGES = sorted({path.stem for path in (ROOT / "pages").glob("*.py")} - set(MOVED))
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
@@ -40,6 +44,15 @@ def browser():
             )
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def firefox(tmp_path_factory):
+    path = next(filter(None, map(shutil.which, ("firefox-esr", "firefox"))), None)
+    if path is None:
+        pytest.fail("no Firefox was found; install one: apt-get install firefox-esr", pytrace=False)
+    with open_firefox(path, tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
 
 
 @pytest.fixture
@@ -175,3 +188,35 @@ def lab_server(tmp_path):
     yield start
     for server in servers:
         server.stop()
+
+
+class OpenLab:
+    """The lab on a server that is open to the network; its processes record to whom they connect."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        environment = {
+            "DISTILL_HOME": str(folder / "home"),
+            "DISTILL_HOSTS": "lab.example, Other.Example",
+            "PYTHONPATH": os.pathsep.join((str(ROOT / "tests" / "recorder"), str(ROOT))),
+            "RECORD_CONNECTIONS": str(folder / "connections.txt"),
+            "STREAMLIT_SERVER_ADDRESS": "0.0.0.0",
+        }
+        self.server = Server(ROOT / "pages" / "server" / "serve.py", folder / "server.txt", **environment).wait()
+        self.address, self.port = self.server.address, self.server.port
+
+    def printed(self):
+        """What the server has printed."""
+        return self.server.log.read_text()
+
+    def connections(self):
+        """`(process, event, kind, address)` of every connection and of every name that was looked up, so far."""
+        return [json.loads(line) for line in (self.folder / "connections.txt").read_text().splitlines()]
+
+
+@pytest.fixture(scope="session")
+def open_lab(tmp_path_factory):
+    """One lab for the tests of other browsers, of the network and of accessibility: they start no server of their own."""
+    lab = OpenLab(tmp_path_factory.mktemp("open_lab"))
+    yield lab
+    lab.server.stop()

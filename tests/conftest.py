@@ -14,15 +14,25 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
-from browser_fixtures import browser, lab_server, new_page, serve, watched  # noqa: F401 (fixtures for every test that opens a page)
+from browser_fixtures import (  # noqa: F401 (fixtures for every test that opens a page)
+    browser,
+    firefox,
+    lab_server,
+    new_page,
+    open_lab,
+    serve,
+    watched,
+)
 from data_fixtures import cifar, server  # noqa: F401
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_configure(config):
-    """Runs and caches in a folder of this session; the real data sets where they lie beside the repository."""
-    config.distill_home = tempfile.mkdtemp(prefix="distill-tests-")
+    """Runs and caches in a folder of this process; the real data sets where they lie beside the repository."""
+    within = os.environ["DISTILL_HOME"] if hasattr(config, "workerinput") else None  # one of several processes: its parent's folder
+    config.distill_home = tempfile.mkdtemp(prefix="distill-tests-", dir=within)
+    config.shared_folder = within and Path(within)
     os.environ["DISTILL_HOME"] = config.distill_home
     hypothesis.settings.register_profile("lab", derandomize=True, deadline=None)  # the same inputs each time, on any machine
     hypothesis.settings.load_profile("lab")
@@ -33,6 +43,30 @@ def pytest_configure(config):
 
 def pytest_unconfigure(config):
     shutil.rmtree(config.distill_home, ignore_errors=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    with turn(item.config.shared_folder, alone=item.get_closest_marker("alone") is not None):
+        return (yield)
+
+
+@contextlib.contextmanager
+def turn(folder, *, alone):
+    """One test of one of the processes that share `folder`; a test that runs `alone` waits for those of the others, and they for it."""
+    if folder is None:
+        yield
+        return
+    import fcntl
+
+    with open(folder / "gate.lock", "w") as gate, open(folder / "running.lock", "w") as running:
+        fcntl.flock(gate, fcntl.LOCK_EX)  # until this test starts: nobody overtakes one that waits to be alone
+        fcntl.flock(running, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(gate, fcntl.LOCK_UN)
+        try:
+            yield
+        finally:
+            fcntl.flock(running, fcntl.LOCK_UN)  # a child of a fork would keep the lock of a file that is only closed
 
 
 def pytest_generate_tests(metafunc):

@@ -83,8 +83,14 @@ def imports_from(path, *packages):
     return {name for name in own_imports(path) if name.startswith(tuple(f"{package}." for package in packages)) or name in packages}
 
 
+def is_lesson(path):
+    """A lesson is added by one file: nothing else lists it."""
+    return path.parent.name == "lessons" and "LESSON = " in path.read_text()
+
+
 def test_the_reading_order_names_every_core_file_once():
     lecture = {module_of(path) for path in within("distill_core") if not {"figures", "runs"} & set(path.relative_to(CORE).parts)}
+    lecture = {name for name in lecture if not is_lesson(MODULES[name])}
     empty = {name for name in lecture if MODULES[name].name == "__init__.py" and not own_imports(MODULES[name])}
     assert sorted(READING_ORDER) == sorted(
         name.removeprefix("distill_core.") for name in lecture - empty - {"distill_core.__main__", "distill_core"}
@@ -201,7 +207,7 @@ def test_every_file_says_what_it_is_for():
 def test_readme_lists_every_file():
     listed = (ROOT / "README.md").read_text().split("## The way in")[1].split("\n## ")[0]
     for path in [*within("distill_core", "pages"), *ROOT.glob("*.py")]:
-        assert path.name == "__init__.py" or path.name in listed, label(path)
+        assert path.name == "__init__.py" or is_lesson(path) or path.name in listed, label(path)
 
 
 def test_the_way_of_a_run_in_readme_names_functions_that_exist():

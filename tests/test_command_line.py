@@ -6,6 +6,7 @@ import zipfile
 import pytest
 
 from distill_core.__main__ import main
+from distill_core.runs.store import Store
 
 SMALL = ["train", "--images", "100", "--epochs", "2", "--student", "mlp-8x1", "--device", "cpu"]
 RECORD = {"event", "member", "epoch", "step", "seconds", "hard_loss", "soft_loss", "test_accuracy", "validation_accuracy", "agreement"}
@@ -116,7 +117,6 @@ def one_class(tmp_path):
         (["preset", "nope"], "preset 'nope' is not known; choose one of"),
         (["preset", "first-race", "--seeds", "0"], "seeds 0"),
         (["preset", "hinton-mnist", "--seeds", "0"], "seeds 0"),
-        (["preset", "first-race", "--seeds", "2", "--keep"], "no study"),
         (["teachers", "--make", "mnist/nope"], "teacher 'mnist/nope'"),
         (["tarin"], "tarin"),
         ([], "train"),
@@ -152,7 +152,9 @@ def test_a_preset_tells_what_was_claimed_expected_and_came(capsys):
     assert claim["came"]["seeds"] == 2 and claim["expected"]["difference"] < 0 and claim["claim"]
 
 
-def test_the_doctor_finds_the_digits_and_their_teachers_ready(capsys):
+def test_the_doctor_finds_the_digits_and_their_teachers_ready_and_says_what_the_runs_take(capsys, home):
+    Store(home / "lab.sqlite").close()
     (found,) = lines(capsys, "doctor", "--port", "1")
+    assert "the runs take 0.00 GB of at most 2 GB on the disk; beyond that, the results that nobody has used" in found["runs"]
     assert found["ready"] is True and found["datasets"]["digits"] == "ready"
     assert found["teachers"]["digits/mlp-1200x2"] == "ready" and found["first_race_seconds"] > 0

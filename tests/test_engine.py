@@ -36,8 +36,8 @@ def long_race(**choices):
     return race(**{"epochs": 500, "images": 0, **choices})
 
 
-def wait(condition, seconds=60.0):
-    """Wait until the condition is true; returns how long that took."""
+def wait(condition, seconds=180.0):
+    """Wait until the condition is true, as long as a busy machine may need; returns how long that took."""
     started = time.monotonic()
     while not condition():
         assert time.monotonic() - started < seconds, "the condition did not become true"
@@ -184,7 +184,6 @@ def test_stop_is_shown_at_once_and_the_worker_is_busy_until_its_step_is_over(lab
     run_id, _ = lab.submit(long_race())
     wait(lambda: lab.store.records(run_id))
     job = lab.queue.get(run_id)
-    time.monotonic()
     lab.stop(run_id)
 
     assert lab.store.get(run_id).status == "stopped"
@@ -323,7 +322,7 @@ def test_a_killed_server_leaves_no_process_and_the_next_one_adopts_its_run(lab, 
     assert len(family) >= 3  # the child and its workers
     server.kill()
     server.communicate()
-    _, left = psutil.wait_procs(family, timeout=5)
+    _, left = psutil.wait_procs(family, timeout=60)
     assert left == []
 
     store = Store(path)
@@ -396,7 +395,7 @@ def test_a_locked_database_delays_a_run_and_changes_no_number(lab):
         for _ in range(10):
             began = time.monotonic()
             assert lab.position(run_id) in (0, None) and lab.status(run_id)
-            assert time.monotonic() - began < 1.0
+            assert time.monotonic() - began < 5.0  # the database would be waited for for ten
             time.sleep(0.1)
         other.execute("ROLLBACK")
     over(lab, run_id)
@@ -524,7 +523,7 @@ def test_a_full_queue_refuses_with_its_length(idle, monkeypatch):
 @pytest.mark.parametrize("control", ["pause", "resume", "step", "stop", "reset", "delete"])
 def test_nobody_else_may_control_a_run(idle, control):
     run_id, _ = idle.submit(race(), owner="secret")
-    for owner in ("", "guess"):
+    for owner in ("", "guess", "command-line"):
         with pytest.raises(PermissionError, match="started by somebody else"):
             getattr(idle, control)(run_id, owner=owner)
     assert idle.store.get(run_id).status == "queued"

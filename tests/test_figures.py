@@ -12,6 +12,7 @@ from plotly.io.json import to_json_plotly
 from scipy import stats
 
 from distill_core.figures import palette
+from distill_core.figures.classes import confusion_figure, per_class_figure
 from distill_core.figures.curves import bands, compare_figure, declutter_labels, race_drawing, race_figure
 
 
@@ -198,3 +199,9 @@ def test_styles_differ_in_colour_dash_and_marker_and_have_contrast_on_both_backg
 def test_figures_need_neither_torch_nor_a_database():
     code = "import sys, distill_core.figures.curves; print([m for m in ('torch', 'sqlalchemy', 'streamlit') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_names_from_a_learners_zip_are_no_html_in_a_chart():
+    name = '<a href="http://stranger.example">cat</a>'
+    for figure in (confusion_figure(np.eye(2), [name, "dog"]), per_class_figure({"teacher": [1, 1]}, [name, "dog"])):
+        assert "<a" not in figure.to_json().replace("\\u003c", "<") and "&lt;a href" in figure.to_json().replace("\\u003c", "<")

@@ -112,3 +112,10 @@ def test_a_race_with_assistants_draws_one_curve_per_assistant(lab, watched):
       .filter((t) => t.mode === 'lines+markers' && t.x.length).map((t) => t.name)"""
     until(lambda: page.evaluate(names) == ["student", "baseline", "assistant-1", "assistant-2"])
     assert "assistants=mlp-128x2&assistants=mlp-30x2" in page.url  # an assistant and an earlier generation
+
+
+def test_every_formula_above_the_source_code_is_drawn(lab, watched):
+    page = watched(f"{lab}/soft_targets")
+    page.get_by_text("Source code that this app runs").click(timeout=BUSY)
+    expect(page.locator(".katex-display")).to_have_count(2, timeout=BUSY)  # of soften and of soft_loss
+    assert not page.locator(".katex-error").count()

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
-from browser_fixtures import ROOT, open_page_from_menu
+from browser_fixtures import MOVED, PAGES, ROOT, open_page_from_menu
 from playwright.sync_api import expect
 from streamlit.testing.v1 import AppTest
 
@@ -16,15 +16,14 @@ from distill_core import teachers
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.runs.engine import Engine, run_key
+from distill_core.runs.keys import owner_mark
 from distill_core.runs.store import Store
 from distill_core.studies.comparison import SET_UPS
 from distill_core.teachers import default_teacher
 from distill_core.training.cohort import Cohort
 from pages.sections import calibration, controls, methods, networks, source
-from pages.server import curves, lab
+from pages.server import curves, lab, room
 
-MOVED = {"map": "sweep", "microscope": "soft_targets", "trust": "calibration"}  # former addresses
-PAGES = sorted({path.stem for path in (ROOT / "pages").glob("*.py")} - set(MOVED))
 NOT_FOR_PEOPLE = re.compile(r"\b(None|nan|NaN|undefined|NaT)\b|Traceback")
 
 
@@ -32,7 +31,8 @@ NOT_FOR_PEOPLE = re.compile(r"\b(None|nan|NaN|undefined|NaT)\b|Traceback")
 def alone(home, monkeypatch):
     """`alone(page)`: a page (or app.py) run without a browser, in a lab of its own whose runs stay in the queue."""
     monkeypatch.setattr(Engine, "start", lambda engine: engine)
-    caches = (lab.store, lab.engine)
+    monkeypatch.setattr("pages.sections.race.address", lambda: "this machine")  # AppTest's own is no text
+    caches = (lab.store, lab.engine, room.rooms)
     for cache in caches:
         cache.clear()
 
@@ -157,9 +157,26 @@ def test_every_widget_has_a_label_and_a_help_text(alone, finished, name):
     run_id = finished()
     app = alone(name, link={"run": run_id} if name != "runs" else None).run()
     found = [widget for part in (app.main, app.sidebar) for widget in widgets(part)]
-    assert found
+    assert found or name in ("classroom", "lecturer")  # they have some once there is a room
     explained = [widget for widget in found if str(widget.key).startswith("presets_")]  # their labels are sentences
     assert [widget.label for widget in found if not (widget.label and (widget in explained or widget.proto.help))] == []
+
+
+def test_the_lecturers_and_a_learners_widgets_have_a_label_and_a_help_text(alone):
+    rooms = room.rooms()
+    code = rooms.open().code
+    token = "a" * 32
+    rooms.join(code, token)
+    rooms.ask("choice", "Which is *better*?", choices=("<b>student</b>", "baseline"))
+    lecturer, learner = alone("lecturer"), alone("classroom")
+    lecturer.session_state["lecturer"] = True
+    learner.session_state["owner"] = token
+    for app, least in ((lecturer.run(), 15), (learner.run(), 2)):
+        assert not app.exception and not app.error
+        found = [*widgets(app.main)]
+        assert len(found) >= least
+        assert [widget.label for widget in found if not (widget.label and widget.proto.help)] == []
+        assert any(r"\*better\*" in text.value for text in [*app.markdown, *app.subheader])  # a question is no Markdown
 
 
 # --- choices --------------------------------------------------------------------------------------------------------
@@ -373,6 +390,32 @@ def test_a_run_whose_pictures_were_deleted_gives_a_message_and_the_page_opens(al
     assert not app.error and not app.button(key="train").disabled
 
 
+def test_what_was_changed_beside_a_finished_run_is_there_after_a_reload(alone, finished):
+    run_id = finished(hide_classes=(3,), temperature=8.0)
+    app = alone("race", link={"run": run_id}).run()
+    app.select_slider(key="temperature").set_value(4.0).run()  # the default of the page, but not what the run has
+    app.multiselect(key="hide_classes").set_value([]).run()
+    app.slider(key="seeds").set_value(7).run()
+    assert run_shown(app) == run_id
+    again = alone("race", link=dict(app.query_params.items())).run()
+    assert not again.exception and run_shown(again) == run_id
+    assert {name: again.session_state[name] for name in ("temperature", "hide_classes", "seeds")} == {
+        "temperature": 4.0,
+        "hide_classes": [],
+        "seeds": 7,
+    }
+    assert again.session_state["images"] == 100  # of the run
+
+
+def test_a_link_that_is_opened_later_in_a_session_is_applied_and_leaves_the_run_of_the_session(alone, finished):
+    app = alone("race", link={"run": finished()}).run()
+    app.query_params.clear()
+    app.query_params["temperature"] = "20.0"
+    app.run()
+    assert not app.exception and app.session_state["temperature"] == 20.0 and app.session_state["images"] == controls.START.images
+    assert "run" not in app.query_params
+
+
 def test_a_link_to_a_run_that_does_not_exist_gives_a_warning_and_the_page_opens(alone):
     app = alone("race", link={"run": "0123456789ab"}).run()
     assert not app.exception and not app.button(key="train").disabled
@@ -390,13 +433,14 @@ PARSERS = [name for name in PAGES if name != "start"]  # pages that read stored 
 def test_the_chart_of_a_methods_own_loss_has_its_name_and_unit(alone, finished, method, label):
     run_id = finished(method=method)
     figures = curves.race_figures(run_id, lab.store().version(run_id), ("soft_loss", "hard_loss"))
-    titles = [figure["layout"]["annotations"][0]["text"] for figure in figures.values()]
+    titles = [json.loads(figure)["layout"]["annotations"][0]["text"] for figure in figures.values()]
     assert titles == [label, "hard loss (nats)"]
 
 
 def test_a_teacher_that_the_run_trains_has_a_curve_in_place_of_a_line(alone, finished):
     run_id = finished(race(teacher="self"))
     figure = curves.race_figures(run_id, lab.store().version(run_id), ("test_accuracy",))["test_accuracy"]
+    figure = json.loads(figure)
     (line,) = (trace for trace in figure["data"] if trace.get("name") == "teacher" and "lines" in trace["mode"])
     assert len(line["x"]) > 2 and line["y"][-1] > line["y"][0]
 
@@ -440,7 +484,7 @@ def test_a_link_to_a_run_that_cannot_be_read_gives_one_sentence_and_the_page_ope
 def change_stored_run(run_id, text):
     """Write `text` in place of each of a run's experiments."""
     with contextlib.closing(sqlite3.connect(lab.store().path)) as database:
-        database.execute("update runs set experiments = ? where id = ?", (json.dumps([text, text]), run_id))
+        database.execute("update runs set experiments = ?, first = ? where id = ?", (json.dumps([text, text]), text, run_id))
         database.commit()
 
 
@@ -454,6 +498,39 @@ def test_a_sweep_opened_as_a_race_leaves_the_race_page_with_its_defaults(alone, 
     app = alone("race", link={"run": run_id}).run()
     assert not app.exception and not app.button(key="train").disabled
     assert app.session_state["seeds"] == 5
+
+
+def test_races_of_find_the_bug_are_listed_nowhere_because_their_settings_give_the_bug_away(alone, finished):
+    run_id = finished(method="alpha-swapped")
+    with contextlib.closing(sqlite3.connect(lab.store().path)) as database:
+        database.execute("update runs set kind = 'puzzle' where id = ?", (run_id,))
+        database.commit()
+    runs = alone("runs")
+    assert any("There is no run yet" in text for text in shown_text(runs.run())) and not runs.dataframe
+    assert alone("draw").run().selectbox(key="draw_run").options == ["none"]
+
+
+def test_a_race_opened_as_a_sweep_is_said_to_be_one_and_the_page_works(alone, finished):
+    app = alone("sweep", link={"run": finished()}).run()
+    assert not app.exception and not app.error and not app.button(key="sweep_train").disabled
+    assert [warning.value for warning in app.warning] == ["The run of this link is a race."]
+
+
+@pytest.mark.parametrize(
+    ("texts", "named"),
+    [
+        ([Experiment(dataset="holiday-0123abcd.zip", teacher="mlp-1200x2", seed=seed).to_json() for seed in (0, 1)], "uploaded"),
+        (["{}", '{"optimizer": "of a later version"}'], "cannot be read"),
+        ([Experiment(temperature=t, alpha=a, images=n).to_json() for t, a, n in ((1, 0.1, 10), (2, 0.2, 20))], "two axes"),
+    ],
+    ids=("uploaded pictures", "unreadable", "no sweep of two axes"),
+)
+def test_a_sweep_that_cannot_be_shown_gives_one_sentence_and_the_page_works(alone, texts, named):
+    run_id = lab.store().create(texts, key="sweep", kind="sweep", epochs=40)
+    app = alone("sweep", link={"run": run_id}).run()
+    assert not app.exception and not app.button(key="sweep_train").disabled
+    (error,) = app.error
+    assert named in unescaped(error.value) and one_sentence(error.value)
 
 
 @pytest.mark.parametrize("kind", SWEEPS)
@@ -486,6 +563,27 @@ def test_text_of_a_link_is_never_markdown(alone, link):
     app = alone("race", link=link).run()
     (message,) = [message.value for message in [*app.toast, *app.error]]
     assert "](" not in message and IMAGE in unescaped(message)
+
+
+def test_a_run_pressed_before_the_browsers_token_came_belongs_to_that_browser(alone):
+    app = alone("race").run()
+    app.button(key="train").click().run()
+    (run,) = lab.store().list()
+    assert not app.button(key="stop").disabled  # already now
+    app.session_state["identity"] = {"token": "0123456789abcdef" * 2}
+    app.run()
+    assert lab.store().owners_of(run.id) == (owner_mark("0123456789abcdef" * 2),)
+    assert not app.button(key="stop").disabled
+    stranger = alone("race", link={"run": run.id}).run()
+    assert stranger.button(key="stop").disabled
+
+
+def test_the_list_of_runs_reads_no_records_results_or_other_experiments(alone, finished, monkeypatch):
+    run_ids = {finished() for _ in range(3)}
+    for name in ("list", "get", "results", "records"):
+        monkeypatch.setattr(Store, name, lambda *_, name=name, **__: pytest.fail(f"{name} is called"))
+    table = alone("runs").run().dataframe[0].value
+    assert len(table) == len(run_ids) and all(float(value) > 0 for value in table["student %"])
 
 
 # --- a database that cannot be used --------------------------------------------------------------------------------------
@@ -543,6 +641,15 @@ INSIDE = """() => {
 }"""
 
 
+MENU = {
+    "Learn": ["Start", "Lessons", "Glossary"],
+    "Experiment": ["Race", "Sweep", "Methods", "Experiments from papers", "Find the bug"],
+    "Look inside": ["Soft targets", "Dark knowledge", "Calibration", "Draw"],
+    "Lab notebook": ["Runs"],
+    "Class": ["Classroom", "Presentation", "Lecturer", "Preflight"],
+}
+
+
 def settled(page):
     expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_attached(timeout=90_000)
 
@@ -550,7 +657,7 @@ def settled(page):
 @pytest.mark.parametrize("name", PAGES)
 def test_the_first_visit_to_a_server_may_be_a_deep_link(lab_server, watched, name):
     page = watched(f"{lab_server().address}/{'' if name == 'start' else name}")
-    expect(page.get_by_test_id("stTopNavSection")).to_have_text(["Learn", "Experiment", "Look inside", "Lab notebook"], timeout=90_000)
+    expect(page.get_by_test_id("stTopNavSection")).to_have_text(list(MENU), timeout=90_000)
     title = name.replace("_", " ").capitalize()
     expect(page).to_have_title(f"{title} · Distill Lab", timeout=90_000)
     expect(page.locator("[data-testid=stMain] [data-testid=stElementContainer]").nth(2)).to_be_attached(timeout=90_000)
@@ -576,14 +683,6 @@ def test_a_former_address_opens_the_new_page_with_its_query_also_as_a_servers_fi
         expect(page).to_have_title(f"{MOVED[old].replace('_', ' ').capitalize()} · Distill Lab", timeout=90_000)
         settled(page)
         expect(page.get_by_role("dialog")).to_have_count(0)  # Streamlit's "page not found"
-
-
-MENU = {
-    "Learn": ["Start"],
-    "Experiment": ["Race", "Sweep", "Methods", "Experiments from papers", "Find the bug"],
-    "Look inside": ["Soft targets", "Dark knowledge", "Calibration", "Draw"],
-    "Lab notebook": ["Runs"],
-}
 
 
 ADDED = """section => getComputedStyle(section.querySelector("p"), "::after").content.replaceAll('"', "")"""  # by the style sheet

@@ -89,3 +89,22 @@ def test_many_threads_lose_no_job():
     for thread in threads:
         thread.join()
     assert len(queue.waiting()) == len({job.number for job in queue.jobs()}) == 400
+
+
+def test_the_waiting_time_is_that_of_the_runs_before_it_on_all_workers(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("distill_core.runs.queue.time.monotonic", lambda: now[0])
+    queue = Queue()
+    jobs = [queue.add(f"run{n}", f"owner{n}") for n in range(6)]
+    assert queue.seconds_until("run3", workers=2) is None  # nothing has ended yet
+    now[0] = 1.0
+    for job, worker in zip(jobs[:2], "ab", strict=True):
+        queue.assign(job, f"{job.run_id}-1", worker)
+    now[0] = 11.0
+    queue.task_ended("run0-1")
+    queue.discard(jobs[0])
+    queue.assign(jobs[2], "run2-1", "a")  # began now; run1 began ten seconds ago
+    assert [queue.seconds_until(f"run{n}", workers=2) for n in (3, 4, 5)] == [0.0, 10.0, 10.0]
+    now[0] = 15.0
+    assert [queue.seconds_until(f"run{n}", workers=2) for n in (3, 4, 5)] == [0.0, 6.0, 10.0]
+    assert queue.seconds_until("run1", workers=2) is None  # it does not wait

@@ -185,6 +185,7 @@ def test_student_or_baseline_of_a_run_is_compared_with_the_teacher(app, new_page
     assert "network=baseline" in page.url
 
 
+@pytest.mark.alone
 def test_dragging_sends_nothing_and_drops_no_frame(app, new_page, browser, run_id):
     context = browser.new_context(viewport={"width": 1280, "height": 720})
     sent = []

@@ -137,10 +137,9 @@ def test_runs_are_found_by_text_data_set_and_status_newest_first(store):
 def test_only_a_finished_run_is_a_cached_result(store):
     run_id = store.create([DIGITS], key="k")
     assert store.finished_with_key("k") is None
-    assert store.active_with_key("k").id == run_id
+    assert store.create_or_join([DIGITS], key="k") == (run_id, False)
     store.set_status(run_id, "finished")
     assert store.finished_with_key("k").id == run_id
-    assert store.active_with_key("k") is None
     assert store.servers() == set()
 
 
@@ -255,8 +254,8 @@ def test_a_queue_that_refuses_a_run_gets_the_numbers_and_leaves_no_run(store):
     store.create([DIGITS], key="a", owner_hash="me")
     store.create([DIGITS], key="b", owner_hash="you")
 
-    def refuse(own, all_runs):
-        raise ValueError(f"{own} of {all_runs}")
+    def refuse(own, of_address, everyone):
+        raise ValueError(f"{own.active} of {everyone.active}")
 
     with pytest.raises(ValueError, match="1 of 2"):
         store.create_or_join([DIGITS], key="c", owner_hash="me", check_queue=refuse)

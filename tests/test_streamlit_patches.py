@@ -1,6 +1,7 @@
 """What the lab uses of Streamlit's internals: it is as expected, and the patched tick never costs a page its messages."""
 
 import inspect
+import socket
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,10 +9,13 @@ import pytest
 import streamlit as st
 from browser_fixtures import ROOT
 from playwright.sync_api import expect
+from streamlit import net_util
 from streamlit.runtime.app_session import AppSession, AppSessionState
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.runtime.scriptrunner import RerunData, ScriptRunner
+from streamlit.runtime.state.session_state import WStates
 from streamlit.testing.v1 import AppTest
+from streamlit.web.server import server_util
 
 from pages.server import streamlit_patches
 
@@ -51,6 +55,63 @@ def test_apply_replaces_the_method_once():
     streamlit_patches.apply()
     assert AppSession._create_scriptrunner is streamlit_patches._create_scriptrunner_after_the_last
     assert streamlit_patches._create_scriptrunner is not AppSession._create_scriptrunner
+
+
+def test_the_second_patch_replaces_the_one_place_where_streamlit_reads_what_a_browser_sent():
+    original = streamlit_patches._get_widget_value
+    assert original.__qualname__ == "WStates.__getitem__"
+    assert "metadata.deserializer(unpack_widget_state_value(wstate.value))" in inspect.getsource(original)
+    streamlit_patches.apply()
+    assert WStates.__getitem__ is streamlit_patches._get_checked_widget_value
+
+
+WIDGETS = """
+import streamlit as st
+from pages.server import streamlit_patches
+
+streamlit_patches.apply()
+st.selectbox("box", ["a", "b"], key="box")
+st.slider("slider", 1, 10, 5, key="slider")
+st.slider("share", 0.0, 1.0, 0.5, key="share")
+st.select_slider("steps", [1.0, 2.5, 4.0], 4.0, key="steps")
+st.number_input("number", 1, 100, 20, key="number")
+st.multiselect("several", ["a", "b"], key="several")
+st.pills("pills", ["a", "b"], key="pills", selection_mode="multi")
+st.segmented_control("one", ["a", "b"], key="one", default="a")
+st.text_input("text", key="text")
+st.toggle("toggle", key="toggle")
+st.json(dict(st.session_state.items()))
+"""
+VALID = {
+    "box": "b", "slider": 7, "share": 0.25, "steps": 2.5, "number": 30, "several": ["a", "b"], "pills": ["b"],
+    "one": "b", "text": "any", "toggle": True,
+}  # fmt: skip
+
+
+def widget(app, key):
+    kinds = (app.selectbox, app.slider, app.select_slider, app.number_input, app.multiselect, app.button_group, app.text_input, app.toggle)
+    return next(one for kind in kinds for one in kind if one.key == key)
+
+
+def test_values_that_a_browser_may_send_pass_the_check():
+    app = AppTest.from_string(WIDGETS, default_timeout=60).run()
+    for key, value in VALID.items():
+        widget(app, key).set_value(value).run()
+        assert not app.exception and not app.toast, (key, [toast.value for toast in app.toast])
+        assert app.session_state[key] == value
+
+
+def test_streamlit_asks_no_other_machine_for_its_address_once_the_patch_is_applied(monkeypatch):
+    def ask(*_, **__):
+        raise AssertionError("a connection to another machine")
+
+    for name in ("get_external_ip", "get_internal_ip"):
+        assert f"net_util.{name}" in inspect.getsource(server_util.is_url_from_allowed_origins)  # looked up at each call
+    streamlit_patches.apply()
+    monkeypatch.setattr(net_util, "_make_blocking_http_get", ask)
+    monkeypatch.setattr(socket.socket, "connect", ask)
+    assert not server_util.is_url_from_allowed_origins("http://elsewhere.example:8501")
+    assert server_util.is_url_from_allowed_origins("http://localhost:8501")
 
 
 @pytest.mark.parametrize(("flag", "skipped"), [(None, False), (False, False), (True, True)])

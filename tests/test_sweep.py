@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distill_core.experiment import Experiment
-from distill_core.studies.sweep import AXES, Grid, best_settings, grid_of
+from distill_core.runs.limits import MAX_EXPERIMENTS
+from distill_core.studies.sweep import AXES, MAX_RACES, Grid, best_settings, grid_of
 
 MEASURES = ("test_accuracy", "validation_accuracy")
 
@@ -75,3 +76,15 @@ def test_the_best_setting_is_chosen_on_validation_images_and_reported_on_test_im
 def test_experiments_that_vary_in_three_choices_are_refused(refused):
     with refused("temperature, alpha, student", "two axes"):
         grid_of([Experiment(), Experiment(temperature=1.0), Experiment(alpha=0.5), Experiment(student="linear")])
+
+
+@pytest.mark.parametrize(("columns", "rows", "seeds"), [(10_000, 10_000, 1), (200, 200, 10), (401, 1, 1), (1, 1, 0)])
+def test_more_races_than_a_sweep_may_have_are_refused_before_one_is_built(monkeypatch, refused, columns, rows, seeds):
+    monkeypatch.setattr("distill_core.studies.sweep.replace", lambda *_, **__: pytest.fail("a race was built"))
+    grid = Grid("temperature", tuple(range(1, columns + 1)), "images", tuple(range(1, rows + 1)), seeds)
+    with refused(f"{columns * rows * seeds:,} races", "from 1 to 400"):
+        grid.experiments(Experiment())
+
+
+def test_a_sweep_may_have_as_many_races_as_the_queue_takes():
+    assert MAX_EXPERIMENTS["sweep"] == MAX_RACES

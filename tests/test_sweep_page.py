@@ -51,11 +51,6 @@ def test_an_invalid_link_opens_a_sweep_that_can_be_trained(open_sweep, link):
     assert not app.button(key="sweep_train").disabled
 
 
-def test_values_of_a_link_that_are_no_numbers_are_named_in_a_toast(open_sweep):
-    app = open_sweep(dataset="digits", xs="warm,1")
-    assert [toast.value for toast in app.toast] == ["This link has an invalid setting: not all values of temperature are numbers."]
-
-
 def test_a_link_restores_axes_values_and_shared_settings(open_sweep):
     app = open_sweep(dataset="digits", x="alpha", xs="0.1,0.55", y="student", ys="mlp-5x2", temperature="7", seeds="2")
     assert app.selectbox(key="sweep_x").value == "alpha" and app.selectbox(key="sweep_y").value == "student"
@@ -114,3 +109,37 @@ def test_an_old_link_with_the_run_without_t2_is_translated(open_sweep):
 def test_each_loss_is_named_once_with_its_unit():
     experiments = [Experiment(method=method) for method in ("soft-targets", "correlation", "soft-targets", "logits")]
     assert loss_names(experiments) == "soft loss (nats), correlation loss, logit loss (squared logits)"
+
+
+@pytest.mark.parametrize(
+    ("link", "named"),
+    [
+        ({"x": "foo"}, "x 'foo' is not offered here; choose one of: temperature"),
+        ({"seeds": "50"}, "seeds 50 is out of range; give a number from 1 to 10"),
+        ({"epochs": "100000000"}, "epochs 100000000 is out of range"),
+        ({"xs": ",".join(map(str, range(1, 20_000)))}, "characters; give"),
+        ({"xs": ",".join(["1"] * 300)}, "temperature has 300 values; give 200 at most"),
+        ({"xs": "1,nan"}, "temperature nan"),
+        ({"xs": "warm,1"}, "temperature 'warm' is not a number"),
+        ({"xs": "1,-4"}, "temperature -4.0"),
+        ({"x": "student", "xs": "mlp-5x2,nobody"}, "nobody"),
+        ({"x": "method", "xs": "nothing"}, "method 'nothing' is not known"),
+        ({"batch_size": "-8"}, "batch_size -8"),
+        ({"temperature": "1e-300", "x": "alpha", "y": "student"}, "temperature 1e-300"),
+        ({"teacher": "+".join(["cnn-32"] * 50)}, "teacher 'cnn-32+"),
+    ],
+    ids=str,
+)
+def test_a_bad_value_of_a_sweeps_link_gives_one_sentence_and_the_page_works(open_sweep, link, named):
+    app = open_sweep(**{"dataset": "digits"} | link)
+    assert not app.exception and not app.error
+    (message,) = [toast.value.replace("\\", "").replace("\u2060", "") for toast in app.toast]
+    assert named in message and len(message) < 400
+    assert not app.button(key="sweep_train").disabled
+
+
+def test_a_sweep_of_more_races_than_a_run_may_have_is_refused_before_it_is_pressed(open_sweep):
+    many = ",".join(str(1 + n / 100) for n in range(150))
+    app = open_sweep(dataset="digits", xs=many, ys="0.1,0.2,0.3", seeds="1")
+    (error,) = app.error
+    assert not app.exception and "450 races" in error.value and app.button(key="sweep_train").disabled

@@ -1,7 +1,6 @@
 """The task of a worker, followed in this process: what it reports, where it pauses, and what it saves."""
 
 import itertools
-import time
 
 import filelock
 import pytest
@@ -173,12 +172,12 @@ def test_a_stopped_run_does_not_wait_for_a_teacher_that_another_run_trains(home)
     name = next(name for name in teachers.TEACHERS if name not in {card.name for card in teachers.shipped() if card.dataset == "digits"})
     folder = paths.home() / "teachers"
     folder.mkdir(parents=True)
-    reporter, began = Recorder(), time.monotonic()
+    reporter = Recorder()
     reporter.on_event = lambda message: message["about"] == "progress" and task.REQUESTS.update({reporter.submission: "stop"})
     with filelock.FileLock(folder / f"{dataset.fingerprint}-{name}.lock"):
         outcome = train(race(1, teacher=name), reporter)
     task.REQUESTS.clear()
-    assert outcome["outcome"] == "stopped" and time.monotonic() - began < 20
+    assert outcome["outcome"] == "stopped"  # while the lock was still held
     assert reporter.about("progress")[0]["what"].startswith(f"waiting for another run that trains the teacher {name}")
 
 

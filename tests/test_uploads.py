@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import struct
 import threading
+import time
 import zipfile
 from pathlib import Path
 
@@ -272,3 +274,125 @@ def test_a_file_with_an_empty_name_is_refused(two_classes, zipped, refused):
     blob = zipped({**two_classes, "Q/0.png": b"x"}).getvalue().replace(b"Q/0.png", b"\0/0.png")  # a name ends at the first zero byte
     with refused("holds ''"):
         read_zip(io.BytesIO(blob))
+
+
+# --- bounds, and whose sets they are --------------------------------------------------------------------------------
+
+
+def test_more_pixels_than_the_budget_are_refused_while_they_are_decoded(two_classes, zipped, refused):
+    opened = []
+    budget = decoding.Budget(kept=6 * 16 * 16 * 3)  # of ten images of 16 x 16 in colour
+    spend = budget.spend
+    budget.spend = lambda **costs: opened.append(costs) or spend(**costs)
+    with refused("too many pixels", "leave images out"):
+        read_zip(zipped(two_classes), budget=budget)
+    assert sum("kept" in costs for costs in opened) == 7
+
+
+def test_large_images_of_one_colour_are_refused_by_their_sum_before_they_are_decoded(zipped, refused, picture):
+    large = picture(pixels=np.zeros((2000, 2000, 3), np.uint8))
+    files = {f"{label}/{i}.png": large for label in "ab" for i in range(5)}
+    with refused("too many pixels"):
+        read_zip(zipped(files), budget=decoding.Budget(pixels=3 * 2000 * 2000))
+
+
+def test_the_pixels_of_a_set_are_counted_in_further_processes_too(tmp_path, two_classes, zipped, refused, monkeypatch):
+    monkeypatch.setattr(decoding, "available_cores", lambda: 2)
+    monkeypatch.setattr(decoding, "MIN_SHARE", 4)
+    path = tmp_path / "images.zip"
+    path.write_bytes(zipped(two_classes).getvalue())
+    with refused("too many pixels"):
+        read_zip(path, budget=decoding.Budget(kept=7 * 16 * 16 * 3))
+
+
+@pytest.mark.parametrize("limit", (100, 1000), ids=("in the format for many files", "in the usual format"))
+def test_a_long_list_of_files_is_refused_before_it_is_read(two_classes, zipped, refused, monkeypatch, limit):
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", limit)
+    blob = zipped({**two_classes, **{f"cat/{n}.png": b"" for n in range(300)}}, zipfile.ZIP_STORED)
+    monkeypatch.setattr(uploads, "MAX_DIRECTORY", 10_000)
+    monkeypatch.setattr(zipfile, "ZipFile", lambda *_: pytest.fail("the list was read"))
+    with refused("lists more files", "100,000"):
+        read_zip(blob)
+
+
+def test_a_file_that_unpacks_to_more_than_an_image_may_have_is_refused_by_its_name(two_classes, zipped, refused):
+    with refused("cat/zeros.png", "33 MB"):
+        read_zip(zipped({**two_classes, "cat/zeros.png": bytes(33 * 1024**2)}))
+
+
+def test_the_name_of_a_kept_zip_has_128_bits_of_its_hash_and_its_title_the_first_six_digits(home, two_classes, zipped):
+    name = keep_zip(zipped(two_classes).getvalue(), name="my animals.zip")
+    stem, _, digest = name.removesuffix(".zip").rpartition("-")
+    assert stem == "my-animals" and len(digest) == 32
+    assert load(name).title == uploads.title(name) == f"my-animals ({digest[:6]})"
+
+
+def test_a_set_is_listed_for_the_browser_that_uploaded_it_and_can_be_loaded_by_its_name(home, two_classes, zipped):
+    blob = zipped(two_classes).getvalue()
+    name = keep_zip(blob, name="animals.zip", owner="a1")
+    assert uploads.kept_zips("a1") == [name] and uploads.kept_zips("b2") == uploads.kept_zips("") == []
+    assert load(name).classes == 2
+    assert keep_zip(blob, name="animals.zip", owner="b2") == name
+    assert uploads.kept_zips("b2") == [name]
+
+
+@pytest.fixture
+def three_zips(zipped, picture):
+    """Three small zips of different images."""
+    names = [f"{label}/{n}.png" for label in "ab" for n in range(5)]
+    return [zipped({name: picture((8, 8), mode="L", seed=seed) for name in names}).getvalue() for seed in range(3)]
+
+
+def keep_at_ages(home, blobs, ages):
+    """Keep each zip for a browser of its own, as if it had been uploaded so many seconds ago."""
+    names = []
+    for age, blob in zip(ages, blobs, strict=True):
+        names.append(keep_zip(blob, name="images.zip", owner=f"browser{len(names)}"))
+        for path in (home / "pictures" / names[-1], *(home / "pictures" / "owners").glob(f"*/{names[-1]}")):
+            os.utime(path, (time.time() - age,) * 2)
+    return names
+
+
+def test_a_browser_keeps_its_newest_sets_only(home, three_zips, monkeypatch):
+    monkeypatch.setattr(uploads, "MAX_OWN", 2)
+    names = []
+    for age, blob in zip((30, 20, 10), three_zips, strict=True):
+        names.append(keep_zip(blob, name="images.zip", owner="a1"))
+        os.utime(home / "pictures" / "owners" / "a1" / names[-1], (time.time() - age,) * 2)
+    assert set(uploads.kept_zips("a1")) == set(names[1:])
+
+
+def test_a_set_is_deleted_two_weeks_after_its_last_upload(home, three_zips):
+    old, _, new = keep_at_ages(home, three_zips, (15 * 86400, 13 * 86400, 0))
+    assert old not in uploads.kept_zips() and len(uploads.kept_zips()) == 2
+    assert uploads.kept_zips("browser0") == [] and uploads.kept_zips("browser2") == [new]
+
+
+def test_the_oldest_sets_are_deleted_with_their_tensors_while_all_are_too_large(home, three_zips, monkeypatch):
+    monkeypatch.setattr(uploads, "MAX_KEPT", 1)
+    names = [keep_zip(blob, name="images.zip") for blob in three_zips]
+    assert uploads.kept_zips() == [names[-1]]
+    assert len(list((home / "cache" / "pictures").glob("*"))) == 1
+
+
+def test_a_second_upload_of_one_browser_is_refused_while_the_first_is_read(home, two_classes, zipped, refused, monkeypatch):
+    blob, entered, go_on = zipped(two_classes).getvalue(), threading.Event(), threading.Event()
+    read = uploads.read_zip
+
+    def slow(*arguments, **more):
+        entered.set()
+        assert go_on.wait(30)
+        return read(*arguments, **more)
+
+    monkeypatch.setattr(uploads, "read_zip", slow)
+    first = threading.Thread(target=keep_zip, args=(blob,), kwargs={"name": "animals.zip", "owner": "a1"})
+    first.start()
+    assert entered.wait(30)
+    with refused("another zip of this browser"):
+        keep_zip(blob, name="animals.zip", owner="a1")
+    monkeypatch.setattr(uploads, "MAX_WAIT", 0.01)
+    with refused("zips of others"):
+        keep_zip(blob, name="animals.zip", owner="b2")
+    go_on.set()
+    first.join()
+    assert len(uploads.kept_zips("a1")) == 1 and uploads.kept_zips("b2") == []

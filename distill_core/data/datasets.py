@@ -28,12 +28,12 @@ from distill_core.data.dataset import (
 )
 from distill_core.data.decoding import shorten
 from distill_core.data.download import Progress, download
-from distill_core.data.uploads import keep_zip, kept_zips, load_zip, prepare_zip
+from distill_core.data.uploads import keep_zip, kept_zips, load_zip, prepare_zip, title
 
 # Training and pages find the operations on a set beside the sets: `datasets.choose_images`, `datasets.keep_zip`.
 __all__ = [
     "DATASETS", "Dataset", "Progress", "Source", "add_label_noise", "choose_images", "choose_validation_images", "fetch",
-    "import_torchvision", "keep_zip", "kept_zips", "load", "random_flip", "random_shift", "seeded",
+    "import_torchvision", "keep_zip", "kept_zips", "load", "random_flip", "random_shift", "seeded", "title",
 ]  # fmt: skip
 
 

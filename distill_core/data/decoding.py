@@ -15,26 +15,50 @@ import sys
 import zipfile
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from distill_core.machine import available_cores
 
-MAX_FILE = 64 * 1024**2  # bytes that are read of one file, whatever size the zip's directory states
+MAX_FILE = 32 * 1024**2  # bytes that are read of one file, whatever size the zip's directory states
 MAX_PIXELS = 4096 * 4096  # of one image
 MAX_SIDE = 64  # larger images become 32 x 32
 MIN_SHARE = 5000  # images for which a further process is worth its start
 REPORT_EVERY = 200  # images
+MAX_DECODED = 192 * 1024**2  # bytes of all images as they are kept; 60,000 colour images of 32 x 32 are 176 of these
+MAX_SOURCE_PIXELS = 2**30  # of all images before they are scaled: some ten seconds of one core
 HEADER = struct.Struct("<HHB")  # height, width and channels, before the pixels of an image
 REFUSED = 2  # exit status of a process that found a broken image; its standard error is the sentence
 
 
-def decode(archive: zipfile.ZipFile, members: Sequence[str], *, name: str) -> Generator[tuple[str, float], None, list[np.ndarray]]:
+@dataclass
+class Budget:
+    """What may still be decoded: pixels as the files have them, and bytes as they are kept."""
+
+    pixels: float = MAX_SOURCE_PIXELS
+    kept: float = MAX_DECODED
+
+    def spend(self, *, pixels: int = 0, kept: int = 0) -> None:
+        """Raises `ValueError` with one sentence where that is too much."""
+        self.pixels -= pixels
+        self.kept -= kept
+        if min(self.pixels, self.kept) < 0:
+            raise ValueError(
+                f"these are too many pixels: the images of a set may have {MAX_SOURCE_PIXELS / 1e6:,.0f} million in all; leave images out, "
+                "or make them smaller"
+            )
+
+
+def decode(
+    archive: zipfile.ZipFile, members: Sequence[str], *, name: str, budget: Budget | None = None
+) -> Generator[tuple[str, float], None, list[np.ndarray]]:
     """Yields what is being done and its fraction; returns the pixels of each member, `(H, W)` or `(H, W, 3)` uint8.
 
-    Raises `ValueError` with one sentence for an image that cannot be read.
+    Raises `ValueError` with one sentence for an image that cannot be read, and for more images than `budget` allows.
     """
+    budget = budget or Budget()
     path = archive.filename  # None where the zip is in memory only: then one process decodes all
     count = max(1, min(available_cores(), len(members) // MIN_SHARE)) if path else 1
     share = -(-len(members) // count) if members else 1
@@ -48,31 +72,37 @@ def decode(archive: zipfile.ZipFile, members: Sequence[str], *, name: str) -> Ge
             for number, member in enumerate(own):
                 if number % REPORT_EVERY == 0:
                     yield f"decoding the images of {quoted(name)}", number / len(own)
-                found.append(open_image(archive, member))
+                found.append(open_image(archive, member, budget))
             for process, output, names in zip(processes, outputs, others, strict=True):
                 blob, error = output.result()
                 if process.returncode == REFUSED:
                     raise ValueError(error.decode().strip())
-                found += _unpack(blob) if process.returncode == 0 else [open_image(archive, member) for member in names]
+                budget.spend(kept=len(blob))
+                found += _unpack(blob) if process.returncode == 0 else [open_image(archive, member, budget) for member in names]
         finally:
             for process in processes:  # of a run that was stopped, or that found a broken image; no effect on one that has ended
                 process.kill()
     return found
 
 
-def open_image(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+def open_image(archive: zipfile.ZipFile, name: str, budget: Budget | None = None) -> np.ndarray:
     """The pixels of one image: greyscale or RGB, and no larger than needed.
 
     An array and not a PIL image: many thousands of those would keep Python's garbage collector busy.
     """
     from PIL import Image, ImageOps
 
+    budget = budget or Budget()
     try:
         with archive.open(name) as stream:
             blob = stream.read(MAX_FILE)
         image = Image.open(io.BytesIO(blob))
         if image.width * image.height > MAX_PIXELS:
             raise ValueError(f"{image.width} x {image.height} pixels are too many")
+    except Exception as error:  # each format and each compression raises types of its own
+        raise _broken(name, error) from error
+    budget.spend(pixels=image.width * image.height)
+    try:
         image.load()
         mode = "L" if image.mode in ("L", "1", "I;16", "LA") else "RGB"
         image = image if image.mode == mode else image.convert(mode)
@@ -80,9 +110,15 @@ def open_image(archive: zipfile.ZipFile, name: str) -> np.ndarray:
         if max(image.size) > MAX_SIDE:
             image = ImageOps.fit(image, (32, 32))
         shape = (image.height, image.width, 3) if mode == "RGB" else (image.height, image.width)
-        return np.frombuffer(image.tobytes(), np.uint8).reshape(shape)
-    except Exception as error:  # each format and each compression raises types of its own
-        raise ValueError(f"the image {quoted(name)} is broken ({shorten(str(error))}); replace it or take it out of the zip") from error
+        pixels = np.frombuffer(image.tobytes(), np.uint8).reshape(shape)
+    except Exception as error:
+        raise _broken(name, error) from error
+    budget.spend(kept=pixels.size)
+    return pixels
+
+
+def _broken(name: str, error: Exception) -> ValueError:
+    return ValueError(f"the image {quoted(name)} is broken ({shorten(str(error))}); replace it or take it out of the zip")
 
 
 def shorten(text: str, limit: int = 80) -> str:
@@ -118,10 +154,11 @@ def _unpack(blob: bytes) -> Iterator[np.ndarray]:
 def main() -> int:
     """Read the path of a zip and the names of images from standard input, and write the images to standard output."""
     path, names = json.load(sys.stdin)
+    budget = Budget()
     with zipfile.ZipFile(path) as archive:
         for name in names:
             try:
-                pixels = open_image(archive, name)
+                pixels = open_image(archive, name, budget)
             except ValueError as error:
                 print(error, file=sys.stderr)
                 return REFUSED

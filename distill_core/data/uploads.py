@@ -1,6 +1,7 @@
 """Image sets from a zip with one folder per class: checked, read, and kept under the hash of their content.
 
-A zip comes from anybody: every size is limited before memory is used, and no path inside it is ever written.
+A zip comes from anybody: every size is limited before memory is used, and no path inside it is ever written. The name of a
+kept zip ends in 128 bits of its hash: who knows it (from the link of a run, say) may use the set, and nobody can guess it.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ import functools
 import hashlib
 import io
 import re
+import struct
+import threading
+import time
 import zipfile
-from collections import defaultdict
-from collections.abc import Generator
+from collections import Counter, defaultdict
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -22,14 +26,21 @@ from safetensors.torch import load_file, save
 
 from distill_core import paths
 from distill_core.data.dataset import TENSORS, Dataset
-from distill_core.data.decoding import MAX_SIDE, decode, quoted, shorten
+from distill_core.data.decoding import MAX_FILE, MAX_SIDE, Budget, decode, quoted, shorten
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
 MAX_UNPACKED = 2 * 1024**3  # bytes of all files in a zip
 MAX_FILES = 100_000
+MAX_DIRECTORY = 20 * 1024**2  # bytes of the list of files in a zip
 MAX_CLASSES = 100
 MIN_SIDE = 8  # images of one size from this to MAX_SIDE keep it; all others become 32 x 32
+MAX_DECODED = 64 * 1024**2  # bytes of the images of an upload: 20,000 colour images of 32 x 32
 FOLDER = "pictures"  # of the kept zips, and of the cache of their tensors
+OWNERS = "owners"  # in it: a folder for each browser, with an empty file for each of its zips
+MAX_OWN = 5  # sets of one browser; the oldest goes first
+MAX_KEPT = 2 * 1024**3  # bytes of all kept zips and their tensors; the oldest go first
+MAX_AGE = 14 * 86400  # seconds after the last upload until a set is deleted
+MAX_WAIT = 60.0  # seconds until another upload must have been read
 
 Reading = Generator[tuple[str, float], None, Dataset]  # yields a description and the fraction done, returns the set
 
@@ -37,18 +48,19 @@ Reading = Generator[tuple[str, float], None, Dataset]  # yields a description an
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
-def read_zip(file: Path | io.IOBase, *, name: str = "images.zip") -> Dataset:
+def read_zip(file: Path | io.IOBase, *, name: str = "images.zip", budget: Budget | None = None) -> Dataset:
     """The Dataset in a zip, as `decode_zip` reads it."""
-    return _last(decode_zip(file, name=name))
+    return _last(decode_zip(file, name=name, budget=budget))
 
 
-def decode_zip(file: Path | io.IOBase, *, name: str = "images.zip") -> Reading:
+def decode_zip(file: Path | io.IOBase, *, name: str = "images.zip", budget: Budget | None = None) -> Reading:
     """Read a zip with one folder per class as a Dataset; yields the progress. Nothing is unpacked to disk.
 
     Folders `train` and `test` above the classes split the set; otherwise every fifth image of a class is a test image.
     Images of one common size from 8 to 64 pixels keep it; others are cropped to a square and scaled to 32 x 32. A set
     of greyscale images has one channel. Raises `ValueError` with one sentence if the zip cannot be used.
     """
+    _check_directory(file, name)
     try:
         archive = zipfile.ZipFile(file)
     except Exception as error:  # zipfile raises many types for a damaged directory
@@ -57,41 +69,76 @@ def decode_zip(file: Path | io.IOBase, *, name: str = "images.zip") -> Reading:
         ) from error
     with archive:
         members = _list_images(archive, name)
-        arrays = yield from decode(archive, [path for *_, path in members], name=name)
-        return _to_dataset([(part, label, pixels) for (part, label, _), pixels in zip(members, arrays, strict=True)], name)
+        arrays = yield from decode(archive, [path for *_, path in members], name=name, budget=budget)
+        return _to_dataset([(part, label) for part, label, _ in members], arrays, name)
 
 
-def _to_dataset(images: list[tuple[str, str, np.ndarray]], name: str) -> Dataset:
-    """A Dataset from `(part, class, pixels)` of every image, the pixels `(H, W)` or `(H, W, 3)` uint8."""
-    sizes = {pixels.shape[:2] for *_, pixels in images}
+def _check_directory(file: Path | io.IOBase, name: str) -> None:
+    """Raise `ValueError` for a longer list of files than is read: Python's zipfile makes an object for each, before anything is known."""
+    try:
+        with contextlib.ExitStack() as stack:
+            stream = stack.enter_context(file.open("rb")) if isinstance(file, Path) else file
+            length = stream.seek(0, io.SEEK_END)
+            stream.seek(max(0, length - 66_000))  # the last record, with a comment of up to 65,535 bytes
+            tail = stream.read()
+    except OSError:  # told by zipfile
+        return
+    place, place64 = tail.rfind(b"PK\5\6"), tail.rfind(b"PK\6\6")  # the second one of zips with many files
+    size = struct.unpack_from("<I", tail, place + 12)[0] if 0 <= place <= len(tail) - 22 else 0
+    size64 = struct.unpack_from("<Q", tail, place64 + 40)[0] if 0 <= place64 <= len(tail) - 56 else 0
+    if max(size % 0xFFFFFFFF, size64) > MAX_DIRECTORY:  # 0xFFFFFFFF refers to the second one
+        raise ValueError(f"{quoted(name)} lists more files than the limit of {MAX_FILES:,}; leave some out")
+
+
+def _to_dataset(images: list[tuple[str, str]], pixels: list[np.ndarray], name: str) -> Dataset:
+    """A Dataset from `(part, class)` and the pixels of every image, `(H, W)` or `(H, W, 3)` uint8. `pixels` is emptied."""
+    sizes = {one.shape[:2] for one in pixels}
     height, width = sizes.pop() if len(sizes) == 1 else (32, 32)
     if max(width, height) > MAX_SIDE or min(width, height) < MIN_SIDE:
         width, height = 32, 32
-    grey = all(pixels.ndim == 2 for *_, pixels in images)
-    class_names = tuple(sorted({label for _, label, _ in images}))
-    divided = {part for part, *_ in images} == {"train", "test"}
-    seen: dict[str, int] = defaultdict(int)
-    parts: dict[str, tuple[list, list]] = {"train": ([], []), "test": ([], [])}
-    for part, label, pixels in images:
-        if not divided:
-            seen[label] += 1
-            part = "test" if seen[label] % 5 == 0 else "train"
-        parts[part][0].append(_resized(pixels, (width, height), grey))
-        parts[part][1].append(class_names.index(label))
-    for part, (_, labels) in parts.items():
-        missing = [class_names[c] for c in range(len(class_names)) if c not in labels]
-        if missing:
+    grey = all(one.ndim == 2 for one in pixels)
+    class_names = tuple(sorted({label for _, label in images}))
+    parts = _parts(images)
+    places = [class_names.index(label) for _, label in images]
+    labels = {part: [place for place, p in zip(places, parts, strict=True) if p == part] for part in ("train", "test")}
+    for part, present in labels.items():
+        if missing := sorted(set(range(len(class_names))) - set(present)):
             raise ValueError(
-                f"{quoted(name)} has no {part} image of class {quoted(missing[0])}; put at least 5 images into the folder of each class"
+                f"{quoted(name)} has no {part} image of class {quoted(class_names[missing[0]])}; put at least 5 images into the folder of "
+                "each class"
             )
-    tensors = [t for arrays, labels in parts.values() for t in (torch.from_numpy(np.stack(arrays)), torch.tensor(labels))]
+    counts = Counter(parts)
+    arrays = {part: np.empty((counts[part], 1 if grey else 3, height, width), np.uint8) for part in labels}
+    for part in reversed(parts):  # from the end, so that each image is freed as soon as it is copied
+        counts[part] -= 1
+        arrays[part][counts[part]] = _resized(pixels.pop(), (width, height), grey)
+    tensors = [tensor for part in labels for tensor in (torch.from_numpy(arrays[part]), torch.tensor(labels[part]))]
     return Dataset(name, Path(name).stem, class_names, *tensors)
+
+
+def _parts(images: list[tuple[str, str]]) -> list[str]:
+    """ "train" or "test" for every image: by its folder, or every fifth image of a class is a test image."""
+    if {part for part, _ in images} == {"train", "test"}:
+        return [part for part, _ in images]
+    seen: dict[str, int] = defaultdict(int)
+    parts = []
+    for _, label in images:
+        seen[label] += 1
+        parts.append("test" if seen[label] % 5 == 0 else "train")
+    return parts
 
 
 def _list_images(archive: zipfile.ZipFile, name: str) -> list[tuple[str, str, str]]:
     """`(part, class, path)` of every image; all checks that need no image to be opened."""
     # A directory ends in "/"; `ZipInfo.is_dir` raises IndexError for an empty name.
     entries = [e for e in archive.infolist() if not e.filename.endswith("/") and not _is_system_file(e.filename)]
+    for entry in entries:
+        if MAX_FILE < entry.file_size <= MAX_UNPACKED:
+            size = f"{entry.file_size / 1024**2:,.0f} MB"
+            raise ValueError(
+                f"{quoted(name)} holds {quoted(entry.filename)}, which unpacks to {size}; an image may have {MAX_FILE // 1024**2} MB, so "
+                "make it smaller"
+            )
     unpacked = sum(entry.file_size for entry in entries)
     if unpacked > MAX_UNPACKED:
         raise ValueError(
@@ -143,23 +190,86 @@ def _resized(pixels: np.ndarray, size: tuple[int, int], grey: bool) -> np.ndarra
 # --- keeping --------------------------------------------------------------------------------------------------------
 
 
-def keep_zip(blob: bytes, *, name: str) -> str:
+_reading: set[str] = set()  # browsers whose upload is being read
+_turn = threading.Lock()  # uploads are read one after another: together they would take the memory of the server
+
+
+def keep_zip(blob: bytes, *, name: str, owner: str = "") -> str:
     """Keep an uploaded zip under the hash of its content; returns the data set name for an Experiment.
 
-    Raises `ValueError` with one sentence if the zip cannot be used; it is then not kept.
+    `owner` is the mark of the browser that has it among its sets from now on. Raises `ValueError` with one sentence if the zip
+    cannot be used; it is then not kept.
     """
-    read_zip(io.BytesIO(blob), name=name)
     stem = re.sub(r"[^\w-]+", "-", Path(name).stem).strip("-")[:40] or "images"
-    kept = f"{stem}-{hashlib.sha256(blob).hexdigest()[:8]}.zip"
+    kept = f"{stem}-{hashlib.sha256(blob).hexdigest()[:32]}.zip"
     folder = paths.home() / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    paths.write_atomically(folder / kept, blob)
+    with _one_at_a_time(owner):
+        if not (folder / kept).exists():
+            dataset = read_zip(io.BytesIO(blob), name=name, budget=Budget(kept=MAX_DECODED))
+            folder.mkdir(parents=True, exist_ok=True)
+            paths.write_atomically(folder / kept, blob)
+            _write_cache(_cache_path(*_locate(kept)), dataset)
+        if owner:
+            marker = folder / OWNERS / owner / kept
+            marker.parent.mkdir(parents=True, exist_ok=True)
+            marker.touch()
+            _forget_the_oldest(marker.parent)
+        _tidy(folder, spared=kept)
     return kept
 
 
-def kept_zips() -> list[str]:
-    """The names of all uploaded zips."""
-    return sorted(path.name for path in (paths.home() / FOLDER).glob("*.zip"))
+@contextlib.contextmanager
+def _one_at_a_time(owner: str) -> Iterator[None]:
+    """One upload of a browser, and one in all. Raises `ValueError` for a second one of a browser, and after a long wait."""
+    if owner and owner in _reading:
+        raise ValueError("another zip of this browser is being read; wait for its end, then choose this one again")
+    _reading.add(owner)
+    try:
+        if not _turn.acquire(timeout=MAX_WAIT):
+            raise ValueError("the zips of others are being read; choose this one again in a minute")
+        try:
+            yield
+        finally:
+            _turn.release()
+    finally:
+        _reading.discard(owner)
+
+
+def _forget_the_oldest(own: Path) -> None:
+    """Leave a browser its newest sets."""
+    for marker in sorted(own.iterdir(), key=lambda path: path.stat().st_mtime)[:-MAX_OWN]:
+        marker.unlink(missing_ok=True)
+
+
+def _tidy(folder: Path, *, spared: str) -> None:
+    """Delete sets that are too old, and the oldest while all together are too large."""
+    now, last_upload = time.time(), {}
+    for marker in folder.glob(f"{OWNERS}/*/*"):
+        if now - marker.stat().st_mtime > MAX_AGE:
+            marker.unlink(missing_ok=True)
+        else:
+            last_upload[marker.name] = max(marker.stat().st_mtime, last_upload.get(marker.name, 0.0))
+    zips = {path: last_upload.get(path.name, path.stat().st_mtime) for path in folder.glob("*.zip")}
+    total = 0
+    for path in sorted(zips, key=lambda path: (path.name != spared, -zips[path])):  # the new one first, then by age
+        cached = _cache_path(*_locate(path.name))
+        total += sum(file.stat().st_size for file in (path, cached) if file.exists())
+        if path.name != spared and (now - zips[path] > MAX_AGE or total > MAX_KEPT):
+            path.unlink(missing_ok=True)
+            cached.unlink(missing_ok=True)
+
+
+def kept_zips(owner: str | None = None) -> list[str]:
+    """The names of all uploaded zips, or of those of one browser."""
+    folder = paths.home() / FOLDER
+    if owner is None:
+        return sorted(path.name for path in folder.glob("*.zip"))
+    return sorted(path.name for path in (folder / OWNERS / owner).glob("*.zip") if (folder / path.name).exists()) if owner else []
+
+
+def title(name: str) -> str:
+    """A set as pages show it: the name of its zip, and the first digits of its hash, which tell two of one name apart."""
+    return re.sub(r"-([0-9a-f]{6})[0-9a-f]{26}$", r" (\1)", Path(name).stem)
 
 
 def load_zip(name: str) -> Dataset:
@@ -209,15 +319,19 @@ def _load_steps(name: str, path: str, stamp: tuple[int, int]) -> Reading:
         try:
             tensors = load_file(cached)
             class_names = tuple(bytes(tensors.pop("class_names").tolist()).decode().split("\0"))
-            return Dataset(name, Path(path).stem, class_names, **tensors)
+            return Dataset(name, title(path), class_names, **tensors)
         except Exception:  # a cut file: written again below
             cached.unlink(missing_ok=True)
     dataset = yield from decode_zip(Path(path), name=Path(path).name)
+    _write_cache(cached, dataset)
+    return replace(dataset, name=name, title=title(path))
+
+
+def _write_cache(cached: Path, dataset: Dataset) -> None:
     tensors = {field: getattr(dataset, field) for field in TENSORS}
     tensors["class_names"] = torch.tensor(list("\0".join(dataset.class_names).encode()), dtype=torch.uint8)
     with contextlib.suppress(OSError):  # on a full or read-only disk it is decoded again next time
         paths.write_atomically(cached, save(tensors))
-    return replace(dataset, name=name)
 
 
 def _last(reading: Reading) -> Dataset:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from distill_core.figures.palette import ROLES
+from distill_core.figures.palette import ROLES, plain_labels
 
 TEXT = {"font": {"size": 16}, "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)"}
 
@@ -18,6 +18,7 @@ def confusion_figure(counts: np.ndarray, class_names: Sequence[str]) -> go.Figur
     `counts` `(C, C)`: how often each class (row) was predicted as each class (column). The diagonal, the correct predictions, is
     written but not coloured.
     """
+    class_names = plain_labels(class_names)
     shade = counts.astype(float)
     np.fill_diagonal(shade, np.nan)
     figure = go.Figure(
@@ -36,7 +37,7 @@ def confusion_figure(counts: np.ndarray, class_names: Sequence[str]) -> go.Figur
 
 def per_class_figure(accuracy: dict[str, Sequence[float]], class_names: Sequence[str]) -> go.Figure:
     """The accuracy of each class, one marker per role. `accuracy`: for each role the fractions `(C,)`."""
-    figure = go.Figure()
+    class_names, figure = plain_labels(class_names), go.Figure()
     for role, values in accuracy.items():
         style = ROLES[role]
         figure.add_trace(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from distill_core.figures.palette import OTHERS, ROLES, style_of
+from distill_core.figures.palette import OTHERS, ROLES, plain_labels, style_of
 from distill_core.statistics import t_margin
 
 FIELDS = {
@@ -340,7 +340,7 @@ def compare_figure(runs: dict[str, Bands], *, field: str = "test_accuracy", loss
     figure = go.Figure()
     scale, label = 100 if field in PERCENT else 1, loss_label if field == "soft_loss" else FIELDS[field]
     styles = [*ROLES.values(), *OTHERS]
-    for number, (name, curves) in enumerate(runs.items()):
+    for number, (name, curves) in enumerate(zip(plain_labels(runs), runs.values(), strict=True)):
         style = styles[number % len(styles)]
         for member, width, dash in (("student", 4, "solid"), ("baseline", 3, "dot")):
             if (member, field) not in curves:

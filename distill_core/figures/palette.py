@@ -6,7 +6,8 @@ its background (their reddish purple is darkened for that on white).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import html
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 LIGHT_BACKGROUND = "#FFFFFF"  # as in .streamlit/config.toml
@@ -56,3 +57,8 @@ def styles_of(names: Sequence[str]) -> dict[str, Style]:
 def hatched(colour: str) -> dict:
     """The marker of a hatched bar with an outline, next to bars that are filled."""
     return {"color": "rgba(0,0,0,0)", "line": {"color": colour, "width": 3}, "pattern": {"shape": "/", "fgcolor": colour, "size": 8}}
+
+
+def plain_labels(names: Iterable[str]) -> list[str]:
+    """Names from a learner's zip or a title as a chart shows them: Plotly renders a part of HTML, links among it."""
+    return [html.escape(name, quote=False) for name in names]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import functools
+import ipaddress
 import logging
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,27 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 log = logging.getLogger("distill_core.runs")
+
+UNENCRYPTED = "DISTILL_CLUSTER_UNENCRYPTED"
+GPU = "GPU"  # the resource of a worker that has one: dask worker --resources GPU=1
+
+
+def check_address(address: str) -> str:
+    """The address of a scheduler itself. Raises `ValueError` for one that anybody on the way could speak for.
+
+    Whoever speaks as the scheduler runs code on its clients: docs/security.md.
+    """
+    protocol, _, rest = address.partition("://")
+    host = rest.rpartition(":")[0].strip("[]")
+    if protocol == "tls" or os.environ.get(UNENCRYPTED) == "1":
+        return address
+    with contextlib.suppress(ValueError):
+        if protocol == "tcp" and (host == "localhost" or ipaddress.ip_address(host).is_loopback):
+            return address
+    raise ValueError(
+        f"the scheduler at '{address}' is not on this machine, and its connection is not encrypted; whoever can reach it could run "
+        f"programs here: give DISTILL_CLUSTER an address with tls://, or set {UNENCRYPTED}=1 on a network that you trust"
+    )
 
 
 class Cluster:
@@ -82,8 +105,18 @@ class Cluster:
             raise ConnectionError("the workers' process has died")
         return self.client.sync(self.client.scheduler.processing, workers=None, callback_timeout=10)
 
-    def submit(self, submission: str, experiments: Iterable[str], *, worker: str, **options: object) -> Future:
-        """Start `task.work` on a worker; it may run on another one if that worker has died meanwhile."""
+    def gpu_workers(self) -> set[str]:
+        """The workers that were started with a GPU as a resource."""
+        if self.child is not None:
+            return set()
+        workers = self.client.scheduler_info(n_workers=-1)["workers"]
+        return {address for address, worker in workers.items() if worker["resources"].get(GPU, 0) >= 1}
+
+    def submit(self, submission: str, experiments: Iterable[str], *, worker: str, on_gpu: bool = False, **options: object) -> Future:
+        """Start `task.work` on a worker; it may run on another one if that worker has died meanwhile.
+
+        `on_gpu`: the scheduler counts a GPU as used meanwhile, also for others that use it.
+        """
         return self.client.submit(
             task.work,
             submission,
@@ -93,8 +126,26 @@ class Cluster:
             pure=False,
             workers=[worker],
             allow_other_workers=True,
+            resources={GPU: 1} if on_gpu else None,
             **options,
         )
+
+    def compute(self, function: Callable[..., object], arguments: tuple, answer: concurrent.futures.Future) -> None:
+        """Call `function` on any worker; `answer` gets what it returns. A worker that dies, or Dask's own error, is a `ValueError`."""
+
+        def pass_on(future: Future) -> None:
+            try:
+                answer.set_result(future.result())
+            except ValueError as error:
+                answer.set_exception(error)
+            except CancelledError:
+                answer.set_exception(ValueError("the workers were restarted meanwhile; try it again"))
+            except Exception as error:
+                log.error("a call on a worker failed", exc_info=error)
+                answer.set_exception(ValueError(task.explain(error)))
+
+        answer.task = self.client.submit(function, *arguments, pure=False)  # kept: Dask forgets a future that nobody holds
+        answer.task.add_done_callback(pass_on)
 
     def outcome(self, future: Future) -> dict | None:
         """What a task that has ended returned; None if its worker died. An error of Dask becomes a failed run."""

@@ -7,6 +7,7 @@ the workers, assign, handle events, write. Writes wait in order until the disk t
 from __future__ import annotations
 
 import collections
+import concurrent.futures
 import contextlib
 import functools
 import logging
@@ -17,8 +18,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from distill_core.runs import limits
-from distill_core.runs.cluster import Cluster
+from distill_core.runs import limits, upkeep
+from distill_core.runs.cluster import Cluster, check_address
 from distill_core.runs.keys import run_key_of_texts
 from distill_core.runs.queue import Job, Queue
 from distill_core.runs.schema import STATE, Run
@@ -35,6 +36,7 @@ log = logging.getLogger("distill_core.runs")
 MAX_DEATHS = 3
 TICK = 0.5  # seconds between two checks of the cluster and the store when nothing happens
 ADOPT_INTERVAL = 5.0  # seconds between two searches for servers that died
+TIDY_INTERVAL = 30.0  # seconds between two looks at what the runs take on the disk
 
 
 class State(NamedTuple):
@@ -45,13 +47,13 @@ class State(NamedTuple):
 
 
 class Dispatcher:
-    """Runs in a thread of its own between `start` and `shutdown`. Pages call `wake`, `request` and `state` only."""
+    """Runs in a thread of its own between `start` and `shutdown`. Pages call `wake`, `request`, `compute` and `state` only."""
 
     def __init__(self, store: Store, jobs: Queue, *, address: str | None) -> None:
         self.store, self.queue = store, jobs
         self.server = Server(store.path.parent / "servers")
         self.cluster = Cluster(
-            address=address,
+            address=check_address(address) if address else None,
             topic=f"distill-{secrets.token_hex(4)}",
             log_path=store.path.parent / "workers.log",
             on_event=lambda event: self._inbox.put(lambda: self._on_event(event)),
@@ -63,9 +65,10 @@ class Dispatcher:
         self._writes: collections.deque[Callable[[], object]] = collections.deque()
         self._tasks: dict[str, Future] = {}  # by submission, until it ends: a released future's task runs on unseen
         self._workers: set[str] = set()
+        self._gpu_workers: set[str] = set()
         self._occupied: set[str] = set()  # workers that the scheduler has given a task, of this server or another
         self._failures = 0  # attempts in vain to start or reach the cluster, one after another
-        self._due = {"follow": 0.0, "adopt": 0.0}  # when each is done again
+        self._due = {"follow": 0.0, "adopt": 0.0, "tidy": 0.0}  # when each is done again
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="distill-dispatcher", daemon=True)
 
@@ -91,6 +94,10 @@ class Dispatcher:
         trouble = self._trouble
         return State("storage", trouble) if trouble else self._state
 
+    def seconds_until(self, run_id: str) -> float | None:
+        """How long a run that waits will wait, roughly; None where nothing is known about that."""
+        return self.queue.seconds_until(run_id, workers=len(self._workers))
+
     def wake(self) -> None:
         """Something was queued or removed."""
         self._inbox.put(None)
@@ -98,6 +105,12 @@ class Dispatcher:
     def request(self, submission: str, what: str) -> None:
         """Ask a task to stop or to pause."""
         self._inbox.put(lambda: self.cluster.request(submission, what))
+
+    def compute(self, function: Callable[..., object], *arguments: object) -> concurrent.futures.Future:
+        """Call a function on a worker; its future gets what it returns or raises."""
+        answer: concurrent.futures.Future = concurrent.futures.Future()
+        self._inbox.put(lambda: self.cluster.compute(function, arguments, answer))
+        return answer
 
     # --- the loop ---------------------------------------------------------------------------------------------------
 
@@ -152,9 +165,14 @@ class Dispatcher:
     # --- other servers ----------------------------------------------------------------------------------------------
 
     def _keep_up(self) -> str:
-        """Follow what other servers changed, and adopt what dead ones left, each when it is due."""
+        """Follow what other servers changed, adopt what dead ones left, and tidy the store, each when it is due."""
         now, trouble = time.monotonic(), ""
-        for name, interval, action in (("follow", TICK, self._follow), ("adopt", ADOPT_INTERVAL, self._adopt)):
+        duties = (
+            ("follow", TICK, self._follow),
+            ("adopt", ADOPT_INTERVAL, self._adopt),
+            ("tidy", TIDY_INTERVAL, lambda: upkeep.tidy(self.store)),
+        )
+        for name, interval, action in duties:
             if now >= self._due[name]:
                 self._due[name] = now + interval
                 trouble = self._attempt(action) or trouble
@@ -168,7 +186,7 @@ class Dispatcher:
             changed = {"server": self.server.id, "message": "queued again after the server was restarted"}
             for claim in self.store.active_of(server):
                 if transition(self.store, claim.id, "adopt", only_if={"server": server}, **changed):
-                    self.queue.add(claim.id, claim.owner_hash)
+                    self.queue.add(claim.id, claim.owner_hash, claim.address_hash)
                     if claim.submission:  # on a scheduler elsewhere its task may still run
                         self.request(claim.submission, "stop")
 
@@ -188,13 +206,15 @@ class Dispatcher:
             if self.queue.get(claim.id) is None and (
                 not claim.submission or transition(self.store, claim.id, "requeue", only_if={"submission": claim.submission})
             ):
-                self.queue.add(claim.id, claim.owner_hash)
+                self.queue.add(claim.id, claim.owner_hash, claim.address_hash)
 
     # --- workers ----------------------------------------------------------------------------------------------------
 
     def _find_workers(self) -> None:
         """Which workers there are, and which of them have a task."""
         processing = self.cluster.processing()
+        if set(processing) != self._workers:
+            self._gpu_workers = self.cluster.gpu_workers()
         self._workers = set(processing)
         self._occupied = {worker for worker, tasks in processing.items() if tasks}
         count, address = len(processing), self.cluster.address
@@ -209,6 +229,7 @@ class Dispatcher:
     def _assign(self) -> str:
         """Give each free worker the next run. No run waits on a worker: a long one before it would hold it up."""
         free = sorted(self._workers - self._occupied - self.queue.busy_workers())
+        free.sort(key=lambda worker: worker not in self._gpu_workers)  # those with a GPU first
         for worker, job in zip(free, self.queue.waiting(), strict=False):
             try:
                 run, state = self.store.get(job.run_id), self.store.load_state(job.run_id)
@@ -239,6 +260,7 @@ class Dispatcher:
             submission,
             run.experiments,
             worker=job.worker,
+            on_gpu=job.worker in self._gpu_workers,
             state=state,
             until_epoch=run.until_epoch,
             cap=limits.max_seconds(),

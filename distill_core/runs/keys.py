@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
+import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,9 +13,18 @@ if TYPE_CHECKING:
     from distill_core.experiment import Experiment
 
 
+COMMAND_LINE = "command-line"  # the owner of what no browser started; a browser's token has 32 hexadecimal digits
+_ADDRESS_KEY = secrets.token_bytes(32)  # never written: whoever reads the file cannot try all addresses
+
+
 def owner_mark(owner: str) -> str:
     """The hash of an owner's token that the store keeps: enough to recognise it, useless to a reader of the file."""
     return hashlib.sha256(owner.encode()).hexdigest() if owner else ""
+
+
+def address_mark(address: str) -> str:
+    """The hash of a computer's address, which this process alone can compute: enough to count its runs."""
+    return hmac.new(_ADDRESS_KEY, address.encode(), "sha256").hexdigest()[:32] if address else ""
 
 
 def run_key(experiments: Sequence[Experiment]) -> str:

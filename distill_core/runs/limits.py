@@ -17,11 +17,16 @@ from distill_core.runs import workers
 
 if TYPE_CHECKING:
     from distill_core.experiment import Experiment
+    from distill_core.runs.schema import Count
     from distill_core.runs.store import Store
 
-MAX_EXPERIMENTS = {"race": 64, "sweep": 400}
+MAX_EXPERIMENTS = {"race": 64, "sweep": 400, "puzzle": 64}
 MAX_ACTIVE = 4  # queued or running, of one owner
+MAX_ACTIVE_OF_ADDRESS = 60  # the same, of one address: a class may share one; DISTILL_PER_ADDRESS
 MAX_QUEUED = 200
+PAUSED_FACTOR = 3  # of each of these, so many times as many may be queued, running or paused
+PAUSED_SECONDS = 86400.0  # after which a paused run is stopped
+MAX_STORED = 2e9  # bytes of all runs with their files; DISTILL_STORED_GB
 MAX_WORK = 1e15  # multiplications of a weight with a pixel; two cores do some 1e13 in a quarter of an hour
 MAX_STATE = 512e6  # bytes of a paused run's state: it passes through the scheduler and the server
 MAX_SNAPSHOT = 64e6  # bytes of a state that is saved while training; after a crash a larger run begins again
@@ -41,7 +46,7 @@ def check_limits(experiments: Sequence[Experiment], *, kind: str = "race") -> No
         raise ValueError(f"kind '{kind}' is not known; choose one of: {', '.join(MAX_EXPERIMENTS)}")
     most = MAX_EXPERIMENTS[kind]
     if not 1 <= len(experiments) <= most:
-        noun = "sweep" if kind == "sweep" else kind
+        noun = "sweep" if kind == "sweep" else "race"
         raise ValueError(f"{len(experiments)} experiments cannot be one {noun}; give from 1 to {most}, for example fewer seeds")
     for one in experiments:
         _check_dataset(one.dataset)
@@ -80,12 +85,39 @@ def check_pausable(experiments: Sequence[Experiment]) -> None:
         )
 
 
-def check_queue(own: int, all_runs: int) -> None:
-    """Raise `ValueError` if this owner, or everybody together, has as many active runs as the lab takes."""
-    if own >= MAX_ACTIVE:
-        raise ValueError(f"you have {own} runs queued or running, and {MAX_ACTIVE} is the most; stop one or wait for its end")
-    if all_runs >= MAX_QUEUED:
-        raise ValueError(f"the queue is full: {all_runs} runs wait or train, and {MAX_QUEUED} is the most; try again later")
+def check_queue(own: Count, of_address: Count, everyone: Count) -> None:
+    """Raise `ValueError` if this owner, this address or everybody together has as many runs as the lab takes.
+
+    A browser can change its token, but not its address.
+    """
+    if own.active >= MAX_ACTIVE:
+        raise ValueError(f"you have {own.active} runs queued or running, and {MAX_ACTIVE} is the most; stop one or wait for its end")
+    if own.unfinished >= PAUSED_FACTOR * MAX_ACTIVE:
+        raise ValueError(
+            f"you have {own.unfinished} runs queued, running or paused, and {PAUSED_FACTOR * MAX_ACTIVE} is the most; "
+            "delete a paused one on the Runs page, or resume it"
+        )
+    most = max_of_address()
+    if of_address.active >= most or of_address.unfinished >= PAUSED_FACTOR * most:
+        raise ValueError(
+            f"{of_address.unfinished} runs from the address of this computer are queued, running or paused, and "
+            f"{most} active ones are the most; wait for the end of one, or let the server's owner set DISTILL_PER_ADDRESS to more"
+        )
+    if everyone.active >= MAX_QUEUED or everyone.unfinished >= PAUSED_FACTOR * MAX_QUEUED:
+        raise ValueError(
+            f"the queue is full: {everyone.active} runs wait or train and {everyone.unfinished - everyone.active} are paused, "
+            f"{MAX_QUEUED} is the most, and {PAUSED_FACTOR * MAX_QUEUED} with the paused ones; try again later"
+        )
+
+
+def max_of_address() -> int:
+    """How many runs of one address may be queued or running: `DISTILL_PER_ADDRESS`, or the limit of this file."""
+    return int(os.environ.get("DISTILL_PER_ADDRESS") or MAX_ACTIVE_OF_ADDRESS)
+
+
+def max_stored() -> float:
+    """Bytes that all runs may take on the disk: `DISTILL_STORED_GB`, or the limit of this file."""
+    return float(os.environ.get("DISTILL_STORED_GB") or MAX_STORED / 1e9) * 1e9
 
 
 def max_seconds() -> float:

@@ -7,7 +7,10 @@ ask for a position in the queue while the dispatcher assigns runs.
 from __future__ import annotations
 
 import collections
+import heapq
+import statistics
 import threading
+import time
 from dataclasses import dataclass
 
 
@@ -18,6 +21,7 @@ class Job:
     run_id: str
     owner_hash: str
     number: int  # in order of arrival
+    address_hash: str = ""
     submission: str = ""  # the name of the task on the worker; empty while the run waits
     worker: str = ""  # its address
     request: str = ""  # "pause" once somebody has asked for it
@@ -31,14 +35,23 @@ class Queue:
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
         self._workers: dict[str, str] = {}  # the worker of each submission whose task has not ended
+        self._started: dict[str, float] = {}  # when each of these began
+        self._durations: collections.deque[float] = collections.deque(maxlen=20)  # of the last tasks, in seconds
         self._arrivals = 0
 
-    def add(self, run_id: str, owner_hash: str) -> Job:
+    def add(self, run_id: str, owner_hash: str, address_hash: str = "") -> Job:
         """A job at the end of the queue; an earlier job of the same run is replaced."""
         with self._lock:
             self._arrivals += 1
-            job = self._jobs[run_id] = Job(run_id, owner_hash, self._arrivals)
+            job = self._jobs[run_id] = Job(run_id, owner_hash, self._arrivals, address_hash)
         return job
+
+    def hand_over(self, old: str, new: str, *, run_id: str = "") -> None:
+        """The jobs of one owner, or one of them, belong to another from now on."""
+        with self._lock:
+            for job in self._jobs.values():
+                if job.owner_hash == old and run_id in ("", job.run_id):
+                    job.owner_hash = new
 
     def remove(self, run_id: str) -> Job | None:
         """Take a run out, waiting or not; returns its job. Its worker stays busy until `task_ended`."""
@@ -71,15 +84,21 @@ class Queue:
     # --- order ------------------------------------------------------------------------------------------------------
 
     def waiting(self) -> list[Job]:
-        """The queue, next job first. Everybody's first run goes before anybody's second; among these, first come first served."""
+        """The queue, next job first. Everybody's first run goes before anybody's second; among these, first come first served.
+
+        Among first runs, those of an address come in turn with those of others: new tokens do not bring anybody forward.
+        """
         jobs = self.jobs()
         turns = collections.Counter(job.owner_hash for job in jobs if job.submission)
+        turns_of_address = collections.Counter()
         queued = []
         for job in jobs:
             if not job.submission:
-                queued.append((turns[job.owner_hash], job.number, job))
+                turn = (turns[job.owner_hash], turns_of_address[job.address_hash] if job.address_hash else 0, job.number)
+                queued.append((turn, job))
                 turns[job.owner_hash] += 1
-        return [job for _, _, job in sorted(queued, key=lambda entry: entry[:2])]
+                turns_of_address[job.address_hash] += 1
+        return [job for _, job in sorted(queued, key=lambda entry: entry[0])]
 
     def position(self, run_id: str) -> int | None:
         """0 for a run on a worker, n for the nth in the queue, None for any other."""
@@ -87,6 +106,22 @@ class Queue:
         if run_id in waiting:
             return 1 + waiting.index(run_id)
         return 0 if self.get(run_id) is not None else None
+
+    def seconds_until(self, run_id: str, *, workers: int) -> float | None:
+        """How long a waiting run will wait, if every run takes as long as the last ones did; None before any has ended."""
+        waiting, now = self.waiting(), time.monotonic()
+        with self._lock:
+            durations, running = list(self._durations), list(self._started.values())
+        if not durations or not workers:
+            return None
+        mean = statistics.fmean(durations)
+        free = [max(0.0, mean - (now - began)) for began in running] + [0.0] * (workers - len(running))
+        heapq.heapify(free)
+        for job in waiting:
+            if job.run_id == run_id:
+                return free[0]
+            heapq.heapreplace(free, free[0] + mean)
+        return None
 
     # --- workers ----------------------------------------------------------------------------------------------------
 
@@ -97,6 +132,7 @@ class Queue:
                 return False
             job.submission, job.worker, job.until_epoch, job.request = submission, worker, until_epoch, ""
             self._workers[submission] = worker
+            self._started[submission] = time.monotonic()
         return True
 
     def requeue(self, job: Job) -> None:
@@ -108,11 +144,14 @@ class Queue:
         """The task under this name has ended: its worker is free."""
         with self._lock:
             self._workers.pop(submission, None)
+            if began := self._started.pop(submission, None):
+                self._durations.append(time.monotonic() - began)
 
     def all_tasks_ended(self) -> None:
         """The cluster is gone, and every task with it."""
         with self._lock:
             self._workers.clear()
+            self._started.clear()
 
     def busy_workers(self) -> set[str]:
         """Workers whose task has not ended, whatever became of its run: a stopped run ends only after its step."""

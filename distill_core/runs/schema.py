@@ -11,7 +11,9 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import Column, Float, ForeignKey, Index, Integer, String, UniqueConstraint
 
-SCHEMA_VERSION = 3  # PRAGMA user_version: raised when the tables change
+from distill_core.runs.keys import COMMAND_LINE, owner_mark
+
+SCHEMA_VERSION = 4  # PRAGMA user_version: raised when the tables change
 STATUSES = ("queued", "preparing", "running", "paused", "finished", "stopped", "failed")
 ACTIVE = ("queued", "preparing", "running")
 OVER = ("finished", "stopped", "failed")
@@ -45,6 +47,20 @@ runs = sa.Table(
     Column("server", String, nullable=False, default=""),  # whose queue it is in, while it is active
     Column("submission", String, nullable=False, default=""),  # of its task, while it is on a worker
     Column("deaths", Integer, nullable=False, default=0),  # of workers, since it was submitted, reset or resumed
+    Column("address_hash", String, nullable=False, default="", server_default=""),  # of the computer that started it
+    Column("touched", Float, nullable=False, default=time.time, server_default="0"),  # when it was last used, or its status changed
+    # What a list of runs shows, so that it need not read all experiments and results.
+    Column("first", String, nullable=False, default="", server_default=""),  # the first of its experiments
+    Column("size", Integer, nullable=False, default=0, server_default="0"),  # how many it has
+    Column("student_accuracy", Float),  # the mean over its results
+    Column("baseline_accuracy", Float),
+)
+owners = sa.Table(  # who pressed Train on it: a run of several is stopped or deleted only when all of them have left it
+    "owners",
+    tables,
+    Column("run", ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("owner_hash", String, primary_key=True, index=True),
+    Column("since", Float, nullable=False, default=time.time),
 )
 records = sa.Table(
     "records",
@@ -70,11 +86,19 @@ results = sa.Table(
 )
 
 
+class Count(NamedTuple):
+    """How many runs wait or train, and how many of them are not over: these and the paused ones."""
+
+    active: int
+    unfinished: int
+
+
 class Claim(NamedTuple):
     """What a server checks about the runs in its queue."""
 
     id: str
     owner_hash: str
+    address_hash: str
     submission: str
     until_epoch: int | None
 
@@ -106,18 +130,55 @@ class Run:
     server: str
     submission: str
     deaths: int
+    address_hash: str
 
     @property
     def active(self) -> bool:
         """Whether the run waits for a worker or is on one."""
         return self.status in ACTIVE
 
+    @property
+    def first(self) -> str:
+        """The first of its experiments."""
+        return self.experiments[0] if self.experiments else ""
+
+    @property
+    def size(self) -> int:
+        """How many experiments it has."""
+        return len(self.experiments)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A run as a list of runs shows it: everything of it that is small."""
+
+    id: str
+    kind: str
+    title: str
+    status: str
+    dataset: str
+    created: float
+    resets: int
+    first: str  # the first of its experiments, as JSON
+    size: int  # how many experiments it has
+    student_accuracy: float | None
+    baseline_accuracy: float | None
+
+
+class Visible(NamedTuple):
+    """Which runs a browser's lists show: not those of the kind `without`; those on these data sets, and its own."""
+
+    without: str
+    datasets: tuple[str, ...]
+    owner_hash: str
+
 
 COLUMNS = [runs.c[field.name] for field in fields(Run)]
+ENTRY_COLUMNS = [runs.c[field.name] for field in fields(Entry)]
 
 BLANK = {  # a run after a reset
     **{"status": "paused", "message": "", "what": "", "fraction": 0.0, "epoch": 0.0, "seconds": 0.0, "until_epoch": None},
-    **{"started": None, "finished": None, "submission": "", "deaths": 0},
+    **{"started": None, "finished": None, "submission": "", "deaths": 0, "student_accuracy": None, "baseline_accuracy": None},
     **{"resets": runs.c.resets + 1, "changes": runs.c.changes + 1},
 }
 
@@ -129,6 +190,24 @@ MIGRATIONS = {
         "ALTER TABLE runs ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0",
     ),
     2: ("ALTER TABLE records ADD COLUMN validation_accuracy FLOAT",),
+    3: (
+        "ALTER TABLE runs ADD COLUMN address_hash VARCHAR NOT NULL DEFAULT ''",
+        "ALTER TABLE runs ADD COLUMN touched FLOAT NOT NULL DEFAULT 0",
+        "ALTER TABLE runs ADD COLUMN first VARCHAR NOT NULL DEFAULT ''",
+        "ALTER TABLE runs ADD COLUMN size INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE runs ADD COLUMN student_accuracy FLOAT",
+        "ALTER TABLE runs ADD COLUMN baseline_accuracy FLOAT",
+        "UPDATE runs SET touched = coalesce(finished, created)",
+        "UPDATE runs SET first = json_extract(experiments, '$[0]'), size = json_array_length(experiments) "
+        "WHERE json_valid(experiments) AND json_array_length(experiments)",
+        "UPDATE runs SET (student_accuracy, baseline_accuracy) = (SELECT avg(json_extract(body, '$.student.test_accuracy')), "
+        "avg(json_extract(body, '$.baseline.test_accuracy')) FROM results WHERE run = runs.id AND json_valid(body))",
+        f"UPDATE runs SET owner_hash = '{owner_mark(COMMAND_LINE)}' WHERE owner_hash = ''",  # no run is without an owner
+        "CREATE TABLE owners (run VARCHAR NOT NULL REFERENCES runs (id) ON DELETE CASCADE, owner_hash VARCHAR NOT NULL, "
+        "since FLOAT NOT NULL, PRIMARY KEY (run, owner_hash))",
+        "CREATE INDEX ix_owners_owner_hash ON owners (owner_hash)",
+        "INSERT INTO owners SELECT id, owner_hash, created FROM runs",
+    ),
 }
 
 
@@ -145,10 +224,25 @@ def active_with_key(*columns: sa.ColumnElement, key: str) -> sa.Select:
     return query.order_by(runs.c.created).limit(1)
 
 
-def count_active(owner_hash: str | None) -> sa.Select:
-    """How many runs are active, of one owner or of all."""
-    query = sa.select(sa.func.count()).select_from(runs).where(runs.c.status.in_(ACTIVE))
-    return query if owner_hash is None else query.where(runs.c.owner_hash == owner_hash)
+def count(*of: sa.ColumnElement) -> sa.Select:
+    """`Count` of the runs that fit all conditions."""
+    active = sa.func.count().filter(runs.c.status.in_(ACTIVE))
+    return sa.select(active, sa.func.count()).where(runs.c.status.in_((*ACTIVE, "paused")), *of)
+
+
+def owned_by_others(run_id: str, owner_hash: str) -> sa.Exists:
+    """Whether anybody else has pressed Train on the run."""
+    return sa.exists().where(owners.c.run == run_id, owners.c.owner_hash != owner_hash)
+
+
+def mean_accuracies(bodies: Iterable[str]) -> dict[str, float | None]:
+    """The means over results, which are JSON, as the columns that lists of runs read."""
+    found = [json.loads(body) for body in bodies]
+    means = {}
+    for role in ("student", "baseline"):
+        accuracies = [result[role].get("test_accuracy") for result in found if role in result]  # none on texts
+        means[f"{role}_accuracy"] = sum(accuracies) / len(accuracies) if accuracies and None not in accuracies else None
+    return means
 
 
 def stamped(changed: dict) -> dict:
@@ -157,7 +251,7 @@ def stamped(changed: dict) -> dict:
         return changed
     now, status = time.time(), check_status(changed["status"])
     started = {"started": sa.func.coalesce(runs.c.started, now)} if status in ("preparing", "running") else {}
-    return {**changed, **started, "finished": now if status in OVER else None}
+    return {**changed, **started, "touched": now, "finished": now if status in OVER else None}
 
 
 def rows_of(run_id: str, reports: Iterable[dict]) -> tuple[list[dict], list[dict]]:

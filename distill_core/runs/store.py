@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
 import secrets
 import shutil
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +24,10 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from distill_core.runs import schema
-from distill_core.runs.schema import ACTIVE, STATE, STATUSES, Claim, Run, runs
+from distill_core.runs.keys import COMMAND_LINE, owner_mark
+from distill_core.runs.schema import ACTIVE, STATE, STATUSES, Claim, Count, Entry, Run, Visible, owners, runs
+
+LOCK_SECONDS = 2.0  # a page waits so long for another writer, which takes milliseconds, before it reports a lock
 
 
 class StoreError(ValueError):
@@ -35,6 +40,8 @@ class Store:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self.folder = self.path.parent / "artefacts"
+        self._turn = threading.Lock()  # of the threads that write
+        self._locked_at = 0.0  # when one of them last found the database locked by another program
         with self._explained():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._check_schema()
@@ -55,20 +62,23 @@ class Store:
         *,
         key: str,
         join: bool = True,
-        check_queue: Callable[[int, int], None] | None = None,
+        check_queue: Callable[[Count, Count, Count], None] | None = None,
         kind: str = "race",
         title: str = "",
         status: str = "queued",
         epochs: int = 0,
-        owner_hash: str = "",
+        owner_hash: str = owner_mark(COMMAND_LINE),
+        address_hash: str = "",
         until_epoch: int | None = None,
         server: str = "",
     ) -> tuple[str, bool]:
         """A new run, or with `join` the active one of the same key; returns `(id, whether it is new)`.
 
         Two servers that submit the same experiments at once get the same run: question and answer are one transaction.
-        `check_queue` gets the number of active runs of this owner, and of all, and may raise to refuse a new one.
+        `check_queue` gets the numbers of runs of this owner, of this address and of all, and may raise to refuse a new one.
         """
+        if not owner_hash:
+            raise ValueError("a run needs an owner; give the token of the browser that started it")
         choices = [json.loads(text) for text in experiments]
         row = {
             "id": secrets.token_hex(6),
@@ -82,14 +92,19 @@ class Store:
             "until_epoch": until_epoch,
             "created": time.time(),
             "owner_hash": owner_hash,
+            "address_hash": address_hash,
             "server": server,
+            "first": experiments[0] if experiments else "",
+            "size": len(experiments),
         }
         with self._writing() as connection:
             if join and (active := connection.execute(schema.active_with_key(runs.c.id, key=key)).scalar()):
+                _add_owner(connection, active, owner_hash)
                 return active, False
             if check_queue is not None:
-                check_queue(*(connection.execute(schema.count_active(mark)).scalar_one() for mark in (owner_hash, None)))
+                check_queue(*_counts(connection, owner_hash, address_hash))
             connection.execute(runs.insert().values(row))
+            _add_owner(connection, row["id"], owner_hash)
         return row["id"], True
 
     def get(self, run_id: str) -> Run | None:
@@ -97,17 +112,26 @@ class Store:
         return next(iter(self._select(sa.select(*schema.COLUMNS).where(runs.c.id == run_id))), None)
 
     def list(self, *, text: str = "", dataset: str = "", status: str = "", limit: int = 500) -> list[Run]:
-        """Newest first; `text` is searched for in title, id and experiments."""
-        query = sa.select(*schema.COLUMNS).order_by(runs.c.created.desc(), sa.desc(sa.literal_column("runs.rowid"))).limit(limit)
-        if text:
-            query = query.where(
-                sa.or_(*(column.contains(text, autoescape=True) for column in (runs.c.title, runs.c.id, runs.c.experiments)))
-            )
-        if dataset:
-            query = query.where(runs.c.dataset.contains(dataset, autoescape=True))
-        if status:
-            query = query.where(runs.c.status == schema.check_status(status))
-        return self._select(query)
+        """Newest first, with all their experiments; `text` is searched for in title, id and experiments."""
+        return self._select(_newest(schema.COLUMNS, text=text, dataset=dataset, status=status).limit(limit))
+
+    def entries(self, *, limit: int = 100, offset: int = 0, visible: Visible | None = None, **found: str) -> list[Entry]:
+        """The same, without what is large: for lists on a page. `found`: `text`, `dataset`, `status`."""
+        query = _newest(schema.ENTRY_COLUMNS, visible=visible, **found).limit(limit).offset(offset)
+        with self._reading() as connection:
+            return [Entry(*row) for row in connection.execute(query)]
+
+    def entry(self, run_id: str) -> Entry | None:
+        """One run as lists show it."""
+        with self._reading() as connection:
+            row = connection.execute(sa.select(*schema.ENTRY_COLUMNS).where(runs.c.id == run_id)).one_or_none()
+        return Entry(*row) if row is not None else None
+
+    def count(self, *, visible: Visible | None = None, **found: str) -> int:
+        """How many runs such a list has in all."""
+        listed = _newest([runs.c.id], visible=visible, **found).order_by(None).subquery()
+        with self._reading() as connection:
+            return connection.execute(sa.select(sa.func.count()).select_from(listed)).scalar_one()
 
     def finished_with_key(self, key: str) -> Run | None:
         """The newest finished run with this key: the cached result."""
@@ -130,10 +154,46 @@ class Store:
         with self._reading() as connection:
             return set(connection.execute(sa.select(runs.c.server).distinct().where(runs.c.status.in_(ACTIVE))).scalars())
 
-    def count_active(self, owner_hash: str | None = None) -> int:
-        """How many runs are queued or running, of one owner or of all."""
+    def counts(self, owner_hash: str, address_hash: str) -> tuple[Count, Count, Count]:
+        """How many runs are not over: of this owner, of this address (none, where it is not known), and of all."""
         with self._reading() as connection:
-            return connection.execute(schema.count_active(owner_hash)).scalar_one()
+            return _counts(connection, owner_hash, address_hash)
+
+    # --- owners -----------------------------------------------------------------------------------------------------
+
+    def owners_of(self, run_id: str) -> tuple[str, ...]:
+        """The marks of all who pressed Train on the run and have not left it, in this order."""
+        query = sa.select(owners.c.owner_hash).where(owners.c.run == run_id).order_by(owners.c.since, owners.c.owner_hash)
+        with self._reading() as connection:
+            return tuple(connection.execute(query).scalars())
+
+    def join(self, run_id: str, owner_hash: str) -> None:
+        """One more owner, or the same again; the run counts as used now."""
+        with self._writing() as connection:
+            if connection.execute(runs.update().where(runs.c.id == run_id).values(touched=time.time())).rowcount:
+                _add_owner(connection, run_id, owner_hash)
+
+    def leave(self, run_id: str, owner_hash: str) -> int:
+        """This owner leaves the run to the others; returns how many these are. The last one cannot leave."""
+        mine = (owners.c.run == run_id, owners.c.owner_hash == owner_hash)
+        others = sa.select(owners.c.owner_hash).where(owners.c.run == run_id, owners.c.owner_hash != owner_hash).order_by(owners.c.since)
+        with self._writing() as connection:
+            left = connection.execute(others).scalars().all()
+            if left and connection.execute(owners.delete().where(*mine)).rowcount:
+                connection.execute(runs.update().where(runs.c.id == run_id, runs.c.owner_hash == owner_hash).values(owner_hash=left[0]))
+        return len(left)
+
+    def hand_over(self, old: str, new: str) -> bool:
+        """All runs of one owner belong to another from now on. Returns whether there were any."""
+        with self._reading() as connection:
+            found = connection.execute(sa.select(owners.c.run).where(owners.c.owner_hash == old).limit(1)).first()
+        if found is None:
+            return False
+        with self._writing() as connection:
+            connection.execute(owners.update().prefix_with("OR IGNORE").where(owners.c.owner_hash == old).values(owner_hash=new))
+            connection.execute(owners.delete().where(owners.c.owner_hash == old))  # where the new one is an owner already
+            connection.execute(runs.update().where(runs.c.owner_hash == old).values(owner_hash=new))
+        return True
 
     # --- guarded writes ---------------------------------------------------------------------------------------------
 
@@ -146,17 +206,20 @@ class Store:
         records: Iterable[dict] = (),
         files: Mapping[str, bytes] | None = None,
         drop_state: bool = False,
+        sole_owner: str = "",
         **changed: object,
     ) -> bool:
         """Columns, records, results and files of a run in one transaction; returns whether they were written.
 
-        Nothing is written unless the run's status is one of `only_from` and its columns have the values in `only_if`.
+        Nothing is written unless the run's status is one of `only_from` and its columns have the values in `only_if`. With
+        `sole_owner` nothing is written either if the run has another owner.
         Records and results that are there already stay as they are, so a write may be repeated. Files are staged before
         the transaction and renamed inside it: SQLite's lock for writing orders them like the rows.
         """
         rows, found = schema.rows_of(run_id, records)
         guard = [runs.c.id == run_id, runs.c.status.in_(tuple(only_from))]
         guard += [runs.c[name] == value for name, value in (only_if or {}).items()]
+        guard += [~schema.owned_by_others(run_id, sole_owner)] if sole_owner else []
         staged: list[tuple[Path, Path]] = []
         try:
             staged += (self._stage(run_id, name, blob) for name, blob in (files or {}).items())
@@ -167,6 +230,9 @@ class Store:
                 for table, new in ((schema.records, rows), (schema.results, found)):
                     if new:
                         connection.execute(table.insert().prefix_with("OR IGNORE"), new)
+                if found:
+                    bodies = connection.execute(sa.select(schema.results.c.body).where(schema.results.c.run == run_id)).scalars()
+                    connection.execute(runs.update().where(runs.c.id == run_id).values(schema.mean_accuracies(bodies)))
                 for temporary, path in staged:
                     temporary.replace(path)
                 if drop_state:
@@ -196,22 +262,59 @@ class Store:
             row = connection.execute(sa.select(runs.c.changes, runs.c.resets).where(runs.c.id == run_id)).one_or_none()
         return (-1, -1) if row is None else tuple(row)
 
-    def reset(self, run_id: str) -> bool:
-        """Back to before the first step: no records, results or files; paused at epoch 0. Returns whether there is such a run."""
+    def versions(self, run_ids: Iterable[str]) -> dict[str, int]:
+        """`changes` of several runs in one query; a run that is not there is left out."""
+        with self._reading() as connection:
+            return dict(map(tuple, connection.execute(sa.select(runs.c.id, runs.c.changes).where(runs.c.id.in_(tuple(run_ids))))))
+
+    def reset(self, run_id: str, *, sole_owner: str = "") -> bool:
+        """Back to before the first step: no records, results or files; paused at epoch 0.
+
+        Returns whether there is such a run; with `sole_owner`, one without another owner.
+        """
+        guard = [runs.c.id == run_id] + ([~schema.owned_by_others(run_id, sole_owner)] if sole_owner else [])
         with self._writing() as connection:
+            if connection.execute(runs.update().where(*guard).values(**schema.BLANK, touched=time.time())).rowcount == 0:
+                return False
             for table in (schema.records, schema.results):
                 connection.execute(table.delete().where(table.c.run == run_id))
-            found = connection.execute(runs.update().where(runs.c.id == run_id).values(schema.BLANK)).rowcount == 1
-            shutil.rmtree(self._folder_of(run_id), ignore_errors=True)  # inside: a later write must not lose its files
+            discarded = self._put_aside(run_id)  # inside: a later write must not lose its files
+        shutil.rmtree(discarded, ignore_errors=True)
+        return True
+
+    def delete(self, run_id: str, *, only_from: Iterable[str] = STATUSES, sole_owner: str = "") -> bool:
+        """Delete the run, its records and its artefacts. Returns whether there was such a run; guards as in `write`."""
+        guard = [runs.c.id == run_id, runs.c.status.in_(tuple(only_from))]
+        guard += [~schema.owned_by_others(run_id, sole_owner)] if sole_owner else []
+        with self._writing() as connection:
+            found = connection.execute(runs.delete().where(*guard)).rowcount == 1
+        if found:
+            shutil.rmtree(self._put_aside(run_id), ignore_errors=True)
         return found
 
-    def delete(self, run_id: str) -> bool:
-        """Delete the run, its records and its artefacts. Returns whether there was such a run."""
-        with self._writing() as connection:
-            found = connection.execute(runs.delete().where(runs.c.id == run_id)).rowcount == 1
-        if found:
-            shutil.rmtree(self._folder_of(run_id), ignore_errors=True)
-        return found
+    # --- for upkeep -------------------------------------------------------------------------------------------------
+
+    def unused(self, *statuses: str, before: float = math.inf) -> list[str]:
+        """The runs in these states that were last used before this time, the longest unused first."""
+        query = sa.select(runs.c.id).where(runs.c.status.in_(statuses), runs.c.touched < before).order_by(runs.c.touched)
+        with self._reading() as connection:
+            return list(connection.execute(query).scalars())
+
+    def bytes_of_tables(self) -> int:
+        """The pages of the file that hold something; those of deleted runs are used again."""
+        with self._reading() as connection:
+            pages, free, size = (
+                connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("page_count", "freelist_count", "page_size")
+            )
+        return (pages - free) * size
+
+    def _put_aside(self, run_id: str) -> Path:
+        """Rename the run's folder, so that removing it, which takes longer, holds nobody up; returns its new path."""
+        folder = self._folder_of(run_id)
+        aside = folder.with_name(f".{run_id}.{secrets.token_hex(6)}")
+        with contextlib.suppress(FileNotFoundError):
+            folder.replace(aside)
+        return aside
 
     # --- records ----------------------------------------------------------------------------------------------------
 
@@ -271,6 +374,10 @@ class Store:
         folder = self._folder_of(run_id)
         return sorted(file.name for file in folder.iterdir() if not file.name.startswith(".")) if folder.is_dir() else []
 
+    def has_artefact(self, run_id: str, name: str) -> bool:
+        """Whether the run has a file of this name."""
+        return self._file(run_id, name).is_file()
+
     def save_state(self, run_id: str, state: bytes) -> None:
         """Keep what the run needs to go on later."""
         self.write_artefact(run_id, STATE, state)
@@ -301,7 +408,7 @@ class Store:
         """Refuse a database of a newer lab before anything is written to it."""
         if not self.path.exists() or self.path.stat().st_size == 0:
             return
-        with contextlib.closing(sqlite3.connect(f"file:{quote(str(self.path))}?mode=ro", uri=True, timeout=10)) as connection:
+        with contextlib.closing(sqlite3.connect(f"file:{quote(str(self.path))}?mode=ro", uri=True, timeout=LOCK_SECONDS)) as connection:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > schema.SCHEMA_VERSION:
             raise StoreError(
@@ -311,8 +418,10 @@ class Store:
             )
 
     def _make_tables(self) -> None:
-        """Make the tables of a new file; bring those of an older lab up to date."""
-        with contextlib.closing(sqlite3.connect(self.path, timeout=10)) as connection:
+        """Make the tables of a new file; bring those of an older lab up to date. One of this version is not written to."""
+        with contextlib.closing(sqlite3.connect(self.path, timeout=LOCK_SECONDS)) as connection:
+            if connection.execute("PRAGMA user_version").fetchone()[0] == schema.SCHEMA_VERSION:
+                return
             connection.execute("PRAGMA journal_mode = WAL")  # stays with the file; readers never wait for the writer
         with self._writing() as connection:
             version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
@@ -336,11 +445,24 @@ class Store:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
-        """A transaction that takes the lock for writing at its beginning: if it asked later, SQLite would refuse at once."""
-        with self._explained(), self._engine.connect() as connection:
-            connection = connection.execution_options(begin="BEGIN IMMEDIATE")
-            with connection.begin():
-                yield connection
+        """A transaction that takes the lock for writing at its beginning: if it asked later, SQLite would refuse at once.
+
+        The threads of a server take turns, because SQLite's own way of waiting is not fair. Where one has found the
+        database locked from outside, those that wait behind it do not try again: all of them report the lock at once.
+        """
+        began = time.monotonic()
+        with self._turn, self._explained():
+            if self._locked_at > began:
+                raise sqlite3.OperationalError("database is locked")
+            with self._engine.connect() as connection:
+                try:
+                    transaction = connection.execution_options(begin="BEGIN IMMEDIATE").begin()
+                except sa.exc.OperationalError as error:
+                    if "locked" in str(error.orig):
+                        self._locked_at = time.monotonic()
+                    raise
+                with transaction:
+                    yield connection
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
@@ -374,12 +496,42 @@ class Store:
 def _set_up(connection: sqlite3.Connection, _: object) -> None:
     """Each connection: wait for other writers, check foreign keys, and leave it to `_begin` to begin transactions."""
     connection.isolation_level = None
-    for pragma in ("busy_timeout = 10000", "foreign_keys = ON", "synchronous = NORMAL"):
+    for pragma in (
+        f"busy_timeout = {LOCK_SECONDS * 1000:.0f}",
+        "foreign_keys = ON",
+        "synchronous = NORMAL",
+        "journal_size_limit = 64000000",
+    ):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin(connection: sa.Connection) -> None:
     connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+
+
+def _add_owner(connection: sa.Connection, run_id: str, owner_hash: str) -> None:
+    connection.execute(owners.insert().prefix_with("OR IGNORE").values(run=run_id, owner_hash=owner_hash))
+
+
+def _counts(connection: sa.Connection, owner_hash: str, address_hash: str) -> tuple[Count, Count, Count]:
+    of_address = runs.c.address_hash == address_hash if address_hash else sa.false()
+    return tuple(Count(*connection.execute(schema.count(*of)).one()) for of in ([runs.c.owner_hash == owner_hash], [of_address], []))
+
+
+def _newest(
+    columns: Iterable[sa.Column], *, text: str = "", dataset: str = "", status: str = "", visible: Visible | None = None
+) -> sa.Select:
+    query = sa.select(*columns).order_by(runs.c.created.desc(), sa.desc(sa.literal_column("runs.rowid")))
+    if text:
+        query = query.where(sa.or_(*(column.contains(text, autoescape=True) for column in (runs.c.title, runs.c.id, runs.c.experiments))))
+    if dataset:
+        query = query.where(runs.c.dataset.contains(dataset, autoescape=True))
+    if status:
+        query = query.where(runs.c.status == schema.check_status(status))
+    if visible is not None:
+        own = sa.select(owners.c.run).where(owners.c.owner_hash == visible.owner_hash)
+        query = query.where(runs.c.kind != visible.without, sa.or_(runs.c.dataset.in_(visible.datasets), runs.c.id.in_(own)))
+    return query
 
 
 def _discard(staged: Iterable[tuple[Path, Path]]) -> None:

@@ -32,6 +32,7 @@ TRANSITIONS = {
     "hold": Transition(("queued",), "paused"),  # a run that waits; guard: no submission
     "resume": Transition(("paused",), "queued"),
     "stop": Transition((*ACTIVE, "paused"), "stopped", drops_state=True),
+    "expire": Transition(("paused",), "stopped", drops_state=True),  # a run that was paused for too long
     # reported by the worker; guard: its submission
     "prepare": Transition(ACTIVE, "preparing", leaves_worker=False),
     "train": Transition(ACTIVE, "running", leaves_worker=False),

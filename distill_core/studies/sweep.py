@@ -9,6 +9,7 @@ from statistics import fmean
 from distill_core.experiment import Experiment
 
 AXES = ("temperature", "alpha", "student", "images", "label_noise", "teacher", "method")
+MAX_RACES = 400  # of one sweep
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,12 @@ class Grid:
                 raise ValueError(f"{axis} has a value twice ({', '.join(map(str, values))}); give each value once")
         if self.x == self.y:
             raise ValueError(f"both axes are {self.x}; choose two different ones")
+        races = len(self.xs) * len(self.ys) * self.seeds
+        if not 1 <= races <= MAX_RACES:  # before one of them is built
+            raise ValueError(
+                f"{len(self.xs)} x {len(self.ys)} cells with {self.seeds} seeds are {races:,} races; give from 1 to {MAX_RACES}, for "
+                "example fewer values or fewer seeds"
+            )
         return [
             replace(usual, **{self.x: x, self.y: y}, seed=usual.seed + seed) for y in self.ys for x in self.xs for seed in range(self.seeds)
         ]

@@ -56,8 +56,9 @@ class Cloud {
       const figure = document.createElement("figure");
       const title = Object.assign(document.createElement("figcaption"), { textContent: name });
       const canvas = Object.assign(document.createElement("canvas"), { className: "plot", tabIndex: 0 });
-      canvas.setAttribute("role", "img");
-      canvas.setAttribute("aria-label", `${data.labels.length} images, plotted by the logits of ${name}; the arrow keys select the next or the previous image`);
+      canvas.setAttribute("role", "application");
+      canvas.setAttribute("aria-roledescription", "scatter plot");
+      canvas.setAttribute("aria-label", `${data.labels.length} images, plotted by the logits of ${name}; the arrow keys select the next image in their direction`);
       figure.append(title, canvas);
       container.append(figure);
       const plot = { canvas, points: floats(points), predictions, name };
@@ -65,15 +66,14 @@ class Cloud {
       canvas.addEventListener("pointermove", select);
       canvas.addEventListener("pointerdown", select);
       canvas.addEventListener("keydown", (event) => {
-        const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+        const [axis, step] = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowUp: [1, 1], ArrowDown: [1, -1] }[event.key] ?? [];
         if (!step) return;
         event.preventDefault();
-        const n = data.labels.length;
-        this.select(((this.selected ?? -1) + step + n) % n);
+        this.select(this.neighbour(plot, axis, step));
       });
       return plot;
     });
-    this.setText("Hover over a point to see its image.");
+    this.setText("Hover over a point, or use the arrow keys in a plot, to see its image.");
     this.paint();
   }
 
@@ -95,6 +95,15 @@ class Cloud {
       if (distance < least) [best, least] = [i, distance];
     }
     return best;
+  }
+
+  neighbour(plot, axis, step) { // the next point to one side: all points are reached, in the order of one coordinate
+    const place = (i) => plot.points[2 * i + axis];
+    plot.order ??= [];
+    const order = plot.order[axis] ??= this.data.labels.map((_, i) => i).sort((a, b) => place(a) - place(b) || a - b);
+    const n = order.length;
+    const now = this.selected === undefined ? (step > 0 ? -1 : n) : order.indexOf(this.selected);
+    return order[Math.min(n - 1, Math.max(0, now + step))];
   }
 
   select(i) {

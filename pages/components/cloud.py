@@ -1,4 +1,6 @@
-"""Images as points of scatter plots, one per teacher side by side. The image under the pointer is displayed and ringed in every plot."""
+"""Images as points of scatter plots, one per teacher side by side. The image under the pointer, or the one that the
+arrow keys select, is displayed and ringed in every plot.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,11 @@ COLUMNS = 40  # images in a row of the sprite
 
 _cloud = st.components.v2.component(
     "cloud",
-    html='<div class="cloud">\n<div class="selected" aria-live="polite"><canvas></canvas><p></p></div><div class="plots"></div></div>',
+    html="""
+    <div class="cloud">
+      <div class="selected" aria-live="polite"><canvas aria-hidden="true"></canvas><p></p></div>
+      <div class="plots"></div>
+    </div>""",
     css=(HERE / "cloud.css").read_text(),
     js=(HERE / "cloud.js").read_text(),
 )

@@ -2,6 +2,7 @@
 // `data`: {grid, thickness, received (number of the last drawing that the server has received)}.
 
 const SEND_INTERVAL = 150; // ms between two messages during a stroke
+const KEY_STEP = 1 / 28; // of the pad, for each press of an arrow key; a quarter of it with Shift
 const SEND_TIMEOUT = 2000; // ms after which a message without a reply no longer blocks the next one
 
 class DrawPad {
@@ -17,6 +18,8 @@ class DrawPad {
     this.buttons.clear.addEventListener("click", () => this.change([]));
     this.canvas.addEventListener("pointerdown", (event) => this.down(event));
     this.canvas.addEventListener("pointermove", (event) => this.move(event));
+    this.canvas.addEventListener("keydown", (event) => this.key(event));
+    this.canvas.addEventListener("blur", () => this.lift());
     for (const end of ["pointerup", "pointercancel"]) this.canvas.addEventListener(end, (event) => this.up(event));
     new ResizeObserver(() => this.redraw()).observe(this.canvas);
   }
@@ -44,7 +47,12 @@ class DrawPad {
     if (!event.isPrimary || event.button !== 0) return;
     event.preventDefault();
     try { this.canvas.setPointerCapture(event.pointerId); } catch { /* the pointer was released already */ }
-    this.stroke = { points: [this.at(event)], thickness: Number(this.slider.value) };
+    this.pen = undefined;
+    this.startStroke(this.at(event));
+  }
+
+  startStroke(point) {
+    this.stroke = { points: [point], thickness: Number(this.slider.value) };
     this.strokes.push(this.stroke);
     this.sentAt = performance.now();
     this.redraw();
@@ -55,6 +63,10 @@ class DrawPad {
     const passed = event.getCoalescedEvents?.() ?? [];
     for (const point of passed.length ? passed : [event]) this.stroke.points.push(this.at(point));
     this.redraw();
+    this.sendDuringStroke();
+  }
+
+  sendDuringStroke() {
     const now = performance.now();
     const answered = this.data.received >= this.number || now - this.sentAt > SEND_TIMEOUT;
     if (answered && now - this.sentAt >= SEND_INTERVAL) this.sendDrawing();
@@ -64,6 +76,35 @@ class DrawPad {
     if (!this.stroke || !event.isPrimary) return;
     this.stroke = undefined;
     this.sendDrawing();
+  }
+
+  // --- the keyboard: arrows move the pen, Space puts it down and lifts it, Backspace takes the last stroke back
+
+  key(event) {
+    const move = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] }[event.key];
+    if (event.ctrlKey || event.metaKey || event.altKey || !(move || [" ", "Enter", "Backspace"].includes(event.key))) return;
+    event.preventDefault();
+    this.pen ??= [0.5, 0.3];
+    if (move) {
+      const step = event.shiftKey ? KEY_STEP / 4 : KEY_STEP;
+      this.pen = this.pen.map((place, axis) => Math.min(0.95, Math.max(0.05, place + step * move[axis])));
+      this.stroke?.points.push(this.pen);
+      if (this.stroke) this.sendDuringStroke();
+    } else if (event.key === "Backspace") {
+      this.stroke = undefined;
+      this.change(this.strokes.slice(0, -1));
+    } else if (this.stroke) this.up({ isPrimary: true });
+    else if (!event.repeat) this.startStroke(this.pen);
+    this.root.querySelector(".state").textContent = this.stroke ? "Pen down" : "Pen up";
+    this.redraw();
+  }
+
+  lift() { // the keyboard has gone elsewhere
+    if (!this.pen) return;
+    if (this.stroke) this.up({ isPrimary: true });
+    this.pen = undefined;
+    this.root.querySelector(".state").textContent = "";
+    this.redraw();
   }
 
   change(strokes) {
@@ -81,7 +122,15 @@ class DrawPad {
     const side = Math.round(this.canvas.clientWidth * devicePixelRatio);
     if (!this.data || !side) return;
     if (this.canvas.width !== side) Object.assign(this.canvas, { width: side, height: side });
-    this.drawStrokes(this.canvas);
+    const context = this.drawStrokes(this.canvas);
+    if (!this.pen) return;
+    const [x, y] = this.pen.map((place) => place * side);
+    for (const [colour, width] of [["#000", 6], ["#5ab4ff", 3]]) { // seen on ink and on the empty pad
+      Object.assign(context, { strokeStyle: colour, lineWidth: width * devicePixelRatio });
+      context.beginPath();
+      context.arc(x, y, (Number(this.slider.value) * side) / this.data.grid / 2 + 2 * devicePixelRatio, 0, 2 * Math.PI);
+      context.stroke();
+    }
   }
 
   drawStrokes(canvas) {

@@ -1,4 +1,4 @@
-"""A pad for drawing with mouse, pen or finger. The server gets the pixels during the stroke."""
+"""A pad for drawing with mouse, pen, finger or keyboard. The server gets the pixels during the stroke."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _draw_pad = st.components.v2.component(
     "draw_pad",
     html="""
     <div class="draw-pad">
-      <div class="paper"><canvas aria-label="draw a digit here"></canvas><span class="hint">Draw a digit</span></div>
+      <div class="paper"><canvas tabindex="0" role="application" aria-roledescription="drawing pad"
+        aria-label="Draw a digit: arrow keys move the pen, Space puts it down and lifts it, Backspace removes the last stroke."></canvas>
+        <span class="hint">Draw a digit</span></div>
+      <p class="keys">Arrow keys move the pen, Space puts it down and lifts it. <b class="state" role="status"></b></p>
       <div class="tools">
         <button type="button" class="undo">Undo</button>
         <button type="button" class="clear">Clear</button>

@@ -18,6 +18,11 @@ class ImageGrid {
     if (data.pixels !== this.data?.pixels) this.sprites = this.cut(data);
     this.data = data;
     this.send = send;
+    this.canvas.replaceChildren(...data.captions.map((caption, n) => { // what a screen reader finds in the canvas
+      const option = Object.assign(document.createElement("span"), { id: `option-${n}`, role: "option", textContent: caption });
+      option.setAttribute("aria-label", caption || `image ${n + 1}`);
+      return option;
+    }));
     this.chosen = data.ids.indexOf(data.chosen);
     this.highlight(undefined);
   }
@@ -74,7 +79,11 @@ class ImageGrid {
   highlight(n) {
     this.highlighted = n;
     this.caption.textContent = this.data.captions[n ?? this.chosen] ?? "";
-    this.canvas.setAttribute("aria-label", `${this.data.ids.length} images: ${this.caption.textContent}`);
+    const active = n ?? this.chosen;
+    this.canvas.setAttribute("aria-label", `${this.data.ids.length} images; the arrow keys move, Enter chooses`);
+    if (active >= 0) this.canvas.setAttribute("aria-activedescendant", `option-${active}`);
+    else this.canvas.removeAttribute("aria-activedescendant");
+    [...this.canvas.children].forEach((option, i) => option.setAttribute("aria-selected", i === this.chosen));
     this.draw();
   }
 
@@ -86,7 +95,8 @@ class ImageGrid {
   }
 
   key(event) {
-    const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: COLUMNS, ArrowUp: -COLUMNS }[event.key];
+    const far = this.data.ids.length;
+    const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: COLUMNS, ArrowUp: -COLUMNS, Home: -far, End: far }[event.key];
     if (event.key === "Enter" || event.key === " ") this.pick(this.highlighted ?? this.chosen);
     else if (step) this.highlight(Math.min(this.data.ids.length - 1, Math.max(0, (this.highlighted ?? Math.max(0, this.chosen)) + step)));
     else return;

@@ -7,6 +7,7 @@
 // `details`: {frame (JSON text), cells: [{title, lines: {uid: [xs, ys]}}], first}: a second chart beside the first, which
 // shows the lines of the cell under the pointer; a click sends the cell's number. A touch screen has no hover: there the
 // first touch shows the lines, and a second touch of the same cell sends its number.
+// The arrow keys go from cell to cell, Enter is a click. The functions of chart_text.js stand before this file.
 // `picture`: {title, caption, name}: the text above and below the downloaded PNG, and its file name.
 
 let plotly; // one copy of the library for all charts of the browser page
@@ -36,6 +37,10 @@ class LiveChart {
     this.paper = root.querySelector(".paper");
     this.detail = root.querySelector(".detail");
     this.errorText = root.querySelector(".error-text");
+    this.spoken = root.querySelector(".spoken"); // the cell of a heat map that was chosen, read out
+    this.frame = root.querySelector(".frame");
+    this.table = root.querySelector(".data-table");
+    this.table.addEventListener("toggle", () => this.describe());
     this.painted = 0;
     this.took = 0; // ms, for the last drawing
     this.resizing = new ResizeObserver(() => this.resize());
@@ -100,6 +105,7 @@ class LiveChart {
       const figure = applyTheme(JSON.parse(themeColours(data, this.root)), data, this.root);
       await Plotly.react(this.paper, figure.data, figure.layout, settings(Plotly));
       if (data.details) await this.showDetail(Plotly, data);
+      else this.describe();
       this.resizing.observe(this.root);
       this.took = performance.now() - began;
       this.painted += 1;
@@ -109,10 +115,45 @@ class LiveChart {
     }
   }
 
+  describe() { // for a screen reader, and in the table while it is open
+    for (const paper of this.details ? [this.paper, this.detail] : [this.paper]) {
+      if (!paper.role) paper.setAttribute("role", "figure");
+      paper.setAttribute("aria-label", describeChart(paper));
+    }
+    if (this.table.open) fillTables(this.table.querySelector(".tables"), this.paper);
+  }
+
+  key(event, Plotly) { // from cell to cell of the heat map, as the mouse does
+    const rows = this.paper.data.find(({ type }) => type === "heatmap")?.customdata;
+    const step = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowUp: [1, 0], ArrowDown: [-1, 0] }[event.key];
+    if (!rows || event.ctrlKey || event.metaKey || event.altKey || !(step || event.key === "Enter")) return;
+    event.preventDefault();
+    const now = this.cell ?? this.details.details.first;
+    if (!step) { this.send("clicked", now); return; }
+    const [r, c] = [Math.floor(now / rows[0].length), now % rows[0].length].map((place, axis) => place + step[axis]);
+    if (rows[r]?.[c] === undefined) return;
+    this.cell = rows[r][c];
+    this.paintDetail(Plotly);
+    this.frameCell(r, c);
+  }
+
+  frameCell(row, column) { // where the keyboard is; Plotly shows its hover label to a pointer only
+    const { xaxis, yaxis } = this.paper._fullLayout;
+    const [left, right] = [-0.5, 0.5].map((side) => xaxis._offset + xaxis.d2p(column + side));
+    const [top, bottom] = [0.5, -0.5].map((side) => yaxis._offset + yaxis.d2p(row + side));
+    const pixels = { left: this.paper.offsetLeft + left, top: this.paper.offsetTop + top, width: right - left, height: bottom - top };
+    for (const [name, value] of Object.entries(pixels)) this.frame.style[name] = `${value}px`;
+    this.frame.hidden = false;
+  }
+
   async showDetail(Plotly, data) {
     this.details = data;
     if (!this.hasHandlers) {
       this.hasHandlers = true;
+      Object.assign(this.paper, { tabIndex: 0, role: "application" });
+      this.paper.setAttribute("aria-roledescription", "heat map: the arrow keys go from cell to cell, Enter opens a cell");
+      this.paper.addEventListener("keydown", (event) => this.key(event, Plotly));
+      this.paper.addEventListener("blur", () => { this.frame.hidden = true; });
       this.paper.on("plotly_hover", ({ points: [{ customdata }] }) => {
         if (Number.isInteger(customdata)) { this.cell = customdata; this.paintDetail(Plotly); }
       });
@@ -136,6 +177,12 @@ class LiveChart {
     for (const trace of figure.data) [trace.x, trace.y] = cell.lines[trace.uid];
     await Plotly.react(this.detail, figure.data, figure.layout, settings(Plotly));
     this.root.dataset.cell = this.cell ?? first;
+    this.describe();
+    if (this.cell !== undefined) {
+      const text = this.paper.data.find(({ type }) => type === "heatmap")?.text?.flat()[this.cell];
+      const spoken = `${cell.title}: ${plainText(text)}`;
+      if (this.spoken.textContent !== spoken) this.spoken.textContent = spoken;
+    }
   }
 
   save(paper = this.paper) {
@@ -161,7 +208,10 @@ class LiveChart {
   resize() {
     for (const paper of [this.paper, this.detail]) {
       const { clientWidth, clientHeight, _fullLayout: size } = paper;
-      if (clientWidth && size && (clientWidth !== size.width || clientHeight !== size.height)) window.Plotly.Plots.resize(paper);
+      if (clientWidth && size && (clientWidth !== size.width || clientHeight !== size.height)) {
+        this.frame.hidden = true;
+        window.Plotly.Plots.resize(paper);
+      }
     }
   }
 

@@ -26,9 +26,20 @@ CHART_ERROR = (
 
 _chart = st.components.v2.component(
     "live_chart",
-    html='<div class="live-chart">\n<p class="error-text" role="status"></p><div class="paper"></div><div class="detail"></div></div>',
+    html="""
+    <div class="live-chart">
+      <p class="error-text" role="status"></p>
+      <div class="paper"></div>
+      <div class="detail"></div>
+      <div class="frame" hidden></div>
+      <p class="spoken" aria-live="polite"></p>
+      <details class="data-table">
+        <summary>Data table</summary>
+        <div class="tables" role="region" aria-label="Data table" tabindex="0"></div>
+      </details>
+    </div>""",
     css=(HERE / "live_chart.css").read_text(),
-    js=(HERE / "live_chart.js").read_text(),
+    js=(HERE / "chart_text.js").read_text() + (HERE / "live_chart.js").read_text(),
     isolate_styles=False,  # Plotly's style sheet is the document's
 )
 
@@ -42,7 +53,7 @@ _picture_button = st.components.v2.component(
 
 
 def live_chart(
-    figure: dict | go.Figure,
+    figure: str | dict | go.Figure,
     *,
     key: str,
     height: int = 360,
@@ -54,23 +65,26 @@ def live_chart(
     picture: dict[str, str] | None = None,
     on_click: Callable[[int], None] | None = None,
 ) -> None:
-    """Show `figure`; in a later run, replace it in place. Zoom and hidden lines stay until `revision` changes.
+    """Show `figure` (as JSON, too); in a later run, replace it in place. Zoom and hidden lines stay until `revision` changes.
 
     - `height`: in pixels. Draw lines in the light colours of `figures.palette`: on a dark page each is replaced by its
       dark counterpart.
+      A screen reader gets the figure in words (`chart_text.js`), and *Data table* below the chart has its numbers.
     - `updates`: an address from `live_updates.address`. The chart asks there for its next figures until the run ends; then
       the fragment around it runs again. `version` numbers the figures: of two, the chart shows the newer.
     - `patient`: the browser draws other charts first.
     - `details`: a second chart beside the first, which shows the lines of the cell under the pointer: `{"frame": figure,
       "cells": [{"title", "lines": {uid: [xs, ys]}}], "first": number}`. A cell's number is the `customdata` of its point.
     - `on_click(number)`: called with a cell's number before the next run of the page.
+      The arrow keys go from cell to cell, Enter is a click.
     - `picture`: the text of the PNG that a learner downloads: `{"title", "caption", "name": of the file}`.
     """
     place_plotly(_static_folder())
-    text = to_json_plotly(figure.to_dict() if isinstance(figure, go.Figure) else figure)  # NaN becomes null
+    if not isinstance(figure, str):
+        figure = to_json_plotly(figure.to_dict() if isinstance(figure, go.Figure) else figure)  # NaN becomes null
     data = {
         "key": key,
-        "figure": text,
+        "figure": figure,
         "height": height,
         "revision": revision,
         "plotly": PLOTLY_NAME,

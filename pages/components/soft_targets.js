@@ -29,10 +29,12 @@ class SoftTargets {
     this.root = root;
     this.slider = root.querySelector("input");
     this.shown = root.querySelector(".shown");
+    this.pause = root.querySelector(".pause");
     this.touched = false;
     for (const event of ["pointerdown", "keydown", "wheel"]) {
-      root.addEventListener(event, () => { this.touched = true; }, { capture: true, passive: true });
+      root.addEventListener(event, ({ target }) => { if (target !== this.pause) this.stop(); }, { capture: true, passive: true });
     }
+    this.pause.addEventListener("click", () => (this.frame ? this.stop() : this.animate()));
     this.slider.addEventListener("input", () => this.setTemperature(this.temperatureAt(Number(this.slider.value))));
     this.slider.addEventListener("change", () => this.release());
     this.slider.addEventListener("keydown", (event) => this.key(event));
@@ -49,6 +51,8 @@ class SoftTargets {
     const unchanged = previous === data.temperature; // a rerun of the page must not move the learner's T
     this.setTemperature(unchanged ? this.temperature : data.temperature);
     this.released = this.released !== undefined && unchanged ? this.released : this.temperature;
+    this.pause.hidden = !data.moving;
+    this.pause.textContent = this.frame ? "Pause" : "Play";
     if (data.moving && !this.touched && !this.frame && !matchMedia("(prefers-reduced-motion: reduce)").matches) this.animate();
   }
 
@@ -72,10 +76,18 @@ class SoftTargets {
     this.send("temperature", { value: this.temperature, page_value: this.data.temperature });
   }
 
-  animate() { // from 1 to 12 and back in 10 s, until the learner touches the component
+  stop() { // the learner has taken over
+    this.touched = true;
+    cancelAnimationFrame(this.frame);
+    this.frame = undefined;
+    this.pause.textContent = "Play";
+  }
+
+  animate() { // from 1 to 12 and back in 10 s, until the learner touches the component or presses Pause
     const start = performance.now();
+    this.pause.textContent = "Pause";
     const step = (now) => {
-      if (this.touched || !this.data.moving || !this.root.isConnected) { this.frame = undefined; return; }
+      if (!this.data.moving || !this.root.isConnected) { this.frame = undefined; return; }
       this.setTemperature(12 ** (0.5 - 0.5 * Math.cos(((now - start) / 10000) * 2 * Math.PI)));
       this.frame = requestAnimationFrame(step);
     };

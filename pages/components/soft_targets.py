@@ -20,7 +20,8 @@ _soft_targets = st.components.v2.component(
     "soft_targets",
     html="""
     <div class="soft-targets">
-      <div class="aside"><canvas class="picture" role="img" width="1" height="1"></canvas><p class="image-note"></p></div>
+      <div class="aside"><canvas class="picture" role="img" width="1" height="1"></canvas><p class="image-note"></p>
+        <button type="button" class="pause" hidden>Pause</button></div>
       <div class="main">
         <label class="control" title="Soft targets are softmax(logits / T): the higher T, the more even.">
           <span>Temperature</span> <span class="shown"></span>
@@ -71,7 +72,8 @@ def soft_targets(
     - `pixels`: D x H x W numbers from 0 to 255.
     - `logits`: C logits by network, such as `{"teacher": [...], "student": [...]}`; None leaves that network's bars empty.
     - `label`: index of the true class; None where it is not known, as for a drawing.
-    - `moving`: T moves between 1 and 12 until the learner touches the component, unless the browser asks for reduced motion.
+    - `moving`: T moves between 1 and 12 until the learner touches the component or presses *Pause*; where the browser asks for
+      reduced motion it moves only when *Play* is pressed.
     - `details`: adds a logarithmic scale, hiding of the top class, entropy, one class's softmax written out, and the length
       of the soft loss's gradient with and without T squared.
 

@@ -13,7 +13,9 @@ from distill_core.figures.bugs import BUGS, bug_drawing, combine_races
 from distill_core.objectives import METHODS
 from pages.components.live_chart import live_chart
 from pages.sections import race
-from pages.server.lab import pace, store
+from pages.server.experiments import HIDDEN, experiments_of
+from pages.server.lab import engine, pace, store
+from pages.server.plain_text import plain, show_error
 
 TEMPERATURES = [1.0, 2.0, 4.0, 8.0, 20.0]
 ALPHAS = [0.0, 0.1, 0.5, 0.9, 1.0]
@@ -61,7 +63,10 @@ def experiments(method: str, temperature: float, alpha: float) -> list[Experimen
 
 def start(temperature: float, alpha: float) -> bool:
     """Queue the correct race and the suspect's, or find their finished runs; False if one was refused."""
-    ids = tuple(race.start(experiments(method, temperature, alpha), title="find the bug") for method in (Experiment.method, hidden_bug()))
+    methods = (Experiment.method, hidden_bug())
+    ids = tuple(
+        race.start(experiments(method, temperature, alpha), title="Find the bug", kind=HIDDEN) for method in methods
+    )  # fmt: skip
     st.session_state["bug_runs"] = ids if all(ids) else ()
     return all(ids)
 
@@ -79,6 +84,8 @@ def training() -> bool:
 def follow() -> None:
     """The live part of the page: both races in the same charts."""
     active = training()
+    if active:
+        st.markdown(f":material/sprint: Both are training: {', '.join(plain(engine().status(run_id)) for run_id in runs())}.")
     st.markdown(f"{SEEDS} seeds each. Compare the **correct** student with the **suspect**.", help=CURVES_HELP)
     st.fragment(_update, run_every=pace() if active else None)(runs(), active)
 
@@ -89,9 +96,9 @@ def _update(ids: tuple[str, ...], were_active: bool) -> None:
         st.rerun()
     for run in shown:
         if run.status == "failed":
-            st.error(run.message)
+            show_error(run.message)
     curves = combine_races(*(race.curves(run_id) for run_id in ids))
-    first = Experiment.from_json(shown[0].experiments[0])
+    first = experiments_of(shown[0])[0]
     columns = [column for _ in range(2) for column in st.columns(2)]
     for panel, column in zip(PANELS, columns, strict=True):
         with column:

@@ -19,6 +19,8 @@ from distill_core.teachers import SELF
 from pages.components.gallery import gallery
 from pages.components.live_chart import live_chart
 from pages.sections import networks
+from pages.server import pictures
+from pages.server.experiments import experiments_of, first_experiment
 from pages.server.lab import store
 
 Members = Mapping[str, Tensor]  # by model, logits (N, C) of all test images
@@ -33,15 +35,17 @@ COVERAGE_HELP = (
 )
 
 
-def datasets_with_runs() -> list[str]:
-    """Names of the data sets on this machine, a learner's own zips included."""
-    return [name for name, source in datasets.DATASETS.items() if source.is_here()] + datasets.kept_zips()
+def datasets_with_runs(linked: str) -> list[str]:
+    """Names of the data sets on this machine, of this browser's own zips, and of the one that the run `linked` is about."""
+    run = store().get(linked) if linked else None
+    of_link = first.dataset if run is not None and (first := first_experiment(run)) else ""
+    return [*(name for name, source in datasets.DATASETS.items() if source.is_here()), *pictures.own(), of_link]
 
 
 def logits_of_run(run_id: str) -> tuple[Experiment, dict[str, Tensor]]:
     """A run's first experiment, and the test logits `(N, C)` of its teacher, combined as in the run, of baseline and student."""
-    run = store().get(run_id)
-    experiment = Experiment.from_json(run.experiments[0])
+    run = store().entry(run_id)
+    experiment = experiments_of(run)[0]
     trained = _logits_of_trained(run_id, run.resets, experiment.dataset)
     if experiment.teacher != SELF:
         trained = {"teacher": networks.test_logits(experiment.dataset, experiment.teacher, experiment.combine)} | trained
@@ -50,7 +54,7 @@ def logits_of_run(run_id: str) -> tuple[Experiment, dict[str, Tensor]]:
 
 @st.cache_resource(max_entries=16, show_spinner="Computing the logits of student and baseline on all test images")
 def _logits_of_trained(run_id: str, resets: int, name: str) -> dict[str, Tensor]:
-    dataset, trained = datasets.load(name), networks.with_own_teacher(store().get(run_id))
+    dataset, trained = datasets.load(name), networks.with_own_teacher(store().entry(run_id))
     return {
         role: networks.ask(trained[role], dataset, dataset.test_images) for role in ("teacher", "baseline", "student") if role in trained
     }
@@ -138,7 +142,7 @@ def show_scaling(members: Members, labels: Tensor) -> None:
     first = next(iter(results.values()))
     st.markdown(
         f"Open markers: before; filled: after. One T per model is fitted on {first['fitted']:,} test images drawn by seed 0; all "
-        f"numbers are measured on the other {first['reported']:,}. T above 1 means that the model was overconfident. "
+        f"numbers of this view are measured on the other {first['reported']:,}. T above 1 means that the model was overconfident. "
         "Predictions do not change.",
         help="Temperature scaling divides the logits by the T that minimises the negative log-likelihood (Guo et al. 2017, section 4.2).",
     )

@@ -14,7 +14,10 @@ from distill_core.data.unlabelled import NOISE, SAME
 from distill_core.experiment import AUGMENTATIONS, COMBINATIONS, MAX, OPTIMIZERS, SCHEDULES, Experiment
 from distill_core.objectives import METHODS, Method
 from pages.sections import networks
-from pages.server.plain_text import plain, show_error
+from pages.server import incoming, pictures
+from pages.server.lab import owner
+from pages.server.link import opened, to_link
+from pages.server.plain_text import show_error
 
 START = Experiment(images=200, epochs=100, batch_size=16)
 IMAGES = [100, 200, 300, 500, 1000, 1800, 3000, 5000, 10_000, 20_000, 60_000]
@@ -30,7 +33,9 @@ AUGMENTATION_TITLES = {
     "consistent": "random shifts, teacher sees the same view",
 }
 HELP = {  # of each setting, on every page that has it
-    "dataset": "The images to classify, split into training and test images.",
+    "dataset": "The images to classify, split into training and test images. CIFAR-10 (JPEG) has the images of "
+    "CIFAR-10, compressed again as "
+    "JPEG files.",
     "images": "How many labelled images student and baseline train on (the transfer set), drawn at random for each seed.",
     "teacher": "The large network whose outputs the student learns from; it is trained already. mlp-1200x2 has two hidden layers of 1,200 "
     "units, cnn-32 has three convolutions, the first with 32 channels. Names joined by + form an ensemble, which is averaged; a factor "
@@ -47,7 +52,8 @@ HELP = {  # of each setting, on every page that has it
     "1: labels only, as for the baseline. 0: teacher only.",
     "epochs": "How often each training image is used.",
     "batch_size": "Images in one training step.",
-    "learning_rate": "At its highest, where the schedule changes it.",
+    "learning_rate": "The size of a step along the gradient. With the schedule one-cycle it is the highest value, reached after a third of "
+    "the training.",
 }
 FIELDS = tuple(name for name in asdict(START) if name != "seed")
 MAX_SEEDS = 10
@@ -76,62 +82,81 @@ def _split_assistants() -> None:
         state["generations"] += 1
 
 
-def restore_link() -> None:
-    """Once a session: set the widgets from the link. A link with an invalid setting is left out, with a message."""
-    if "seeds" in st.session_state:
+def opened_link() -> dict[str, list[str]]:
+    """The values of a link to a race that was just opened; empty where the page wrote the address itself."""
+    return opened("race", (*FIELDS, "seeds", "run"))
+
+
+def restore_link(values: dict[str, list[str]], settings: list[Experiment]) -> None:
+    """Set the widgets: to the defaults when a session begins, then to the values of a link that was just opened.
+
+    `settings` are those of the run that the link names; the link may name what was changed beside it. A link with an
+    invalid setting is left out, with a message.
+    """
+    if "seeds" not in st.session_state:
+        restore([replace(START, seed=seed) for seed in range(5)])
+    if not (values := {name: texts for name, texts in values.items() if name != "run"}):
         return
-    restore([replace(START, seed=seed) for seed in range(5)])
-    values = {name: st.query_params.get_all(name) for name in st.query_params if name in (*FIELDS, "seeds")}
+    base, seeds = (settings[0], min(len(settings), MAX_SEEDS)) if settings else (START, 5)
     try:
-        seeds = _number("seeds", values.pop("seeds", ["5"])[-1], int)
+        seeds = incoming.read("seeds", values.pop("seeds", [str(seeds)])[-1], int)
         fields = {name: _parse(name, texts) for name, texts in values.items()}
-        fields.setdefault("teacher", "" if "dataset" in fields else START.teacher)  # empty: the default of the data set
-        linked = Experiment.from_fields(asdict(START) | fields)
-        dataset, fields["teacher"] = linked.dataset, linked.teacher
-        if dataset not in _datasets():
-            raise ValueError(f"the pictures '{dataset}' are not in this lab; upload the zip again, or choose another data set")
+        new_dataset = "dataset" in fields and fields["dataset"] != base.dataset
+        fields.setdefault("teacher", "" if new_dataset else base.teacher)  # empty: the default of the data set
+        linked = Experiment.from_fields(asdict(base) | fields)
+        if linked.dataset not in (*datasets.DATASETS, *datasets.kept_zips()):
+            raise ValueError(f"the pictures '{linked.dataset}' are not in this lab; upload the zip again, or choose another data set")
         if not 1 <= seeds <= MAX_SEEDS:
             raise ValueError(f"seeds {seeds} cannot be run; give a number from 1 to {MAX_SEEDS}")
     except ValueError as error:
-        st.toast(f"This link has an invalid setting: {plain(error)}", icon=":material/link_off:")
+        incoming.report_link(error)
     else:
-        st.session_state.update(fields | {"seeds": seeds})
-        _split_assistants()
+        restore([replace(linked, seed=seed) for seed in range(seeds)])
 
 
 def _parse(field: str, texts: list[str]) -> object:
     """A field's value from the link, in its own type."""
-    if field == "hide_classes":
-        return [_number(field, text, int) for text in texts]
-    if field == "assistants":
-        return texts
-    kind = type(getattr(START, field))
-    return texts[-1] if kind is str else _number(field, texts[-1], kind)
+    if field in ("hide_classes", "assistants"):
+        return incoming.read_all(field, [text for text in texts if text], int if field == "hide_classes" else str)
+    return incoming.read(field, texts[-1], type(getattr(START, field)))
 
 
-def _number(field: str, text: str, kind: type) -> int | float:
-    try:
-        return kind(text)
-    except ValueError as error:
-        raise ValueError(f"{field} {text!r} is not a {'whole ' if kind is int else ''}number") from error
-
-
-def link_to(experiments: list[Experiment], run_id: str | None = None) -> dict[str, str | list[str]]:
-    """The query of the race page's address: the run, and every setting that is not the default."""
+def link_to(experiments: list[Experiment], run: tuple[str, list[Experiment]] | None = None) -> dict[str, str | list[str]]:
+    """The query of the race page's address: every setting that is not the default, and the run with what was changed beside it."""
     usual_teacher = {"teacher": teachers.default_teacher(experiments[0].dataset)}
-    defaults, chosen = asdict(START) | usual_teacher, asdict(experiments[0]) | {"seeds": len(experiments)}
-    link = {name: value for name, value in chosen.items() if name != "seed" and value != defaults.get(name, 5)}
-    if run_id:
-        link["run"] = run_id
-    return {name: [str(v) for v in value] if isinstance(value, tuple) else str(value) for name, value in link.items()}
+    usual = [asdict(START) | usual_teacher | {"seeds": 5}]
+    link = {}
+    if run:
+        link["run"], of_run = run
+        usual.append(asdict(of_run[0]) | {"seeds": min(len(of_run), MAX_SEEDS)})
+    chosen = asdict(experiments[0]) | {"seeds": len(experiments)}
+    link |= {name: value for name, value in chosen.items() if name != "seed" and any(value != one[name] for one in usual)}
+    # An empty list is one empty text: it may be what was changed.
+    return {name: [str(v) for v in value] or [""] if isinstance(value, tuple) else str(value) for name, value in link.items()}
 
 
-def write_link(experiments: list[Experiment], run_id: str | None) -> None:
+def write_link(experiments: list[Experiment], run: tuple[str, list[Experiment]] | None) -> None:
     """Write that query into the address."""
-    st.query_params.from_dict(link_to(experiments, run_id))
+    to_link("race", link_to(experiments, run))
 
 
 # --- widgets to experiments -----------------------------------------------------------------------------------------
+
+
+def lock(values: dict[str, object]) -> None:
+    """Give these settings their values, and let nobody change them: called before the widgets, whatever a browser has sent."""
+    st.session_state["locked"] = tuple(values)
+    for name, value in values.items():
+        st.session_state[name] = list(value) if isinstance(value, tuple) else value
+    if "assistants" in values:
+        _split_assistants()
+    if values:
+        st.caption(":material/lock: The lecturer has set what is greyed out.")
+
+
+def is_locked(field: str) -> bool:
+    """Whether the lecturer has set this field; `generations` and `assistants` are one setting."""
+    return {"generations": "assistants"}.get(field, field) in st.session_state.get("locked", ())
 
 
 def choose() -> list[Experiment] | None:
@@ -140,7 +165,7 @@ def choose() -> list[Experiment] | None:
     sizes = st.container()
     fields |= _choose_loss()
     seeds = st.slider(
-        "Seeds (repetitions)", 1, MAX_SEEDS, key="seeds", persist_state="session",
+        "Seeds (repetitions)", 1, MAX_SEEDS, key="seeds", persist_state="session", disabled=is_locked("seeds"),
         help="How many pairs of student and baseline are trained. Each seed sets other initial weights, another choice of images "
         "and another order. More seeds give narrower intervals.",
     )  # fmt: skip
@@ -172,6 +197,7 @@ def _choose_networks() -> dict:
     )  # fmt: skip
     networks.show_notes(dataset, teacher)
     method = _selectbox("method", "Method", list(METHODS), format_func=method_title)
+    st.caption(idea(METHODS[method]))
     student = _selectbox("student", "Student", STUDENTS, format_func=networks.name_with_layers)
     return {"dataset": dataset, "images": images, "teacher": teacher, "method": method, "student": student}
 
@@ -180,7 +206,8 @@ def _choose_loss() -> dict:
     """Temperature and alpha."""
     temperature = _slider_over("temperature", "Temperature T", TEMPERATURES)
     alpha = st.slider(
-        "alpha, the weight of the hard loss", 0.0, 1.0, step=0.05, key="alpha", persist_state="session", help=HELP["alpha"]
+        "alpha, the weight of the hard loss", 0.0, 1.0, step=0.05, key="alpha", persist_state="session", help=HELP["alpha"],
+        disabled=is_locked("alpha"),
     )  # fmt: skip
     return {"temperature": temperature, "alpha": alpha}
 
@@ -189,12 +216,13 @@ def _choose_chain(teacher: str, student: str) -> dict:
     """What stands between teacher and student, and how several teachers are averaged."""
     assistants = st.multiselect(
         "Teaching assistants, largest first", _with_all("assistants", STUDENTS), key="assistants", persist_state="session",
+        disabled=is_locked("assistants"),
         format_func=networks.name_with_layers,
         help="Networks between teacher and student: the teacher trains the first, each trains the next, the last trains the student "
         "(Mirzadeh et al. 2020, figure 1).",
     )  # fmt: skip
     generations = st.number_input(
-        "Born-again generations", 0, MAX["assistants"], key="generations", persist_state="session",
+        "Born-again generations", 0, MAX["assistants"], key="generations", persist_state="session", disabled=is_locked("generations"),
         help="Networks of the student's own architecture, each trained by the one before it; the student is the last "
         "(Furlanello et al. 2018, section 3.1).",
     )  # fmt: skip
@@ -213,7 +241,11 @@ def _choose_training(dataset: str) -> dict:
     """Epochs, optimizer, augmentation, and what is wrong or missing in the training data."""
     classes, most = _classes_and_images(dataset)
     return {
-        "epochs": int(st.number_input("Epochs", 1, MAX["epochs"], key="epochs", persist_state="session", help=HELP["epochs"])),
+        "epochs": int(
+            st.number_input(
+                "Epochs", 1, MAX["epochs"], key="epochs", persist_state="session", help=HELP["epochs"], disabled=is_locked("epochs")
+            )
+        ),
         "batch_size": _slider_over("batch_size", "Batch size", BATCHES),
         "learning_rate": _slider_over("learning_rate", "Learning rate", RATES),
         "optimizer": _selectbox("optimizer", "Optimizer", list(OPTIMIZERS), "adam, or sgd with momentum 0.9."),
@@ -228,15 +260,19 @@ def _choose_training(dataset: str) -> dict:
         ),
         "augmentation": _selectbox(
             "augmentation", "Augmentation", list(AUGMENTATIONS),
-            "Random changes of the training images: shifts, and horizontal flips of colour images.", AUGMENTATION_TITLES.get,
+            "Random changes of the training images: shifts, and horizontal flips of colour images. The teacher's soft "
+            "targets are either those of "
+            "the original image, computed once, or those of the changed image that the student sees, computed in each step.",
+            AUGMENTATION_TITLES.get,
         ),
         "label_noise": st.slider(
-            "Label noise", 0.0, 1.0, step=0.05, key="label_noise", persist_state="session",
+            "Label noise", 0.0, 1.0, step=0.05, key="label_noise", persist_state="session", disabled=is_locked("label_noise"),
             help="The fraction of training labels that are replaced by a wrong class. Test labels stay correct.",
         ),
         "hide_classes": tuple(
             st.multiselect(
                 "Hidden classes", range(len(classes)), format_func=lambda c: classes[c], key="hide_classes", persist_state="session",
+                disabled=is_locked("hide_classes"),
                 help="Classes without a single training image. They stay in the test set.",
             )
         ),
@@ -258,6 +294,8 @@ def _choose_unlabelled(dataset: str) -> dict:
         "Further images of the same data set, noise, or another data set, resized and in grey or colour as the labelled images are.",
         lambda name: titles.get(name) or _title(name), disabled=not count,
     )  # fmt: skip
+    if not count:
+        st.caption("To choose a source, set Images without labels to a number.")
     return {"unlabelled": count, "unlabelled_from": source if count else SAME}
 
 
@@ -279,12 +317,14 @@ def upload_images() -> None:
     with st.expander("Use your own images"):
         file = st.file_uploader(
             "A zip with one folder of images per class", type="zip", key="zip",
-            help="Each folder's name is a class. One image in five becomes a test image, unless the zip has folders train and test.",
+            help="Each folder's name is a class. One image in five becomes a test image, unless the zip has folders train and test. The "
+            "images then become the chosen data set; a teacher for them is trained when you press Train. Other browsers see them only by "
+            "the link of a run. The lab keeps the last 5 sets of a browser, for 14 days.",
         )  # fmt: skip
-        if file is not None and file.file_id != st.session_state.get("zip_read"):
+        if file is not None and owner() and file.file_id != st.session_state.get("zip_read"):
             st.session_state.update({"zip_read": file.file_id, "zip_error": ""})
             try:
-                name = datasets.keep_zip(file.getvalue(), name=file.name)
+                name = pictures.keep(file.getvalue(), name=file.name)
             except (ValueError, OSError) as error:
                 st.session_state["zip_error"] = str(error)
             else:
@@ -302,15 +342,18 @@ def _follow_dataset() -> None:
 
 def _selectbox(field: str, label: str, options: list, help: str = "", format_func: Callable = str, **settings: object) -> object:
     """A select box for one field. A run or a link may have brought a value that is not among the options."""
+    disabled = settings.pop("disabled", False) or is_locked(field)
     return st.selectbox(
         label, _with_current(field, options), key=field, persist_state="session", help=help or HELP[field], format_func=format_func,
-        **settings,
+        disabled=disabled, **settings,
     )  # fmt: skip
 
 
 def _slider_over(field: str, label: str, options: list) -> object:
     """A slider over values that are not evenly spaced."""
-    return st.select_slider(label, sorted(_with_current(field, options)), key=field, persist_state="session", help=HELP[field])
+    return st.select_slider(
+        label, sorted(_with_current(field, options)), key=field, persist_state="session", help=HELP[field], disabled=is_locked(field)
+    )
 
 
 def _with_current(field: str, options: list) -> list:
@@ -325,13 +368,13 @@ def _with_all(field: str, options: list) -> list:
 
 def _datasets() -> list[str]:
     here = [name for name, source in datasets.DATASETS.items() if source.kind or source.is_here()]
-    return here + datasets.kept_zips()
+    return here + pictures.own()
 
 
 def _title(name: str) -> str:
     source = datasets.DATASETS.get(name)
     if source is None:
-        return name.removesuffix(".zip")
+        return datasets.title(name)
     return source.title if source.is_here() else f"{source.title} (is downloaded first)"
 
 

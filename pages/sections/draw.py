@@ -12,11 +12,11 @@ from torch import nn
 
 from distill_core.data import datasets
 from distill_core.data.drawing import NORMALISERS, centre_digit
-from distill_core.experiment import Experiment
-from distill_core.runs.store import Run
+from distill_core.runs.schema import Entry
 from pages.components.draw_pad import draw_pad
 from pages.components.soft_targets import clamp_temperature, soft_targets
 from pages.sections import networks
+from pages.server.experiments import first_experiment
 from pages.server.lab import link
 from pages.server.link import settle, to_link
 
@@ -30,7 +30,7 @@ class Choices:
 
     dataset: str
     teacher: str
-    run: Run | None
+    run: Entry | None
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Loaded:
 def choose() -> Choices:
     """The row of select boxes."""
     available = {name: found for name, found in networks.teachers_here().items() if name in ("mnist", "digits")}
-    runs = networks.finished_runs(*available)
+    runs = networks.finished_runs(*available, keep=st.session_state.get("draw_run", ""))
     first, second, third = st.columns([5, 3, 4])
     with first:
         settle("draw_run", [*runs, NONE])
@@ -54,7 +54,7 @@ def choose() -> Choices:
             help="Finished races of the page Race: the student and the baseline of one classify the drawing too.",
         )  # fmt: skip
     with second:
-        fitting = [Experiment.from_json(runs[run_id].experiments[0]).dataset] if run_id in runs else list(available)
+        fitting = [first_experiment(runs[run_id]).dataset] if run_id in runs else list(available)
         settle("draw_dataset", fitting)
         dataset = st.selectbox(
             "Data set", fitting, format_func=lambda n: datasets.DATASETS[n].title, key="draw_dataset", persist_state="session",

@@ -33,7 +33,11 @@ def show_results(name: str, study: Study) -> None:
     """The shipped numbers: a figure and one row for each claim. Labelled as a replay, because nothing is trained here."""
     kept = studies.kept().get(name)
     if kept is None:
-        st.markdown(f"Not measured yet: `python -m distill_core preset {name} --keep` measures it.")
+        st.markdown(
+            f"Not measured for this lab yet; race a smaller version below. On the command line, `python -m distill_core "
+            f"preset {name} --keep` "
+            "measures the whole experiment."
+        )
         return
     st.markdown(
         f":material/history: **Replay**, measured on {kept['date']} over {kept['seeds']} seeds by `{kept['command']}`, in "

@@ -14,15 +14,16 @@ from distill_core import features as layers
 from distill_core import losses, models
 from distill_core.controls import SMOOTHING, equalise_wrong_classes, permute_other_classes, targets_of_other_images
 from distill_core.data import datasets
-from distill_core.experiment import Experiment
 from distill_core.figures.methods import Pairs, pairs_figure, panels_figure
 from distill_core.objectives import METHODS, Method
-from distill_core.runs.store import Run
+from distill_core.runs.schema import Entry
 from pages.components.live_chart import live_chart
 from pages.components.soft_targets import soft_targets
 from pages.sections import controls, networks
+from pages.server.experiments import first_experiment
 from pages.server.lab import store
-from pages.server.link import settle
+from pages.server.link import bound, settle
+from pages.server.plain_text import show_error
 
 EXAMPLES = 20  # images of a similarity matrix
 MAX_CHANNELS = 6
@@ -47,9 +48,9 @@ def show_inputs(name: str) -> None:
     data = networks.images(dataset)
     try:
         teacher = networks.teacher(dataset, "cnn-32")
-        student = networks.pupils(store().get(run_id))["student"] if run_id else _untrained(dataset)
+        student = networks.pupils(store().entry(run_id))["student"] if run_id else _untrained(dataset)
     except ValueError as error:
-        st.error(str(error))
+        show_error(error)
         return
     examples = slice(image, image + EXAMPLES)
     pixels, labels = data.pixels(data.test_images[examples]), data.test_labels[examples]
@@ -84,7 +85,8 @@ def _choose_images(method: Method) -> tuple[str, str, int]:
             "Data set", available, key="methods_dataset", format_func=lambda n: datasets.DATASETS[n].title, persist_state="session",
             help="Its test images are the inputs of both networks; the teacher is cnn-32.",
         )  # fmt: skip
-    runs = {run_id: run for run_id, run in networks.finished_runs(dataset).items() if _is_convolutional(run)}
+    found = networks.finished_runs(dataset, keep=st.session_state.get("methods_student", ""))
+    runs = {run_id: run for run_id, run in found.items() if _is_convolutional(run)}
     with middle:
         settle("methods_student", ["", *runs])
         run_id = st.selectbox(
@@ -95,16 +97,16 @@ def _choose_images(method: Method) -> tuple[str, str, int]:
         )  # fmt: skip
     with right:
         last = len(networks.images(dataset).test_labels) - EXAMPLES
-        st.session_state["methods_image"] = min(max(0, st.session_state["methods_image"]), last)
+        bound("methods_image", 0, last)
         image = int(
             st.number_input("Test image", 0, last, key="methods_image", persist_state="session", help="Its number in the test set, from 0.")
         )
     return dataset, run_id, image
 
 
-def _is_convolutional(run: Run) -> bool:
+def _is_convolutional(run: Entry) -> bool:
     """Whether the run's student has feature maps."""
-    return Experiment.from_json(run.experiments[0]).student.startswith(("cnn", "resnet"))
+    return first_experiment(run).student.startswith(("cnn", "resnet"))
 
 
 def _show_pairs(name: str, data: datasets.Dataset, image: int, logits: dict[str, Tensor], labels: Tensor) -> None:
@@ -114,7 +116,8 @@ def _show_pairs(name: str, data: datasets.Dataset, image: int, logits: dict[str,
     else:
         panels = of_logits(name, logits, labels, data.class_names)
     figure, (picture, bars) = pairs_figure(panels), st.columns([1, 5])
-    picture.image(_enlarged(data.test_images[image]), caption=f"{data.class_names[labels[0]]} (test image {image})")
+    shown = f"{data.class_names[labels[0]]} (test image {image})"
+    picture.image(_enlarged(data.test_images[image]), caption=shown, alt=shown)
     with bars:
         live_chart(figure, key="methods_pairs", height=figure.layout.height)
 

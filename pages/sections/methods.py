@@ -219,12 +219,12 @@ def _show_methods(rows: list[dict], setting: str, reference: str, *, marked: str
     seeds = len(shown[0]["students"])
     st.markdown(
         f"Of {len(shown)} methods **{above}** are clearly above {figures.COMPARED_WITH[reference]} and **{below}** clearly below; for the "
-        f"others {seeds} seeds do not tell. Clear: p < {comparison.LEVEL:g} in the paired t test after Holm's correction for "
+        f"others, {seeds} seeds cannot decide. Clear: p < {comparison.LEVEL:g} in the paired t test after Holm's correction for "
         f"{len(shown)} comparisons. Test accuracy of {figures.COMPARED_WITH[reference]}: {np.mean(other['students']):.2f} %."
     )
     st.markdown(
         f"Student `{base.student}`, teacher `{base.teacher}`, {base.epochs} epochs. For every method temperature and weight were chosen "
-        f"among {max(len(row['tried']) for row in all_methods)} settings on {base.validation:,} validation images, with seeds that are "
+        f"among {max(len(row['tried']) for row in all_methods)} settings on {base.validation:,} validation images, with seeds "
         f"used nowhere else. {_patience(by_name, base.epochs)}"
     )
     figure = figures.comparison_figure(shown, reference, marked=marked)

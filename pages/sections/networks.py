@@ -16,13 +16,17 @@ from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.machine import available_cores
 from distill_core.objectives import METHODS
+from distill_core.runs.schema import Entry
 from distill_core.runs.store import Run
 from distill_core.training.records import TEACHER
+from pages.server import pictures
+from pages.server.byte_cache import ByteCache
 from pages.server.experiments import experiments_of, first_experiment
 from pages.server.lab import store
 from pages.server.plain_text import plain
 
 WEIGHTS = "weights.safetensors"  # of a run's first seed
+MAX_LISTED = 100  # runs to choose from
 NOTES = {  # on teachers whose names do not describe their layers
     teachers.SELF: "own size, labels first",
     "mlp-1200x2-noisy": "trained on labels of which 40 % are wrong",
@@ -71,13 +75,19 @@ def images(name: str) -> datasets.Dataset:
         return datasets.load(name)
 
 
-def finished_runs(*names: str) -> dict[str, Run]:
-    """Runs on these data sets whose weights are stored, newest first, by id. A run that cannot be read is left out."""
-    runs = [run for run in store().list(status="finished") if (first := first_experiment(run)) and first.dataset in names]
-    return {run.id: run for run in runs if WEIGHTS in store().artefacts(run.id)}
+def finished_runs(*names: str, keep: str = "") -> dict[str, Entry]:
+    """Runs on these data sets whose weights are stored, the newest and the one with the id `keep`, by id.
+
+    A run that cannot be read is left out.
+    """
+    entries = store().entries(status="finished", visible=pictures.visible(), limit=MAX_LISTED)
+    if keep and keep not in {entry.id for entry in entries} and (kept := store().entry(keep)) and kept.status == "finished":
+        entries.append(kept)
+    readable = [entry for entry in entries if (first := first_experiment(entry)) and first.dataset in names]
+    return {entry.id: entry for entry in readable if store().has_artefact(entry.id, WEIGHTS)}
 
 
-def describe(run: Run) -> str:
+def describe(run: Entry) -> str:
     """A run in a few words, different for every run. The first digits of its id come early: a narrow select box cuts the rest."""
     if (first := first_experiment(run)) is None:
         return f"run {run.id[:6]}, whose settings cannot be read"
@@ -87,7 +97,7 @@ def describe(run: Run) -> str:
         f"alpha {first.alpha:g}",
         METHODS[first.method].title,
         f"{first.images:,} images of {first.dataset}" if first.images else f"all images of {first.dataset}",
-        f"{len(run.experiments)} seed{'s' if len(run.experiments) > 1 else ''}",
+        f"{run.size} seed{'s' if run.size > 1 else ''}",
         time.strftime("%d %b %H:%M", time.localtime(run.created)),
     ]
     return ", ".join(parts)
@@ -105,30 +115,36 @@ def teacher_in_words(experiment: Experiment) -> str:
     return f"{experiment.teacher}, mean of {experiment.combine}" if several else experiment.teacher
 
 
-def with_teacher_of(run: Run | None, names: list[str]) -> list[str]:
+def with_teacher_of(run: Entry | None, names: list[str]) -> list[str]:
     """The names of teachers to choose from, that of the run first."""
     first = first_experiment(run) if run is not None else None
     return list(dict.fromkeys([first.teacher, *names])) if first is not None else names
 
 
-def combination(run: Run | None, teacher: str) -> str:
+def combination(run: Entry | None, teacher: str) -> str:
     """How the outputs of several teachers are combined: as in the run, if it had this teacher."""
     first = first_experiment(run) if run is not None else None
     return first.combine if first is not None and first.teacher == teacher else Experiment.combine
 
 
-def pupils(run: Run) -> dict[str, nn.Module]:
+def pupils(run: Run | Entry) -> dict[str, nn.Module]:
     """Student and baseline of a finished run's first seed. Raises `ValueError` with one sentence where they cannot be loaded."""
     return {role: network for role, network in with_own_teacher(run).items() if role != TEACHER}
 
 
-def with_own_teacher(run: Run) -> dict[str, nn.Module]:
+def with_own_teacher(run: Run | Entry) -> dict[str, nn.Module]:
     """The same, and the teacher if the run trained it (`self`)."""
-    return _pupils(run.id, run.resets, experiments_of(run)[0])
+    return _PUPILS.get((run.id, run.resets), lambda: _load_pupils(run.id, experiments_of(run)[0]))
 
 
-@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs={Experiment: lambda experiment: experiment.key})
-def _pupils(run_id: str, resets: int, experiment: Experiment) -> dict[str, nn.Module]:
+def _bytes_of(networks: dict[str, nn.Module]) -> int:
+    return sum(4 * parameter.numel() for network in networks.values() for parameter in network.parameters())
+
+
+_PUPILS: ByteCache[dict[str, nn.Module]] = ByteCache(256e6, size=_bytes_of)
+
+
+def _load_pupils(run_id: str, experiment: Experiment) -> dict[str, nn.Module]:
     dataset = datasets.load(experiment.dataset)
     try:
         weights = load(store().read_artefact(run_id, WEIGHTS))

@@ -11,14 +11,15 @@ from distill_core import analysis
 from distill_core.experiment import Experiment
 from distill_core.objectives import METHODS
 from distill_core.references import citations, reference
+from distill_core.runs.keys import owner_mark
 from distill_core.runs.store import Run
 from distill_core.studies.presets import preset_of
 from pages.components.live_chart import live_chart
-from pages.server import live_updates
+from pages.server import live_updates, room
 from pages.server.curves import HEIGHTS, loss_label, race_figures
 from pages.server.curves import curves as curves  # for Find the bug, which draws two races in one chart
 from pages.server.experiments import experiments_of
-from pages.server.lab import engine, owner, pace, store
+from pages.server.lab import address, engine, owner, pace, run_owner, store
 from pages.server.plain_text import plain, show_error
 
 ROWS = (("test_accuracy",), ("difference", "agreement"), ("hard_loss", "soft_loss"))
@@ -38,7 +39,10 @@ ICONS = {
 def start(experiments: Sequence[Experiment], *, title: str = "", **choices: object) -> str | None:
     """Queue a race, or find its stored result; returns its id. A race that is refused gives one sentence on the page."""
     try:
-        run_id, is_cached = engine().submit(experiments, owner=owner(), title=title, **choices)
+        run_id, is_cached = engine().submit(experiments, owner=run_owner(), address=address(), title=title, **choices)
+        run = store().get(run_id)
+        started_here = run is not None and run.owner_hash == owner_mark(run_owner())  # and not joined: a room deletes what it started
+        room.note_run(run_id, owner(), is_new=started_here and not is_cached)
     except (ValueError, PermissionError) as error:
         show_error(error)
         return None
@@ -46,12 +50,22 @@ def start(experiments: Sequence[Experiment], *, title: str = "", **choices: obje
     return run_id
 
 
-def control(command: str, run_id: str) -> None:
-    """Pause, resume, step, stop, reset or delete a run of this browser; a refusal gives one sentence on the page."""
+def control(command: str, run_id: str) -> str:
+    """Pause, resume, step, stop, reset or delete a run of this browser; a refusal gives one sentence on the page.
+
+    Returns the id of the run to show: after the reset of a run that others train too, a new one.
+    """
+    choices = {"address": address()} if command == "reset" else {}
     try:
-        getattr(engine(), command)(run_id, owner=owner())
+        answer = getattr(engine(), command)(run_id, owner=run_owner(), **choices)
     except (ValueError, PermissionError) as error:
         st.toast(plain(error), icon=":material/block:")
+        return run_id
+    if command == "reset":
+        return answer
+    if answer:
+        st.toast(plain(answer), icon=":material/group:")
+    return run_id
 
 
 def buttons(run: Run | None, experiments: Sequence[Experiment] | None) -> str | None:
@@ -59,7 +73,7 @@ def buttons(run: Run | None, experiments: Sequence[Experiment] | None) -> str | 
 
     Returns the id of the run to show when one was pressed.
     """
-    mine = run is not None and engine().may_control(run.id, owner=owner())
+    mine = run is not None and engine().may_control(run.id, owner=run_owner())
     active, paused = mine and run.active, mine and run.status == "paused"
 
     def button(label: str, icon: str, *, enabled: bool, **options: str) -> bool:
@@ -68,7 +82,7 @@ def buttons(run: Run | None, experiments: Sequence[Experiment] | None) -> str | 
 
     with st.container(horizontal=True):
         train = button(
-            "Resume" if paused else "Train", "play_arrow", enabled=not active and bool(paused or experiments), type="primary",
+            "Resume" if paused and run.epoch else "Train", "play_arrow", enabled=not active and bool(paused or experiments), type="primary",
             help="Trains student and baseline for all epochs. Settings that were trained before show their stored result at once.",
         )  # fmt: skip
         pause = button("Pause", "pause", enabled=active, help="Interrupts the run; Resume continues it from the same epoch.")
@@ -78,7 +92,10 @@ def buttons(run: Run | None, experiments: Sequence[Experiment] | None) -> str | 
             enabled=bool(active or paused or experiments),
             help="Trains one epoch, in which each training image is used once, then pauses.",
         )
-        stop = button("Stop", "stop", enabled=active or paused, help="Ends the run for good; its curves stay.")
+        stop = button(
+            "Stop", "stop", enabled=active or paused,
+            help="Ends the run for good; its curves stay. Where others have started the same experiments, it goes on for them.",
+        )  # fmt: skip
         reset = button(
             "Reset", "replay", enabled=mine,
             help="Goes back to epoch 0 with the same initial weights; a result that is finished stays among the runs. Only the browser "
@@ -89,8 +106,7 @@ def buttons(run: Run | None, experiments: Sequence[Experiment] | None) -> str | 
         "same initial weights."
     )
     if pause or stop or (reset and run.status != "finished") or (train and paused) or (step and (active or paused)):
-        control("pause" if pause else "stop" if stop else "reset" if reset else "resume" if train else "step", run.id)
-        return run.id
+        return control("pause" if pause else "stop" if stop else "reset" if reset else "resume" if train else "step", run.id)
     if reset:  # a finished run keeps its result
         return start(experiments_of(run), title=run.title, fresh=True, paused_at=0)
     if train:
@@ -98,9 +114,14 @@ def buttons(run: Run | None, experiments: Sequence[Experiment] | None) -> str | 
     return start(experiments, fresh=True, paused_at=1) if step else None
 
 
-def follow(run_id: str, *, key: str, panels: Sequence[str] = tuple(HEIGHTS)) -> Run | None:
-    """The live part of a page: the status line and the curves. It ticks by itself while the race runs."""
+def follow(run_id: str, *, key: str, panels: Sequence[str] = tuple(HEIGHTS), drawn: Run | None = None) -> Run | None:
+    """The live part of a page: the status line and the curves. It ticks by itself while the race runs.
+
+    `drawn`: the run as the page's buttons show it; if it has paused or ended since, the page is drawn again.
+    """
     run = store().get(run_id)
+    if run is not None and drawn is not None and (run.active or run.status) != (drawn.active or drawn.status):
+        st.rerun()
     if run is None:
         st.warning("This run does not exist: it was deleted, or it belongs to another server. Start a new one.")
         return None
@@ -153,7 +174,7 @@ def _show_status(run: Run) -> None:
         line = f"finished: {run.epochs} epochs in {run.seconds:.1f} s, {seeds}"
         if st.session_state.get("cached_run") == run.id:
             line += ", cached result"
-            explanation = "These experiments were trained on this server before: this is their stored result."
+            explanation = "This race was trained on this server before; this is its stored result."
     st.markdown(f":material/{ICONS[run.status]}: {line}", help=explanation)
 
 
@@ -174,7 +195,7 @@ def explain_charts(experiment: Experiment) -> None:
             "- **Line and band**: the mean over the seeds with its 95 % confidence interval; for two seeds the band of a single curve is "
             "their range.\n"
             "- **What an interval covers**: the variation between seeds (initial weights, choice and order of the training images), with "
-            "this teacher and these test images held fixed. It does not tell what another teacher or another test set would give. With "
+            "this teacher and these test images held fixed. It does not show what another teacher or another test set would give. With "
             "one seed the interval covers the choice of test images instead, and not the seeds."
         )
 

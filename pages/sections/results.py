@@ -13,11 +13,14 @@ from distill_core.data import datasets
 from distill_core.figures.classes import class_accuracy, confusion_figure, per_class_figure
 from distill_core.runs.store import Run
 from pages.components.live_chart import live_chart
+from pages.server.byte_cache import ByteCache
 from pages.server.experiments import experiments_of
 from pages.server.lab import store
 from pages.server.plain_text import plain
 
 MAX_SHOWN = 24
+PREDICTIONS = "predictions.safetensors"  # by epoch, on all test images
+_PREDICTIONS: ByteCache[dict[str, np.ndarray]] = ByteCache(128e6, size=lambda arrays: sum(array.nbytes for array in arrays.values()))
 MEANINGS = {
     "network": "Student and baseline are means over the seeds; all seeds share one teacher, but each trains its own "
     "where the teacher is self.",
@@ -42,9 +45,10 @@ def show(run: Run) -> None:
     """The scores, and for the first seed the predictions by epoch: changed ones, the confusion matrix, accuracy by class."""
     if results := store().results(run.id):
         _show_scores(results)
-    if "predictions.safetensors" not in store().artefacts(run.id):
+    if not store().has_artefact(run.id, PREDICTIONS):
         return
-    predictions = load(store().read_artefact(run.id, "predictions.safetensors"))
+    key = run.id, run.resets, run.finished
+    predictions = _PREDICTIONS.get(key, lambda: load(store().read_artefact(run.id, PREDICTIONS)))
     experiment = experiments_of(run)[0]
     try:
         dataset = datasets.load(experiment.dataset)
@@ -131,7 +135,7 @@ def _show_differing(dataset: datasets.Dataset, by_role: dict[str, np.ndarray], l
         "student right, teacher wrong": right["student"] & ~right["teacher"],
     }
     group = st.selectbox(
-        "Test images with", list(groups), format_func=lambda g: f"{g}: {groups[g].sum():,} images",
+        "Test images with", list(groups), format_func=lambda g: f"{g}: {groups[g].sum():,} image{'' if groups[g].sum() == 1 else 's'}",
         help=f"Groups of test images by who classifies them correctly after this epoch; at most {MAX_SHOWN} of a group are shown.",
     )  # fmt: skip
     indices = np.flatnonzero(groups[group])[:MAX_SHOWN]
@@ -141,9 +145,9 @@ def _show_differing(dataset: datasets.Dataset, by_role: dict[str, np.ndarray], l
     names = dataset.class_names
     with st.container(horizontal=True):
         for index in indices:
-            label, *predicted = (plain(names[c]) for c in (labels[index], *(p[index] for p in by_role.values())))
+            label, *predicted = (names[c] for c in (labels[index], *(p[index] for p in by_role.values())))
             lines = [f"label {label}", *(f"{role} {name}" for role, name in zip(by_role, predicted, strict=True))]
-            st.image(_enlarged(dataset, index), caption="  \n".join(lines), width=150)
+            st.image(_enlarged(dataset, index), caption="  \n".join(map(plain, lines)), width=150, alt=f"test image {index}, {lines[0]}")
 
 
 def _enlarged(dataset: datasets.Dataset, index: int) -> Image.Image:

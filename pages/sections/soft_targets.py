@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from distill_core.data import datasets, drawing
 from distill_core.data.image_order import ORDERS, WITHOUT_LOGITS, entropy
 from distill_core.losses import soften
-from distill_core.runs.store import Run
+from distill_core.runs.schema import Entry
 from pages.components.image_grid import image_grid
 from pages.components.soft_targets import Details, clamp_temperature, soft_targets
 from pages.sections import networks
@@ -36,7 +36,7 @@ class Choices:
     teacher: str
     order: str
     of_class: str  # a class name, or ALL
-    run: Run | None
+    run: Entry | None
     network: str
 
 
@@ -57,7 +57,7 @@ def choose() -> Choices:
             "dataset", "Data set", list(available), format_func=lambda name: datasets.DATASETS[name].title,
             help="The test images to choose from.",
         )  # fmt: skip
-        runs = networks.finished_runs(dataset)
+        runs = networks.finished_runs(dataset, keep=st.session_state["soft_targets_run"])
         compared = runs.get(st.session_state["soft_targets_run"])
         teacher = _select(
             "teacher", "Teacher", networks.with_teacher_of(compared, available[dataset]),
@@ -74,6 +74,8 @@ def choose() -> Choices:
             "run", "Compare with a network of a race", [NONE, *runs], format_func=lambda r: networks.describe(runs[r]) if r in runs else r,
             help="Finished races of the page Race: the student or the baseline of one is shown beside the teacher.",
         )  # fmt: skip
+        if not runs:
+            st.caption(f"No finished race on {datasets.DATASETS[dataset].title} yet: train one on the page Race to compare with it.")
         roles = ["student", "baseline"]
         settle("soft_targets_network", roles)
         if run_id in runs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import textwrap
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ from distill_core import losses
 from distill_core.batch import Method
 
 TITLE = "Source code that this app runs"
+FORMULA = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
 
 
 @st.fragment
@@ -31,8 +33,13 @@ def _show(functions: tuple[Callable, ...]) -> None:
     for function in functions:
         module = inspect.getmodule(function).__name__
         st.markdown(f"**`{module}.{function.__name__}`**")
-        st.markdown(inspect.getdoc(function))
+        st.markdown(description_of(function))
         st.code(code_of(function), language="python")
+
+
+def description_of(function: Callable) -> str:
+    """The docstring as Markdown that Streamlit renders: a formula that begins and ends within a line, on that line alone."""
+    return FORMULA.sub(lambda found: f"$${' '.join(found[1].split())}$$", inspect.getdoc(function))
 
 
 def functions_of(method: Method) -> list[Callable]:

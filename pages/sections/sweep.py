@@ -8,14 +8,17 @@ from typing import Any
 
 import streamlit as st
 
-from distill_core import teachers
+from distill_core import models, teachers
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.figures import sweep as figures
 from distill_core.objectives import METHODS
 from distill_core.studies.sweep import AXES, Grid
 from pages.sections import controls, networks, race
+from pages.server import incoming
 from pages.server.lab import engine
+from pages.server.link import bound, reset, settle
+from pages.server.plain_text import show_error
 
 WITHOUT_T2 = "soft-targets-without-t2"
 MAX_SEEDS, MAX_EPOCHS = 10, 100
@@ -101,21 +104,37 @@ def link_to(grid: Grid, usual: Experiment) -> dict[str, str]:
 
 
 def restore_axes() -> None:
-    """Set the values of both axes to those of the link."""
+    """Set the values of both axes to those of the link. If one of them is invalid, one sentence says so, and the usual ones stay."""
     state = st.session_state
-    for axis, text in ((state["sweep_x"], state["sweep_xs"]), (state["sweep_y"], state["sweep_ys"])):
-        if axis in AXES and (values := read_values(axis, text)):
-            state[f"sweep_values_{axis}"] = values
+    for name, axis in (("xs", state["sweep_x"]), ("ys", state["sweep_y"])):
+        texts = [text for text in state[f"sweep_{name}"].split(",") if text]
+        if axis in AXES and texts:
+            try:
+                state[f"sweep_values_{axis}"] = read_values(axis, texts)
+            except ValueError as error:
+                incoming.report_link(error)
 
 
-def read_values(axis: str, text: str) -> list:
-    """The values of an axis from its text in a link; empty, with a message, if they are not numbers."""
-    kind = type(getattr(Experiment(), axis))
-    try:
-        return [kind(part) for part in text.split(",") if part]
-    except ValueError:
-        st.toast(f"This link has an invalid setting: not all values of {axis} are numbers.", icon=":material/link_off:")
-        return []
+def read_values(axis: str, texts: Sequence[str]) -> list:
+    """The values of an axis from their texts in a link. Raises `ValueError` with one sentence if one of them is invalid."""
+    values = list(dict.fromkeys(incoming.read_all(axis, texts, type(getattr(Experiment(), axis)))))
+    for value in values:
+        _check(axis, value)
+    return values
+
+
+def _check(name: str, value: object) -> None:
+    """Raise `ValueError` with one sentence if no experiment on the data set of this page can have this value."""
+    if name == "teacher":
+        teachers.parse_ensemble(value)
+    elif name == "student":
+        models.check_model(value)
+    elif name == "method":
+        if value not in METHODS:
+            raise ValueError(f"method '{incoming.shorten(value)}' is not known; choose one of: {incoming.choices(list(METHODS))}")
+    else:
+        source = datasets.DATASETS.get(st.session_state.get("sweep_dataset"), datasets.DATASETS[Experiment.dataset])
+        replace(Experiment(dataset=source.name, alpha=0.5), **{name: value})
 
 
 def possible_values(axis: str, dataset: str) -> list:
@@ -152,7 +171,7 @@ def choose() -> tuple[Grid, list[Experiment]] | None:
     )  # fmt: skip
     chosen = {axis: _choose_values(axis, dataset) for axis in (x, y)}
     shared = _choose_shared(dataset, without=chosen) | {"validation": _choose_validation(dataset)}
-    st.session_state["sweep_seeds"] = min(max(1, st.session_state["sweep_seeds"]), MAX_SEEDS)  # a link may have any number
+    bound("sweep_seeds", 1, MAX_SEEDS)
     seeds = st.slider(
         "Seeds per cell", 1, MAX_SEEDS, key="sweep_seeds", persist_state="session",
         help="Pairs of student and baseline per cell, with different initial weights. More seeds give narrower intervals.",
@@ -162,7 +181,7 @@ def choose() -> tuple[Grid, list[Experiment]] | None:
         grid = Grid(x, tuple(chosen[x]), y, tuple(chosen[y]), seeds)
         return grid, grid.experiments(Experiment(dataset=dataset, **shared, **training))
     except ValueError as error:
-        st.error(str(error))
+        show_error(error)
         return None
 
 
@@ -192,8 +211,7 @@ def _follow_dataset() -> None:
 def _choose_validation(dataset: str) -> int:
     """The number of training images on which the best cell is chosen."""
     train = datasets.DATASETS[dataset].train
-    if not 0 <= st.session_state["sweep_validation"] < train / 2:  # of another data set, or from a link
-        st.session_state["sweep_validation"] = held_out(dataset)
+    bound("sweep_validation", 0, (train - 1) // 2, otherwise=held_out(dataset))
     return _select(
         "validation", "Validation images", [n for n in controls.VALIDATION if n < train / 2],
         format_func=lambda n: f"{n:,}" if n else "none: choose on the test images",
@@ -204,7 +222,7 @@ def _choose_validation(dataset: str) -> int:
 
 def _choose_training() -> dict[str, object]:
     """Epochs, batch size and learning rate."""
-    st.session_state["sweep_epochs"] = min(max(1, st.session_state["sweep_epochs"]), MAX_EPOCHS)
+    bound("sweep_epochs", 1, MAX_EPOCHS)
     epochs = st.number_input("Epochs", 1, MAX_EPOCHS, key="sweep_epochs", persist_state="session", help=controls.HELP["epochs"])
     return {
         "epochs": int(epochs),
@@ -214,13 +232,20 @@ def _choose_training() -> dict[str, object]:
 
 
 def _select(name: str, label: str, options: list, **more: Any) -> Any:
-    """A select box. A number from a link joins the options; a name that is not an option becomes the first of them."""
+    """A select box. A number from a link joins the options if it can be run; anything else becomes the first of them."""
     key = f"sweep_{name}"
     current = st.session_state.get(key)
+    if isinstance(current, int | float) and current not in options:
+        try:
+            _check(name, current)
+        except ValueError as error:
+            reset(key, defaults()[name], reason=f"cannot be used: {error}")
+        else:
+            options = [*options, current]
     if isinstance(current, int | float):
-        options = sorted({*options, current} - {0}) + [0] * (0 in options) if name == "images" else sorted({*options, current})
-    elif current not in options:
-        st.session_state[key] = options[0]
+        options = sorted({*options, st.session_state[key]} - {0}) + [0] * (0 in options) if name == "images" else sorted(options)
+    else:
+        settle(key, options)
     return st.selectbox(label, options, key=key, persist_state="session", **{"help": controls.HELP.get(name), **more})
 
 
@@ -228,8 +253,8 @@ def _choose_values(axis: str, dataset: str) -> list:
     """The values of an axis. Numbers from a link join the options; values that this data set does not allow are removed."""
     key, options = f"sweep_values_{axis}", possible_values(axis, dataset)
     st.session_state.setdefault(key, INITIAL.get(axis, options))
-    if axis in ("temperature", "alpha", "label_noise"):
-        options = sorted({*options, *st.session_state[key]})
+    if axis in ("temperature", "alpha", "label_noise"):  # of several with one label the usual value stays
+        options = sorted({figures.format_value(value): value for value in (*st.session_state[key], *options)}.values())
     if axis == "alpha" and any(METHODS[name].needs_hard_loss for name in _chosen_methods()):
         options = [value for value in options if value > 0]
     valid = [value for value in st.session_state[key] if value in options]

@@ -18,9 +18,13 @@ from distill_core.studies.sweep import Grid, grid_of
 from pages.components.live_chart import live_chart
 from pages.sections import controls, race
 from pages.sections.sweep import WITHOUT_T2
-from pages.server.lab import engine, owner, pace, store
+from pages.server.byte_cache import ByteCache
+from pages.server.experiments import experiments_of
+from pages.server.lab import engine, link, pace, run_owner, store
+from pages.server.plain_text import plain, show_error
 
 POLL_SECONDS = 0.5
+BYTES_OF_POINT = 150  # of an accuracy and its epoch, as Python keeps them
 CELL = "test accuracy of the student minus that of its baseline, in percentage points"
 CELL_HELP = (
     "Mean over the seeds. The baseline has the same initial weights and batches and learns from the labels only. The 95 % interval is "
@@ -39,6 +43,30 @@ class Snapshot:
     cells: figures.Cells
     curves: list[dict]
     words: str
+
+
+def that_can_be_shown(run_ids: list[str]) -> list[str]:
+    """Of these runs the sweeps that this page can show; of any other one sentence says why not."""
+    runs = [store().get(run_id) for run_id in run_ids]
+    if None in runs:
+        st.warning("This sweep does not exist: it was deleted, or it is on another server. Start a new one.")
+    return [run.id for run in runs if run is not None and _can_be_shown(run)]
+
+
+def _can_be_shown(run: Run) -> bool:
+    if run.kind == "race":
+        st.warning("The run of this link is a race.")
+        link("pages/race.py", "Open it on the Race page", icon="sprint", run=run.id)
+        return False
+    try:
+        experiments = experiments_of(run)
+        grid_of(experiments)
+        if experiments[0].dataset not in datasets.DATASETS:
+            raise ValueError(f"run {run.id} is a sweep over images that were uploaded, which this page cannot show; open another run")
+    except ValueError as error:
+        show_error(error)
+        return False
+    return True
 
 
 def follow(run_ids: list[str]) -> None:
@@ -71,8 +99,8 @@ def _update(run_ids: list[str], were_active: list[bool], every: float | None) ->
 
 def _show_status(run: Run, *, alone: bool) -> None:
     prefix = f"**{variant(run) or 'with T²'}**, " if variant(run) or not alone else ""
-    epochs = Experiment.from_json(run.experiments[0]).epochs  # per student; run.epochs adds up cohorts that train one after another
-    status = f"finished: {epochs} epochs in {run.seconds:.1f} s" if run.status == "finished" else engine().status(run.id)
+    epochs = experiments_of(run)[0].epochs  # per student; run.epochs adds up cohorts that train one after another
+    status = f"finished: {epochs} epochs in {run.seconds:.1f} s" if run.status == "finished" else plain(engine().status(run.id))
     st.markdown(f":material/{race.ICONS[run.status]}: {prefix}{status}")
 
 
@@ -82,12 +110,12 @@ def _show_status(run: Run, *, alone: bool) -> None:
 def snapshot(run: Run) -> Snapshot:
     """The sweep as it is in the store; computed again only if there are new accuracies."""
     resets = store().version(run.id)[1]
-    return _compute_snapshot(run.id, resets, _read_accuracies(run.id, resets), run)
+    key = run.id, resets, _read_accuracies(run.id, resets)
+    return _SNAPSHOTS.get(key, lambda: _compute_snapshot(*key, run))
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
-def _compute_snapshot(run_id: str, resets: int, accuracies: int, _run: Run) -> Snapshot:
-    experiments = [Experiment.from_json(text) for text in _run.experiments]
+def _compute_snapshot(run_id: str, resets: int, accuracies: int, run: Run) -> Snapshot:
+    experiments = experiments_of(run)
     grid, (*histories, _, lock) = grid_of(experiments), _history(run_id, resets)
     with lock:
         history, validation = ({key: list(curve) for key, curve in one.items()} for one in histories)
@@ -118,13 +146,22 @@ def _read_accuracies(run_id: str, resets: int) -> int:
             for accuracies, measure in ((history, "test_accuracy"), (validation, "validation_accuracy")):
                 if record[measure] is not None:
                     accuracies.setdefault((record["experiment"], record["member"]), []).append((record["epoch"], record[measure]))
-        return sum(map(len, history.values()))
+        count = sum(map(len, history.values()))
+    _HISTORIES.grown((run_id, resets))
+    return count
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
 def _history(run_id: str, resets: int) -> tuple[dict, dict, list[int], threading.Lock]:
     """Accuracies on test and on validation images by (experiment, member), the last row that was read, and a lock for all."""
-    return {}, {}, [0], threading.Lock()
+    return _HISTORIES.get((run_id, resets), lambda: ({}, {}, [0], threading.Lock()))
+
+
+def _bytes_of_history(kept: tuple[dict, dict, list[int], threading.Lock]) -> int:
+    return BYTES_OF_POINT * sum(len(curve) for one in kept[:2] for curve in list(one.values()))
+
+
+_HISTORIES: ByteCache[tuple[dict, dict, list[int], threading.Lock]] = ByteCache(64e6, size=_bytes_of_history)
+_SNAPSHOTS: ByteCache[Snapshot] = ByteCache(64e6, size=lambda kept: 2 * BYTES_OF_POINT * (kept.key[2] + len(kept.curves)))
 
 
 # --- the heat map ---------------------------------------------------------------------------------------------------
@@ -145,7 +182,7 @@ def _show_heat_map(run: Run, current: Snapshot, limit: float) -> None:
     )
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@st.cache_resource(max_entries=16, show_spinner=False)
 def _draw(key: tuple, limit: float, height: int, _snapshot: Snapshot) -> tuple[dict, dict]:
     """The heat map, whose colours end at plus and minus `limit` points, and an empty chart for a cell's curves."""
     grid, cells = _snapshot.grid, _snapshot.cells
@@ -183,7 +220,7 @@ def _open_clicked_cell() -> None:
     run = store().get(run_id) if run_id else None
     if run is None:
         return
-    experiments = [Experiment.from_json(text) for text in run.experiments]
+    experiments = experiments_of(run)
     seeds = grid_of(experiments).seeds
     chosen = experiments[cell * seeds : (cell + 1) * seeds]
     controls.restore(chosen)
@@ -196,7 +233,8 @@ def _open_clicked_cell() -> None:
 
 def variant(run: Run) -> str:
     """The method that all cells share, in words; empty for the default method, and where methods are an axis."""
-    first, last = (Experiment.from_json(run.experiments[place]).method for place in (0, -1))
+    experiments = experiments_of(run)
+    first, last = experiments[0].method, experiments[-1].method
     return method_label(first) if first == last else ""
 
 
@@ -207,4 +245,4 @@ def method_label(method: str) -> str:
 
 def may_stop(run_id: str) -> bool:
     """Whether this browser may stop the run."""
-    return engine().may_control(run_id, owner=owner())
+    return engine().may_control(run_id, owner=run_owner())

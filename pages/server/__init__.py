@@ -1,1 +1,1 @@
-"""The one store and engine of the server, the browser's owner token, live updates, and all use of Streamlit's internals."""
+"""The one store and engine of the server, the browser's owner token, live updates, the network, and all use of Streamlit's internals."""

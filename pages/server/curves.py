@@ -2,60 +2,94 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 from collections.abc import Sequence
+from typing import NamedTuple
 
-import streamlit as st
+from plotly.io.json import to_json_plotly
 
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
-from distill_core.figures.curves import FIELDS, Bands, bands, race_drawing
+from distill_core.figures.curves import Bands, bands, race_drawing
 from distill_core.figures.difference import difference_band, difference_drawing
 from distill_core.objectives import METHODS
+from distill_core.runs.schema import ACTIVE
 from distill_core.teachers import SELF
 from distill_core.training.records import TEACHER
+from pages.server.byte_cache import ByteCache
 from pages.server.experiments import experiments_of
 from pages.server.lab import store
 
+BYTES_OF_RECORD = 900  # of a record as a Python dictionary
 HEIGHTS = {"test_accuracy": 380, "difference": 280, "agreement": 280, "hard_loss": 280, "soft_loss": 280}  # px of each panel
+
+_RECORDS: ByteCache[tuple[list[dict], threading.Lock]] = ByteCache(64e6, size=lambda kept: BYTES_OF_RECORD * len(kept[0]))
+_FIGURES: ByteCache[str] = ByteCache(64e6, size=len)
+_NUMBERS: ByteCache[Numbers] = ByteCache(32e6, size=lambda numbers: 2 * BYTES_OF_RECORD * (1 + len(numbers.records)))
 
 
 def curves(run_id: str) -> Bands:
     """Mean curves of a run with their bands, from all records so far."""
-    return bands(_records(run_id, store().version(run_id)[1]))
+    return _numbers(run_id, store().version(run_id)).bands
 
 
-def newest_figure(run_id: str, panel: str) -> dict | None:
-    """One panel of a run: `{"version", "active", "figure"}`; None where there is no such run or panel."""
-    run, version = store().get(run_id), store().version(run_id)
-    if run is None or panel not in HEIGHTS:
+def newest_figure(run_id: str, panel: str) -> str | None:
+    """One panel of a run as JSON: `{"version", "active", "figure"}`; None where there is no such run or panel."""
+    entry, version = store().entry(run_id), store().version(run_id)
+    if entry is None or panel not in HEIGHTS:
         return None
-    return {"version": version[0], "active": run.active, "figure": race_figures(run_id, version, (panel,))[panel]}
+    active = "true" if entry.status in ACTIVE else "false"
+    return f'{{"version": {version[0]}, "active": {active}, "figure": {race_figures(run_id, version, (panel,))[panel]}}}'
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
-def race_figures(run_id: str, version: tuple, panels: tuple[str, ...]) -> dict[str, dict]:
-    """The figures of a run at `version`, by panel."""
-    results = store().results(run_id)
-    first = experiments_of(store().get(run_id))[0]
-    own_teacher = (TEACHER,) if first.teacher == SELF else ()  # has a curve of its own, in place of a line
-    choices = {
-        "teacher_accuracy": results[0]["teacher"]["test_accuracy"] if results and not own_teacher else None,
-        "epochs": first.epochs,
-        "accuracy_from": _lowest_accuracy_shown(results),
-        "members": ("student", "baseline", *(f"assistant-{number + 1}" for number in range(len(first.assistants))), *own_teacher),
-        "loss_label": loss_label(first.method),
-    }
-    records = _records(run_id, version[1])
-    run_curves = bands(records)
-    figures = {panel: race_drawing(run_curves, fields=(panel,), height=HEIGHTS[panel], **choices) for panel in panels if panel in FIELDS}
-    if "difference" in panels:
+def race_figures(run_id: str, version: tuple[int, int], panels: tuple[str, ...]) -> dict[str, str]:
+    """The figures of a run at `version` as JSON, by panel: each drawn once for all sessions that show it."""
+    return {panel: _FIGURES.get((run_id, version, panel), lambda panel=panel: _draw(run_id, version, panel)) for panel in panels}
+
+
+class Numbers(NamedTuple):
+    """What the panels of a run are drawn from."""
+
+    records: list[dict]
+    bands: Bands
+    results: list[dict]
+
+
+def _numbers(run_id: str, version: tuple[int, int]) -> Numbers:
+    def read() -> Numbers:
+        records = _records(run_id, version[1])
+        return Numbers(records, bands(records), store().results(run_id))
+
+    return _NUMBERS.get((run_id, version), read)
+
+
+@functools.lru_cache(maxsize=1024)
+def _first_experiment(run_id: str) -> Experiment:
+    return experiments_of(store().entry(run_id))[0]  # which never change
+
+
+def _draw(run_id: str, version: tuple[int, int], panel: str) -> str:
+    first, height = _first_experiment(run_id), HEIGHTS[panel]
+    records, run_bands, results = _numbers(run_id, version)
+    if panel == "difference":
         test_images = _test_images(first, results)
         band = difference_band(records, test_images=test_images) if test_images else None
         settled = first.epochs / 2 if results else 0.0  # after the race the axis fits its second half: the first is far from zero
-        figures["difference"] = difference_drawing(band, epochs=first.epochs, from_epoch=settled, height=HEIGHTS["difference"])
-    return figures
+        return to_json_plotly(difference_drawing(band, epochs=first.epochs, from_epoch=settled, height=height))
+    own_teacher = (TEACHER,) if first.teacher == SELF else ()  # has a curve of its own, in place of a line
+    drawing = race_drawing(
+        run_bands,
+        fields=(panel,),
+        height=height,
+        teacher_accuracy=results[0]["teacher"]["test_accuracy"] if results and not own_teacher else None,
+        epochs=first.epochs,
+        accuracy_from=_lowest_accuracy_shown(results),
+        members=("student", "baseline", *(f"assistant-{number + 1}" for number in range(len(first.assistants))), *own_teacher),
+        loss_label=loss_label(first.method),
+    )
+    return to_json_plotly(drawing)
 
 
 def _test_images(experiment: Experiment, results: Sequence[dict]) -> int:
@@ -76,17 +110,24 @@ def loss_label(method: str) -> str:
     return f"{name} ({unit})" if unit else name
 
 
+def latest_accuracies(run_id: str, resets: int) -> dict[tuple[int, str], float]:
+    """The newest test accuracy of each network of a run, by the place of its experiment and by its role."""
+    return {
+        (one["experiment"], one["member"]): one["test_accuracy"] for one in _records(run_id, resets) if one["test_accuracy"] is not None
+    }
+
+
 def _records(run_id: str, resets: int) -> list[dict]:
     """All records of a run since its last reset; only new ones are read from the store."""
-    records, lock = _records_read(run_id, resets)
+    key = run_id, resets
+    records, lock = _RECORDS.get(key, lambda: ([], threading.Lock()))
     with lock:
-        records += store().records(run_id, after=records[-1]["row"] if records else 0)
-        return list(records)
-
-
-@st.cache_resource(max_entries=64, show_spinner=False)
-def _records_read(run_id: str, resets: int) -> tuple[list[dict], threading.Lock]:
-    return [], threading.Lock()
+        new = store().records(run_id, after=records[-1]["row"] if records else 0)
+        records += new
+        found = list(records)
+    if new:
+        _RECORDS.grown(key)
+    return found
 
 
 def _lowest_accuracy_shown(results: Sequence[dict]) -> float:

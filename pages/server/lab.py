@@ -13,7 +13,7 @@ import streamlit as st
 from distill_core import paths
 from distill_core.runs.engine import Engine
 from distill_core.runs.store import Store
-from pages.server import streamlit_patches
+from pages.server import room, streamlit_patches
 from pages.server.identity import owner_token
 from pages.server.plain_text import show_error
 
@@ -31,6 +31,7 @@ def store() -> Store:
 def engine() -> Engine:
     """The queue of runs; its workers start in the background and are warm before the first click."""
     threading.Thread(target=_load_torch, daemon=True, name="load torch").start()
+    room.announce()
     return Engine(store()).start()
 
 
@@ -51,10 +52,14 @@ def set_up(title: str) -> None:
         st.html(streamlit_patches.mark_menu(menu, title))
     st.session_state["owner"] = owner_token(known=st.session_state.get("owner", "")) or ""
     try:
-        engine()
+        store().version("")  # a database that cannot be read now gives its sentence here, once for the whole page
+        _hand_over()
     except ValueError as error:
         show_error(error)
         st.stop()
+    here = f"pages/{title.lower().replace(' ', '_')}.py"
+    if (page := room.follow(title, st.session_state["owner"])) and page != here:
+        go_to(page, here=here)
 
 
 def go_to(page: str, *, here: str) -> NoReturn:
@@ -79,6 +84,25 @@ def link(page: str, label: str, *, icon: str, **query: str) -> None:
 def owner() -> str:
     """The token of this browser, which gives the right to stop its runs; empty until the browser has sent it."""
     return st.session_state.get("owner", "")
+
+
+def run_owner() -> str:
+    """Who starts and controls runs here: this browser, or this session until the browser has sent its token."""
+    return st.session_state.get("owner") or st.session_state.setdefault("provisional_owner", secrets.token_hex(16))
+
+
+def _hand_over() -> None:
+    """What was started before the browser's token had arrived belongs to the browser from now on."""
+    state, lab_engine = st.session_state, engine()
+    if state["owner"] and "provisional_owner" in state:
+        lab_engine.hand_over(state["provisional_owner"], state["owner"])
+        del state["provisional_owner"]
+
+
+def address() -> str:
+    """The address of the learner's computer, or of the router that a class shares; Streamlit gives none for this machine."""
+    found = st.context.ip_address
+    return found if isinstance(found, str) else "this machine"  # without a client, as in Streamlit's AppTest, it is no text
 
 
 def pace(spent: float = 0.0) -> float:

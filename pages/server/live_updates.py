@@ -7,18 +7,20 @@ figure. Only `server/serve.py` opens this route. Where the lab is started as `ap
 from __future__ import annotations
 
 import asyncio
-import time
+import collections
+import contextlib
 
 import streamlit as st
-from plotly.io.json import to_json_plotly
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from pages.server import lab
 
-POLL = 0.02  # seconds between two reads of the store, times the number of sessions that watch a race
+POLL = 0.02  # seconds between two reads of the store, one for all runs that anybody waits for
 MAX_WAIT = 2.0  # seconds until a request is answered even if nothing is new
+MAX_WAITING = 400  # requests at once; a chart that is refused is updated by the ticks of its page
+MAX_WAITING_OF_CLIENT = 100  # of one address, which a class may share
 _is_open = False
 
 
@@ -35,20 +37,82 @@ def address(run_id: str, panel: str) -> str:
     return f"live/{run_id}/{panel}" if _is_open else ""
 
 
+class Watcher:
+    """Who waits for a new version of which run, and the one task that reads the versions for all of them."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[str, dict[asyncio.Future, str]] = {}  # by run: who waits, and the version that each knows
+        self.clients: collections.Counter[str] = collections.Counter()
+        self.reads = 0
+        self._task: asyncio.Task | None = None
+
+    def has_room(self, client: str) -> bool:
+        """Whether one more request of this client may wait."""
+        return self.clients[client] < MAX_WAITING_OF_CLIENT and self.clients.total() < MAX_WAITING
+
+    async def wait(self, run_id: str, after: str | None, *, client: str) -> None:
+        """Until the run's version is another than `after`, at most `MAX_WAIT` seconds. Raises what reading the store raises."""
+        future = asyncio.get_running_loop().create_future()
+        self.waiting.setdefault(run_id, {})[future] = str(after)
+        self.clients[client] += 1
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._watch())
+        try:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(future, MAX_WAIT)
+        finally:
+            self.clients -= collections.Counter([client])  # drops the name with its last request
+            waiting = self.waiting.get(run_id, {})
+            waiting.pop(future, None)
+            if not waiting:
+                self.waiting.pop(run_id, None)
+
+    async def _watch(self) -> None:
+        """While anybody waits."""
+        while self.waiting:
+            try:
+                versions, error = await asyncio.to_thread(lab.store().versions, list(self.waiting)), None
+            except ValueError as problem:
+                versions, error = {}, problem
+            self.reads += 1
+            for run_id, waiting in self.waiting.items():
+                for future, known in waiting.items():
+                    if not future.done() and error is not None:
+                        future.set_exception(error)
+                    elif not future.done() and str(versions.get(run_id)) != known:
+                        future.set_result(None)
+            await asyncio.sleep(POLL)
+
+
+WATCHER = Watcher()
+
+
 async def _reply(request: Request) -> Response:
     """The figure of a panel, as soon as the run is further than version `after`."""
     run_id, panel, after = *request.path_params.values(), request.query_params.get("after")
-    until = time.monotonic() + MAX_WAIT
-    await asyncio.sleep(max(0, len(lab.WATCHING) - 1) / lab.SESSIONS_PER_SECOND)
-    while str((await asyncio.to_thread(lab.store().version, run_id))[0]) == after and time.monotonic() < until:
-        await asyncio.sleep(POLL * max(1, len(lab.WATCHING)))
-    update = await asyncio.to_thread(_newest_figure, run_id, panel)
-    if update is None:
+    client = request.client.host if request.client else ""
+    try:
+        if not await asyncio.to_thread(_exists, run_id, panel):
+            return Response("there is no such run or panel", status_code=404)
+        if not WATCHER.has_room(client):
+            return Response("too many charts of this address wait; the page updates them", status_code=429)
+        await asyncio.sleep(max(0, len(lab.WATCHING) - 1) / lab.SESSIONS_PER_SECOND)
+        await WATCHER.wait(run_id, after, client=client)
+        update = await asyncio.to_thread(_newest_figure, run_id, panel)
+    except ValueError as error:  # the database cannot be read now
+        return Response(str(error), status_code=503)
+    if update is None:  # deleted meanwhile
         return Response("there is no such run or panel", status_code=404)
-    return Response(to_json_plotly(update), media_type="application/json", headers={"Cache-Control": "no-store"})
+    return Response(update, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
-def _newest_figure(run_id: str, panel: str) -> dict | None:
+def _exists(run_id: str, panel: str) -> bool:
     from pages.server import curves  # here, because torch comes with it: the first page need not wait for that
+
+    return panel in curves.HEIGHTS and lab.store().version(run_id) != (-1, -1)
+
+
+def _newest_figure(run_id: str, panel: str) -> str | None:
+    from pages.server import curves
 
     return curves.newest_figure(run_id, panel)

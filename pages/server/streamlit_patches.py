@@ -1,35 +1,56 @@
-"""Everything that depends on parts of Streamlit that are not documented: one patch, and what else reads its internals.
+"""Everything that depends on parts of Streamlit that are not documented: two patches, and what else reads its internals.
 
 A new version may change these parts without notice. `VERSION` names the one they were checked with, and
 `tests/test_streamlit_patches.py` fails where another is installed or one of the parts has changed.
 
-The patch: a tick of a live fragment must not cost the page its last messages. When a script run has ended, its last
+The first patch: a tick of a live fragment must not cost the page its last messages. When a script run has ended, its last
 messages wait for a moment in the server's event loop. If a tick arrives just then, `AppSession` starts a new script
 runner and drops whatever is still queued from the one before. The instruction to tick may be among it: the page then
 stays at "running, epoch 87 of 100" until somebody clicks. On a busy two-core machine this happened about once in a
 hundred reruns. With the patch, the tick waits until the earlier runner has delivered everything.
+
+The second patch: every value that a browser sends for a widget is checked (`incoming.py`) before a callback or a page can
+read it. Streamlit checks some of them; a value of another type, a number that is none or a choice that was never offered
+ends in an error box, or reaches the page.
+
+The third: Streamlit asks another server for this machine's address when a websocket comes from a page of another origin,
+and when a server without a browser starts. The lab connects to no other machine, and such a websocket is refused anyway.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from streamlit import net_util
 from streamlit.errors import StreamlitPageNotFoundError
 from streamlit.runtime.app_session import AppSession, AppSessionState
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.runtime.scriptrunner import RerunData, get_script_run_ctx
+from streamlit.runtime.state.common import WidgetMetadata, unpack_widget_state_value, user_key_from_element_id
+from streamlit.runtime.state.session_state import Serialized, Value, WStates
+
+from pages.server import incoming
 
 VERSION = "1.67"
 WAIT = 0.005  # seconds
 
 PageNotFound = StreamlitPageNotFoundError  # raised by st.page_link for a page that app.py did not list
 
-# Streamlit's own defaults that cannot be read across a room: names in the text are 14 px high, a long formula runs off the
-# edge of a phone, and the selected button of a group is written in the primary colour, too dark for a dark page.
+# Streamlit's own defaults that cannot be read across a room: names in the text are 14 px high, captions have too little
+# contrast, a long formula runs off the edge of a phone, and the selected button of a group and the value at a slider are
+# written in the primary colour, too dark for a dark page. Its animations do not stop where a browser asks for reduced motion.
 STYLE = """<style>
 [data-testid=stMarkdownContainer] :not(pre) > code {font-size: 0.875rem}
+[data-testid=stCaptionContainer] {opacity: 0.75 !important}
 .katex-display {overflow-x: auto; overflow-y: hidden}
+.katex-display > .katex {white-space: normal}
 button[data-variant][data-selected=true] {color: inherit !important; background-color: #1F82C066 !important}
+[data-testid=stSliderThumbValue] {color: inherit !important}
+@media (prefers-reduced-motion: reduce) {
+  *, ::before, ::after {
+    animation-duration: 0.01ms !important; animation-iteration-count: 1 !important; transition-duration: 0.01ms !important;
+  }
+}
 </style>"""
 
 # Streamlit marks the open page inside the menu of its group only. This marks the closed menu too, and adds the page's name.
@@ -39,11 +60,18 @@ MARK = """<style>
 </style>"""
 
 _create_scriptrunner = AppSession._create_scriptrunner
+_get_widget_value = WStates.__getitem__
 
 
 def apply() -> None:
     """Patch the whole server. Applying it again changes nothing."""
     AppSession._create_scriptrunner = _create_scriptrunner_after_the_last
+    WStates.__getitem__ = _get_checked_widget_value
+    net_util.get_external_ip = net_util.get_internal_ip = _no_address
+
+
+def _no_address() -> None:
+    """In place of a question to another machine."""
 
 
 def _create_scriptrunner_after_the_last(session: AppSession, request: RerunData) -> None:
@@ -55,6 +83,38 @@ def _create_scriptrunner_after_the_last(session: AppSession, request: RerunData)
         _create_scriptrunner(session, request)
     elif not before.request_rerun(request):  # it has ended, and its last messages are still queued
         session._event_loop.call_later(WAIT, _create_scriptrunner_after_the_last, session, request)
+
+
+def _get_checked_widget_value(states: WStates, widget_id: str) -> object:
+    """The value of a widget. One that a browser sent and that this widget cannot have is replaced by the default, with a sentence."""
+    state, metadata = states.states.get(widget_id), states.widget_metadata.get(widget_id)
+    if isinstance(state, Serialized) and metadata is not None:
+        value, reason = _read(state, metadata)
+        states.states[widget_id] = Value(value)
+        if reason:
+            incoming.report_message(user_key_from_element_id(widget_id) or "this widget", reason)
+    return _get_widget_value(states, widget_id)
+
+
+def _read(state: Serialized, metadata: WidgetMetadata) -> tuple[object, str]:
+    """The value that a browser sent and an empty string, or the widget's default and what is wrong with the value."""
+    default, kind = metadata.deserializer(None), state.value.WhichOneof("value")
+    if kind is None:  # an empty input
+        return default, ""
+    if kind != metadata.value_type:
+        return default, "has the wrong type"
+    # A select slider does not pass its options on; they are those that it can look up.
+    offered = metadata.formatted_options or getattr(getattr(metadata.deserializer, "__self__", None), "formatted_option_to_index", None)
+    raw = getattr(state.value, kind)
+    plain_value = list(raw.data) if kind.endswith("_array_value") else raw
+    if reason := incoming.problem(plain_value, kind=kind, options=None if offered is None else list(offered)):
+        return default, reason
+    try:
+        value = metadata.deserializer(unpack_widget_state_value(state.value))
+        kept = metadata.serializer(value) if kind in ("double_value", "double_array_value") else plain_value
+    except Exception:  # each kind of widget raises types of its own
+        return default, "cannot be read"
+    return (value, "") if kept == plain_value else (default, f"'{incoming.shorten(plain_value)}' is out of range")
 
 
 def mark_menu(number: int, title: str) -> str:

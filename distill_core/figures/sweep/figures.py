@@ -74,6 +74,7 @@ def _colours(cells: Cells, limit: float) -> dict:
     return {
         "type": "heatmap",
         "uid": "difference",
+        "name": "student minus baseline (points)",
         "z": np.where(np.isnan(cells.difference), None, cells.difference).tolist(),
         "zmin": -limit,
         "zmax": limit,

@@ -1,0 +1,191 @@
+"""The glossary: every term of the lessons in one or two sentences, with the page that shows it; and the history of the field.
+
+Texts mark a term with double brackets, [[soft targets]], which `linked` turns into a link to its entry.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import quote
+
+MARK = re.compile(r"\[\[([^\]]+)\]\]")
+
+
+@dataclass(frozen=True)
+class Term:
+    """One entry. `also`: other words for it, or other forms, under which texts may link to it; `page`: where to see it."""
+
+    meaning: str
+    also: tuple[str, ...] = ()
+    page: str = ""
+
+
+def find(word: str) -> str:
+    """The entry that a word belongs to. Raises `ValueError` with one sentence if the glossary lacks it."""
+    name = _BY_WORD.get(word.casefold())
+    if name is None:
+        raise ValueError(f"the term {word!r} is not in the glossary; add it to TERMS in distill_core/glossary.py")
+    return name
+
+
+def marked(text: str) -> list[str]:
+    """The terms that a text marks with double brackets."""
+    return MARK.findall(text)
+
+
+def linked(text: str, *, page: str = "glossary") -> str:
+    """The text as Markdown, each marked term a link to its entry on this page."""
+    return MARK.sub(lambda found: f"[{found[1]}]({page}?term={quote(find(found[1]))})", text)
+
+
+TERMS = {
+    "Adam": Term(
+        "An optimizer that divides each weight's gradient by a running estimate of its size, so that a loss ten times as large "
+        "takes nearly the same steps."
+    ),
+    "Agreement": Term("The share of images to which two networks assign the same class, right or wrong.", page="pages/race.py"),
+    "Alpha": Term(
+        "The weight of the hard loss in the mixture alpha \u00d7 hard + (1 \u2212 alpha) \u00d7 soft. In some libraries it is the weight "
+        "of the soft loss instead.",
+        page="pages/sweep.py",
+    ),
+    "Baseline": Term(
+        "The student's architecture trained with the labels only, from the same initial weights on the same batches.", page="pages/race.py"
+    ),
+    "Born-again networks": Term(
+        "Networks of one architecture that teach each other in a chain, generation after generation.", page="pages/methods.py"
+    ),
+    "Calibration": Term(
+        "Agreement of confidence and accuracy: of the images with a confidence of 80 %, 80 % are classified correctly.",
+        page="pages/calibration.py",
+    ),
+    "Capacity gap": Term(
+        "The observation that a teacher which is much larger than its student can be a worse one than a smaller teacher.",
+        page="pages/experiments_from_papers.py",
+    ),
+    "Dark knowledge": Term(
+        "What a teacher's probabilities of the wrong classes carry: which classes, and which images, are alike.",
+        page="pages/dark_knowledge.py",
+    ),
+    "Ensemble": Term("Several networks whose outputs are averaged.", page="pages/methods.py"),
+    "Feature-based distillation": Term(
+        "The student learns from the activations of the teacher's hidden layers.", ("feature-based",), "pages/methods.py"
+    ),
+    "Fidelity": Term(
+        "How closely a student's outputs match its teacher's. Not the same as accuracy.", page="pages/experiments_from_papers.py"
+    ),
+    "Hard loss": Term(
+        "The cross-entropy of the student's outputs at T = 1 with the labels.", ("hard target", "hard targets"), "pages/race.py"
+    ),
+    "Hints": Term(
+        "A loss that makes a hidden layer of the student, the guided layer, match one of the teacher (FitNets).", page="pages/methods.py"
+    ),
+    "Interval": Term(
+        "A 95 % confidence interval: made in this way again and again, it contains the true value in 95 % of cases. In this lab "
+        "it mostly covers the variation between seeds, with the teacher and the test images held fixed.",
+        ("confidence interval",),
+        "pages/race.py",
+    ),
+    "KL divergence": Term(
+        "Kullback-Leibler divergence, the mean of log(p / q) under p: how many nats are lost if q is used in place of p. It is "
+        "not symmetric.",
+        ("Kullback-Leibler divergence",),
+        "pages/methods.py",
+    ),
+    "Knowledge distillation": Term(
+        "Training a network, the student, on the outputs of another, the teacher.", ("distillation",), "pages/race.py"
+    ),
+    "Label smoothing": Term(
+        "Targets in which every wrong class has the same small probability, for every image, without a teacher.", page="pages/methods.py"
+    ),
+    "Logits": Term("The outputs of a network before the softmax, one number per class.", page="pages/soft_targets.py"),
+    "Low rank": Term("Replacing a weight matrix by the product of two thin ones, which have fewer weights together."),
+    "Matching logits": Term("A loss on the difference of logits; the limit of the soft loss for large T.", page="pages/methods.py"),
+    "Mutual learning": Term(
+        "Several students train at the same time, each on the labels and on the others' outputs.", page="pages/methods.py"
+    ),
+    "Nat": Term("The unit of a loss with the natural logarithm: 1.44 bits.", ("nats",)),
+    "Offline distillation": Term("The teacher is trained first and then fixed.", page="pages/methods.py"),
+    "On-policy distillation": Term("The student writes texts and learns from the teacher's probabilities for them.", ("on-policy",)),
+    "Online distillation": Term("The networks that teach train at the same time as those that learn.", page="pages/methods.py"),
+    "Permuted classes": Term(
+        "A control: soft targets whose wrong classes are put into random order, anew for each image and step.", page="pages/methods.py"
+    ),
+    "Pruning": Term("Removing weights, mostly those with the smallest magnitude, or whole neurons and channels."),
+    "Quantisation": Term("Storing weights, and computing, with fewer bits."),
+    "Relation-based distillation": Term(
+        "The student learns how the teacher's features relate the images of a batch.", ("relation-based",), "pages/methods.py"
+    ),
+    "Response-based distillation": Term("The student learns from the teacher's outputs.", ("response-based",), "pages/methods.py"),
+    "Seed": Term(
+        "The number that sets initial weights, the choice of images and their order. Several seeds show how much of a result is chance.",
+        ("seeds",),
+        "pages/race.py",
+    ),
+    "Self-distillation": Term("The teacher has the student's own architecture.", page="pages/methods.py"),
+    "Sequence-level distillation": Term(
+        "Training on texts that the teacher wrote, as on labels: all that is possible without its probabilities.", ("sequence-level",)
+    ),
+    "Soft loss": Term(
+        "T\u00b2 times the KL divergence of the student's softened outputs from the teacher's.", page="pages/soft_targets.py"
+    ),
+    "Soft targets": Term(
+        "A network's probabilities of all classes, softened by a temperature: softmax(logits / T).",
+        ("soft target",),
+        "pages/soft_targets.py",
+    ),
+    "Student": Term("The network that is trained, smaller than its teacher in most cases.", page="pages/race.py"),
+    "Teacher": Term("The trained network whose outputs a student learns from.", page="pages/soft_targets.py"),
+    "Temperature": Term(
+        "The number T by which logits are divided before the softmax. Higher: softer, more even probabilities.",
+        page="pages/soft_targets.py",
+    ),
+    "Token": Term("The unit of a language model's text: a character, a part of a word, or a word.", ("tokens",)),
+    "Token-level distillation": Term("The student learns from the teacher's probabilities of every next token.", ("token-level",)),
+    "Transfer learning": Term("Starting from weights that were trained for another task."),
+    "Transfer set": Term("The examples on which the student learns from its teacher. They need no labels.", page="pages/race.py"),
+}
+
+_BY_WORD = {word.casefold(): name for name, term in TERMS.items() for word in (name, *term.also)}
+
+
+# --- history --------------------------------------------------------------------------------------------------------
+
+TIMELINE = (
+    (2006, "A single network learns from an ensemble's labels: model compression", "Bucil\u0103 et al. 2006, abstract"),
+    (2014, "Shallow networks match the logits of deep ones", "Ba and Caruana 2014, abstract"),
+    (2015, "Soft targets, temperature, dark knowledge", "Hinton et al. 2015, abstract"),
+    (2015, "Hints: hidden layers are matched too", "Romero et al. 2015, abstract"),
+    (2016, "Language: distillation of whole sentences", "Kim and Rush 2016, abstract"),
+    (2017, "Attention transfer", "Zagoruyko and Komodakis 2017, abstract"),
+    (2017, "Privacy: a noisy vote of many teachers", "Papernot et al. 2017, abstract"),
+    (2018, "Mutual learning, without a trained teacher", "Zhang et al. 2018, abstract"),
+    (2018, "Born-again networks", "Furlanello et al. 2018, abstract"),
+    (2019, "DistilBERT", "Sanh et al. 2019, abstract"),
+    (2019, "A larger teacher is not always a better one", "Cho and Hariharan 2019, abstract"),
+    (2019, "Relations between images", "Park et al. 2019, abstract"),
+    (2020, "Teaching assistants", "Mirzadeh et al. 2020, abstract"),
+    (2020, "Contrastive distillation", "Tian et al. 2020, abstract"),
+    (2021, "Does it really work? Fidelity is not accuracy", "Stanton et al. 2021, abstract"),
+    (2022, "Decoupled distillation", "Zhao et al. 2022, abstract"),
+    (2022, "Patience and consistency", "Beyer et al. 2022, abstract"),
+    (2023, "Distil-Whisper", "Gandhi et al. 2023, the README"),
+    (2024, "Large language models: reverse KL, on-policy", "Gu et al. 2024, abstract"),
+    (2025, "Reasoning models distilled from written solutions", "Guo et al. 2025, the README"),
+    (2025, "Subliminal learning", "Cloud et al. 2025, abstract"),
+)
+
+BEFORE = {  # what to know before: each needs those in its list
+    "Vectors and functions": (),
+    "Probability": (),
+    "Logarithm and exponential": (),
+    "A neural network classifies": ("Vectors and functions",),
+    "Softmax": ("Logarithm and exponential", "A neural network classifies"),
+    "Cross-entropy": ("Probability", "Logarithm and exponential"),
+    "KL divergence": ("Cross-entropy",),
+    "Gradient descent": ("A neural network classifies", "Cross-entropy"),
+    "Training, validation, test": ("Gradient descent",),
+    "Confidence interval": ("Probability",),
+    "Distillation": ("Softmax", "KL divergence", "Gradient descent", "Training, validation, test", "Confidence interval"),
+}

@@ -1,0 +1,171 @@
+"""Lesson: a question, the learner's guess, an experiment that answers it, and an explanation in 150 words.
+
+A lesson is one file of this folder, which defines `LESSON`. Its experiment is a set of named experiments, the *arms*, each
+trained over the same seeds beside its baseline. `judge` turns their results into a finding, which is laid beside the guess.
+A lesson without arms asks for a fact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from distill_core.experiment import Experiment
+from distill_core.statistics import format_points, paired_difference
+
+Results = dict[str, list[dict]]  # by arm, the results of its seeds as `train --json` prints them
+
+GROUPS = ("Concepts", "When and why", "Around it")
+LEVELS = ("for a ten-year-old", "for a practitioner", "for an expert")
+MAX_WORDS = 150  # of an explanation
+
+
+@dataclass(frozen=True)
+class Number:
+    """A guess of a number: a slider from `low` to `high` in steps of `step`."""
+
+    low: float
+    high: float
+    step: float
+    unit: str = "points"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A guess of one of several answers."""
+
+    options: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Test accuracy of an arm's students minus that of their baselines, in points, with its 95 % interval."""
+
+    arm: str
+    difference: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the experiment shows: a sentence, and the answer to the lesson's question.
+
+    `answer`: a number or an option of the guess; None where the experiment cannot tell. `low`, `high`: the interval of a number.
+    """
+
+    sentence: str
+    answer: float | str | None
+    low: float = float("nan")
+    high: float = float("nan")
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One lesson. `text` has one explanation, or one for each of LEVELS; terms of the glossary stand in [[double brackets]].
+
+    `look`: pages to open next, by label: the file of the page and its query. `experiment`: the settings of all arms, before
+    the changes of each. A lesson without arms has its `fact` in place of `judge`.
+    """
+
+    title: str
+    group: str
+    place: int
+    question: str
+    guess: Number | Choice
+    text: str | dict[str, str]
+    source: str
+    arms: dict[str, Experiment] = field(default_factory=dict)
+    judge: Callable[[Results], Finding] | None = None
+    fact: Finding | None = None
+    seeds: int = 5
+    look: dict[str, tuple[str, dict[str, str]]] = field(default_factory=dict)
+
+    def experiments(self, seeds: int | None = None) -> list[Experiment]:
+        """The experiments of all arms, arm by arm, each with the seeds 0, 1, 2 and so on."""
+        return [replace(arm, seed=seed) for arm in self.arms.values() for seed in range(seeds or self.seeds)]
+
+    def by_arm(self, results: Sequence[dict]) -> Results:
+        """Results in the order of `experiments`, by arm."""
+        count = len(results) // max(1, len(self.arms))
+        return {arm: list(results[count * place : count * (place + 1)]) for place, arm in enumerate(self.arms)}
+
+    def find(self, results: Sequence[dict] = ()) -> Finding:
+        """The finding from results in the order of `experiments`; the fact of a lesson without arms."""
+        return self.fact or self.judge(self.by_arm(results))
+
+    def explanations(self) -> dict[str, str]:
+        """The explanation by level; a lesson with one explanation has it under an empty name."""
+        return self.text if isinstance(self.text, dict) else {"": self.text}
+
+
+def arms(usual: Experiment, **values: dict) -> dict[str, Experiment]:
+    """Arms by label, each the usual experiment with its changes: `arms(usual, **{"T = 4": {"temperature": 4.0}})`."""
+    return {label: replace(usual, **changes) for label, changes in values.items()}
+
+
+# --- what an experiment shows ---------------------------------------------------------------------------------------
+
+
+def accuracies(results: Sequence[dict], member: str = "student") -> np.ndarray:
+    """Test accuracy in percent, seed by seed, `(seeds,)`."""
+    return np.array([100 * one[member]["test_accuracy"] for one in results])
+
+
+def gain(arm: str, results: Sequence[dict]) -> Gain:
+    """The paired difference of an arm's students from their baselines."""
+    images = results[0]["student"]["test_images"]
+    return Gain(arm, *map(float, paired_difference(accuracies(results), accuracies(results, "baseline"), test_images=images)))
+
+
+def gains(results: Results) -> list[Gain]:
+    """The gain of every arm."""
+    return [gain(arm, of_arm) for arm, of_arm in results.items()]
+
+
+def gain_of(arm: str) -> Callable[[Results], Finding]:
+    """Judges by the gain of one arm: its number is the answer."""
+
+    def judge(results: Results) -> Finding:
+        found = gain(arm, results[arm])
+        between = f"(95 % interval {format_points(found.low, 1)} to {format_points(found.high, 1)})"
+        sentence = f"The student is {format_points(found.difference, 1)} points from its baseline {between}."
+        return Finding(sentence, found.difference, found.low, found.high)
+
+    return judge
+
+
+def best(*, worst: bool = False) -> Callable[[Results], Finding]:
+    """Judges which arm has the largest gain (the smallest with `worst`), if the interval to the next one excludes zero.
+
+    Gains are paired seed by seed: the arms have the same seeds, images and order of images.
+    """
+    sign = -1 if worst else 1
+
+    def judge(results: Results) -> Finding:
+        of_seeds = {arm: accuracies(one) - accuracies(one, "baseline") for arm, one in results.items()}
+        first, second, *_ = sorted(of_seeds, key=lambda arm: -sign * of_seeds[arm].mean())
+        images = results[first][0]["student"]["test_images"]
+        other = accuracies(results[second])  # the gains are compared on the baseline of the second arm, within 0 to 100 %
+        moved = accuracies(results[second], "baseline") + of_seeds[first]
+        difference, low, high = map(float, paired_difference(moved, other, test_images=images))
+        word, between = "smallest" if worst else "largest", f"{format_points(low, 1)} to {format_points(high, 1)}"
+        sentence = f"The {word} gain is that of {first} ({format_points(of_seeds[first].mean(), 1)} points). "
+        if low > 0 or high < 0:
+            return Finding(f"{sentence}It differs from {second} by {format_points(difference, 1)} points ({between}).", first)
+        return Finding(f"{sentence}Whether it really differs from {second}, these seeds do not tell ({between} points).", None)
+
+    return judge
+
+
+def reply(guess: float | str, finding: Finding) -> str:
+    """The guess beside the finding, in words."""
+    if finding.answer is None:
+        return f"You guessed {guess}. This run cannot tell which answer is right: train more seeds."
+    if isinstance(finding.answer, str):
+        return f"You guessed {guess}: right." if guess == finding.answer else f"You guessed {guess}; the answer is {finding.answer}."
+    away = f"{abs(guess - finding.answer):.1f} from the mean"
+    inside = "inside" if finding.low <= guess <= finding.high else "outside"
+    return f"You guessed {format_points(guess, 1)}: {away}, {inside} the interval."

@@ -1,0 +1,176 @@
+"""A lesson in parts: the list of lessons, the guess, the experiment while it runs, and the explanation."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import streamlit as st
+
+from distill_core.data import datasets
+from distill_core.figures.lessons import guess_figure
+from distill_core.glossary import linked
+from distill_core.lessons import LESSONS
+from distill_core.lessons import lesson as lessons
+from distill_core.lessons.lesson import GROUPS, Choice, Lesson
+from distill_core.lessons.measured import kept
+from distill_core.references import citations, reference
+from distill_core.runs.store import Run
+from pages.components.live_chart import have_charts_ready, live_chart
+from pages.sections import race
+from pages.server.curves import latest_accuracies
+from pages.server.lab import engine, link, pace, store
+from pages.server.plain_text import plain
+
+POLL_SECONDS = 0.5
+DONE, OPEN = ":material/check_circle:", ":material/circle:"
+
+
+def choose(guesses: dict[str, float | str]) -> str:
+    """The list of all lessons in the sidebar, those with a guess ticked; returns the name of the open one."""
+    for group in GROUPS:
+        st.markdown(f"**{group}**")
+        for name, lesson in LESSONS.items():
+            if lesson.group == group:
+                st.button(
+                    f"{DONE if name in guesses else OPEN} {lesson.title}", key=f"lesson_{name}", type="tertiary",
+                    on_click=_open, args=(name,), help=lesson.question,
+                )  # fmt: skip
+    st.caption(f"{len(guesses)} of {len(LESSONS)} lessons done. Your guesses stay in this browser.")
+    return st.session_state["lessons_lesson"]
+
+
+def _open(name: str) -> None:
+    st.session_state["lessons_lesson"] = name
+
+
+def ask(name: str, lesson: Lesson, before: float | str | None) -> None:
+    """The question, the guess, and the button that starts the experiment."""
+    st.markdown(f"#### {lesson.question}")
+    key = f"guess_{name}"
+    if isinstance(lesson.guess, Choice):
+        options = list(lesson.guess.options)
+        place = options.index(before) if before in options else None
+        guess = st.radio("Your guess", options, index=place, key=key, help="What do you expect? Choose before you see the result.")
+    else:
+        low, high, step = (float(value) for value in (lesson.guess.low, lesson.guess.high, lesson.guess.step))
+        start = min(high, max(low, float(before))) if isinstance(before, int | float) else 0.0
+        guess = st.slider(
+            f"Your guess, in {lesson.guess.unit}",
+            low,
+            high,
+            start,
+            step,
+            key=key,
+            help="What do you expect? Choose before you see the result.",
+        )
+    label = "Guess, and run the experiment" if lesson.arms else "Guess, and see the answer"
+    pressed = st.button(
+        label, type="primary", icon=":material/sprint:", key="lesson_run", disabled=guess is None,
+        help="Your guess is laid beside the result." + (f" {_size(lesson)}" if lesson.arms else ""),
+    )  # fmt: skip
+    if pressed:
+        st.session_state.setdefault("lesson_guesses", {})[name] = guess
+        if lesson.arms:
+            st.session_state.setdefault("lesson_runs", {})[name] = race.start(
+                lesson.experiments(), title=f"lesson: {lesson.title}", kind="race" if len(lesson.arms) == 1 else "sweep"
+            )
+        st.rerun()
+
+
+def _size(lesson: Lesson) -> str:
+    pairs = len(lesson.arms) * lesson.seeds
+    first = next(iter(lesson.arms.values()))
+    return f"Trains {pairs} pairs of student and baseline on {datasets.DATASETS[first.dataset].title}."
+
+
+# --- the result -----------------------------------------------------------------------------------------------------
+
+
+def show_result(name: str, lesson: Lesson, guess: float | str) -> bool:
+    """The experiment while it runs, then the guess beside the result. True once the explanation may be shown."""
+    if not lesson.arms:
+        _conclude(lesson.find(), guess)
+        return True
+    run_id = st.session_state.get("lesson_runs", {}).get(name)
+    run = store().get(run_id) if run_id else None
+    if run is None:
+        st.markdown("Press the button to run the experiment.")
+        return False
+    every = max(POLL_SECONDS, pace()) if run.active else None
+    st.fragment(_follow, run_every=every)(run.id, name, guess, run.active)
+    if run.status == "finished":
+        _conclude(lesson.find(store().results(run.id)), guess)
+        page = "pages/race.py" if run.kind == "race" else "pages/sweep.py"
+        link(page, "Open this run with all its settings", icon="tune", run=run.id)
+    return run.status == "finished"
+
+
+def _follow(run_id: str, name: str, guess: float | str, was_active: bool) -> None:
+    run = store().get(run_id)
+    if run is None or run.active != was_active:
+        st.rerun()
+    if run.status == "failed":
+        st.error(plain(run.message), icon=":material/error:")
+        return
+    status = f"finished in {run.seconds:.1f} s" if run.status == "finished" else plain(engine().status(run.id))
+    st.markdown(f":material/{race.ICONS[run.status]}: {status}")
+    figure = guess_figure([asdict(one) for one in _gains(run, LESSONS[name])], guess)
+    live_chart(figure, key=f"lesson_chart_{name}", height=figure.layout.height, revision=f"{run.id} {run.resets}")
+
+
+def _gains(run: Run, lesson: Lesson) -> list[lessons.Gain]:
+    """The gain of each arm by the latest accuracies of both networks; arms that were not tested yet are left out."""
+    latest, seeds = latest_accuracies(run.id, store().version(run.id)[1]), lesson.seeds
+    images = datasets.DATASETS[next(iter(lesson.arms.values())).dataset].test
+    found = []
+    for place, arm in enumerate(lesson.arms):
+        both = [
+            {role: {"test_accuracy": latest[place * seeds + seed, role], "test_images": images} for role in ("student", "baseline")}
+            for seed in range(seeds)
+            if {(place * seeds + seed, "student"), (place * seeds + seed, "baseline")} <= set(latest)
+        ]
+        if len(both) == seeds:
+            found.append(lessons.gain(arm, both))
+    return found
+
+
+def _conclude(finding: lessons.Finding, guess: float | str) -> None:
+    """The guess beside the finding, in words."""
+    right = guess == finding.answer or (not isinstance(guess, str) and finding.low <= guess <= finding.high)
+    box, icon = (st.success, "check") if right else (st.info, "lightbulb")
+    box(f"{finding.sentence}\n\n**{lessons.reply(guess, finding)}**", icon=f":material/{icon}:")
+
+
+# --- the explanation ------------------------------------------------------------------------------------------------
+
+
+def explain(name: str, lesson: Lesson) -> None:
+    """The explanation, its sources, what was measured over ten seeds, pages to open, and the next lesson."""
+    levels = lesson.explanations()
+    level = next(iter(levels))
+    if len(levels) > 1:
+        level = st.segmented_control(
+            "Explained", list(levels), key=f"level_{name}", default=list(levels)[1], required=True, help="For whom the text is written."
+        )
+    st.markdown(linked(levels[level]))
+    sources = dict.fromkeys(citation for text in (lesson.source, *levels.values()) for citation in citations(text))
+    st.caption(f"Source: {lesson.source}.", help="\n\n".join(str(reference(one)) for one in sources) or None)
+    if measured := kept().get(name):
+        st.caption(f"Measured for this lab over {measured['seeds']} seeds, on {measured['date']}: {measured['sentence']}")
+    with st.container(horizontal=True):
+        for label, (page, query) in lesson.look.items():
+            link(page, label, icon="arrow_outward", **query)
+    names = list(LESSONS)
+    if name != names[-1]:
+        following = names[names.index(name) + 1]
+        st.button(
+            f"Next: {LESSONS[following].title}", icon=":material/arrow_forward:", key="lesson_next", on_click=_open, args=(following,),
+            type="primary", help=LESSONS[following].question,
+        )  # fmt: skip
+
+
+def invite(lesson: Lesson) -> None:
+    """Before the guess: what will happen."""
+    have_charts_ready()
+    seconds = " The experiment then runs in front of you, in some seconds." if lesson.arms else ""
+    st.markdown(f"Guess first: what is predicted is remembered.{seconds} The explanation follows the result.")

@@ -1,0 +1,1 @@
+"""Faults and hostile input: scripts that break what may break, and measure what is lost."""

@@ -1,0 +1,101 @@
+"""A Firefox of the distribution, driven over WebDriver BiDi: Playwright drives only its own build of Firefox."""
+
+import contextlib
+import itertools
+import json
+import subprocess
+import time
+from urllib.parse import urlsplit
+
+from websockets.sync.client import connect
+
+PREFERENCES = {  # nothing but the pages under test: no updates, no reports, no settings from elsewhere
+    "app.normandy.enabled": False,
+    "app.update.disabledForTesting": True,
+    "datareporting.policy.dataSubmissionEnabled": False,
+    "services.settings.server": "data:,#remote-settings-dummy/v1",
+    "toolkit.telemetry.enabled": False,
+}
+SLOW = 300  # seconds that anything may take on a busy machine
+
+
+@contextlib.contextmanager
+def open_firefox(path, profile):
+    """`with open_firefox(path, profile) as firefox:` a browser without a window, with an empty profile."""
+    lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in PREFERENCES.items()]
+    (profile / "user.js").write_text("".join(lines))
+    command = [path, "--headless", "--no-remote", "--profile", str(profile), "--remote-debugging-port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        with connect(f"{_address(process, profile)}/session", max_size=None, open_timeout=SLOW) as socket:
+            yield Firefox(socket)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _address(process, profile):
+    """Firefox writes the port that it has chosen into its profile."""
+    until = time.monotonic() + SLOW
+    while time.monotonic() < until and process.poll() is None:
+        with contextlib.suppress(OSError, ValueError):
+            found = json.loads((profile / "WebDriverBiDiServer.json").read_text())
+            return f"ws://{found['ws_host']}:{found['ws_port']}"
+        time.sleep(0.1)
+    raise AssertionError(f"Firefox did not start (exit status {process.poll()}); start it by hand: firefox-esr --headless")
+
+
+class Firefox:
+    """One tab. `errors`: what pages logged as an error or raised; `requests`: the servers that they asked."""
+
+    def __init__(self, socket):
+        self.socket, self.numbers = socket, itertools.count()
+        self.errors, self.requests = [], set()
+        self.call("session.new", capabilities={})
+        self.call("session.subscribe", events=["log.entryAdded", "network.beforeRequestSent"])
+        self.tab = self.call("browsingContext.getTree")["contexts"][0]["context"]
+        self.call("browsingContext.setViewport", context=self.tab, viewport={"width": 1280, "height": 720})
+
+    def call(self, method, **params):
+        """Send a command, and return its result; events that arrive before it are kept."""
+        number = next(self.numbers)
+        self.socket.send(json.dumps({"id": number, "method": method, "params": params}))
+        while (message := json.loads(self.socket.recv(timeout=SLOW))).get("id") != number:
+            self._keep(message)
+        assert message["type"] == "success", message
+        return message["result"]
+
+    def _keep(self, message):
+        if message.get("method") == "log.entryAdded" and message["params"]["level"] == "error":
+            self.errors.append(message["params"]["text"])
+        elif message.get("method") == "network.beforeRequestSent":
+            url = urlsplit(message["params"]["request"]["url"])
+            if url.scheme not in ("data", "blob"):
+                self.requests.add(url.netloc)
+
+    def goto(self, address):
+        self.call("browsingContext.navigate", context=self.tab, url=address, wait="interactive")
+
+    def evaluate(self, expression):
+        """The value of a JavaScript expression, by way of JSON."""
+        expression = f"JSON.stringify({expression})"
+        result = self.call("script.evaluate", expression=expression, target={"context": self.tab}, awaitPromise=False)
+        assert result["type"] == "success", result
+        return json.loads(result["result"].get("value", "null"))
+
+    def until(self, expression):
+        """Wait until the expression is true; returns its value."""
+        until = time.monotonic() + SLOW
+        while not (value := self.evaluate(expression)):
+            assert time.monotonic() < until, f"never true: {expression}; the page shows: {self.evaluate('document.body.innerText')[:1000]}"
+            time.sleep(0.1)
+        return value
+
+    def press(self, selector):
+        """Press an element with the mouse."""
+        place = f"document.querySelector({json.dumps(selector)})"
+        box = self.until(f"{place} && !{place}.disabled && ({place}.scrollIntoView({{block: 'center'}}), {place}.getBoundingClientRect())")
+        x, y = (round(box[side] + box[size] / 2) for side, size in (("x", "width"), ("y", "height")))
+        move, down, up = {"type": "pointerMove", "x": x, "y": y}, {"type": "pointerDown", "button": 0}, {"type": "pointerUp", "button": 0}
+        mouse = {"type": "pointer", "id": "mouse", "actions": [move, down, up]}
+        self.call("input.performActions", context=self.tab, actions=[mouse])

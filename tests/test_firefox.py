@@ -1,0 +1,38 @@
+"""The lab in Firefox: a whole race, and every page."""
+
+import json
+
+from browser_fixtures import PAGES
+from test_race_browser import until
+
+SETTLED = """!!document.querySelector("[data-testid=stApp][data-test-connection-state=CONNECTED][data-test-script-state=notRunning]")
+  && document.querySelectorAll("[data-testid=stMain] [data-testid=stElementContainer]").length > 2"""
+FAILED = """document.querySelectorAll("[data-testid=stException], [data-testid=stAlertContentError]").length"""
+
+
+def shows(text):
+    return f"document.body.innerText.includes({json.dumps(text)})"
+
+
+def test_a_race_runs_in_firefox_from_press_to_verdict_and_no_page_has_an_error(open_lab, firefox):
+    firefox.goto(open_lab.address)
+    firefox.press(".st-key-start_race button")
+    firefox.until(shows("finished:"))
+    firefox.until("document.querySelector('.live-chart')?.dataset.painted > 0")
+    line = "document.querySelector('.live-chart .js-plotly-plot').data.find((trace) => trace.uid === 'student test_accuracy').y"
+    assert 50 < firefox.until(f"{line}.at(-1)") <= 100
+    assert firefox.evaluate(shows("The teacher helped"))
+    for name in PAGES:
+        firefox.goto(f"{open_lab.address}/{'' if name == 'start' else name}")
+        firefox.until(SETTLED)
+        assert firefox.evaluate(FAILED) == 0, name
+    assert firefox.errors == []
+    assert {one for one in firefox.requests if one} == {f"127.0.0.1:{open_lab.port}"}
+
+
+def test_an_error_of_a_page_in_firefox_is_noticed(open_lab, firefox):
+    firefox.goto(f"{open_lab.address}/draw")
+    before = len(firefox.errors)
+    firefox.evaluate("setTimeout(() => { throw new Error('of this test'); })")
+    until(lambda: firefox.evaluate("1") and any("of this test" in error for error in firefox.errors[before:]))
+    del firefox.errors[before:]

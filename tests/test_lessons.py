@@ -1,0 +1,192 @@
+"""The lessons: their texts, their experiments, and how results are judged and laid beside a guess."""
+
+import inspect
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browser_fixtures import ROOT
+from streamlit.testing.v1 import AppTest
+
+from distill_core.figures.lessons import guess_figure
+from distill_core.glossary import BEFORE, TERMS, TIMELINE, find, linked, marked
+from distill_core.lessons import LESSONS
+from distill_core.lessons import lesson as lessons
+from distill_core.lessons.lesson import GROUPS, LEVELS, MAX_WORDS, Choice, Finding, Lesson, Number
+from distill_core.lessons.measured import kept
+from distill_core.references import citations, reference
+from distill_core.runs.limits import check_limits
+from distill_core.statistics import paired_difference
+from distill_core.studies.sweep import grid_of
+
+WITH_ARMS = [name for name, lesson in LESSONS.items() if lesson.arms]
+
+
+def results(students, baselines, images=1000):
+    """Results of one arm, one seed each, with these accuracies in percent."""
+    accuracies = [(("student", s), ("baseline", b)) for s, b in zip(students, baselines, strict=True)]
+    return [{role: {"test_accuracy": value / 100, "test_images": images} for role, value in both} for both in accuracies]
+
+
+# --- the texts ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_a_lesson_explains_itself_in_at_most_150_words_whose_terms_are_in_the_glossary(name):
+    lesson = LESSONS[name]
+    assert set(lesson.explanations()) in ({""}, set(LEVELS))
+    for text in lesson.explanations().values():
+        words = len(text.replace("[[", "").replace("]]", "").split())
+        assert 60 <= words <= MAX_WORDS, f"{words} words"
+        assert "[[" not in linked(text) and all(find(term) in TERMS for term in marked(text))
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_a_lesson_has_an_experiment_or_a_fact_and_leads_to_pages_that_exist(name):
+    lesson = LESSONS[name]
+    assert lesson.group in GROUPS and bool(lesson.arms) == bool(lesson.judge) != bool(lesson.fact)
+    assert all((ROOT / page).exists() for page, _ in lesson.look.values())
+    if lesson.fact:
+        assert lesson.fact.answer in lesson.guess.options
+
+
+def test_the_lessons_of_a_group_are_numbered_without_a_gap():
+    for group in GROUPS:
+        places = [lesson.place for lesson in LESSONS.values() if lesson.group == group]
+        assert places == list(range(1, len(places) + 1)) and places
+
+
+def test_every_term_names_a_page_that_exists_and_no_word_belongs_to_two_terms():
+    words = [word.casefold() for name, term in TERMS.items() for word in (name, *term.also)]
+    assert len(words) == len(set(words))
+    assert all(not term.page or (ROOT / term.page).exists() for term in TERMS.values())
+    assert list(TERMS) == sorted(TERMS, key=str.casefold)
+
+
+def test_a_word_that_is_no_term_is_refused_with_where_to_add_it(refused):
+    with refused("'loss landscape'", "TERMS"):
+        find("loss landscape")
+
+
+def test_the_history_is_in_order_and_its_publications_are_in_the_references():
+    years = [year for year, *_ in TIMELINE]
+    assert years == sorted(years)
+    for year, _, source in TIMELINE:
+        assert abs(reference(citations(source)[0]).year - year) <= 1, source
+
+
+def test_what_to_know_before_is_a_graph_without_a_cycle_that_ends_in_distillation():
+    done = set()
+    for name, needed in BEFORE.items():  # listed after all that it needs
+        assert set(needed) <= done
+        done.add(name)
+    assert list(BEFORE)[-1] == "Distillation"
+
+
+# --- the experiments ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", WITH_ARMS)
+def test_an_experiment_of_a_lesson_runs_offline_within_the_limits_and_opens_as_a_race_or_a_sweep(name):
+    lesson = LESSONS[name]
+    experiments = lesson.experiments()
+    assert {one.dataset for one in experiments} == {"digits"}
+    check_limits(experiments, kind="race" if len(lesson.arms) == 1 else "sweep")
+    if len(lesson.arms) > 1:
+        grid = grid_of(experiments)
+        assert len(grid.xs) * len(grid.ys) * grid.seeds == len(experiments)
+        assert set(lesson.guess.options) == set(lesson.arms)
+
+
+@pytest.mark.parametrize("name", WITH_ARMS)
+def test_a_lesson_was_measured_over_ten_seeds_and_its_guess_can_be_right(name):
+    measured, guess = kept()[name], LESSONS[name].guess
+    assert measured["seeds"] >= 10
+    if isinstance(guess, Number):
+        assert guess.low <= measured["answer"] <= guess.high
+    else:
+        assert measured["answer"] is None or measured["answer"] in guess.options
+
+
+def test_results_are_divided_by_arm_in_the_order_of_the_experiments():
+    lesson = LESSONS["temperature"]
+    experiments = lesson.experiments(seeds=2)
+    by_arm = lesson.by_arm([{"temperature": one.temperature, "seed": one.seed} for one in experiments])
+    assert {arm: [one["temperature"] for one in found] for arm, found in by_arm.items()} == {
+        arm: [experiment.temperature] * 2 for arm, experiment in lesson.arms.items()
+    }
+
+
+# --- judging --------------------------------------------------------------------------------------------------------
+
+
+def test_the_gain_of_an_arm_is_the_paired_difference_of_its_seeds():
+    students, baselines = [91.0, 93.0, 92.5], [90.0, 91.0, 92.0]
+    found = lessons.gain("arm", results(students, baselines))
+    assert (found.difference, found.low, found.high) == pytest.approx(paired_difference(students, baselines, test_images=1000))
+
+
+def test_the_best_arm_is_named_only_where_its_interval_to_the_second_excludes_zero():
+    base = [90.0] * 5
+    clear = {"a": results([95, 95.2, 94.9, 95.1, 95], base), "b": results([92, 92.1, 91.9, 92, 92.2], base), "c": results(base, base)}
+    assert lessons.best()(clear).answer == "a" and lessons.best(worst=True)(clear).answer == "c"
+    lost = {"a": results([10] * 5, base), "b": results([92, 92.1, 91.9, 92, 92.2], base)}
+    low, high = map(
+        float, re.search(r"points \(([^ ]+) to ([^ ]+)\)\.$", lessons.best(worst=True)(lost).sentence.replace("\u2212", "-")).groups()
+    )
+    assert low < -82 < high < 0  # an arm far below its baseline: the limits stay in order
+    unclear = {"a": results([95, 91, 96, 90, 94], base), "b": results([91, 95, 92, 96, 90], base)}
+    assert lessons.best()(unclear).answer is None
+
+
+def test_a_guess_is_right_inside_the_interval_and_its_distance_is_stated():
+    finding = Finding("", 2.0, 1.0, 3.0)
+    assert lessons.reply(2.5, finding) == "You guessed +2.5: 0.5 from the mean, inside the interval."
+    assert "outside" in lessons.reply(-4.0, finding)
+    assert lessons.reply("a", Finding("", "a")).endswith("right.")
+    assert "the answer is a" in lessons.reply("b", Finding("", "a"))
+    assert "cannot tell" in lessons.reply("b", Finding("", None))
+
+
+@pytest.mark.parametrize("guess", [None, "b", 1.5])
+def test_the_figure_has_a_dot_per_arm_and_the_guess_where_there_is_one(guess):
+    gains = [{"arm": arm, "difference": d, "low": d - 1, "high": d + 1} for arm, d in (("a", 1.0), ("b", 2.0))]
+    figure = guess_figure(gains, guess)
+    assert list(figure.data[0].y) == [1.0, 2.0] and np.allclose(figure.data[0].error_y.array, 1)
+    assert [note.text for note in figure.layout.annotations] == ["your guess"] * (guess is not None)
+
+
+# --- the page -------------------------------------------------------------------------------------------------------
+
+
+def example_of_readme():
+    """The code of the README's example of a lesson."""
+    return re.search(r"```python\n(.*?LESSON = .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+
+
+def test_the_example_of_readme_is_a_lesson_that_the_page_shows(home, monkeypatch):
+    space = {}
+    exec(compile(example_of_readme(), "README.md", "exec"), space)
+    assert isinstance(space["LESSON"], Lesson)
+    monkeypatch.setitem(LESSONS, "example", space["LESSON"])
+    app = AppTest.from_file(str(ROOT / "pages" / "lessons.py"), default_timeout=60)
+    app.query_params["lesson"] = "example"
+    app.run()
+    assert not app.exception and app.title[0].value == space["LESSON"].title
+
+
+def test_every_lesson_is_found_by_its_file_alone():
+    files = {path.stem for path in Path(inspect.getfile(lessons)).parent.glob("*.py") if "LESSON = " in path.read_text()}
+    assert files == set(LESSONS)
+
+
+def test_a_lesson_with_a_fact_answers_at_once_and_a_choice_must_be_made_first(home):
+    app = AppTest.from_file(str(ROOT / "pages" / "lessons.py"), default_timeout=60)
+    app.query_params["lesson"] = "systems"
+    app.run()
+    assert app.button(key="lesson_run").disabled
+    app.radio(key="guess_systems").set_value("60 % fewer").run()
+    app.button(key="lesson_run").click().run()
+    assert isinstance(LESSONS["systems"].guess, Choice)
+    assert any("the answer is 40 % fewer" in box.value for box in app.info) and any("DistilBERT" in text.value for text in app.markdown)

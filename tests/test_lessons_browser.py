@@ -1,0 +1,42 @@
+"""Three lessons in a browser, from the guess to the explanation."""
+
+import re
+
+import pytest
+from browser_fixtures import ROOT
+from playwright.sync_api import expect
+from test_race_browser import BUSY
+
+
+@pytest.fixture(scope="module")
+def lab(serve, tmp_path_factory):
+    """The address of a server with its own DISTILL_HOME."""
+    return serve(ROOT / "app.py", DISTILL_HOME=str(tmp_path_factory.mktemp("home")))
+
+
+def run(page):
+    page.locator(".st-key-lesson_run button:enabled:visible").click(timeout=BUSY)
+
+
+def test_a_learner_goes_through_a_number_a_choice_and_a_fact(lab, watched):
+    page = watched(f"{lab}/lessons?lesson=what_is_distillation")
+    expect(page.get_by_role("heading", name="What is knowledge distillation?")).to_be_visible(timeout=BUSY)
+    run(page)
+    expect(page.get_by_text(re.compile(r"You guessed 0.0|You guessed \+?0"))).to_be_visible(timeout=BUSY)
+    expect(page.get_by_role("link", name="soft targets").first).to_be_visible(timeout=BUSY)
+
+    page.locator(".st-key-lesson_when_it_fails button:visible").click()
+    expect(page.get_by_role("heading", name="When it does not help")).to_be_visible(timeout=BUSY)
+    run(page)
+    expect(page.get_by_text("You guessed").first).to_be_visible(timeout=BUSY)
+
+    page.locator(".st-key-lesson_hard_and_soft_targets button:visible").click()
+    expect(page.get_by_role("heading", name="Hard and soft targets")).to_be_visible(timeout=BUSY)
+    page.get_by_text("soft targets of a teacher", exact=True).first.click()
+    run(page)
+    expect(page.get_by_text(re.compile("You guessed soft targets of a teacher"))).to_be_visible(timeout=BUSY)
+    dots = "document.querySelector(\"[class*='st-key-lesson_chart'] .js-plotly-plot\")?.data[0].y.length"
+    assert page.evaluate(dots) == 2
+
+    page.reload()  # the guesses are in the browser
+    expect(page.get_by_text("3 of")).to_be_visible(timeout=BUSY)
