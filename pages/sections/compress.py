@@ -168,8 +168,9 @@ def downloads(trained: Trained, compression: Compression) -> None:
     except ValueError as error:
         show_error(error)
         return
+    forms = [name for name in FORMAT_TITLES if name in FORMATS and (name != "csv" or small.records)]
     form = st.selectbox(
-        "File format", [name for name in FORMAT_TITLES if name in FORMATS and (name != "csv" or small.records)], key="compress_format", format_func=FORMAT_TITLES.get,
+        "File format", forms, key="compress_format", format_func=FORMAT_TITLES.get,
         help="HTML: draw a digit and have it classified, on a phone and offline. ONNX: compared with torch on 1,000 test images. "
         "The notebook repeats the number without the app.",
     )  # fmt: skip
