@@ -112,11 +112,8 @@ class Cluster:
         workers = self.client.scheduler_info(n_workers=-1)["workers"]
         return {address for address, worker in workers.items() if worker["resources"].get(GPU, 0) >= 1}
 
-    def submit(self, submission: str, experiments: Iterable[str], *, worker: str, on_gpu: bool = False, **options: object) -> Future:
-        """Start `task.work` on a worker; it may run on another one if that worker has died meanwhile.
-
-        `on_gpu`: the scheduler counts a GPU as used meanwhile, also for others that use it.
-        """
+    def submit(self, submission: str, experiments: Iterable[str], *, worker: str, **options: object) -> Future:
+        """Start `task.work` on a worker; it runs on another one, with a GPU or without, if that worker dies."""
         return self.client.submit(
             task.work,
             submission,
@@ -126,7 +123,6 @@ class Cluster:
             pure=False,
             workers=[worker],
             allow_other_workers=True,
-            resources={GPU: 1} if on_gpu else None,
             **options,
         )
 

@@ -260,7 +260,6 @@ class Dispatcher:
             submission,
             run.experiments,
             worker=job.worker,
-            on_gpu=job.worker in self._gpu_workers,
             state=state,
             until_epoch=run.until_epoch,
             cap=limits.max_seconds(),
