@@ -15,6 +15,14 @@ READING_ORDER = (
     "data.image_order",  # images by ambiguity, by difficulty, by the teacher's errors
     "data.cifar10h",  # human labels of CIFAR-10, if that file is on the machine
     "models",  # teachers and students
+    "compression.pruning",  # weights set to 0, units removed
+    "compression.low_rank",  # a layer as the product of two thin ones
+    "compression.quantisation",  # weights of a few bits
+    "compression.recipe",  # what is done to a network, as one value
+    "compression.measures",  # parameters, FLOPs, latency
+    "compression.packing",  # compressed weights in a file
+    "compression.curves",  # accuracy and size over the range of each way to compress
+    "compression",  # the names of this package
     "teachers.airbench",  # how the strong teacher for CIFAR-10 is trained
     "teachers.recipes",  # how each teacher is trained
     "teachers.cards",  # what is known of each trained teacher
@@ -28,6 +36,8 @@ READING_ORDER = (
     "controls",  # soft targets without the knowledge, and mistakes of public code
     "objectives",  # the methods: which losses, with which weights
     "experiment",  # every choice of a run, as one value
+    "starts",  # trained networks that a run starts from
+    "students",  # the student of an experiment, before its training
     "statistics",  # means, confidence intervals, paired differences
     "bias",  # correcting the bias of classes that a student saw too rarely or too often
     "calibration",  # confidence against accuracy, temperature scaling
@@ -52,6 +62,15 @@ READING_ORDER = (
     "studies.study",  # an experiment of more than one race: run, kept, judged
     "studies.hinton",  # the studies of Hinton et al. on MNIST
     "studies.literature",  # the studies, with their claims
+    "export.trained",  # a trained network as it is exported
+    "export.files",  # weights as safetensors, a program of torch.export
+    "export.onnx_model",  # the network as ONNX, also in 8 bits
+    "export.card",  # the model card
+    "export.page",  # one HTML file that runs the network
+    "export.notebook",  # a notebook that repeats a run's number
+    "export",  # all formats by their names
+    "serving",  # a network behind an API
+    "studies.ladder",  # teacher, student, and the student compressed: size, latency, accuracy
     "lessons.lesson",  # a question, a guess, an experiment that answers it, an explanation
     "lessons.measured",  # what their experiments showed over ten seeds
     "lessons",  # all lessons: one file each

@@ -9,10 +9,11 @@ import io
 import itertools
 import json as json_format
 import math
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, TypeVar, get_type_hints
@@ -24,7 +25,9 @@ from distill_core.runs.process import prepare_process
 if __name__ == "__main__":
     prepare_process()  # before torch is imported
 
-from distill_core import analysis, paths, teachers
+from distill_core import analysis, paths, serving, teachers
+from distill_core import export as exporting
+from distill_core.compression import parse_compression
 from distill_core.data import datasets
 from distill_core.data.jpeg_copy import make_jpeg_copy
 from distill_core.doctor import examine
@@ -33,11 +36,13 @@ from distill_core.lessons import LESSONS
 from distill_core.lessons import lesson as lessons
 from distill_core.lessons.measured import keep as keep_finding
 from distill_core.machine import available_cores
-from distill_core.studies import comparison, replays, study
+from distill_core.runs.finished import default_store, find, keep_finished
+from distill_core.runs.store import StoreError
+from distill_core.studies import comparison, ladder, replays, study
 from distill_core.studies.literature import STUDIES
 from distill_core.studies.presets import PRESETS, measure
 from distill_core.studies.sweep import best_settings
-from distill_core.training.loop import train as train_race
+from distill_core.training.cohort import Cohort
 from distill_core.training.run_data import prepare
 from distill_core.training.shards import train_sharded
 
@@ -55,13 +60,130 @@ def train(experiment: TheExperiment, *, device: str = "auto", json: bool = False
         json: print one JSON object a line instead of a table.
     """
     _prepare(experiment, device=device)
-    for record in train_race(experiment, device=device):
+    for record in _train_and_keep(experiment, device=device):
         if json:
             _print_json(record)
         elif record["event"] == "result":
             _print_result(record)
         elif record["test_accuracy"] is not None and record["member"] == "student":
             _status(f"epoch {record['epoch']:g} of {experiment.epochs}: student {record['test_accuracy']:.2%}")
+
+
+def _train_and_keep(experiment: Experiment, *, device: str) -> Iterator[dict]:
+    """The records of a race, which is stored at its end as one of the page Race is, so that it can be exported."""
+    cohort, stored = Cohort([experiment], device=device), []
+    for records in cohort.steps():
+        stored += records
+        for one in records:
+            own = {name: value for name, value in one.items() if name != "experiment"}
+            yield {**own, "experiment": asdict(experiment)} if one["event"] == "result" else own
+    try:
+        with contextlib.closing(default_store()) as store:
+            keep_finished(store, [experiment], stored, cohort.artefacts(), seconds=cohort.seconds)
+    except StoreError as error:
+        print(f"distill_core: the run was not stored: {error}", file=sys.stderr)
+
+
+def export(
+    run: Annotated[str, tyro.conf.Positional],
+    *,
+    format: str = "safetensors",
+    out: Path | None = None,
+    compression: str = "",
+    json: bool = False,
+) -> None:
+    """A trained network in a file that other programs read: the student of a finished run, or a shipped teacher.
+
+    Args:
+        run: a run's id of the page Runs, the key that `train --json` printed, a teacher such as mnist/cnn-32, or a file that
+            `export --format safetensors` wrote.
+        format: safetensors, onnx, onnx-int8, torch, html, notebook, csv or card.
+        out: the file to write; by default one in this folder, named by the network.
+        compression: compress it first, such as neurons-50+int4.
+        json: print one JSON object.
+    """
+    if format not in exporting.FORMATS:
+        raise ValueError(f"format '{format}' is not known; choose one of: {', '.join(exporting.FORMATS)}")
+    trained = find(run).compressed(parse_compression(compression))
+    path, blob = out or Path(exporting.file_name(trained, format)), exporting.export(trained, format)
+    if not path.parent.is_dir():
+        raise ValueError(f"the folder {path.parent} of {path} does not exist; create it, or give another --out")
+    paths.write_atomically(path, blob)
+    if json:
+        _print_json({"path": str(path), "format": format, "bytes": len(blob), "name": trained.name, "dataset": trained.dataset.name})
+    else:
+        print(f"{trained.title}: {len(blob):,} bytes in {path}")
+
+
+def compress(
+    run: Annotated[str, tyro.conf.Positional],
+    *,
+    seeds: int = 0,
+    device: str = "auto",
+    keep: bool = False,
+    json: bool = False,
+) -> None:
+    """The ladder: a network as trained, pruned, of low rank and of few bits, with and without recovery by its teacher.
+
+    For mnist, mnist-128 and cifar10-jpeg in place of a run: the study of that data set, which trains its students first. Each of
+    its rungs is written as soon as it is measured, and the same command goes on where it was stopped.
+
+    Args:
+        run: a run's id or key, a teacher such as mnist/cnn-32, an exported .safetensors file; or a study: mnist, mnist-128, cifar10-jpeg.
+        seeds: students of a study (10 by default), or recoveries of one network (3).
+        device: auto, cpu or cuda.
+        keep: write the rungs of a study into the repository, and not into DISTILL_HOME.
+        json: print one JSON object a line, for each rung.
+    """
+    is_study = run in ladder.SETTINGS
+    seeds = seeds or (10 if is_study else 3)
+    if not 1 <= seeds <= 100:
+        raise ValueError(f"seeds {seeds} cannot be run; give a number from 1 to 100")
+    if keep and not is_study:
+        raise ValueError(
+            f"'{run}' is no study, whose figures --keep replaces; leave --keep out, or choose from: {', '.join(ladder.SETTINGS)}"
+        )
+    file = ladder.SHIPPED if keep else ladder.unfinished()
+    if is_study:
+        _prepare(ladder.SETTINGS[run].experiment, device=device)
+        rungs = ladder.measure(run, seeds=seeds, before=ladder.kept(file)["rows"], device=device)
+    else:
+        rungs = ladder.of_one(find(run), seeds=seeds, device=device)
+    for row in rungs:
+        if is_study:
+            ladder.keep(row, file=file, command=f"python -m distill_core compress {run} --seeds {seeds}{' --keep' if keep else ''}")
+        _print_json(row) if json else _print_rung(row)
+
+
+def _print_rung(row: dict) -> None:
+    if "refused" in row:
+        print(f"{row['rung']:42}{row['refused']}", flush=True)
+        return
+    ms = {runtime: found["1"]["median"] for runtime, found in row["latency_ms"].items()}
+    print(
+        f"{row['rung']:46}{row['test_accuracy']:8.2%} ({row['low']:.2%} to {row['high']:.2%}){row['parameters']:>11,} parameters"
+        f"{row['bytes']:>11,} bytes{row['flops'] / 1e6:>9.3g} MFLOP   torch {ms['torch']:.3g} ms, onnx {ms['onnx']:.3g} ms",
+        flush=True,
+    )
+
+
+def serve(run: Annotated[str, tyro.conf.Positional], *, port: int = 8600, address: str = "127.0.0.1") -> None:
+    """Answer `POST /predict` with a trained network until Ctrl+C; /docs describes it. Logs go to standard error.
+
+    Args:
+        run: a run's id or key, a teacher such as mnist/cnn-32, or an exported .safetensors file.
+        port: the port to listen on.
+        address: 127.0.0.1 takes requests of this machine only, 0.0.0.0 those of the whole network.
+    """
+    if not 1 <= port <= 65535:
+        raise ValueError(f"port {port} is none; give one from 1 to 65535")
+    with contextlib.closing(socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)) as free:
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            free.bind((address, port))
+        except OSError as error:
+            raise ValueError(f"port {port} of {address} cannot be used ({error.strerror or error}); give another --port") from error
+    serving.serve(find(run), port=port, address=address)
 
 
 def _print_result(result: dict) -> None:
@@ -450,7 +572,7 @@ def bench(subjects: Annotated[tuple[str, ...], tyro.conf.Positional] = (), *, js
     """The figures of speed and memory, the usual loop and ours in one run.
 
     Args:
-        subjects: training, sweep, cifar or page; all by default.
+        subjects: training, sweep, cifar, page or serve; all by default.
         json: print one JSON object.
     """
     if not (ROOT / "tests" / "bench").is_dir():
@@ -458,7 +580,7 @@ def bench(subjects: Annotated[tuple[str, ...], tyro.conf.Positional] = (), *, js
     command = [sys.executable, "-m", "tests.bench", *subjects, *(["--json"] if json else [])]
     ended = subprocess.run(command, cwd=ROOT, check=False).returncode
     if ended == 2:
-        raise ValueError(f"the benchmarks {', '.join(subjects)} could not be run; choose from: training, sweep, cifar, page")
+        raise ValueError(f"the benchmarks {', '.join(subjects)} could not be run; choose from: training, sweep, cifar, page, serve")
 
 
 def doctor(*, port: int = 8501, presets: bool = False, json: bool = False) -> None:
@@ -529,6 +651,9 @@ def _show_progress(progress: Generator[tuple[str, float], None, T]) -> T:
 COMMANDS = {
     "train": train,
     "sweep": sweep,
+    "export": export,
+    "serve": serve,
+    "compress": compress,
     "preset": preset,
     "lesson": lesson,
     "compare": compare,

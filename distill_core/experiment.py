@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 
+from distill_core.compression import parse_compression
 from distill_core.data.datasets import DATASETS
 from distill_core.data.unlabelled import NOISE, SAME
 from distill_core.models import check_image_shape, check_model
@@ -32,6 +34,7 @@ MAX = {
     "seed": 2**31 - 1,
 }
 
+LATER_FIELDS = ("start_from", "compression")  # not in the key while they are empty, so that earlier results keep theirs
 MIN_TEMPERATURE = 0.001  # below, logits over temperature leave the range of float32
 
 
@@ -72,6 +75,12 @@ class Experiment:
     2018, section 3.1)."""
     student: str = "mlp-30x2"
     """The student's family and size."""
+    start_from: str = ""
+    """The trained network that student and baseline start from, in place of random weights: the name that `starts.keep_start`
+    gave it, a hash of its weights. Empty for new weights."""
+    compression: str = ""
+    """What is done to these weights before the training, such as neurons-50+prune-80. Weights that are pruned stay 0. Bits, as in
+    int4, are kept in every step: the loss is that of the rounded weights (quantisation-aware training)."""
     method: str = "soft-targets"
     """The distillation method: a key of METHODS."""
     temperature: float = 4.0
@@ -121,6 +130,7 @@ class Experiment:
         self._check_validation(source.train if source else MAX["images"])
         self._check_unlabelled((source.train if source else MAX["images"]) - self.validation)
         self._check_hidden_classes(len(source.class_names) if source else 100)
+        self._check_compression()
         self._check_method()
 
     def _normalise(self) -> None:
@@ -192,6 +202,19 @@ class Experiment:
                 f"give {method.max_batch} at most"
             )
 
+    def _check_compression(self) -> None:
+        """Raise `ValueError` for a compression that is not known, and for one beside networks that are trained before or next to it."""
+        parse_compression(self.compression)
+        if self.start_from and not re.fullmatch(r"[0-9a-f]{16}", self.start_from):
+            raise ValueError(f"start_from '{self.start_from}' is not the name of a kept network; press Recover on the page Compress")
+        if not (self.start_from or self.compression):
+            return
+        if self.assistants or self.teacher == SELF or METHODS[self.method].peers:
+            raise ValueError(
+                "a student that is compressed, or starts from trained weights, has one trained teacher; leave assistants out, and choose "
+                "another teacher than 'self' and another method than mutual learning"
+            )
+
     def _check_unlabelled(self, available: int) -> None:
         """Raise `ValueError` where images without labels cannot be had, or cannot be learned from; `available`: training images."""
         name, method = self.unlabelled_from, METHODS[self.method]
@@ -250,7 +273,8 @@ class Experiment:
     @property
     def key(self) -> str:
         """A hash of the content: the same choices have the same key, on every machine."""
-        content = json.dumps([RESULT_VERSION, dataclasses.asdict(self)], sort_keys=True)
+        fields = {name: value for name, value in dataclasses.asdict(self).items() if value or name not in LATER_FIELDS}
+        content = json.dumps([RESULT_VERSION, fields], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     @property

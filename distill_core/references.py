@@ -78,6 +78,10 @@ REFERENCES = {
     "Davison 1997": Reference(
         "Anthony Davison, David Hinkley", 1997, "Bootstrap Methods and their Application", "Cambridge University Press"
     ),
+    "Denton 2014": Reference(
+        "Emily Denton, Wojciech Zaremba, Joan Bruna, Yann LeCun, Rob Fergus", 2014,
+        "Exploiting Linear Structure Within Convolutional Networks for Efficient Evaluation", "NeurIPS, arXiv 1404.0736",
+    ),
     "DeVries 2017": Reference(
         "Terrance DeVries, Graham Taylor", 2017, "Improved Regularization of Convolutional Neural Networks with Cutout",
         "arXiv 1708.04552",
@@ -107,6 +111,10 @@ REFERENCES = {
         "Daya Guo, Dejian Yang, Haowei Zhang, Junxiao Song and about 200 more", 2025,
         "DeepSeek-R1: Incentivizing Reasoning Capability in LLMs via Reinforcement Learning", "arXiv 2501.12948",
     ),
+    "Han 2015": Reference(
+        "Song Han, Jeff Pool, John Tran, William Dally", 2015,
+        "Learning both Weights and Connections for Efficient Neural Networks", "NeurIPS, arXiv 1506.02626",
+    ),
     "He 2016": Reference(
         "Kaiming He, Xiangyu Zhang, Shaoqing Ren, Jian Sun", 2016, "Deep Residual Learning for Image Recognition",
         "CVPR, arXiv 1512.03385",
@@ -130,6 +138,10 @@ REFERENCES = {
         "Tao Huang, Shan You, Fei Wang, Chen Qian, Chang Xu", 2022, "Knowledge Distillation from A Stronger Teacher",
         "NeurIPS, arXiv 2205.10536",
     ),
+    "Jacob 2018": Reference(
+        "Benoit Jacob, Skirmantas Kligys, Bo Chen, Menglong Zhu, Matthew Tang, Andrew Howard, Hartwig Adam, Dmitry Kalenichenko", 2018,
+        "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", "CVPR, arXiv 1712.05877",
+    ),
     "Jiao 2020": Reference(
         "Xiaoqi Jiao, Yichun Yin, Lifeng Shang, Xin Jiang, Xiao Chen, Linlin Li, Fang Wang, Qun Liu", 2020,
         "TinyBERT: Distilling BERT for Natural Language Understanding", "Findings of EMNLP, arXiv 1909.10351",
@@ -142,6 +154,10 @@ REFERENCES = {
     ),
     "LeCun 1998": Reference(
         "Yann LeCun, Corinna Cortes, Christopher Burges", 1998, "The MNIST database of handwritten digits", "yann.lecun.com/exdb/mnist"
+    ),
+    "Li 2017": Reference(
+        "Hao Li, Asim Kadav, Igor Durdanovic, Hanan Samet, Hans Peter Graf", 2017, "Pruning Filters for Efficient ConvNets",
+        "ICLR, arXiv 1608.08710",
     ),
     "Lin 1991": Reference(
         "Jianhua Lin", 1991, "Divergence measures based on the Shannon entropy", "IEEE Transactions on Information Theory 37"

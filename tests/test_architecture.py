@@ -21,7 +21,10 @@ ALSO = {
     "data": {"torchvision", "sklearn", "PIL", "safetensors", "filelock"},
     "teachers": {"safetensors", "filelock"},
     "analysis": {"sklearn", "threadpoolctl"},
+    "starts": {"safetensors"},
     "training": {"safetensors"},
+    "export": {"safetensors", "onnx", "onnxruntime"},
+    "serving": {"starlette", "uvicorn"},
 }
 
 

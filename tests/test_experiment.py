@@ -48,6 +48,8 @@ experiments = st.builds(
     augmentation=st.sampled_from(AUGMENTATIONS),
     optimizer=st.sampled_from(OPTIMIZERS),
     schedule=st.sampled_from(SCHEDULES),
+    start_from=st.sampled_from(["", "0123456789abcdef"]),
+    compression=st.sampled_from(["", "neurons-50+prune-80", "int4"]),
     seed=st.integers(0, MAX["seed"]),
 )
 
@@ -85,6 +87,8 @@ OTHERS = {
     "optimizer": "sgd",
     "schedule": "constant",
     "seed": 1,
+    "start_from": "0123456789abcdef",
+    "compression": "int4",
 }
 
 

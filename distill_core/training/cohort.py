@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.utils._pytree import tree_map
 
-from distill_core import teachers
+from distill_core import students, teachers
 from distill_core.batch import Batch
 from distill_core.experiment import Experiment
 from distill_core.objectives import METHODS, objective, peers_of
@@ -149,7 +149,9 @@ class Cohort:
         self.optimizer = StackedOptimizer(self.first, torch.cat([value.detach().flatten() for value in stacked.values()]))
         shapes = {name: value.shape for name, value in stacked.items()}
         self.weights, self._gradients = views(self.optimizer.weights, shapes), views(self.optimizer.gradient, shapes)
-        by_hand = self.method.compares == "logits" and not self.method.peers
+        constraints = [students.Constraint(self.first, dict(network.named_parameters())) for network in networks]
+        self.constraint = students.Constraint.stacked(constraints)
+        by_hand = not self.constraint.bits and self.method.compares == "logits" and not self.method.peers
         names = perceptrons.linear_layers(self.network) if by_hand else None
         self._logit_gradient = perceptrons.gradient_of(self.first.method)
         self._layers, self._layer_gradients = (
@@ -232,6 +234,7 @@ class Cohort:
         """One step of all members on the images at `indices` `(S, B)`, seed by seed."""
         inputs = self.data.get_batch(indices, self.step)
         terms = self._backward_by_hand(inputs) if self._layers else self._backward_by_autograd(inputs)  # (K,) each
+        self.constraint.keep_zeros(self._gradients)
         self.optimizer.step(learning_rate)
         for name, term in terms.items():
             examples = inputs.examples(name)
@@ -258,7 +261,7 @@ class Cohort:
     def _backward_by_autograd(self, inputs: Inputs) -> dict[str, Tensor]:
         """The gradients of any network and method, into `self._gradients`; returns the raw losses."""
         weights = {name: value.detach().requires_grad_() for name, value in self.weights.items()}
-        logits, features = self.forward(inputs.images, weights, features=True)  # (K, B, C), (K, B, ...) each
+        logits, features = self.forward(inputs.images, self.constraint.rounded(weights), features=True)  # (K, B, C), (K, B, ...) each
         shared = {"teacher_logits": inputs.teacher_logits, "labels": inputs.labels}  # by the members of a seed, (S, B, ...) each
         own = {"student_logits": logits, **self._choices}  # (K, ...) each
         if inputs.teacher_features:
@@ -323,7 +326,8 @@ class Cohort:
         batches = [dataset.pixels(batch).to(dtype) for batch in images.split(500, dim=1)]
         if self._layers:
             return torch.cat([perceptrons.forward(self._layers, images.flatten(2))[-1] for images in batches], dim=2).transpose(1, 2)
-        return torch.cat([self.forward(images, self.weights) for images in batches], dim=1)
+        weights = self.constraint.rounded(self.weights)
+        return torch.cat([self.forward(images, weights) for images in batches], dim=1)
 
     def test_logits_of(self, k: int) -> Tensor:
         """Logits `(N_test, C)` of one member on the test images, computed by itself."""
@@ -331,7 +335,8 @@ class Cohort:
 
     def member(self, k: int) -> nn.Module:
         """One member as a network by itself; the next call overwrites it."""
-        self.network.load_state_dict({name: value[k] for name, value in self.weights.items() if not name.startswith(REGRESSOR)})
+        own = {name: value[k] for name, value in self.constraint.rounded(self.weights).items() if not name.startswith(REGRESSOR)}
+        self.network.load_state_dict(own)
         return self.network
 
     def _log(self, what: str) -> list[Record]:
@@ -419,7 +424,7 @@ class Cohort:
         weights = {
             f"{role}.{name}": value.detach()[k].cpu().contiguous()
             for role, k in zip(self.roles, self.pair(self.first), strict=True)
-            for name, value in self.weights.items()
+            for name, value in self.constraint.rounded(self.weights).items()
             if not name.startswith(REGRESSOR)
         }
         for network in self.own_teachers[number : number + 1]:

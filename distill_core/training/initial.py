@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from distill_core import models
+from distill_core import models, students
 from distill_core.data.datasets import Dataset
 from distill_core.experiment import Experiment
 from distill_core.objectives import METHODS
@@ -15,9 +15,9 @@ MEMBERS = ("student", "baseline")
 
 
 def initial_student(experiment: Experiment, dataset: Dataset, *, member: str = "student") -> models.Network:
-    """The untrained student. The baseline starts from the same weights; peers, assistants and generation 0 from others."""
+    """The student before its training. The baseline starts from the same weights; peers, assistants and generation 0 from others."""
     seed = experiment.seed if member in MEMBERS else draw_seed(experiment.seed, member)
-    return models.build(experiment.student, image_shape=dataset.image_shape, classes=dataset.classes, seed=seed)
+    return students.initial(experiment, dataset, seed=seed)
 
 
 def initial_regressor(experiment: Experiment, data: RunData, network: nn.Module, teacher: nn.Module | None) -> nn.Module | None:

@@ -15,7 +15,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from distill_core import analysis, teachers
+from distill_core import analysis, students, teachers
 from distill_core.batch import Batch
 from distill_core.experiment import Experiment
 from distill_core.objectives import METHODS, objective, peers_of
@@ -94,6 +94,7 @@ class Learner:
         network = initial_student(experiment, data.dataset, member=member)
         self.network = network.to(data.device, data.dtype, memory_format=torch.channels_last)
         teacher = data.teachers[0].network if data.teachers else None
+        self.constraint = students.Constraint(experiment, dict(self.network.named_parameters()))
         self.regressor = initial_regressor(experiment, data, self.network, teacher)
         self.optimizer = make_optimizer(experiment, [*self.network.parameters(), *(self.regressor.parameters() if self.regressor else ())])
         self.peers = peers_of(member, self.method.peers)
@@ -103,7 +104,9 @@ class Learner:
 
     def forward(self, images: Tensor) -> None:
         """Compute the logits `(B, C)` and the output of each block for a batch `(B, D, H, W)`."""
-        self.logits, self.features = self.network(images.contiguous(memory_format=torch.channels_last), features=True)
+        weights = self.constraint.rounded(dict(self.network.named_parameters()))
+        inputs = (images.contiguous(memory_format=torch.channels_last),)
+        self.logits, self.features = torch.func.functional_call(self.network, weights, inputs, {"features": True})
 
     def update(self, inputs: Inputs, peer_logits: list[Tensor], *, learning_rate: float, progress: float) -> None:
         """One step of the optimizer on the batch of the last `forward`."""
@@ -125,6 +128,7 @@ class Learner:
         self.optimizer.param_groups[0]["lr"] = learning_rate
         self.optimizer.zero_grad()
         total.backward()
+        self.constraint.keep_zeros({name: weight.grad for name, weight in self.network.named_parameters()})
         self.optimizer.step()
         for name, term in terms.items():
             self.sums[name] = self.sums.get(name, 0.0) + term.detach() * inputs.examples(name)
@@ -139,13 +143,14 @@ class Learner:
 
     def test(self, data: RunData) -> dict[str, float]:
         """Test accuracy, agreement with the teacher, and the accuracy on the validation images if there are any."""
-        self.test_logits = teachers.logits(self.network, data.dataset, data.dataset.test_images)
+        network = self.constraint.applied(self.network)
+        self.test_logits = teachers.logits(network, data.dataset, data.dataset.test_images)
         measured = {
             "test_accuracy": analysis.accuracy(self.test_logits, data.dataset.test_labels),
             "agreement": analysis.agreement(self.test_logits, data.teacher_test_logits[0]),
         }
         if self.experiment.validation:
-            logits = teachers.logits(self.network, data.dataset, data.validation_images[0])
+            logits = teachers.logits(network, data.dataset, data.validation_images[0])
             self.validation_accuracy = analysis.accuracy(logits, data.validation_labels[0])
             measured["validation_accuracy"] = self.validation_accuracy
         return measured

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from distill_core import analysis, models, teachers
+from distill_core import analysis, models, students, teachers
 from distill_core.data import datasets
 from distill_core.data.datasets import Dataset, Progress, seeded
 from distill_core.data.unlabelled import NO_LABEL, NOISE, SAME, choose_unlabelled, images_from
@@ -167,7 +167,7 @@ class RunData:
 
     def scores(self, experiment: Experiment, logits: Tensor, *, validation_accuracy: float | None) -> dict:
         """What a result contains of an experiment's student with these test logits `(N_test, C)`."""
-        size = models.count_parameters(experiment.student, image_shape=self.dataset.image_shape, classes=self.dataset.classes)
+        size = students.count_parameters(experiment, self.dataset)
         teacher = self.teacher_test_logits[self.number_of(experiment) % len(self.teacher_test_logits)]
         return {**self._scores(logits, teacher, parameters=size), "validation_accuracy": validation_accuracy}
 

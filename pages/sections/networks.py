@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from distill_core import models, teachers
+from distill_core import models, students, teachers
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.machine import available_cores
@@ -150,7 +150,7 @@ def _load_pupils(run_id: str, experiment: Experiment) -> dict[str, nn.Module]:
         weights = load(store().read_artefact(run_id, WEIGHTS))
         networks = {}
         for role in ("baseline", "student", *([TEACHER] if experiment.teacher == teachers.SELF else [])):
-            network = models.build(experiment.student, image_shape=dataset.image_shape, classes=dataset.classes, seed=experiment.seed)
+            network = students.empty(experiment, dataset)
             network.load_state_dict({n.removeprefix(f"{role}."): v.float() for n, v in weights.items() if n.startswith(f"{role}.")})
             networks[role] = network.eval().requires_grad_(False)
     except Exception as error:  # a truncated or foreign file raises many kinds of error

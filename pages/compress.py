@@ -1,0 +1,24 @@
+"""Compress: how small may a trained network become, and what does its teacher recover?"""
+
+import streamlit as st
+
+from distill_core.compression import factorise, prune_neurons, prune_weights
+from distill_core.compression.quantisation import fake_quantise
+from pages.sections import compress
+from pages.sections.source import show_source
+from pages.server.lab import set_up
+from pages.server.link import from_link, to_link
+
+set_up("Compress")
+st.title("How small may it become?")
+from_link("compress", compress.DEFAULTS)
+
+trained = compress.choose()
+if trained is not None:
+    name = st.session_state["compress_network"]
+    compression = compress.sliders(trained, name)
+    compress.recover(trained, compression)
+    compress.downloads(trained, compression)
+    to_link("compress", {"network": name, "recovery": st.session_state.get("compress_recovery", "")})
+compress.show_ladder()
+show_source(prune_weights, prune_neurons, factorise, fake_quantise)

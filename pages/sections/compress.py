@@ -1,0 +1,236 @@
+"""The page Compress in parts: which network, its sliders, its recovery as a race, its files, and the measured ladder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+import streamlit as st
+from torch import Tensor
+
+from distill_core import analysis, models
+from distill_core.compression import NONE, Compression
+from distill_core.compression.curves import AXES, curves, images_for, point
+from distill_core.data import datasets
+from distill_core.experiment import Experiment
+from distill_core.export import FORMATS, export, file_name
+from distill_core.export.trained import Trained, of_teacher
+from distill_core.figures.ladder import ladder_figure
+from distill_core.runs.finished import of_run
+from distill_core.starts import keep_start
+from distill_core.studies import ladder
+from distill_core.teachers import default_teacher
+from pages.components.compress_sliders import compress_sliders
+from pages.components.live_chart import live_chart
+from pages.sections import networks, race
+from pages.server.lab import store
+from pages.server.link import settle
+from pages.server.plain_text import plain, show_error
+
+TITLES = {
+    "prune": "Prune single weights",
+    "neurons": "Remove units or channels",
+    "rank": "Low rank of each layer",
+    "bits": "Bits of a weight",
+}
+DEFAULTS = {"network": "mnist/mlp-30x2", "recovery": ""}
+RECOVERY = {"images": 5000, "epochs": 3, "batch_size": 64, "learning_rate": 0.003}
+FORMAT_TITLES = {
+    "html": "HTML file for a phone",
+    "safetensors": "safetensors",
+    "onnx": "ONNX",
+    "onnx-int8": "ONNX, 8 bits",
+    "torch": "torch.export",
+    "notebook": "Notebook",
+    "csv": "Records as CSV",
+    "card": "Model card",
+}
+
+
+def offered() -> dict[str, str]:
+    """The networks to start from: finished runs of this lab, newest first, and the shipped teachers, each with its label."""
+    runs = networks.finished_runs(*[name for name, source in datasets.DATASETS.items() if source.is_here()], *datasets.kept_zips())
+    found = {run.id: networks.describe(run) for run in runs.values()}
+    for dataset, names in networks.teachers_here().items():
+        for name in names:
+            found[f"{dataset}/{name}"] = f"teacher {networks.name_with_layers(name)}, {datasets.DATASETS[dataset].title}"
+    return found
+
+
+@st.cache_resource(max_entries=8, show_spinner="Loading the network")
+def load(name: str, resets: int) -> Trained:
+    """The network of this name. Raises `ValueError` with one sentence where it cannot be loaded."""
+    dataset, _, teacher = name.partition("/")
+    if teacher:
+        return of_teacher(datasets.load(dataset), teacher)
+    run = store().get(name)
+    if run is None:
+        raise ValueError(f"there is no run '{name}'; it may have been deleted, choose another network")
+    return of_run(store(), run)
+
+
+def choose() -> Trained | None:
+    """The select box of the network, and the network."""
+    labels = offered()
+    settle("compress_network", list(labels))
+    name = st.selectbox(
+        "Network", list(labels), key="compress_network", format_func=labels.get, persist_state="session",
+        help="A finished run of the page Race, whose first student is taken, or a shipped teacher.",
+    )  # fmt: skip
+    try:
+        run = store().get(name) if "/" not in name else None
+        return load(name, run.resets if run else 0)
+    except ValueError as error:
+        show_error(error)
+        return None
+
+
+@st.cache_resource(max_entries=8, show_spinner="Measuring the network over the whole range of each slider, once")
+def measured(name: str, resets: int, _trained: Trained) -> tuple[dict[str, list[dict]], Tensor, Tensor]:
+    """The curves of a network, and the images and labels on which they were measured."""
+    dataset = _trained.dataset
+    count = images_for(_trained.network, len(dataset.test_labels), image_shape=dataset.image_shape)
+    pixels, labels = dataset.pixels(dataset.test_images[:count]), dataset.test_labels[:count]
+    return curves(_trained.network, pixels, labels), pixels, labels
+
+
+def sliders(trained: Trained, name: str) -> Compression:
+    """The four sliders, and what their values give together."""
+    found, pixels, labels = measured(name, 0, trained)
+    chosen = compress_sliders(found, values={axis: values[0] for axis, values in AXES.items()}, titles=TITLES, key=f"sliders_{name}")
+    compression = Compression(**chosen)
+    try:
+        before, after = (point(trained.network, one, pixels, labels) for one in (NONE, compression))
+    except ValueError as error:
+        show_error(error)
+        return NONE
+    low, high = analysis.accuracy_interval(round(after["accuracy"] * len(labels)), len(labels))
+    accuracy, size, work = st.columns(3)
+    accuracy.metric(
+        "Test accuracy, all four together", f"{after['accuracy']:.2%}", f"{100 * (after['accuracy'] - before['accuracy']):+.2f} points",
+        help="Measured on the test images now, before any further training.",
+    )  # fmt: skip
+    size.metric(
+        "Weights", f"{after['bytes'] / 1000:,.1f} kB", f"{before['bytes'] / max(1, after['bytes']):.3g}x smaller", delta_color="off"
+    )
+    work.metric("MFLOP an image", f"{after['flops'] / 1e6:.3g}", f"{before['flops'] / max(1, after['flops']):.3g}x less", delta_color="off")
+    st.caption(
+        f"{compression.in_words.capitalize()}; 95 % interval {low:.2%} to {high:.2%} on {len(labels):,} test images. Each curve shows "
+        "one slider alone. Rounding is simulated here: products stay in float32. The export *ONNX, 8 bits* really computes with "
+        "weights and activations of 8 bits. Weights that are 0 save bytes and, in dense kernels, no time."
+    )
+    return compression
+
+
+def recover(trained: Trained, compression: Compression) -> None:
+    """Train the compressed network further, with its teacher and with labels only, as a race over five seeds."""
+    st.subheader("Recover with the teacher")
+    st.markdown(
+        "A few epochs from the compressed weights: once with the teacher's soft targets (student), once with labels only (baseline). "
+        "Pruned weights stay 0; bits are kept in every step."
+    )
+    experiments = _experiments(trained, compression)
+    if isinstance(experiments, str):
+        st.info(experiments)
+        return
+    pressed = st.button(
+        "Recover", key="recover", type="primary", icon=":material/healing:", disabled=compression == NONE,
+        help="Trains five seeds on 5,000 images for three epochs.",
+    )  # fmt: skip
+    if pressed:
+        start = keep_start(trained.network)
+        if run_id := race.start([replace(one, start_from=start) for one in experiments], title=f"recover {compression}"):
+            st.session_state["compress_recovery"] = run_id
+    if compression == NONE:
+        st.caption("Move a slider first: there is nothing to recover yet.")
+    if (run_id := st.session_state.get("compress_recovery")) and store().get(run_id) is not None:
+        race.follow(run_id, key="recovery", panels=("test_accuracy", "difference"))
+
+
+def _experiments(trained: Trained, compression: Compression) -> list[Experiment] | str:
+    """The races of a recovery, before they have a start; or the reason why there is none."""
+    dataset, own = trained.dataset, trained.experiment
+    try:
+        models.check_model(trained.model)
+        teacher = own.teacher if own and own.teacher != "self" else default_teacher(dataset.name)
+        images = min(RECOVERY["images"], len(dataset.train_labels))
+        fields = {**RECOVERY, "images": images, "dataset": dataset.name, "teacher": teacher, "student": trained.model}
+        return [Experiment(**fields, compression=str(compression), seed=seed) for seed in range(5)]
+    except ValueError as error:
+        return f"This network cannot be trained further here: {plain(error)}."
+
+
+def downloads(trained: Trained, compression: Compression) -> None:
+    """A button for each format; the file is made when it is pressed."""
+    st.subheader("Take it home")
+    try:
+        small = trained.compressed(compression)
+    except ValueError as error:
+        show_error(error)
+        return
+    forms = [name for name in FORMAT_TITLES if name in FORMATS and (name != "csv" or small.records)]
+    form = st.selectbox(
+        "File format", forms, key="compress_format", format_func=FORMAT_TITLES.get,
+        help="HTML: draw a digit and have it classified, on a phone and offline. ONNX: compared with torch on 1,000 test images. "
+        "The notebook repeats the number without the app.",
+    )  # fmt: skip
+    if st.button(
+        "Make the file",
+        key="compress_make",
+        icon=":material/build:",
+        help="Makes the file of the network above, compressed as the sliders say.",
+    ):
+        try:
+            with st.spinner("Making the file"):
+                st.session_state["compress_file"] = (small.title, file_name(small, form), export(small, form))
+        except ValueError as error:
+            st.session_state.pop("compress_file", None)
+            show_error(error)
+    if made := st.session_state.get("compress_file"):
+        title, name, blob = made
+        st.download_button(
+            f"Download {name}", blob, file_name=name, key="compress_download", icon=":material/download:", help="Saves the file."
+        )
+        st.caption(f"{plain(title)}: {len(blob):,} bytes")
+
+
+def show_ladder() -> None:
+    """The measured ladders, each as a chart and a table."""
+    st.subheader("The ladder: what each step costs and saves")
+    rows = ladder.kept()["rows"]
+    if not rows:
+        st.markdown("No ladder is measured yet: `python -m distill_core compress mnist --keep` measures that of MNIST.")
+        return
+    settings = [name for name in ladder.SETTINGS if any(row["setting"] == name for row in rows)]
+    setting = st.segmented_control(
+        "Ladder of", settings, key="compress_ladder", default=settings[0], required=True, format_func=lambda s: ladder.SETTINGS[s].title,
+        help="A data set with its teacher and a student.",
+    )  # fmt: skip
+    own = [row for row in rows if row["setting"] == setting]
+    live_chart(ladder_figure(own), key="ladder", height=420, revision=setting)
+    table = [
+        {
+            "rung": row["rung"],
+            "accuracy": f"{row['test_accuracy']:.2%} ({row['low']:.2%} to {row['high']:.2%})",
+            "kB": f"{row['bytes'] / 1000:,.1f}",
+            "parameters": f"{row['parameters']:,}",
+            "MFLOP": f"{row['flops'] / 1e6:.3g}",
+            "ms, torch": _milliseconds(row["latency_ms"]["torch"]),
+            "ms, ONNX": _milliseconds(row["latency_ms"]["onnx"]),
+            "agreement": f"{row['agreement']:.2%}",
+            "ECE": f"{100 * row['ece']:.2f}",
+            **{name: f"{value:.1%}" for name, value in row["robustness"].items()},
+        }
+        for row in own
+    ]
+    st.dataframe(pd.DataFrame(table), hide_index=True)
+    about = ladder.kept()["measured"][setting]
+    st.caption(
+        f"Means over {own[-1]['seeds']} seeds with 95 % intervals; the teacher's is Wilson's. Milliseconds: median and 99th percentile of "
+        "one image on one thread. Agreement with the teacher; ECE in points; accuracy with noise, blur, a shift, half the contrast. "
+        f"Measured on {about['date']} in {about['seconds']:,} s: {plain(about['machine'])}; `{about['command']}`."
+    )
+
+
+def _milliseconds(found: dict) -> str:
+    return f"{found['1']['median']:.3f}, {found['1']['p99']:.3f}"

@@ -1,0 +1,89 @@
+"""The page Compress: sliders show the cliff, the combination is measured, a recovery is a race, files are downloaded."""
+
+import pytest
+from browser_fixtures import ROOT
+from playwright.sync_api import expect
+from streamlit.testing.v1 import AppTest
+
+from distill_core import teachers
+from distill_core.compression import Compression
+from distill_core.compression.curves import AXES, curves, point, stored_bytes
+from distill_core.compression.packing import pack
+from distill_core.compression.recipe import NONE, compress
+from distill_core.data import datasets
+from pages.components.compress_sliders import read_values
+
+
+@pytest.fixture(scope="module")
+def measured():
+    dataset = datasets.load("digits")
+    network = teachers.load_teacher(dataset, "cnn-32").network
+    pixels, labels = dataset.pixels(dataset.test_images[:100]), dataset.test_labels[:100]
+    return network, pixels, labels
+
+
+def test_curves_begin_at_the_network_itself_and_end_below_the_cliff(measured):
+    network, pixels, labels = measured
+    whole = point(network, NONE, pixels, labels)
+    for axis, points in curves(network, pixels, labels).items():
+        assert [one["value"] for one in points] == list(AXES[axis])
+        assert {name: points[0][name] for name in whole} == whole
+        assert points[-1]["bytes"] < 0.2 * whole["bytes"], axis
+        assert axis == "bits" or points[-1]["accuracy"] < whole["accuracy"] - 0.2, axis
+
+
+@pytest.mark.parametrize("chosen", [NONE, Compression(prune=80), Compression(bits=4), Compression(neurons=50, rank=50, prune=50, bits=2)])
+def test_the_shown_bytes_are_those_of_the_stored_weights(measured, chosen):
+    small = compress(measured[0], chosen)
+    stored = sum(value.nbytes for value in pack(small, bits=chosen.bits).values())
+    assert stored_bytes(small, chosen) == pytest.approx(stored, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "sent", [None, [], {}, {"values": {"bits": 1}}, {"values": {"bits": True}}, {"values": {"bits": "4"}}, {"values": 3}]
+)
+def test_a_malformed_message_leaves_the_values_of_the_page(sent):
+    values = {"bits": 32}
+    message = {"page_values": values, **sent} if isinstance(sent, dict) else sent
+    assert read_values(message, curves={"bits": [{"value": 32}, {"value": 4}]}, page_values=values) == values
+
+
+def test_a_value_of_a_slider_is_taken():
+    values = {"bits": 32}
+    message = {"page_values": values, "values": {"bits": 4}}
+    assert read_values(message, curves={"bits": [{"value": 32}, {"value": 4}]}, page_values=values) == {"bits": 4}
+
+
+def test_slide_see_the_cliff_recover_download_and_open_the_download(lab_server, watched, tmp_path):
+    page = watched(f"{lab_server().address}/compress?network=digits/cnn-32")
+    slider = page.get_by_role("slider", name="Remove units or channels")
+    slider.wait_for()
+    panel = page.locator(".compress-sliders section", has=slider)
+    whole = panel.locator(".now").inner_text()
+    slider.focus()
+    for _ in range(16):
+        page.keyboard.press("ArrowRight")
+    expect(panel.locator(".now")).to_contain_text("80 % of the units removed")
+    assert panel.locator(".now").inner_text() != whole
+    expect(page.get_by_text("80 % of the units removed; 95 % interval")).to_be_visible()
+    page.locator("button:visible", has_text="Recover").first.click()
+    page.get_by_text("finished:").wait_for()
+    expect(page.get_by_text("95 % interval").first).to_be_visible()
+    page.locator("button:visible", has_text="Make the file").first.click()
+    with page.expect_download() as download:
+        page.locator("button:visible", has_text="Download digits-cnn-32-neurons-80.html").first.click()
+    target = tmp_path / "student.html"
+    download.value.save_as(target)
+    opened = page.context.browser.new_context(offline=True).new_page()
+    opened.goto(target.as_uri())
+    expect(opened.locator("h1")).to_contain_text("80 % of the units removed")
+    opened.locator(".examples button").first.click()
+    expect(opened.locator(".prediction strong")).not_to_be_empty()
+    opened.context.close()
+
+
+def test_an_invalid_link_opens_with_a_network_of_this_machine(home):
+    app = AppTest.from_file(str(ROOT / "pages" / "compress.py"), default_timeout=90)
+    app.query_params["network"] = "![](https://x.org/a.png)"
+    app.run()
+    assert not app.exception

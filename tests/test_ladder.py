@@ -1,0 +1,82 @@
+"""The ladder: each rung is measured in the same way, smaller rungs are smaller, and a study goes on where it was stopped."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from distill_core.__main__ import main
+from distill_core.data import datasets
+from distill_core.experiment import Experiment
+from distill_core.export.trained import of_teacher
+from distill_core.studies import ladder
+
+FIELDS = {"rung", "parameters", "bytes", "flops", "latency_ms", "test_accuracy", "low", "high"}
+SMALL = ladder.Setting("small", Experiment(epochs=2, student="mlp-12x2"), rungs=("neurons-50", "int8"))
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch, home):
+    """Few calls where latency is measured."""
+    usual = ladder.latency
+    monkeypatch.setattr(ladder, "latency", lambda run: usual(run, times=20, warm_up=1))
+    monkeypatch.setattr(ladder, "LOSSY", ("neurons-50",))
+    monkeypatch.setattr(ladder, "RECOVERY_EPOCHS", 1)
+    monkeypatch.setitem(ladder.SETTINGS, "small", SMALL)
+
+
+def test_a_study_has_every_rung_over_its_seeds_and_goes_on_where_it_was_stopped(tmp_path):
+    file, rows = tmp_path / "ladder.json", []
+    for row in ladder.measure("small", seeds=2):
+        ladder.keep(row, file=file, command="test")
+        rows.append(row)
+    named = {row["rung"]: row for row in rows}
+    recovered = {f"neurons-50, recovered {how}" for how in ladder.HOW.values()}
+    aware = {f"int{bits}, quantisation-aware" for bits in (4, 2)}
+    assert set(named) == {"teacher", "student", "neurons-50", "int8", "int4", "int2"} | recovered | aware
+    assert all(set(row) > FIELDS and len(row["accuracies"]) == (1 if row["rung"] == "teacher" else 2) for row in rows)
+    assert all(set(row["latency_ms"]) == {"torch", "onnx"} and set(row["latency_ms"]["onnx"]) == {"1", "64"} for row in rows)
+    student = named["student"]
+    assert named["neurons-50"]["flops"] < 0.6 * student["flops"] and named["neurons-50"]["bytes"] < student["bytes"]
+    assert named["int8"]["bytes"] < 0.6 * student["bytes"]
+    assert named["teacher"]["agreement"] == 1.0 and student["low"] < student["test_accuracy"] < student["high"]
+    assert list(ladder.measure("small", seeds=2, before=ladder.kept(file)["rows"])) == []
+    left = [row for row in ladder.kept(file)["rows"] if row["rung"] != "int8"]
+    assert [row["rung"] for row in ladder.measure("small", seeds=2, before=left)] == ["int8"]
+
+
+def test_recovery_starts_from_the_compressed_student_and_not_from_new_weights():
+    """After no more than one epoch it is above the student that was trained as long from random weights."""
+    rows = {row["rung"]: row for row in ladder.measure("small", seeds=2)}
+    fresh = ladder._train(
+        replace(SMALL.experiment, epochs=1, student="mlp-6x2"), of_teacher(datasets.load("digits"), "mlp-1200x2"), seeds=2, device="cpu"
+    )
+    accuracy = (
+        sum((one.logits(one.dataset.test_images).argmax(dim=1) == one.dataset.test_labels).double().mean().item() for one in fresh) / 2
+    )
+    assert rows["neurons-50, recovered with the teacher"]["test_accuracy"] > accuracy
+
+
+def test_changed_images_are_changed_as_their_names_say():
+    dataset = datasets.load("digits")
+    images = dataset.test_images[:20]
+    changed = {name: change(images, dataset) for name, change in ladder.CHANGES.items()}
+    assert all(one.dtype == torch.uint8 and one.shape == images.shape and not torch.equal(one, images) for one in changed.values())
+    assert torch.equal(changed["shift"][..., 2:, 2:], images[..., :-2, :-2])
+    spread, halved = (one.float().std(dim=(1, 2, 3)).mean().item() for one in (images, changed["contrast"]))
+    assert halved == pytest.approx(spread / 2, rel=0.05)
+    assert torch.equal(changed["noise"], ladder.noise(images, dataset))
+
+
+def test_compress_prints_a_line_for_each_rung_and_the_reason_where_one_cannot_be(capsys):
+    assert main(["compress", "digits/cnn-32", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["rung"] for row in rows] == ["as trained", *ladder.RUNGS]
+    assert all(set(row) >= FIELDS for row in rows)
+
+
+def test_compress_refuses_what_it_cannot_do_with_one_line(capsys):
+    for arguments in (["nothing"], ["digits/cnn-32", "--seeds", "101"], ["digits/cnn-32", "--seeds", "1", "--keep"]):
+        assert main(["compress", *arguments]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
