@@ -46,6 +46,7 @@ STYLE = """<style>
 .katex-display > .katex {white-space: normal}
 button[data-variant][data-selected=true] {color: inherit !important; background-color: #1F82C066 !important}
 [data-testid=stSliderThumbValue] {color: inherit !important}
+button kbd {color: inherit !important; opacity: 1 !important}
 @media (prefers-reduced-motion: reduce) {
   *, ::before, ::after {
     animation-duration: 0.01ms !important; animation-iteration-count: 1 !important; transition-duration: 0.01ms !important;
