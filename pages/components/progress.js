@@ -15,7 +15,7 @@ export default function ({ data, setStateValue }) {
   unstored = guesses;
   try { localStorage.setItem(NAME, JSON.stringify(guesses)); } catch { /* storage is blocked or full */ }
   const text = JSON.stringify(guesses);
-  if (text !== globalThis.distillLessonsSent) {
+  if (text !== (globalThis.distillLessonsSent ?? "{}")) { // the page begins with none: sending none would only run it again
     globalThis.distillLessonsSent = text;
     setStateValue("guesses", guesses);
   }
