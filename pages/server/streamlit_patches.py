@@ -102,7 +102,8 @@ def _read(state: Serialized, metadata: WidgetMetadata) -> tuple[object, str]:
     default, kind = metadata.deserializer(None), state.value.WhichOneof("value")
     if kind is None:  # an empty input
         return default, ""
-    if kind != metadata.value_type:
+    # A number input of whole numbers is registered as a double, and browsers send it as an integer.
+    if kind != metadata.value_type and (kind, metadata.value_type) != ("int_value", "double_value"):
         return default, "has the wrong type"
     # A select slider does not pass its options on; they are those that it can look up.
     offered = metadata.formatted_options or getattr(getattr(metadata.deserializer, "__self__", None), "formatted_option_to_index", None)
@@ -112,7 +113,7 @@ def _read(state: Serialized, metadata: WidgetMetadata) -> tuple[object, str]:
         return default, reason
     try:
         value = metadata.deserializer(unpack_widget_state_value(state.value))
-        kept = metadata.serializer(value) if kind in ("double_value", "double_array_value") else plain_value
+        kept = metadata.serializer(value) if metadata.value_type in ("double_value", "double_array_value") else plain_value
     except Exception:  # each kind of widget raises types of its own
         return default, "cannot be read"
     return (value, "") if kept == plain_value else (default, f"'{incoming.shorten(plain_value)}' is out of range")
