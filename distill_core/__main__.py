@@ -235,15 +235,8 @@ def sweep(choices: Annotated[Sweep, tyro.conf.arg(name="")], *, device: str = "a
     experiments = [Experiment(**fixed, **dict(zip(SEVERAL, chosen, strict=True))) for chosen in itertools.product(*values)]
     if len(experiments) > MAX_STUDENTS:
         raise ValueError(f"{len(experiments)} students are more than the {MAX_STUDENTS} that one sweep takes; give fewer values")
-    for one in {(e.dataset, e.teacher): e for e in experiments}.values():
-        _prepare(one, device=device)
-    started, results = time.perf_counter(), {}
-    for record in train_sharded(experiments, device=device):
-        if record["event"] == "result":
-            results[record["experiment"]] = record
-        elif record["test_accuracy"] is not None:
-            _status(f"{len(results)} of {len(experiments)} students; epoch {record['epoch']:g} of {choices.epochs}")
-    _status("")
+    started = time.perf_counter()
+    results = _train_all(experiments, device=device)
     for index, one in enumerate(experiments):
         result = {**results[index], "experiment": asdict(one)}
         cell = {name: getattr(one, name) for name in SEVERAL if name != "student"}
@@ -258,7 +251,7 @@ def sweep(choices: Annotated[Sweep, tyro.conf.arg(name="")], *, device: str = "a
                 f"{100 * (student['test_accuracy'] - baseline['test_accuracy']):+.2f} points"
             )
     if not json:
-        _print_best(experiments, [results[index] for index in range(len(experiments))])
+        _print_best(experiments, results)
         print(f"{len(experiments)} students beside their baselines in {time.perf_counter() - started:.1f} s")
 
 
@@ -419,7 +412,7 @@ def _train_all(experiments: Sequence[Experiment], *, device: str) -> list[dict]:
     for record in train_sharded(experiments, device=device):
         if record["event"] == "result":
             results[record["experiment"]] = record
-        else:
+        elif record["test_accuracy"] is not None:
             _status(f"{len(results)} of {len(experiments)} students; epoch {record['epoch']:g}")
     _status("")
     return [results[place] for place in range(len(experiments))]

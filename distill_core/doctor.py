@@ -73,7 +73,7 @@ def _is_here(preset: str) -> bool:
 
 
 def _memory_gb(name: str) -> float | None:
-    """Memory of this machine in GB; None where the system does not tell."""
+    """Memory of this machine in GB; None where the system does not report it."""
     try:
         return round(os.sysconf(name) * os.sysconf("SC_PAGE_SIZE") / 1e9, 1)
     except (AttributeError, ValueError, OSError):  # not on Windows

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.func import vmap
+from torch.func import functional_call, vmap
 
 from distill_core import models
 from distill_core.compression import compress, fake_quantise, nonzero, parse_compression
@@ -76,6 +76,12 @@ class Constraint:
 
         on_grid = vmap(of_one) if self._is_stacked else of_one
         return {name: on_grid(weight) if name in self.names else weight for name, weight in weights.items()}
+
+    def forward(self, network: nn.Module, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Logits `(B, C)` and block outputs of a network with the weights that it computes with; without bits they are its own."""
+        if not self.bits:
+            return network(images, features=True)
+        return functional_call(network, self.rounded(dict(network.named_parameters())), (images,), {"features": True})
 
     def applied(self, network: nn.Module) -> nn.Module:
         """The network with rounded weights: itself if it has no bits, otherwise a copy."""

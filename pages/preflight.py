@@ -9,7 +9,7 @@ set_up("Preflight")
 st.title("Is this machine ready?")
 preflight.show_findings(preflight.findings(int(st.get_option("server.port"))))
 if st.button(
-    "Look again", icon=":material/refresh:", key="look_again", help="Examines the machine anew; the findings are kept for ten minutes."
+    "Check again", icon=":material/refresh:", key="check_again", help="Checks the machine again; the findings are kept for ten minutes."
 ):
     preflight.findings.clear()
     st.rerun()

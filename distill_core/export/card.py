@@ -12,7 +12,7 @@ from distill_core.objectives import METHODS
 from distill_core.statistics import mean_interval
 
 LIMITS = (
-    "It knows only the classes above, and gives one of them for any image.",
+    "It outputs one of the classes above for any image.",
     "Its confidence was not calibrated on other images than these; see the expected calibration error.",
     "Images must be centred, scaled and coloured as those of the data set are.",
     "It was made for teaching. It was not tested for fairness, safety or use on people.",

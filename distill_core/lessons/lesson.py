@@ -155,7 +155,7 @@ def best(*, worst: bool = False) -> Callable[[Results], Finding]:
         sentence = f"The {word} gain is that of {first} ({format_points(of_seeds[first].mean(), 1)} points). "
         if low > 0 or high < 0:
             return Finding(f"{sentence}It differs from {second} by {format_points(difference, 1)} points ({between}).", first)
-        return Finding(f"{sentence}Whether it really differs from {second}, these seeds do not tell ({between} points).", None)
+        return Finding(f"{sentence}Whether it really differs from {second}, these seeds cannot decide ({between} points).", None)
 
     return judge
 

@@ -31,7 +31,7 @@ The student minimises $\alpha L_\mathrm{hard} + (1 - \alpha) L_\mathrm{soft}$ wi
 these are almost unconstrained by the teacher's own training and may be noise.
 
 What carries the gain is disputed: similarity between classes, a label smoothing that fits each example, or a weight for each
-example. Controls tell these apart: permute the wrong classes' probabilities, or make them equal. Fidelity is a separate
+example. Controls separate these: permute the wrong classes' probabilities, or make them equal. Fidelity is a separate
 question: students often stay far from their teacher although they could match it (Stanton et al. 2021, abstract).
 """
 

@@ -14,7 +14,7 @@ Distillation has conditions. It gains little or hurts with
 - **a [[temperature]] that was not tuned;**
 - **wrong expectations:** the student is compared with its teacher instead of with its [[baseline]].
 
-Each has a preset on the page Race that shows it, with what was measured. A negative result is a result: it tells which
+Each has a preset on the page Race that shows it, with what was measured. A negative result is a result: it shows which
 condition is missing.
 """
 

@@ -104,9 +104,7 @@ class Learner:
 
     def forward(self, images: Tensor) -> None:
         """Compute the logits `(B, C)` and the output of each block for a batch `(B, D, H, W)`."""
-        weights = self.constraint.rounded(dict(self.network.named_parameters()))
-        inputs = (images.contiguous(memory_format=torch.channels_last),)
-        self.logits, self.features = torch.func.functional_call(self.network, weights, inputs, {"features": True})
+        self.logits, self.features = self.constraint.forward(self.network, images.contiguous(memory_format=torch.channels_last))
 
     def update(self, inputs: Inputs, peer_logits: list[Tensor], *, learning_rate: float, progress: float) -> None:
         """One step of the optimizer on the batch of the last `forward`."""
@@ -128,7 +126,8 @@ class Learner:
         self.optimizer.param_groups[0]["lr"] = learning_rate
         self.optimizer.zero_grad()
         total.backward()
-        self.constraint.keep_zeros({name: weight.grad for name, weight in self.network.named_parameters()})
+        if self.constraint.masks:
+            self.constraint.keep_zeros({name: weight.grad for name, weight in self.network.named_parameters()})
         self.optimizer.step()
         for name, term in terms.items():
             self.sums[name] = self.sums.get(name, 0.0) + term.detach() * inputs.examples(name)

@@ -18,7 +18,7 @@ _gallery = st.components.v2.component(
     "gallery",
     html='<div class="gallery">\n</div>',
     css=(HERE / "gallery.css").read_text(),
-    js=(HERE / "gallery.js").read_text(),
+    js="\n".join((HERE / name).read_text() for name in ("images.js", "gallery.js")),
 )
 
 

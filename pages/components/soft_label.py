@@ -15,7 +15,7 @@ _soft_label = st.components.v2.component(
     "soft_label",
     html='<div class="soft-label">\n</div>',
     css=(HERE / "soft_label.css").read_text(),
-    js=(HERE / "soft_label.js").read_text(),
+    js="\n".join((HERE / name).read_text() for name in ("images.js", "soft_label.js")),
 )
 
 

@@ -178,7 +178,7 @@ def downloads(trained: Trained, compression: Compression) -> None:
         "Make the file",
         key="compress_make",
         icon=":material/build:",
-        help="Makes the file of the network above, compressed as the sliders say.",
+        help="Makes the file of the network above, compressed as set by the sliders.",
     ):
         try:
             with st.spinner("Making the file"):

@@ -173,7 +173,7 @@ def show_spread(name: str, chosen: list[str], part: str) -> None:
         value, low, high = spread_difference(name, *chosen, part)
         values += f"; difference {value:+.3f} ({low:+.3f} to {high:+.3f})".replace("-", "\u2212")
         if low <= 0 <= high:
-            conclusion = " The interval of the difference contains zero: these images do not tell whose clusters are tighter."
+            conclusion = " The interval of the difference contains zero: one cannot tell whose clusters are tighter."
         else:
             tighter = chosen[0] if value > 0 else chosen[1]
             conclusion = f" The clusters of **{tighter}** are tighter: its logits carry less information on how images of one class differ."

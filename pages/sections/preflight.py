@@ -14,7 +14,7 @@ from pages.server.lab import engine, store
 TICK = 2.0
 
 
-@st.cache_data(ttl=600, show_spinner="Looking at data, teachers, memory and disk")
+@st.cache_data(ttl=600, show_spinner="Checking data, teachers, memory and disk")
 def findings(port: int) -> dict:
     """What `doctor` finds without training; the port is the server's own."""
     return doctor.check(port=port)

@@ -18,7 +18,6 @@ import urllib.parse
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
@@ -26,8 +25,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from distill_core.experiment import Experiment
-from tests.faults.lab import Lab
 from tests.faults.learner import TIMEOUT, Learner
+from tests.faults.server import LabServer
 
 PAGES = (
     "", "race", "sweep", "methods", "experiments_from_papers", "find_the_bug", "soft_targets", "dark_knowledge", "calibration",
@@ -290,7 +289,7 @@ def watch(address: str, report: Report, until: threading.Event) -> None:
             report.errors += [f"well-behaved /{page}: {error}" for error in learner.errors]
 
 
-def attack(lab: Lab, *, link_count: int, message_count: int, file_count: int, by_hand: bool = True) -> Report:
+def attack(lab: LabServer, *, link_count: int, message_count: int, file_count: int, by_hand: bool = True) -> Report:
     """Everything against a running lab, beside a learner who does nothing unusual."""
     report, ended = Report(), threading.Event()
     parameters = parameters_of(lab.address)  # opens every page once: what they load is not counted as growth
@@ -328,7 +327,7 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=500)
     parser.add_argument("--files", type=int, default=180)
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, Lab(Path(folder), DISTILL_DATA=folder) as lab:  # scikit-learn's digits only
+    with tempfile.TemporaryDirectory() as folder, LabServer(DISTILL_DATA=folder) as lab:  # scikit-learn's digits only
         started = time.monotonic()
         report = attack(lab, link_count=chosen.links, message_count=chosen.messages, file_count=chosen.files)
         seconds = time.monotonic() - started

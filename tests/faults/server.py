@@ -59,6 +59,10 @@ class LabServer:
         """The server and all of its children."""
         return [self.process, *self.process.children(recursive=True)]
 
+    def memory(self) -> float:
+        """Resident memory of the server in MB, without its workers."""
+        return self.process.memory_info().rss / 1e6
+
     def query(self, sql: str) -> list[tuple]:
         """Read the database of the server."""
         with contextlib.closing(sqlite3.connect(f"file:{self.home / 'lab.sqlite'}?mode=ro", uri=True, timeout=30)) as database:
