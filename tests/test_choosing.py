@@ -60,6 +60,12 @@ def test_the_estimate_for_a_shipped_teacher_is_the_time_on_its_card():
         assert training_seconds(card.name, **size, cores=1) == pytest.approx(2 * card.seconds)
 
 
+def test_a_teacher_that_is_shipped_for_no_data_set_has_a_time_too():
+    size = {"images": 60_000, "image_shape": (1, 28, 28), "classes": 10}
+    small, middle, large = (training_seconds(name, **size, cores=2) for name in ("mlp-30x2", "mlp-100x2", "mlp-300x2"))
+    assert 0 < small < middle < large
+
+
 def test_a_teacher_that_must_be_trained_is_announced_with_its_time_and_with_those_that_are_ready(home):
     note = untrained_note("cifar10-jpeg", "cnn-32+mlp-1200x2", cores=2)
     assert "mlp-1200x2" in note and "2 minutes on 2 cores" in note and "cnn-32" in note.split("Ready at once")[1]

@@ -27,7 +27,7 @@ def test_a_link_opens_a_study_with_its_question_its_source_and_its_labelled_repl
         table = app.dataframe[0].value
         assert table["paper"].tolist() == [claim.paper for claim in entry.judge(kept["runs"])]
     else:
-        assert "Not measured yet" in text and not app.dataframe
+        assert "Not measured for this lab yet" in text and not app.dataframe
 
 
 def test_a_study_that_does_not_exist_opens_the_first(alone):  # noqa: F811

@@ -5,6 +5,7 @@ import contextlib
 import json
 import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from starlette.requests import Request
@@ -41,6 +42,12 @@ def request(run_id, *, after="", panel="test_accuracy", client="10.0.0.1"):
     )
 
 
+def run(coroutine):
+    """Its result, from a thread without an event loop: in the main thread Playwright's may be running."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
+
+
 def replies(*requests, then=None):
     """The replies to requests that come at once; `then` is called while they wait."""
 
@@ -53,7 +60,7 @@ def replies(*requests, then=None):
             await asyncio.to_thread(then)
         return await asyncio.gather(*waiting)
 
-    return asyncio.run(gather())
+    return run(gather())
 
 
 def record(step):
@@ -95,7 +102,7 @@ def test_a_client_that_waits_too_often_is_refused_and_others_are_not(store, run_
         store.append(run_id, [record(1)])
         return refused.status_code, [reply.status_code for reply in await asyncio.gather(*waiting, other)]
 
-    assert asyncio.run(late()) == (429, [200] * 4)
+    assert run(late()) == (429, [200] * 4)
 
 
 def test_a_database_that_is_locked_against_readers_gives_its_sentence(store, run_id, monkeypatch):

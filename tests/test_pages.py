@@ -643,7 +643,7 @@ INSIDE = """() => {
 
 MENU = {
     "Learn": ["Start", "Lessons", "Glossary"],
-    "Experiment": ["Race", "Sweep", "Methods", "Experiments from papers", "Find the bug"],
+    "Experiment": ["Race", "Sweep", "Methods", "Experiments from papers", "Find the bug", "Compress"],
     "Look inside": ["Soft targets", "Dark knowledge", "Calibration", "Draw"],
     "Lab notebook": ["Runs"],
     "Class": ["Classroom", "Presentation", "Lecturer", "Preflight"],

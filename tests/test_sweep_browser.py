@@ -36,7 +36,8 @@ def values(page):
 
 
 def cell(page, row, column):
-    """The centre of a cell in screen coordinates."""
+    """The centre of a cell in screen coordinates, after its heat map was scrolled to the middle of the window."""
+    page.locator(CHART).evaluate("(chart) => chart.scrollIntoView({ block: 'center' })")
     return page.evaluate(
         """([chart, row, column]) => {
           const paper = document.querySelector(chart).querySelector('.js-plotly-plot');

@@ -75,17 +75,17 @@ def main() -> None:
 
 
 def dask_setup(worker: object) -> None:
-    """Each worker, before it counts as ready: a lower priority than the server's, and a first training step."""
+    """Each worker, before it counts as ready: a first training step, and from then on a lower priority than the server's."""
     prepare_process()
     import torch
 
-    with contextlib.suppress(AttributeError, OSError):  # not on Windows
-        os.nice(10)
     torch.set_num_threads(shape()[1])
     try:
         warm()
     except Exception:  # a cold worker trains, too; it only starts later
         log.warning("the worker could not be warmed", exc_info=True)
+    with contextlib.suppress(AttributeError, OSError):  # not on Windows
+        os.nice(10)
     threading.Thread(target=read_ahead, daemon=True).start()
 
 

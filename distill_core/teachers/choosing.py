@@ -89,8 +89,8 @@ def smoothing_note(card: Card) -> str:
 def training_seconds(name: str, *, images: int, image_shape: tuple[int, int, int], classes: int, cores: int) -> float:
     """How long training the teacher takes on CPU cores, roughly.
 
-    From the measured time of the shipped teacher with this name whose cost per image is nearest, in proportion to
-    multiplications x images x epochs and to the cores.
+    From the measured time of the shipped teacher whose cost per image is nearest, of one with this name where there is any,
+    in proportion to multiplications x images x epochs and to the cores.
     """
     work, cost = _work(TEACHERS[name], images=images, image_shape=image_shape, classes=classes)
 
@@ -99,7 +99,8 @@ def training_seconds(name: str, *, images: int, image_shape: tuple[int, int, int
         card_work, card_cost = _work(recipe, images=source.train, image_shape=source.image_shape, classes=len(source.class_names))
         return abs(math.log(card_cost / cost)), card.seconds / card_work
 
-    _, seconds = min(measured(card) for card in shipped() if card.name == name)
+    cards = [card for card in shipped() if card.name == name] or shipped()
+    _, seconds = min(map(measured, cards))
     return seconds * work * CARD_CORES / max(1, min(cores, MAX_CORES))
 
 

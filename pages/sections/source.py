@@ -38,8 +38,8 @@ def _show(functions: tuple[Callable, ...]) -> None:
 
 
 def description_of(function: Callable) -> str:
-    """The docstring as Markdown that Streamlit renders: a formula that begins and ends within a line, on that line alone."""
-    return FORMULA.sub(lambda found: f"$${' '.join(found[1].split())}$$", inspect.getdoc(function))
+    """The docstring as Markdown that Streamlit renders: a formula on lines of its own, between lines with only `$$`."""
+    return FORMULA.sub(lambda found: f"$$\n{' '.join(found[1].split())}\n$$", inspect.getdoc(function))
 
 
 def functions_of(method: Method) -> list[Callable]:

@@ -40,8 +40,8 @@ PageNotFound = StreamlitPageNotFoundError  # raised by st.page_link for a page t
 # contrast, a long formula runs off the edge of a phone, and the selected button of a group and the value at a slider are
 # written in the primary colour, too dark for a dark page. Its animations do not stop where a browser asks for reduced motion.
 STYLE = """<style>
-[data-testid=stMarkdownContainer] :not(pre) > code {font-size: 0.875rem}
-[data-testid=stCaptionContainer] {opacity: 0.75 !important}
+[data-testid=stMarkdownContainer] :not(pre) > code, [data-testid=stCaptionContainer] code {font-size: 0.875rem}
+[data-testid=stCaptionContainer] {opacity: 0.8 !important}
 .katex-display {overflow-x: auto; overflow-y: hidden}
 .katex-display > .katex {white-space: normal}
 button[data-variant][data-selected=true] {color: inherit !important; background-color: #1F82C066 !important}
