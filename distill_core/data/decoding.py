@@ -6,6 +6,7 @@ further core therefore gets a process, `python -m distill_core.data.decoding`, w
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -156,6 +157,7 @@ def main() -> int:
     path, names = json.load(sys.stdin)
     budget = Budget()
     with zipfile.ZipFile(path) as archive:
+        gc.freeze()  # the entries of its directory: the garbage collector would look at all of them every few hundred images
         for name in names:
             try:
                 pixels = open_image(archive, name, budget)

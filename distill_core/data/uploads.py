@@ -18,7 +18,7 @@ import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Generator, Iterator
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -111,7 +111,7 @@ def _to_dataset(images: list[tuple[str, str]], pixels: list[np.ndarray], name: s
     arrays = {part: np.empty((counts[part], 1 if grey else 3, height, width), np.uint8) for part in labels}
     for part in reversed(parts):  # from the end, so that each image is freed as soon as it is copied
         counts[part] -= 1
-        arrays[part][counts[part]] = _resized(pixels.pop(), (width, height), grey)
+        arrays[part][counts[part]] = _resized(pixels.pop(), (width, height))  # a greyscale image into all channels
     tensors = [tensor for part in labels for tensor in (torch.from_numpy(arrays[part]), torch.tensor(labels[part]))]
     return Dataset(name, Path(name).stem, class_names, *tensors)
 
@@ -148,9 +148,8 @@ def _list_images(archive: zipfile.ZipFile, name: str) -> list[tuple[str, str, st
         raise ValueError(f"{quoted(name)} holds {len(entries)} files; the limit is {MAX_FILES}, so leave some out")
     members = []
     for entry in sorted(entries, key=lambda e: e.filename):
-        path = _checked_path(entry.filename, name)
-        part = next((p for p in path.parts[:-2] if p in ("train", "test")), "")
-        members.append((part, path.parts[-2], entry.filename))
+        *folders, label, _ = _checked_parts(entry.filename, name)
+        members.append((next((folder for folder in folders if folder in ("train", "test")), ""), label, entry.filename))
     labels = {label for _, label, _ in members}
     if len(labels) < 2:
         found = f"only the class {quoted(labels.pop())}" if labels else "no images"
@@ -160,16 +159,17 @@ def _list_images(archive: zipfile.ZipFile, name: str) -> list[tuple[str, str, st
     return members
 
 
-def _checked_path(filename: str, name: str) -> PurePosixPath:
-    """The path of a file in a zip; raises `ValueError` if it is not an image in the folder of a class."""
-    path, holds = PurePosixPath(filename.replace("\\", "/")), f"{quoted(name)} holds {quoted(filename)}"
-    if not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+def _checked_parts(filename: str, name: str) -> list[str]:
+    """The folders and the name of a file in a zip; raises `ValueError` if it is not an image in the folder of a class."""
+    path, holds = filename.replace("\\", "/"), f"{quoted(name)} holds {quoted(filename)}"
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if not parts or path.startswith("/") or ".." in parts or ":" in parts[0]:
         raise ValueError(f"{holds}, which points outside its folder; make the zip again from a plain folder")
-    if path.suffix.lower() not in IMAGE_SUFFIXES:
+    if not parts[-1].lower().endswith(IMAGE_SUFFIXES):
         raise ValueError(f"{holds}, which is not an image ({', '.join(IMAGE_SUFFIXES)}); take it out")
-    if len(path.parts) < 2:
+    if len(parts) < 2:
         raise ValueError(f"{holds} outside any folder; put each image into the folder of its class")
-    return path
+    return parts
 
 
 def _is_system_file(path: str) -> bool:
@@ -177,14 +177,13 @@ def _is_system_file(path: str) -> bool:
     return path.startswith("__MACOSX/") or path.rpartition("/")[2] in (".DS_Store", "Thumbs.db", "desktop.ini")
 
 
-def _resized(pixels: np.ndarray, size: tuple[int, int], grey: bool) -> np.ndarray:
-    """Pixels `(H, W)` or `(H, W, 3)` as `(D, H, W)`; their central square, scaled, where their size differs from `size`."""
-    from PIL import Image, ImageOps
-
+def _resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Pixels `(H, W)` or `(H, W, 3)` as `(1 or 3, H, W)`; their central square, scaled, where their size differs from `size`."""
     if pixels.shape[1::-1] != size:
+        from PIL import Image, ImageOps
+
         pixels = np.asarray(ImageOps.fit(Image.fromarray(pixels), size))
-    channels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-    return np.ascontiguousarray(channels if grey else np.broadcast_to(channels, (3, *channels.shape[1:])))
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
 # --- keeping --------------------------------------------------------------------------------------------------------
