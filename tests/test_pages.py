@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 from browser_fixtures import MOVED, PAGES, ROOT, open_page_from_menu
-from playwright.sync_api import expect
+from playwright.sync_api import TimeoutError, expect
 from streamlit.testing.v1 import AppTest
 
 from distill_core import teachers
@@ -617,7 +617,7 @@ def test_a_database_that_cannot_be_used_gives_one_sentence_on_every_page(alone, 
     assert sentence in unescaped(error.value) and one_sentence(error.value)
 
 
-# --- by address, on a fresh server ----------------------------------------------------------------------------------
+# --- by address ------------------------------------------------------------------------------------------------------
 
 TOO_SMALL = """() => {
     const found = [];
@@ -654,16 +654,29 @@ def settled(page):
     expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_attached(timeout=90_000)
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_the_first_visit_to_a_server_may_be_a_deep_link(lab_server, watched, name):
-    page = watched(f"{lab_server().address}/{'' if name == 'start' else name}")
+def opened(page, name):
+    """Wait until the page with this address is there."""
     expect(page.get_by_test_id("stTopNavSection")).to_have_text(list(MENU), timeout=90_000)
-    title = name.replace("_", " ").capitalize()
-    expect(page).to_have_title(f"{title} · Distill Lab", timeout=90_000)
+    expect(page).to_have_title(f"{name.replace('_', ' ').capitalize()} · Distill Lab", timeout=90_000)
     expect(page.locator("[data-testid=stMain] [data-testid=stElementContainer]").nth(2)).to_be_attached(timeout=90_000)
     settled(page)
+    expect(page.get_by_role("dialog")).to_have_count(0)  # Streamlit's "page not found"
+
+
+@pytest.fixture(scope="module")
+def address(serve, tmp_path_factory):
+    """The address of a server with its own DISTILL_HOME."""
+    return serve(ROOT / "app.py", DISTILL_HOME=str(tmp_path_factory.mktemp("home")))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_opens_by_its_address_and_is_readable_from_afar_and_on_a_phone(address, watched, name):
+    page = watched(f"{address}/{'' if name == 'start' else name}")
+    opened(page, name)
     shown = page.locator("[data-testid=stMain]").inner_text()
     assert not NOT_FOR_PEOPLE.search(shown) and page.locator("[data-testid=stException], [data-testid=stAlertContentError]").count() == 0
+    with contextlib.suppress(TimeoutError):  # the style sheet may come a moment after the text
+        page.wait_for_function(f"() => !({TOO_SMALL})().length", timeout=10_000)
     assert page.evaluate(TOO_SMALL) == []
     page.set_viewport_size({"width": 390, "height": 844})
     page.wait_for_function(f"() => {SIDEWAYS} <= 1 && ({INSIDE})() <= 1", timeout=60_000)
@@ -673,23 +686,28 @@ def test_the_first_visit_to_a_server_may_be_a_deep_link(lab_server, watched, nam
     expect(page.get_by_role("heading", name="Runs")).to_be_visible(timeout=90_000)
 
 
-@pytest.mark.parametrize("script", ["app.py", "pages/server/serve.py"])
-@pytest.mark.parametrize(("old", "query"), [("map", "x=alpha"), ("microscope", "dataset=digits"), ("trust", "dataset=digits")])
-def test_a_former_address_opens_the_new_page_with_its_query_also_as_a_servers_first_visit(lab_server, new_page, script, old, query):
+@pytest.mark.parametrize(("script", "name"), [("app.py", "race"), ("pages/server/serve.py", "glossary")])
+def test_the_first_visit_to_a_server_may_be_a_deep_link(lab_server, watched, script, name):
+    opened(watched(f"{lab_server(script=script).address}/{name}"), name)
+
+
+FORMER = {"map": "x=alpha", "microscope": "dataset=digits", "trust": "dataset=digits"}  # a query by former address
+
+
+@pytest.mark.parametrize(("script", "first"), [("app.py", "map"), ("pages/server/serve.py", "trust")])
+def test_a_former_address_opens_the_new_page_with_its_query_also_as_a_servers_first_visit(lab_server, new_page, script, first):
     address = lab_server(script=script).address
-    for _visit in ("first", "second"):
-        page = new_page(f"{address}/{old}?{query}")
-        expect(page).to_have_url(re.compile(f"/{MOVED[old]}\\?.*{query}"), timeout=90_000)
-        expect(page).to_have_title(f"{MOVED[old].replace('_', ' ').capitalize()} · Distill Lab", timeout=90_000)
-        settled(page)
-        expect(page.get_by_role("dialog")).to_have_count(0)  # Streamlit's "page not found"
+    for old in (first, *FORMER):
+        page = new_page(f"{address}/{old}?{FORMER[old]}")
+        expect(page).to_have_url(re.compile(f"/{MOVED[old]}\\?.*{FORMER[old]}"), timeout=90_000)
+        opened(page, MOVED[old])
 
 
 ADDED = """section => getComputedStyle(section.querySelector("p"), "::after").content.replaceAll('"', "")"""  # by the style sheet
 
 
-def test_every_page_is_in_the_menu_and_marked_there_in_a_wide_window_and_on_a_phone(lab_server, new_page):
-    page = new_page(lab_server().address)
+def test_every_page_is_in_the_menu_and_marked_there_in_a_wide_window_and_on_a_phone(address, new_page):
+    page = new_page(address)
     for number, (group, names) in enumerate(MENU.items()):
         for name in names:
             open_page_from_menu(page, group, name)

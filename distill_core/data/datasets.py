@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -134,16 +135,42 @@ def _read_digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return images[~test], labels[~test], images[test], labels[test]
 
 
-def _read_torchvision(name: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The files that torchvision downloads, read by torchvision and checked."""
+def _read_idx(name: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The four files of MNIST, or of a set in its format, checked. Importing torchvision, which reads them too, takes seconds."""
+    source = DATASETS[name]
+    if not source.is_here():
+        raise _unusable(source)
+    try:
+        tensors = [_read_idx_file(_folder(source) / file, dimensions) for file, dimensions in zip(IDX_FILES, (3, 1, 3, 1), strict=True)]
+    except (OSError, ValueError, struct.error) as error:
+        raise _unusable(source, error) from error
+    for part in (0, 2):
+        tensors[part : part + 2] = tensors[part].unsqueeze(1), tensors[part + 1].long()  # (N, 1, H, W), (N,)
+        _check_complete(source, *tensors[part : part + 2], train=part == 0)
+    return tuple(tensors)
+
+
+def _read_idx_file(path: Path, dimensions: int) -> Tensor:
+    """The bytes of an IDX file in its own shape: a header of type, number of dimensions and sizes, then the values.
+
+    Raises `ValueError` or `struct.error` where it is cut. Source: the description beside the MNIST database (from memory).
+    """
+    blob = path.read_bytes()
+    if blob[:4] != bytes((0, 0, 8, dimensions)):  # 8: unsigned bytes
+        raise ValueError(f"{path.name} begins with another header")
+    sizes = struct.unpack_from(f">{dimensions}I", blob, 4)
+    return torch.from_numpy(np.frombuffer(blob, np.uint8, offset=4 + 4 * dimensions).reshape(sizes).copy())
+
+
+def _read_cifar10() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """CIFAR-10's original files, read and checked by torchvision."""
     tensors = []
     for train in (True, False):
-        part = _torchvision_set(DATASETS[name], train=train)
-        images = torch.as_tensor(part.data)
-        images = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2)  # (N, D, H, W)
+        part = _torchvision_set(DATASETS["cifar10"], train=train)
+        images = torch.as_tensor(part.data).permute(0, 3, 1, 2).contiguous()  # (N, D, H, W)
         labels = torch.as_tensor(part.targets, dtype=torch.int64)
-        _check_complete(DATASETS[name], images, labels, train=train)
-        tensors += [images.contiguous(), labels]
+        _check_complete(DATASETS["cifar10"], images, labels, train=train)
+        tensors += [images, labels]
     return tuple(tensors)
 
 
@@ -169,6 +196,14 @@ def _check_complete(source: Source, images: Tensor, labels: Tensor, *, train: bo
         raise ValueError(f"the files of {source.title} in {_folder(source)} are altered; {_DOWNLOAD_AGAIN}")
 
 
+def _unusable(source: Source, reason: object = "") -> ValueError:
+    folder = _folder(source)
+    if not folder.exists():
+        return ValueError(f"{source.title} is not in {folder}; a run downloads it, or set DISTILL_DATA to the folder that has it")
+    because = f" ({reason})" if str(reason) else ""
+    return ValueError(f"the files of {source.title} in {folder} are cut or altered{because}; {_DOWNLOAD_AGAIN}")
+
+
 _DOWNLOAD_AGAIN = "delete that folder and the next run downloads it again"
 
 
@@ -185,11 +220,9 @@ def _torchvision_set(source: Source, *, train: bool, download: bool = False):  #
     try:
         return getattr(import_torchvision().datasets, source.kind)(root=root, train=train, download=download)
     except RuntimeError as error:  # from torchvision's own check of names and checksums
-        if folder.exists():
-            raise ValueError(f"the files of {source.title} in {folder} are cut or altered; {_DOWNLOAD_AGAIN}") from error
-        raise ValueError(f"{source.title} is not in {folder}; a run downloads it, or set DISTILL_DATA to the folder that has it") from error
+        raise _unusable(source) from error
     except Exception as error:  # torchvision's readers raise many types for a damaged file
-        raise ValueError(f"the files of {source.title} in {folder} are cut or altered ({error}); {_DOWNLOAD_AGAIN}") from error
+        raise _unusable(source, error) from error
 
 
 def _archives(source: Source) -> list[tuple[list[str], str]]:
@@ -231,17 +264,18 @@ JPEG_COPY = "cifar10-jpeg"
 CIFAR10_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
-def _from_torchvision(name: str, title: str, train: int, test: int, shape: tuple, class_names: tuple, *where: str, **more: str) -> Source:
-    return Source(name, title, train, test, shape, class_names, lambda: _read_torchvision(name), *where, **more)
+def _like_mnist(name: str, title: str, class_names: tuple, kind: str, **more: str) -> Source:
+    """A set in MNIST's format, which torchvision downloads by its class `kind`."""
+    return Source(name, title, 60_000, 10_000, (1, 28, 28), class_names, lambda: _read_idx(name), f"{kind}/raw", kind, **more)
 
 
 DATASETS = {
     source.name: source
     for source in (
         Source("digits", "Digits (8 x 8)", 1438, 359, (1, 8, 8), DIGIT_NAMES, _read_digits),
-        _from_torchvision("mnist", "MNIST", 60_000, 10_000, (1, 28, 28), DIGIT_NAMES, "MNIST/raw", "MNIST", fingerprint="35914650c8beaeed"),
-        _from_torchvision("fashion-mnist", "Fashion-MNIST", 60_000, 10_000, (1, 28, 28), FASHION_NAMES, "FashionMNIST/raw", "FashionMNIST"),
-        _from_torchvision("cifar10", "CIFAR-10", 50_000, 10_000, (3, 32, 32), CIFAR10_NAMES, "cifar-10-batches-py", "CIFAR10"),
+        _like_mnist("mnist", "MNIST", DIGIT_NAMES, "MNIST", fingerprint="35914650c8beaeed"),
+        _like_mnist("fashion-mnist", "Fashion-MNIST", FASHION_NAMES, "FashionMNIST"),
+        Source("cifar10", "CIFAR-10", 50_000, 10_000, (3, 32, 32), CIFAR10_NAMES, _read_cifar10, "cifar-10-batches-py", "CIFAR10"),
         Source(JPEG_COPY, "CIFAR-10 (JPEG)", 50_000, 10_000, (3, 32, 32), CIFAR10_NAMES, _read_cifar10_jpeg, "cifar10-jpeg.zip"),
     )
 }
