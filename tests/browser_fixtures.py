@@ -117,6 +117,8 @@ class Server:
         self.port = port or free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self.log = log
+        if "DISTILL_HOME" in environment:
+            share_cache(Path(environment["DISTILL_HOME"]))
         command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless", "true", "--server.port", str(self.port)]
         with log.open("a") as output:
             self.process = subprocess.Popen(
@@ -149,6 +151,15 @@ class Server:
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+
+
+def share_cache(home):
+    """Give a DISTILL_HOME the cache of this process: what can be computed again is computed once for all its servers."""
+    cache = Path(os.environ["DISTILL_HOME"]) / "cache"
+    cache.mkdir(parents=True, exist_ok=True)
+    home.mkdir(parents=True, exist_ok=True)
+    if not (home / "cache").exists():
+        (home / "cache").symlink_to(cache)
 
 
 def free_port():

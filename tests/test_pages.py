@@ -11,6 +11,7 @@ import torch
 from browser_fixtures import MOVED, PAGES, ROOT, open_page_from_menu
 from playwright.sync_api import TimeoutError, expect
 from streamlit.testing.v1 import AppTest
+from test_race_browser import until
 
 from distill_core import teachers
 from distill_core.data import datasets
@@ -659,7 +660,6 @@ def opened(page, name):
     expect(page.get_by_test_id("stTopNavSection")).to_have_text(list(MENU), timeout=90_000)
     expect(page).to_have_title(f"{name.replace('_', ' ').capitalize()} · Distill Lab", timeout=90_000)
     expect(page.locator("[data-testid=stMain] [data-testid=stElementContainer]").nth(2)).to_be_attached(timeout=90_000)
-    settled(page)
     expect(page.get_by_role("dialog")).to_have_count(0)  # Streamlit's "page not found"
 
 
@@ -673,6 +673,7 @@ def address(serve, tmp_path_factory):
 def test_a_page_opens_by_its_address_and_is_readable_from_afar_and_on_a_phone(address, watched, name):
     page = watched(f"{address}/{'' if name == 'start' else name}")
     opened(page, name)
+    settled(page)
     shown = page.locator("[data-testid=stMain]").inner_text()
     assert not NOT_FOR_PEOPLE.search(shown) and page.locator("[data-testid=stException], [data-testid=stAlertContentError]").count() == 0
     with contextlib.suppress(TimeoutError):  # the style sheet may come a moment after the text
@@ -703,7 +704,8 @@ def test_a_former_address_opens_the_new_page_with_its_query_also_as_a_servers_fi
         opened(page, MOVED[old])
 
 
-ADDED = """section => getComputedStyle(section.querySelector("p"), "::after").content.replaceAll('"', "")"""  # by the style sheet
+ADDED = """sections => sections.map(section =>
+    getComputedStyle(section.querySelector("p"), "::after").content.replaceAll('"', ""))"""  # by the style sheet
 
 
 def test_every_page_is_in_the_menu_and_marked_there_in_a_wide_window_and_on_a_phone(address, new_page):
@@ -712,9 +714,8 @@ def test_every_page_is_in_the_menu_and_marked_there_in_a_wide_window_and_on_a_ph
         for name in names:
             open_page_from_menu(page, group, name)
             expect(page).to_have_title(f"{name} · Distill Lab", timeout=90_000)
-            settled(page)
-            marks = [section.evaluate(ADDED) for section in page.get_by_test_id("stTopNavSection").all()]
-            assert marks == [f": {name}" if n == number else "none" for n in range(len(MENU))]
+            marks = [f": {name}" if n == number else "none" for n in range(len(MENU))]
+            until(lambda marks=marks: page.get_by_test_id("stTopNavSection").evaluate_all(ADDED) == marks)
     page.set_viewport_size({"width": 390, "height": 844})
     page.get_by_test_id("stExpandSidebarButton").click()
     expect(page.get_by_test_id("stSidebarNavLink")).to_have_text([name for names in MENU.values() for name in names], timeout=60_000)

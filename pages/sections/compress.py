@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pandas as pd
@@ -33,7 +34,7 @@ TITLES = {
     "rank": "Low rank of each layer",
     "bits": "Bits of a weight",
 }
-DEFAULTS = {"network": "mnist/mlp-30x2", "recovery": ""}
+DEFAULTS = {"network": "digits/cnn-32", "recovery": ""}
 RECOVERY = {"images": 5000, "epochs": 3, "batch_size": 64, "learning_rate": 0.003}
 FORMAT_TITLES = {
     "html": "HTML file for a phone",
@@ -48,11 +49,15 @@ FORMAT_TITLES = {
 
 
 def offered() -> dict[str, str]:
-    """The networks to start from: finished runs of this lab, newest first, and the shipped teachers, each with its label."""
+    """The networks to start from, each with its label: finished runs of this lab, newest first, and the shipped teachers.
+
+    Of these the ones for small images come first: their curves are measured in a moment.
+    """
     runs = networks.finished_runs(*[name for name, source in datasets.DATASETS.items() if source.is_here()], *datasets.kept_zips())
     found = {run.id: networks.describe(run) for run in runs.values()}
-    for dataset, names in networks.teachers_here().items():
-        for name in names:
+    teachers = networks.teachers_here()
+    for dataset in sorted(teachers, key=lambda name: math.prod(datasets.DATASETS[name].image_shape)):
+        for name in teachers[dataset]:
             found[f"{dataset}/{name}"] = f"teacher {networks.name_with_layers(name)}, {datasets.DATASETS[dataset].title}"
     return found
 
