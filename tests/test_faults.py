@@ -22,7 +22,7 @@ def test_workers_killed_at_random_change_no_number(engine):
     }  # fmt: skip
 
 
-WORDS = {"disk": ("check the disk", "is full"), "lock": ("is locked by another program",)}
+WORDS = {"disk": ("check the disk", "is full"), "lock": ("is locked by another program",), "clock": ("running, epoch",)}
 
 
 @pytest.mark.parametrize("name", WORDS)

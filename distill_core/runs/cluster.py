@@ -70,6 +70,7 @@ class Cluster:
         dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"})  # a paused run's state is sent along
         logging.getLogger("distributed").setLevel(logging.CRITICAL)  # the dispatcher itself shows what happened
         address = self.address or self._start_child()
+        process.ignore_clock_changes()
         self.client = Client(address, timeout="5s", set_as_default=False, name="distill-server")
         self.client.subscribe_topic(self.topic, lambda event: self.on_event(event[1]))
 

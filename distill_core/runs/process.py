@@ -1,13 +1,11 @@
-"""Settings of a process that trains: made once, before torch is imported.
-
-The programs call this (the workers, the command line, the server); importing `distill_core` changes nothing.
-"""
+"""Settings of a process that trains, or that sends runs to those that do; importing `distill_core` changes nothing."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import sys
+import time
 
 # Idle threads of OpenMP otherwise spin while they wait: when a browser or a second run needs the same cores, a race of
 # 3 s takes 90 s. OpenMP reads the variable when torch is loaded, never later.
@@ -32,3 +30,16 @@ def keep_freed_memory() -> None:
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(M_MMAP_THRESHOLD, 32 << 20)
         libc.mallopt(M_TRIM_THRESHOLD, 256 << 20)
+
+
+def ignore_clock_changes() -> None:
+    """Let Dask's messages in this process follow a clock that nobody can set back.
+
+    `distributed` sends in batches, each after a deadline, and takes that deadline from the time of day, as tornado's loop
+    does. After the computer's clock is set back by an hour, nothing would be sent for an hour.
+    """
+    from distributed import batched
+    from tornado.ioloop import IOLoop
+
+    batched.time = time.monotonic
+    IOLoop.time = lambda _: time.monotonic()

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 
-from distill_core.runs.process import prepare_process
+from distill_core.runs.process import ignore_clock_changes, prepare_process
 
 log = logging.getLogger("distill_core.runs")
 
@@ -38,6 +38,7 @@ def main() -> None:
     import dask
     from distributed import LocalCluster
 
+    ignore_clock_changes()
     workers, threads = shape()
     scratch = tempfile.mkdtemp(prefix="distill-workers-")
     dask.config.set(
@@ -77,6 +78,7 @@ def main() -> None:
 def dask_setup(worker: object) -> None:
     """Each worker, before it counts as ready: a first training step, and from then on a lower priority than the server's."""
     prepare_process()
+    ignore_clock_changes()
     import torch
 
     torch.set_num_threads(shape()[1])
