@@ -12,6 +12,7 @@ from distill_core import analysis, statistics
 from distill_core.data import datasets
 from distill_core.figures.classes import class_accuracy, confusion_figure, per_class_figure
 from distill_core.runs.store import Run
+from distill_core.statistics import format_interval, format_percent
 from pages.components.live_chart import live_chart
 from pages.server.byte_cache import ByteCache
 from pages.server.experiments import experiments_of
@@ -88,12 +89,12 @@ def _show_scores(results: list[dict]) -> None:
         rows.append(
             {
                 "network": f"{role}: {scores[0]['name']}" if role in assistants else role,
-                "test accuracy": f"{mean['test_accuracy']:.2%}",
-                "95 % interval": f"{low:.2%} to {high:.2%}",
+                "test accuracy": format_percent(mean["test_accuracy"]),
+                "95 % interval": format_interval(low, high),
                 "interval covers": covers,
                 **({"validation accuracy": _validation_accuracy(scores)} if is_validated else {}),
                 "errors": f"{mean['test_errors']:.1f} of {scores[0]['test_images']:,}",
-                "agreement": f"{mean['agreement']:.1%}",
+                "agreement": format_percent(mean["agreement"]),
                 "KL to teacher": nats["teacher_kl"],
                 "NLL": nats["nll"],
                 "ECE": f"{mean['ece']:.3f}",
@@ -107,7 +108,7 @@ def _show_scores(results: list[dict]) -> None:
 def _validation_accuracy(scores: list[dict]) -> str:
     """The mean over the seeds; empty for the teacher, which was trained on these images."""
     accuracies = [s["validation_accuracy"] for s in scores if s.get("validation_accuracy") is not None]
-    return f"{float(np.mean(accuracies)):.2%}" if accuracies else ""
+    return format_percent(float(np.mean(accuracies))) if accuracies else ""
 
 
 def _mean_nats(scores: list[dict], name: str) -> str:
