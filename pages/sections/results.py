@@ -40,6 +40,7 @@ MEANINGS = {
     "ECE": "Expected calibration error: the mean gap between confidence and accuracy over 15 bins of confidence. 0 is best.",
     "parameters": "Weights and biases that are trained.",
 }
+MAIN = ["network", "test accuracy", "95 % interval", "errors", "agreement"]  # what fits beside the sidebar; the rest is a table below
 
 
 def show(run: Run) -> None:
@@ -78,7 +79,7 @@ def show(run: Run) -> None:
 
 
 def _show_scores(results: list[dict]) -> None:
-    """One row for each network, averaged over the seeds."""
+    """One row for each network, averaged over the seeds: the main scores, and all others in an expander."""
     is_validated = results[0]["student"].get("validation_accuracy") is not None
     rows, assistants = [], [f"assistant {n}" for n in range(1, 1 + len(results[0].get("assistants", ())))]
     for role in ("teacher", *assistants, "baseline", "student"):
@@ -102,7 +103,10 @@ def _show_scores(results: list[dict]) -> None:
             }
         )
     columns = {name: st.column_config.TextColumn(name, help=text) for name, text in MEANINGS.items()}
-    st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=columns)
+    table = pd.DataFrame(rows)
+    st.dataframe(table[MAIN], hide_index=True, column_config=columns)
+    with st.expander("More scores: what the interval covers, divergence from the teacher, calibration, size"):
+        st.dataframe(table.drop(columns=MAIN[1:]), hide_index=True, column_config=columns)
 
 
 def _validation_accuracy(scores: list[dict]) -> str:
