@@ -38,6 +38,7 @@ from distill_core.lessons.measured import keep as keep_finding
 from distill_core.machine import available_cores
 from distill_core.runs.finished import default_store, find, keep_finished
 from distill_core.runs.store import StoreError
+from distill_core.statistics import format_interval, format_percent
 from distill_core.studies import comparison, ladder, replays, study
 from distill_core.studies.literature import STUDIES
 from distill_core.studies.presets import PRESETS, measure
@@ -66,7 +67,7 @@ def train(experiment: TheExperiment, *, device: str = "auto", json: bool = False
         elif record["event"] == "result":
             _print_result(record)
         elif record["test_accuracy"] is not None and record["member"] == "student":
-            _status(f"epoch {record['epoch']:g} of {experiment.epochs}: student {record['test_accuracy']:.2%}")
+            _status(f"epoch {record['epoch']:g} of {experiment.epochs}: student {format_percent(record['test_accuracy'])}")
 
 
 def _train_and_keep(experiment: Experiment, *, device: str) -> Iterator[dict]:
@@ -161,8 +162,9 @@ def _print_rung(row: dict) -> None:
         return
     ms = {runtime: found["1"]["median"] for runtime, found in row["latency_ms"].items()}
     print(
-        f"{row['rung']:46}{row['test_accuracy']:8.2%} ({row['low']:.2%} to {row['high']:.2%}){row['parameters']:>11,} parameters"
-        f"{row['bytes']:>11,} bytes{row['flops'] / 1e6:>9.3g} MFLOP   torch {ms['torch']:.3g} ms, onnx {ms['onnx']:.3g} ms",
+        f"{row['rung']:46}{format_percent(row['test_accuracy']):>9} ({format_interval(row['low'], row['high'])})"
+        f"{row['parameters']:>11,} parameters{row['bytes']:>11,} bytes{row['flops'] / 1e6:>9.3g} MFLOP"
+        f"   torch {ms['torch']:.3g} ms, onnx {ms['onnx']:.3g} ms",
         flush=True,
     )
 
@@ -191,14 +193,14 @@ def _print_result(result: dict) -> None:
     print(f"{'':10}{'test accuracy':>15}{'95 % interval':>22}{'errors':>9}{'agreement':>11}{'ECE':>9}{'parameters':>12}")
     for role in ("teacher", "baseline", "student"):
         s = result[role]
-        between = f"{s['low']:.2%} to {s['high']:.2%}"
+        between = format_interval(s["low"], s["high"])
         print(
-            f"{role:10}{s['test_accuracy']:>15.2%}{between:>22}{s['test_errors']:>9}{s['agreement']:>11.2%}{s['ece']:>9.3f}"
-            f"{s['parameters']:>12,}"
+            f"{role:10}{format_percent(s['test_accuracy']):>15}{between:>22}{s['test_errors']:>9}"
+            f"{format_percent(s['agreement']):>11}{s['ece']:>9.3f}{s['parameters']:>12,}"
         )
     print(analysis.verdict([result]).sentence)
     if held_out := result["experiment"]["validation"]:
-        accuracies = ", ".join(f"{role} {result[role]['validation_accuracy']:.2%}" for role in ("baseline", "student"))
+        accuracies = ", ".join(f"{role} {format_percent(result[role]['validation_accuracy'])}" for role in ("baseline", "student"))
         print(f"accuracy on {held_out:,} validation images: {accuracies}")
     print(f"run {result['key']}, {result['seconds']:.1f} s")
 
@@ -244,10 +246,10 @@ def sweep(choices: Annotated[Sweep, tyro.conf.arg(name="")], *, device: str = "a
             _print_json({**cell, **result})  # the student's name is in its experiment
         else:
             student, baseline = result["student"], result["baseline"]
-            validated = f"validation {student['validation_accuracy']:.2%}   " if one.validation else ""
+            validated = f"validation {format_percent(student['validation_accuracy'])}   " if one.validation else ""
             print(
                 f"T {one.temperature:<6g}alpha {one.alpha:<6g}{one.student:12}{_images(one):>8} images   seed {one.seed:<4}"
-                f"{validated}student {student['test_accuracy']:.2%}   baseline {baseline['test_accuracy']:.2%}   "
+                f"{validated}student {format_percent(student['test_accuracy'])}   baseline {format_percent(baseline['test_accuracy'])}   "
                 f"{100 * (student['test_accuracy'] - baseline['test_accuracy']):+.2f} points"
             )
     if not json:
@@ -500,8 +502,8 @@ def list_teachers(*, make: str = "", score: str = "", json: bool = False) -> Non
             _print_json({**asdict(card), "test_accuracy": card.test_accuracy, "low": low, "high": high})
         else:
             print(
-                f"{card.title:16} {card.name:12} {card.parameters:>10,} parameters   {card.test_accuracy:.2%} "
-                f"({low:.2%} to {high:.2%}), {card.test_errors} errors of {card.test_images:,}\n    {teachers.describe(card)}"
+                f"{card.title:16} {card.name:12} {card.parameters:>10,} parameters   {format_percent(card.test_accuracy)} "
+                f"({format_interval(low, high)}), {card.test_errors} errors of {card.test_images:,}\n    {teachers.describe(card)}"
             )
 
 
@@ -521,8 +523,8 @@ def _score_teachers(name: str, *, json: bool) -> None:
             _print_json({"name": card.name, "dataset": name, **scores, "trained_on": card.dataset, "errors_on_card": card.test_errors})
         else:
             print(
-                f"{card.name:20} {1 - errors / n:.2%} ({low:.2%} to {high:.2%}), {errors} errors of {n:,} on {dataset.title}; "
-                f"its card: {card.test_errors} of {card.test_images:,} on {card.title}"
+                f"{card.name:20} {format_percent(1 - errors / n)} ({format_interval(low, high)}), {errors} errors of {n:,} "
+                f"on {dataset.title}; its card: {card.test_errors} of {card.test_images:,} on {card.title}"
             )
 
 
@@ -638,7 +640,7 @@ def _show_progress(progress: Generator[tuple[str, float], None, T]) -> T:
         except StopIteration as ended:
             _status("")
             return ended.value
-        _status(f"{what}: {fraction:.0%}")
+        _status(f"{what}: {format_percent(fraction, 0)}")
 
 
 COMMANDS = {

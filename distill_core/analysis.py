@@ -211,8 +211,8 @@ def verdict(results: Sequence[dict], *, method: str = "") -> Verdict:
     found = paired_difference(students, baselines, test_images=images, discordant=discordant and sum(discordant))
     conclusion = Verdict("", *map(float, found))
     seeds = f"Over {len(results)} seeds" if len(results) > 1 else "With one seed"
-    sentence = f"{seeds}, {images:,} test images: the student has a test accuracy of {np.mean(students):.1f} %"
-    sentence += f", its baseline {np.mean(baselines):.1f} %. "
+    sentence = f"{seeds}, {images:,} test images: the student has a test accuracy of {np.mean(students):.2f} %"
+    sentence += f", its baseline {np.mean(baselines):.2f} %. "
     if len(results) > 1:
         return replace(conclusion, sentence=sentence + _in_words(conclusion, _claims(method or _method(first))))
     if discordant:

@@ -1,4 +1,4 @@
-"""The glossary: every term of the lessons in one or two sentences, with the page that shows it; and the history of the field.
+"""The glossary: every term of the lessons in one or two sentences, with the page that shows it; the symbols of the formulas; the history.
 
 Texts mark a term with double brackets, [[soft targets]], which `linked` turns into a link to its entry.
 """
@@ -37,6 +37,16 @@ def marked(text: str) -> list[str]:
 def linked(text: str, *, page: str = "glossary") -> str:
     """The text as Markdown, each marked term a link to its entry on this page."""
     return MARK.sub(lambda found: f"[{found[1]}]({page}?term={quote(find(found[1]))})", text)
+
+
+def explained(formula: str) -> str:
+    """What the symbols of a LaTeX formula stand for, as one line of Markdown: "$T$: temperature; $z$: logits"."""
+    return "; ".join(f"${symbol}$: {meaning}" for symbol, meaning in SYMBOLS.items() if _has_symbol(formula, symbol))
+
+
+def _has_symbol(formula: str, symbol: str) -> bool:
+    """Whether the symbol stands in the formula by itself: not in a word, nor in a LaTeX command, nor as an index after a comma."""
+    return re.search(rf"(?<![A-Za-z\\,]){re.escape(symbol)}(?![A-Za-z])", formula) is not None
 
 
 TERMS = {
@@ -175,6 +185,48 @@ TIMELINE = (
     (2025, "Reasoning models distilled from written solutions", "Guo et al. 2025, the README"),
     (2025, "Subliminal learning", "Cloud et al. 2025, abstract"),
 )
+
+SYMBOLS = {  # of the formulas of the losses, in LaTeX, in the order in which they are explained
+    r"\alpha": "weight of the hard loss",
+    "L_{hard}": "hard loss",
+    "L_{method}": "loss of the method",
+    "w": "weight of a term",
+    "T": "temperature",
+    "p": "class probabilities, the teacher's are the soft targets",
+    "b": "probabilities of the true class and of all others together",
+    r"\hat p": "probabilities among the wrong classes",
+    "q": "smoothed labels",
+    r"\epsilon": "share that is spread over all classes",
+    "m_n": "mixture of both distributions",
+    r"\beta": "share of the teacher in it",
+    r"\mathrm{KL}": "KL divergence",
+    r"\rho": "Pearson correlation",
+    "z": "logits",
+    r"\tilde z": "standardised logits",
+    r"\bar z": "mean of an example's logits",
+    r"\sigma": "their standard deviation",
+    "f": "activations of a hidden layer",
+    "a": "attention map",
+    "F": "features of the batch, one row per example",
+    "G": "similarity of each pair of examples",
+    r"\hat G": "G with rows of norm 1",
+    "d_{i,j}": "distance of two examples",
+    r"\mu": "mean distance",
+    "x": "features of an example",
+    r"\mathrm{huber}": "half the square of small differences, linear in large ones",
+    r"\cos_{i,j,k}": "cosine of the angle at example i between j and k",
+    "s_{n,m}": "similarity of example n in the student and m in the teacher",
+    "g": "projection of the features",
+    r"\tau": "temperature of the similarities",
+    "A_n": "examples with another label than n",
+    "y_n": "label of example n",
+    "K": "number of networks",
+    "N": "number of examples in the batch",
+    "C": "number of classes",
+    "D": "number of channels",
+    "H": "height",
+    "W": "width",
+}
 
 BEFORE = {  # what to know before: each needs those in its list
     "Vectors and functions": (),

@@ -224,3 +224,22 @@ def bootstrap_interval(
 def format_points(value: float, digits: int = 1) -> str:
     """A difference in percentage points as text, with its sign; one that rounds to zero has no sign."""
     return f"{value:+.{digits}f}".replace("-", "\u2212") if round(value, digits) else f"{0:.{digits}f}"
+
+
+def format_percent(fraction: float, digits: int = 2) -> str:
+    """A share of images as text: 94.82 %. Accuracy and agreement have two decimals wherever they are written."""
+    return f"{100 * fraction:.{digits}f} %"
+
+
+def format_interval(low: float, high: float) -> str:
+    """An interval of a share as text: 93.10 % to 95.42 %."""
+    return f"{format_percent(low)} to {format_percent(high)}"
+
+
+def format_probability(p: float) -> str:
+    """A probability as text, as soft_targets.js writes it: never 0 % or 100 %, which a softmax does not reach."""
+    if p >= 0.9995:
+        return "> 99.9 %"
+    if p >= 0.001:
+        return format_percent(p, 1)
+    return f"{100 * p:.1g} %" if p >= 1e-6 else "< 0.0001 %"

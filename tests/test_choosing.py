@@ -87,7 +87,7 @@ def test_of_original_cifar10_each_teacher_is_said_to_be_of_the_jpeg_copy():
     assert shipped_for("cifar10") == shipped_for("cifar10-jpeg") != []
     for card in shipped_for("cifar10"):
         said = " ".join(notes("cifar10", card.name))
-        assert "JPEG" in said and f"{card.test_accuracy:.2%}" in said and "--score cifar10" in said
+        assert "JPEG" in said and f"{100 * card.test_accuracy:.2f} %" in said and "--score cifar10" in said
         assert "--score" not in " ".join(notes("cifar10-jpeg", card.name))
         assert "CIFAR-10 too" in teachers.describe(card)
 

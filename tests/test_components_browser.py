@@ -186,7 +186,7 @@ def test_hovering_shows_means_and_intervals(ticking, new_page):
     hover = page.locator(".st-key-race .hoverlayer")
     wait_for(page, "() => /student/.test(document.querySelector('.st-key-race .hoverlayer').textContent)")
     assert re.search(r"epoch \d", hover.text_content())
-    assert re.search(r"student \d+\.\d % \(\d+\.\d to \d+\.\d\)", hover.text_content())
+    assert re.search(r"student \d+\.\d\d % \(\d+\.\d\d to \d+\.\d\d\)", hover.text_content())
     assert not re.search("undefined|null|None|NaN", hover.text_content())
 
 

@@ -25,6 +25,7 @@ from distill_core.export.trained import Trained, of_run, of_teacher
 from distill_core.runs.finished import find, keep_finished
 from distill_core.runs.finished import of_run as of_stored_run
 from distill_core.runs.store import Store
+from distill_core.statistics import format_percent
 from distill_core.training.cohort import Cohort
 
 EXPERIMENT = Experiment(epochs=5, student="mlp-20x2")
@@ -180,7 +181,7 @@ def test_the_card_names_data_recipe_figures_and_limits(student):
     text = export(student, "card").decode()
     for part in ("## Data", "## Recipe", "## Figures", "## Limits", "mlp-1200x2", "95 % interval", "1,438 training"):
         assert part in text
-    assert f"{student.results[0]['student']['test_accuracy']:.2%}" in text
+    assert format_percent(student.results[0]["student"]["test_accuracy"]) in text
 
 
 def test_the_notebook_gives_the_runs_number_without_the_lab(student, tmp_path):

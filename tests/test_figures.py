@@ -108,7 +108,7 @@ def test_the_figure_shows_percentages_with_their_band_and_the_teacher():
     band = numbers["student", "test_accuracy"]
     np.testing.assert_allclose(area.y, [100 * v for v in (*band["high"], *band["low"][::-1])], atol=0.005)
     assert set(traces["teacher"].y) == {98.0}
-    assert "student 51.0 % (48.5 to 53.5)" in traces["student test_accuracy"].hovertext
+    assert "student 51.00 % (48.52 to 53.48)" in traces["student test_accuracy"].hovertext
 
 
 def test_no_text_of_a_figure_is_none_nan_null_or_undefined():

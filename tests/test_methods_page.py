@@ -10,8 +10,11 @@ from streamlit.testing.v1 import AppTest
 from test_comparison import rows_over_ten_seeds
 
 from distill_core.figures.methods import points
+from distill_core.glossary import SYMBOLS, explained
+from distill_core.objectives import METHODS
 from distill_core.runs.engine import Engine
 from distill_core.studies import comparison
+from pages.sections import methods
 from pages.server import lab
 
 
@@ -78,3 +81,15 @@ def test_controls_and_set_ups_are_shown_apart_and_not_counted_among_the_methods(
     assert f"With 80 epochs in place of 40: the baseline {points(longer['against']['baseline'])}" in text
     text = words(open_methods([], reference="soft-targets"))
     assert "Of 3 methods **1** are clearly above soft targets and **2** clearly below" in text
+
+
+def test_the_symbols_of_the_formula_are_explained_below_it(open_methods):
+    app = open_methods(MEASURED)
+    assert r"p = \mathrm{softmax}(z / T)" in app.latex[0].value
+    (explained,) = [one.value for one in app.caption if "$T$: temperature" in one.value]
+    assert all(f"${symbol}$: " in explained for symbol in "pzN") and "hard loss" not in explained
+
+
+def test_every_symbol_is_one_of_a_formula():
+    formulas = [methods.formula_of(method) for method in METHODS.values()]
+    assert all(any(f"${symbol}$: " in explained(formula) for formula in formulas) for symbol in SYMBOLS)

@@ -242,3 +242,15 @@ def test_less_than_an_image_never_leaves_a_setting_out():
     assert statistics.may_be_best(values).tolist() == [True, False]  # equal differences, no variation
     assert statistics.may_be_best(values, resolution=0.1001).all()
     assert statistics.may_be_best(values[:1]).tolist() == [True]
+
+
+def test_a_share_is_written_with_two_decimals_and_a_space_before_the_sign():
+    assert statistics.format_percent(0.94817) == "94.82 %" and statistics.format_percent(1) == "100.00 %"
+    assert statistics.format_interval(0.9, 0.95) == "90.00 % to 95.00 %"
+
+
+@pytest.mark.parametrize(
+    ("p", "text"), [(0.9996, "> 99.9 %"), (0.5, "50.0 %"), (0.001, "0.1 %"), (0.00012, "0.01 %"), (1e-6, "0.0001 %"), (0, "< 0.0001 %")]
+)
+def test_a_probability_is_never_written_as_none_or_all(p, text):
+    assert statistics.format_probability(p) == text

@@ -9,7 +9,7 @@ from distill_core import analysis, models
 from distill_core.compression import NONE, cost_of
 from distill_core.export.trained import Trained
 from distill_core.objectives import METHODS
-from distill_core.statistics import mean_interval
+from distill_core.statistics import format_interval, format_percent, mean_interval
 
 LIMITS = (
     "It outputs one of the classes above for any image.",
@@ -46,7 +46,8 @@ def model_card(trained: Trained) -> str:
         "",
         "| what | value |",
         "|---|---|",
-        f"| test accuracy of this network | {correct / len(dataset.test_labels):.2%} (Wilson's 95 % interval {low:.2%} to {high:.2%}) |",
+        f"| test accuracy of this network | {format_percent(correct / len(dataset.test_labels))} "
+        f"(Wilson's 95 % interval {format_interval(low, high)}) |",
         *_over_seeds(trained),
         f"| expected calibration error, 15 bins | {100 * analysis.expected_calibration_error(logits, dataset.test_labels):.2f} points |",
         f"| parameters{', without pruned weights' if pruned else ''} | {work.parameters:,} of {models.parameters(trained.network):,} |",

@@ -13,6 +13,7 @@ from distill_core import models
 from distill_core.compression.pruning import AROUND, is_chain
 from distill_core.export.card import plain
 from distill_core.export.trained import Trained
+from distill_core.statistics import format_percent
 
 MAX_WEIGHTS = 4_000_000  # bytes in the notebook
 
@@ -60,7 +61,7 @@ def notebook(trained: Trained) -> str:
     cells = [
         _text(
             f"# {plain(trained.title)}\n\nThis notebook repeats the number of a run of Distill Lab without its pages: "
-            f"test accuracy **{number:.2%}**. The first part needs PyTorch and the data set only; the weights are in this file."
+            f"test accuracy **{format_percent(number)}**. The first part needs PyTorch and the data set only; the weights are in this file."
         ),
         _code(_network_code(trained)),
         _code(f"import torch\n\n{_data_code(trained.dataset.name)}"),

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from distill_core.export.trained import Trained
+from distill_core.statistics import format_percent
 
 TOLERANCE = 1e-3  # the largest difference of a logit between torch and ONNX Runtime in float32, on CHECKED images
 CHECKED = 1000
@@ -32,8 +33,8 @@ def onnx(trained: Trained) -> bytes:
     difference, same = compare(trained, blob)
     if difference > TOLERANCE:
         raise ValueError(
-            f"ONNX Runtime's logits of {trained.title} differ from torch's by {difference:.2g}, more than {TOLERANCE:g} ({same:.2%} of the "
-            "predictions agree); use another format, and report this"
+            f"ONNX Runtime's logits of {trained.title} differ from torch's by {difference:.2g}, more than {TOLERANCE:g} "
+            f"({format_percent(same)} of the predictions agree); use another format, and report this"
         )
     return blob
 

@@ -14,6 +14,7 @@ from distill_core.compression import cost_of
 from distill_core.compression.pruning import AROUND, is_chain
 from distill_core.data.drawing import NORMALISERS
 from distill_core.export.trained import Trained
+from distill_core.statistics import format_interval, format_percent
 
 HERE = Path(__file__).parent
 MAX_PARAMETERS = 3_000_000  # of a file of 8 MB, which a phone still opens at once
@@ -42,7 +43,7 @@ def page(trained: Trained) -> str:
         "examples": base64.b64encode(chosen.cpu().numpy().tobytes()).decode(),
         "facts": f"{models.parameters(trained.network):,} parameters, "
         f"{cost_of(trained.network, image_shape=dataset.image_shape).flops / 1e6:.3g} MFLOP an image, "
-        f"test accuracy {correct / total:.2%} (95 % interval {low:.2%} to {high:.2%}) on {total:,} images",
+        f"test accuracy {format_percent(correct / total)} (95 % interval {format_interval(low, high)}) on {total:,} images",
     }
     text = (HERE / "page.html").read_text()
     for place, part in (("/*STYLE*/", "page.css"), ("/*NETWORK*/", "network.js"), ("/*PAGE*/", "page.js")):

@@ -263,7 +263,7 @@ def band_traces(
 
 def _hover(member: str, band: Band, field: str, label: str) -> list[str]:
     """One text per point. The text of a loss starts with its `label`, if there is one."""
-    unit, digits = (" %", 1) if field in PERCENT else ("", 3)
+    unit, digits = (" %", 2) if field in PERCENT else ("", 3)
     name = f"{member}, {label}:" if label and field not in PERCENT else member
     if not band["band"]:
         return [f"{name} {mean:.{digits}f}{unit}" for mean in band["mean"]]
@@ -284,7 +284,7 @@ def _teacher_line(accuracy: float, last: float) -> dict:
         "legendgroup": "teacher",
         "showlegend": False,
         "line": {"color": style.light, "width": 3, "dash": style.dash},
-        "hovertemplate": f"teacher {accuracy:.1f} %<extra></extra>",
+        "hovertemplate": f"teacher {accuracy:.2f} %<extra></extra>",
     }
 
 

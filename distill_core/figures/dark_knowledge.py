@@ -11,6 +11,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from distill_core.figures.palette import ROLES
+from distill_core.statistics import format_probability
 
 TEXT = 16  # px, the smallest size that can be read across a room
 MIN_WIDTH, MAX_WIDTH = 3, 14  # px of a line in the graph
@@ -273,7 +274,4 @@ def _outside(x: float, y: float) -> str:
 
 def _percent(probability: float) -> str:
     """A probability in percent; NaN is a class without images."""
-    if math.isnan(probability):
-        return "no image"
-    value = 100 * probability
-    return f"{value:.1f} %" if value >= 0.1 else f"{value:.2g} %" if value >= 1e-4 else "< 0.0001 %"
+    return "no image" if math.isnan(probability) else format_probability(probability)

@@ -214,7 +214,7 @@ class Engine:
             seconds = self.dispatcher.seconds_until(run.id)
             return f"number {position} in the queue" + (f", starts in about {max(1, round(seconds))} s" if seconds is not None else "")
         if run.status == "preparing":
-            return f"{run.what}, {run.fraction:.0%}" if run.what else "getting ready"
+            return f"{run.what}, {100 * run.fraction:.0f} %" if run.what else "getting ready"
         return run.message or f"{run.status}, epoch {run.epoch:.3g} of {run.epochs}"
 
     def may_control(self, run_id: str, *, owner: str) -> bool:

@@ -70,8 +70,8 @@ def notes(dataset: str, teacher: str) -> list[str]:
     cards = {card.name: card for card in shipped_for(dataset)}
     chosen = [cards[name] for name in parse_ensemble(teacher) if name in cards]
     found = [
-        f"{card.name} was trained on {card.title}, a JPEG copy of these images, and has {card.test_accuracy:.2%} test accuracy there; "
-        f"`python -m distill_core teachers --score {dataset}` measures it on these images."
+        f"{card.name} was trained on {card.title}, a JPEG copy of these images, and has {100 * card.test_accuracy:.2f} % "
+        f"test accuracy there; `python -m distill_core teachers --score {dataset}` measures it on these images."
         for card in chosen
         if card.dataset != dataset
     ]

@@ -15,6 +15,7 @@ from distill_core.data import cifar10h, datasets
 from distill_core.experiment import Experiment
 from distill_core.figures.calibration import coverage_figure, reliability_figure, scaling_figure
 from distill_core.figures.palette import styles_of
+from distill_core.statistics import format_interval, format_percent
 from distill_core.teachers import SELF
 from pages.components.gallery import gallery
 from pages.components.live_chart import live_chart
@@ -104,8 +105,8 @@ def show_reliability(members: Members, labels: Tensor) -> None:
         rows.append(
             {
                 "model": name,
-                "accuracy": f"{correct / len(labels):.2%} ({low:.2%} to {high:.2%})",
-                "mean confidence": f"{torch.softmax(logits.double(), dim=1).max(dim=1).values.mean().item():.2%}",
+                "accuracy": f"{format_percent(correct / len(labels))} ({format_interval(low, high)})",
+                "mean confidence": format_percent(torch.softmax(logits.double(), dim=1).max(dim=1).values.mean().item()),
                 "ECE (points)": f"{100 * error:.2f} ({100 * error_low:.2f} to {100 * error_high:.2f})",
             }
         )
@@ -123,7 +124,8 @@ def show_coverage(members: Members, labels: Tensor) -> None:
     curves = {name: calibration.selective_accuracy(logits, labels) for name, logits in members.items()}
     live_chart(coverage_figure(curves), key="coverage", height=480, revision=" ".join(members))
     accuracies = "; ".join(
-        f"**{name}** {curve['accuracy'][49]:.2%} on its most confident half, {curve['accuracy'][-1]:.2%} on all images"
+        f"**{name}** {format_percent(curve['accuracy'][49])} on its most confident half, "
+        f"{format_percent(curve['accuracy'][-1])} on all images"
         for name, curve in curves.items()
     )
     st.markdown(f"Accuracy: {accuracies}. Bands: Wilson's 95 % interval.", help=COVERAGE_HELP)

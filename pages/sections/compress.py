@@ -19,6 +19,7 @@ from distill_core.export.trained import Trained, of_teacher
 from distill_core.figures.ladder import ladder_figure
 from distill_core.runs.finished import of_run
 from distill_core.starts import keep_start
+from distill_core.statistics import format_interval, format_percent
 from distill_core.studies import ladder
 from distill_core.teachers import default_teacher
 from pages.components.compress_sliders import compress_sliders
@@ -112,15 +113,17 @@ def sliders(trained: Trained, name: str) -> Compression:
     low, high = analysis.accuracy_interval(round(after["accuracy"] * len(labels)), len(labels))
     accuracy, size, work = st.columns(3)
     accuracy.metric(
-        "Test accuracy, all four together", f"{after['accuracy']:.2%}", f"{100 * (after['accuracy'] - before['accuracy']):+.2f} points",
+        "Test accuracy, all four together",
+        format_percent(after["accuracy"]),
+        f"{100 * (after['accuracy'] - before['accuracy']):+.2f} points",
         help="Measured on the test images now, before any further training.",
-    )  # fmt: skip
+    )
     size.metric(
         "Weights", f"{after['bytes'] / 1000:,.1f} kB", f"{before['bytes'] / max(1, after['bytes']):.3g}x smaller", delta_color="off"
     )
     work.metric("MFLOP an image", f"{after['flops'] / 1e6:.3g}", f"{before['flops'] / max(1, after['flops']):.3g}x less", delta_color="off")
     st.caption(
-        f"{compression.in_words.capitalize()}; 95 % interval {low:.2%} to {high:.2%} on {len(labels):,} test images. Each curve shows "
+        f"{compression.in_words.capitalize()}; 95 % interval {format_interval(low, high)} on {len(labels):,} test images. Each curve shows "
         "one slider alone. Rounding is simulated here: products stay in float32. The export *ONNX, 8 bits* really computes with "
         "weights and activations of 8 bits. Weights that are 0 save bytes and, in dense kernels, no time."
     )
@@ -216,15 +219,15 @@ def show_ladder() -> None:
     table = [
         {
             "rung": row["rung"],
-            "accuracy": f"{row['test_accuracy']:.2%} ({row['low']:.2%} to {row['high']:.2%})",
+            "accuracy": f"{format_percent(row['test_accuracy'])} ({format_interval(row['low'], row['high'])})",
             "kB": f"{row['bytes'] / 1000:,.1f}",
             "parameters": f"{row['parameters']:,}",
             "MFLOP": f"{row['flops'] / 1e6:.3g}",
             "ms, torch": _milliseconds(row["latency_ms"]["torch"]),
             "ms, ONNX": _milliseconds(row["latency_ms"]["onnx"]),
-            "agreement": f"{row['agreement']:.2%}",
+            "agreement": format_percent(row["agreement"]),
             "ECE": f"{100 * row['ece']:.2f}",
-            **{name: f"{value:.1%}" for name, value in row["robustness"].items()},
+            **{name: format_percent(value) for name, value in row["robustness"].items()},
         }
         for row in own
     ]

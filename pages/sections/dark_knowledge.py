@@ -11,7 +11,7 @@ from distill_core.data import datasets
 from distill_core.figures import dark_knowledge
 from distill_core.figures.palette import styles_of
 from distill_core.losses import soften
-from distill_core.statistics import bootstrap_interval
+from distill_core.statistics import bootstrap_interval, format_percent, format_probability
 from pages.components.cloud import cloud
 from pages.components.gallery import gallery
 from pages.components.live_chart import live_chart
@@ -93,13 +93,9 @@ def in_words(mean: np.ndarray, class_names: tuple[str, ...], temperature: float)
     wrong = mean.copy()
     np.fill_diagonal(wrong, 0.0)
     strongest = [divmod(int(place), len(mean)) for place in np.argsort(-np.nan_to_num(wrong), axis=None, kind="stable")[:3]]
-    pairs = ", ".join(f"**{class_names[a]}** \u2192 {class_names[b]} ({_percent(mean[a, b])})" for a, b in strongest)
+    pairs = ", ".join(f"**{class_names[a]}** \u2192 {class_names[b]} ({format_probability(mean[a, b])})" for a, b in strongest)
     total = float(np.nanmean(1 - np.diag(mean)))
-    return f"At T = {temperature:g} the wrong classes have a mean probability of {_percent(total)}. Most similar: {pairs}."
-
-
-def _percent(p: float) -> str:
-    return f"{100 * p:.2f} %" if p >= 0.0001 else "< 0.01 %"
+    return f"At T = {temperature:g} the wrong classes have a mean probability of {format_probability(total)}. Most similar: {pairs}."
 
 
 def show_means(means_of: dict[str, np.ndarray], *, class_names: tuple[str, ...], temperature: float, diagonal: bool, log: bool) -> None:
@@ -127,7 +123,7 @@ def show_graph(
     for number, (column, (teacher, mean)) in enumerate(zip(st.columns(len(means_of)), means_of.items(), strict=True)):
         with column:
             st.markdown(
-                f"**{teacher}**: an arrow's width is the mean probability of its end class; the widest is {_percent(widest)}",
+                f"**{teacher}**: an arrow's width is the mean probability of its end class; the widest is {format_probability(widest)}",
                 help="Each arrow goes from the true class of the images to a class that the teacher finds similar.",
             )
             colour = list(styles_of(["teacher", "another"]).values())[number].light
@@ -159,7 +155,7 @@ def show_projection(name: str, chosen: list[str], part: str, method: str) -> Non
     if method == "t-SNE":
         st.markdown(f"{count} t-SNE keeps neighbours together; distances between clusters and their sizes have no meaning.")
     else:
-        explained = " and ".join(f"{share:.0%}" for _, share in projected.values())
+        explained = " and ".join(format_percent(share, 0) for _, share in projected.values())
         st.markdown(f"{count} The first two principal components of the logits explain {explained} of their variance.")
 
 

@@ -13,7 +13,9 @@ from distill_core.batch import mixed_after_warm_up, mixed_per_class, own_loss_al
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.figures import methods as figures
+from distill_core.glossary import explained
 from distill_core.objectives import METHODS, Method
+from distill_core.statistics import format_percent
 from distill_core.studies import comparison
 from pages.components.live_chart import live_chart
 from pages.sections import controls
@@ -57,6 +59,13 @@ COMPARISON_HELP = (
     "test images report the result. The intervals are those of single differences; whether a difference is called clear takes into "
     "account how many there are."
 )
+RESULT_COLUMNS = {
+    "accuracy": st.column_config.TextColumn(help="Test accuracy, the mean over the seeds."),
+    **{f"minus {title}": st.column_config.TextColumn(help=f"Difference from {title} in percentage points, with its 95 % interval.")
+       for title in figures.COMPARED_WITH.values()},
+    **{f"p, minus {title}": st.column_config.TextColumn("p", help=f"p-value of the difference from {title}, after Holm's correction.")
+       for title in figures.COMPARED_WITH.values()},
+}  # fmt: skip
 
 
 def members(group: str) -> dict[str, str]:
@@ -72,8 +81,9 @@ def show_card(name: str) -> None:
     method = METHODS.get(name)
     with st.container(border=True):
         st.markdown(controls.idea(method) if method else comparison.SET_UPS[name].idea)
-        if method and (formula := _formula(method)):
+        if method and (formula := formula_of(method)):
             st.latex(formula)
+            st.caption(explained(formula))
         facts, results = st.columns([2, 3], gap="large")
         with facts:
             if method:
@@ -94,7 +104,7 @@ def show_card(name: str) -> None:
             )
 
 
-def _formula(method: Method) -> str:
+def formula_of(method: Method) -> str:
     """The formula of the method's own loss, from its docstring; empty if there is none."""
     for loss in losses_in(method.definition):
         if loss is not losses.hard_loss and len(parts := loss.__doc__.split("$$")) > 2:
@@ -204,7 +214,9 @@ def show_comparison(name: str) -> None:
         f"on {measured['machine']}."
     )
     with st.expander("Table: temperature and alpha of each row, p-values, time and memory of a training step"):
-        st.dataframe(_table(rows, kept["rows"], setting), hide_index=True)
+        results, costs = _tables(rows, kept["rows"], setting)
+        st.dataframe(results, hide_index=True, column_config=RESULT_COLUMNS)
+        st.dataframe(costs, hide_index=True)
 
 
 def _show_methods(rows: list[dict], setting: str, reference: str, *, marked: str) -> None:
@@ -250,37 +262,45 @@ def _show_others(rows: list[dict], reference: str) -> None:
             live_chart(figure, key=f"methods_comparison_{kind}", height=figure.layout.height, revision=f"{shown[0]['setting']} {reference}")
 
 
-def _table(rows: list[dict], kept: list[dict], setting: str) -> pd.DataFrame:
-    """One row per entry, kind by kind; what does not apply to the networks of the setting comes last, with the reason."""
-    by_name = {row["name"]: row for row in rows}
-    fastest = by_name.get(comparison.REFERENCE, rows[0])
+def _tables(rows: list[dict], kept: list[dict], setting: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Results, and settings with the costs of a step: one row per entry, kind by kind.
+
+    What does not apply to the networks of the setting comes last among the results, with the reason.
+    """
+    fastest = next((row for row in rows if row["name"] == comparison.REFERENCE), rows[0])
     order = [row for kind in ("method", "control", "set-up") for row in figures.ranked(rows, "baseline", kind)]
     order += [row for row in rows if row["kind"] == "reference"]
-    measured = [
+    results = [
         {
             "kind": row["kind"],
             "name": row["title"],
-            "accuracy (%)": round(float(np.mean(row["students"])), 2),
+            "accuracy": format_percent(float(np.mean(row["students"])) / 100),
             **{column: text for name, title in figures.COMPARED_WITH.items() for column, text in _columns(row, name, title)},
-            "T": row["experiment"]["temperature"],
-            "alpha": round(row["experiment"]["alpha"], 4),
-            "settings tried": len(row["tried"]),
-            "time per step (ms)": row["step_ms"],
-            "time relative to soft targets": round(row["step_ms"] / fastest["step_ms"], 2),
-            "memory per step (MB)": row["step_mb"],
         }
         for row in order
     ]
-    refused = [
+    results += [
         {"kind": row["kind"], "name": row["title"], "minus the baseline": row["refused"]}
         for row in kept
         if row["setting"] == setting and "refused" in row
     ]
-    return pd.DataFrame([*measured, *refused])
+    costs = [
+        {
+            "name": row["title"],
+            "T": f"{row['experiment']['temperature']:g}",
+            "alpha": f"{row['experiment']['alpha']:.4g}",
+            "settings tried": len(row["tried"]),
+            "time per step (ms)": row["step_ms"],
+            "relative to soft targets": round(row["step_ms"] / fastest["step_ms"], 2),
+            "memory per step (MB)": row["step_mb"],
+        }
+        for row in order
+    ]
+    return pd.DataFrame(results), pd.DataFrame(costs)
 
 
 def _columns(row: dict, reference: str, title: str) -> list[tuple[str, str]]:
     """The difference from a reference and its corrected p-value, as columns of the table."""
     found = row["against"].get(reference)
-    texts = (figures.points(found), f"{found['p_value']:.2g}") if found else ("", "")
+    texts = (figures.points(found).replace(" points", ""), f"{found['p_value']:.2g}") if found else ("", "")
     return list(zip((f"minus {title}", f"p, minus {title}"), texts, strict=True))

@@ -12,6 +12,7 @@ from distill_core import analysis, statistics
 from distill_core.data import datasets
 from distill_core.figures.classes import class_accuracy, confusion_figure, per_class_figure
 from distill_core.runs.store import Run
+from distill_core.statistics import format_interval, format_percent
 from pages.components.live_chart import live_chart
 from pages.server.byte_cache import ByteCache
 from pages.server.experiments import experiments_of
@@ -39,6 +40,7 @@ MEANINGS = {
     "ECE": "Expected calibration error: the mean gap between confidence and accuracy over 15 bins of confidence. 0 is best.",
     "parameters": "Weights and biases that are trained.",
 }
+MAIN = ["network", "test accuracy", "95 % interval", "errors", "agreement"]  # what fits beside the sidebar; the rest is a table below
 
 
 def show(run: Run) -> None:
@@ -77,7 +79,7 @@ def show(run: Run) -> None:
 
 
 def _show_scores(results: list[dict]) -> None:
-    """One row for each network, averaged over the seeds."""
+    """One row for each network, averaged over the seeds: the main scores, and all others in an expander."""
     is_validated = results[0]["student"].get("validation_accuracy") is not None
     rows, assistants = [], [f"assistant {n}" for n in range(1, 1 + len(results[0].get("assistants", ())))]
     for role in ("teacher", *assistants, "baseline", "student"):
@@ -88,12 +90,12 @@ def _show_scores(results: list[dict]) -> None:
         rows.append(
             {
                 "network": f"{role}: {scores[0]['name']}" if role in assistants else role,
-                "test accuracy": f"{mean['test_accuracy']:.2%}",
-                "95 % interval": f"{low:.2%} to {high:.2%}",
+                "test accuracy": format_percent(mean["test_accuracy"]),
+                "95 % interval": format_interval(low, high),
                 "interval covers": covers,
                 **({"validation accuracy": _validation_accuracy(scores)} if is_validated else {}),
                 "errors": f"{mean['test_errors']:.1f} of {scores[0]['test_images']:,}",
-                "agreement": f"{mean['agreement']:.1%}",
+                "agreement": format_percent(mean["agreement"]),
                 "KL to teacher": nats["teacher_kl"],
                 "NLL": nats["nll"],
                 "ECE": f"{mean['ece']:.3f}",
@@ -101,13 +103,16 @@ def _show_scores(results: list[dict]) -> None:
             }
         )
     columns = {name: st.column_config.TextColumn(name, help=text) for name, text in MEANINGS.items()}
-    st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=columns)
+    table = pd.DataFrame(rows)
+    st.dataframe(table[MAIN], hide_index=True, column_config=columns)
+    with st.expander("More scores: what the interval covers, divergence from the teacher, calibration, size"):
+        st.dataframe(table.drop(columns=MAIN[1:]), hide_index=True, column_config=columns)
 
 
 def _validation_accuracy(scores: list[dict]) -> str:
     """The mean over the seeds; empty for the teacher, which was trained on these images."""
     accuracies = [s["validation_accuracy"] for s in scores if s.get("validation_accuracy") is not None]
-    return f"{float(np.mean(accuracies)):.2%}" if accuracies else ""
+    return format_percent(float(np.mean(accuracies))) if accuracies else ""
 
 
 def _mean_nats(scores: list[dict], name: str) -> str:

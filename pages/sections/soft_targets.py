@@ -15,6 +15,7 @@ from distill_core.data import datasets, drawing
 from distill_core.data.image_order import ORDERS, WITHOUT_LOGITS, entropy
 from distill_core.losses import soften
 from distill_core.runs.schema import Entry
+from distill_core.statistics import format_probability
 from pages.components.image_grid import image_grid
 from pages.components.soft_targets import Details, clamp_temperature, soft_targets
 from pages.sections import networks
@@ -193,16 +194,12 @@ def _show_grid(dataset: datasets.Dataset, shown: Tensor, logits: Tensor, *, chos
     probabilities, predictions = soften(logits, temperature=1).max(dim=1)
     names, labels = dataset.class_names, dataset.test_labels
     captions = [
-        f"Image {i}: class {names[labels[i]]}, teacher predicts {names[c]} ({_percent(p)} at T\u00a0=\u00a01)"
+        f"Image {i}: class {names[labels[i]]}, teacher predicts {names[c]} ({format_probability(p)} at T\u00a0=\u00a01)"
         for i, p, c in zip(shown.tolist(), probabilities.tolist(), predictions.tolist(), strict=True)
     ]
     image_grid(
         dataset.test_images[shown].numpy(), ids=shown.tolist(), captions=captions, chosen=chosen, on_pick=_select_image, key="grid"
     )  # fmt: skip
-
-
-def _percent(p: float) -> str:
-    return f"{100 * p:.1f}\u00a0%" if p < 0.9995 else ">\u00a099.9\u00a0%"
 
 
 # --- the bars -------------------------------------------------------------------------------------------------------
