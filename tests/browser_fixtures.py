@@ -75,6 +75,12 @@ def new_page(browser):
         context.close()
 
 
+def settled(page):
+    """Wait until the script of the page has ended, and its style sheet, which Streamlit fetches the code for, is there."""
+    expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_attached(timeout=90_000)
+    expect(page.locator("style", has_text="stCaptionContainer").first).to_be_attached(timeout=90_000)
+
+
 def open_page_from_menu(page, group, name):
     """Open a page by the drop-down menu of its group, at the top of a wide window."""
     page.get_by_test_id("stTopNavSection").get_by_text(group, exact=True).click()

@@ -6,9 +6,8 @@ from pathlib import Path
 import axe_playwright_python
 import numpy as np
 import pytest
-from browser_fixtures import PAGES
+from browser_fixtures import PAGES, settled
 from playwright.sync_api import expect
-from test_pages import settled
 from test_race_browser import BUSY, finished, press, until
 from test_sweep_browser import CHART, cell, detail, train, values
 
@@ -80,7 +79,7 @@ def test_the_cells_of_a_sweep_are_read_and_opened_by_keyboard(addresses, watched
         heat_map.press(key)
     expect(spoken).to_have_text(re.compile(r"^T 1, alpha 0\.1: student [\d.]+ %, baseline [\d.]+ %, .* points"))
     assert detail(page) == "T 1, alpha 0.1"
-    frame, (x, y) = page.locator(f"{CHART} .frame").bounding_box(), cell(page, 0, 0)
+    (x, y), frame = cell(page, 0, 0), page.locator(f"{CHART} .frame").bounding_box()  # in this order: the first one scrolls
     assert abs(frame["x"] + frame["width"] / 2 - x) < 2 and abs(frame["y"] + frame["height"] / 2 - y) < 2
     heat_map.press("ArrowRight")
     heat_map.press("ArrowUp")

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from browser_fixtures import ROOT
+from browser_fixtures import ROOT, settled
 from playwright.sync_api import expect
 from test_race_browser import STILL, until
 
@@ -33,10 +33,6 @@ def home(tmp_path_factory):
 @pytest.fixture(scope="module")
 def lab(serve, home):
     return serve(ROOT / "app.py", DISTILL_HOME=str(home[0]))
-
-
-def settled(page):
-    page.locator("[data-testid='stApp'][data-test-script-state='notRunning']").wait_for(state="attached", timeout=SLOW)
 
 
 def check_text_and_width(page):

@@ -12,9 +12,8 @@ from types import SimpleNamespace
 import psutil
 import pytest
 import segno
-from browser_fixtures import PAGES, ROOT
+from browser_fixtures import PAGES, ROOT, settled
 from playwright.sync_api import expect
-from test_pages import settled
 from test_race_browser import finished, press
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect

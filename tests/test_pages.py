@@ -8,8 +8,8 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
-from browser_fixtures import MOVED, PAGES, ROOT, open_page_from_menu
-from playwright.sync_api import TimeoutError, expect
+from browser_fixtures import MOVED, PAGES, ROOT, open_page_from_menu, settled
+from playwright.sync_api import expect
 from streamlit.testing.v1 import AppTest
 from test_race_browser import until
 
@@ -651,10 +651,6 @@ MENU = {
 }
 
 
-def settled(page):
-    expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_attached(timeout=90_000)
-
-
 def opened(page, name):
     """Wait until the page with this address is there."""
     expect(page.get_by_test_id("stTopNavSection")).to_have_text(list(MENU), timeout=90_000)
@@ -676,8 +672,6 @@ def test_a_page_opens_by_its_address_and_is_readable_from_afar_and_on_a_phone(ad
     settled(page)
     shown = page.locator("[data-testid=stMain]").inner_text()
     assert not NOT_FOR_PEOPLE.search(shown) and page.locator("[data-testid=stException], [data-testid=stAlertContentError]").count() == 0
-    with contextlib.suppress(TimeoutError):  # the style sheet may come a moment after the text
-        page.wait_for_function(f"() => !({TOO_SMALL})().length", timeout=10_000)
     assert page.evaluate(TOO_SMALL) == []
     page.set_viewport_size({"width": 390, "height": 844})
     page.wait_for_function(f"() => {SIDEWAYS} <= 1 && ({INSIDE})() <= 1", timeout=60_000)

@@ -8,7 +8,7 @@ import statistics
 import numpy as np
 import pytest
 import torch
-from browser_fixtures import ROOT, open_page_from_menu
+from browser_fixtures import ROOT, open_page_from_menu, settled
 from playwright.sync_api import expect
 from test_race_browser import until
 
@@ -63,10 +63,6 @@ def open_at(new_page, app, *, run="", image=17, t=4, context=None):
     page.locator(f"{BARS} .percent").first.wait_for(timeout=60_000)
     settled(page)
     return page
-
-
-def settled(page):
-    page.locator("[data-testid='stApp'][data-test-script-state='notRunning']").wait_for(state="attached", timeout=90_000)
 
 
 def percents(page, side=":not(.left)"):
