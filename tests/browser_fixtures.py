@@ -78,7 +78,7 @@ def new_page(browser):
 def settled(page):
     """Wait until the script of the page has ended, and its style sheet, which Streamlit fetches the code for, is there."""
     expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_attached(timeout=90_000)
-    expect(page.locator("style", has_text="stCaptionContainer").first).to_be_attached(timeout=90_000)
+    page.wait_for_function("[...document.querySelectorAll('style')].some((style) => style.textContent.includes('stCaptionContainer'))")
 
 
 def open_page_from_menu(page, group, name):
