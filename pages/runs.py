@@ -91,7 +91,7 @@ table = pd.DataFrame(
         "baseline %": [accuracy_of(run, run.baseline_accuracy) for run in runs],
         "student %": [accuracy_of(run, run.student_accuracy) for run in runs],
         **{heading(field): [in_words(field, of[field]) if (of := settings[run.id]) else "" for run in runs] for field in SETTINGS},
-        "seeds": [settings[run.id].get("seeds", "") if run.kind == "race" else "" for run in runs],
+        "seeds": [str(settings[run.id].get("seeds", "")) if run.kind == "race" else "" for run in runs],
     }
 )
 columns = {

@@ -356,7 +356,7 @@ def compare_figure(runs: dict[str, Bands], *, field: str = "test_accuracy", loss
                 )
             )  # fmt: skip
     figure.update_layout(
-        font={"size": TEXT}, margin={"l": 70, "r": 20, "t": 10, "b": 60}, legend={"orientation": "h", "y": -0.2}, hovermode="closest"
+        font={"size": TEXT}, margin={"l": 70, "r": 20, "t": 10, "b": 60}, legend={"orientation": "h", "y": -0.3}, hovermode="closest"
     )
     figure.update_xaxes(title="epoch")
     figure.update_yaxes(title=label)
