@@ -5,11 +5,12 @@ from dataclasses import asdict
 import pandas as pd
 import streamlit as st
 
+from distill_core.data import datasets
 from distill_core.figures.curves import bands, compare_figure
 from distill_core.runs import upkeep
 from distill_core.runs.schema import Entry
 from pages.components.live_chart import live_chart
-from pages.sections import race
+from pages.sections import controls, race
 from pages.server import incoming, pictures
 from pages.server.experiments import first_experiment
 from pages.server.lab import engine, link, run_owner, set_up, store
@@ -17,6 +18,7 @@ from pages.server.link import settle
 
 PER_PAGE = 100  # runs in the list
 SETTINGS = ("dataset", "images", "teacher", "student", "method", "temperature", "alpha", "epochs")
+HEADINGS = {"dataset": "data set", "images": "training images"}  # where the words differ from the name of the setting
 
 set_up("Runs")
 st.title("Runs")
@@ -63,8 +65,19 @@ def settings_of(run: Entry) -> dict:
     return asdict(first) | {"seeds": run.size} if first else {}
 
 
-def in_words(value: object) -> str:
-    """A setting as the comparison shows it."""
+def heading(field: str) -> str:
+    """The name of a setting in words."""
+    return HEADINGS.get(field, field.replace("_", " "))
+
+
+def in_words(field: str, value: object) -> str:
+    """The value of a setting in words: data set and method by their titles."""
+    if field == "dataset":
+        return datasets.DATASETS[value].title if value in datasets.DATASETS else datasets.title(value)
+    if field == "method":
+        return controls.method_title(value)
+    if field == "images":
+        return f"{value:,}" if value else "all"
     return ", ".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)
 
 
@@ -77,14 +90,14 @@ table = pd.DataFrame(
         "status": [run.status if settings[run.id] else "unreadable" for run in runs],
         "baseline %": [accuracy_of(run, run.baseline_accuracy) for run in runs],
         "student %": [accuracy_of(run, run.student_accuracy) for run in runs],
-        **{name: [settings[run.id].get(name, "") for run in runs] for name in SETTINGS},
-        "seeds": [settings[run.id].get("seeds", "") if run.kind == "race" else "" for run in runs],
+        **{heading(field): [in_words(field, of[field]) if (of := settings[run.id]) else "" for run in runs] for field in SETTINGS},
+        "seeds": [str(settings[run.id].get("seeds", "")) if run.kind == "race" else "" for run in runs],
     }
 )
 columns = {
     f"{role} %": st.column_config.TextColumn(help=f"Final test accuracy of the {role}, the mean over the seeds.")
     for role in ("baseline", "student")
-} | {"images": st.column_config.TextColumn(help="Training images; 0 means all of the data set.")}
+}
 # Rows are selected by their position, so the selection is dropped when a run is added or deleted.
 key = f"{count} runs, {runs[0].id} first"
 selected = st.dataframe(
@@ -121,17 +134,20 @@ if not compared:
     st.markdown("The settings of this run cannot be read: it was stored by another version of the lab.")
     st.stop()
 fields = next(iter(compared.values()))
-differing = [name for name in fields if name != "seed" and len({str(of_run[name]) for of_run in compared.values()}) > 1]
+differing = [field for field in fields if field != "seed" and len({str(of_run[field]) for of_run in compared.values()}) > 1]
 titles = {run.id: run.title or f"run {run.id[:4]}" for run in picked}
-names = {run_id: ", ".join([*(f"{name} {of_run[name]}" for name in differing), titles[run_id]]) for run_id, of_run in compared.items()}
+names = {
+    run_id: ", ".join([*(f"{heading(field)} {in_words(field, of_run[field])}" for field in differing), titles[run_id]])
+    for run_id, of_run in compared.items()
+}
 names |= {run_id: f"{name} ({run_id[:4]})" for run_id, name in names.items() if list(names.values()).count(name) > 1}
 live_chart(
     compare_figure({name: bands(store().records(run_id)) for run_id, name in names.items()}),
     key="compare", height=460, revision=" ".join(names),
 )  # fmt: skip
 if len(compared) > 1:
-    listed = [name for name in fields if name != "seed"]
-    shown = pd.DataFrame({names[run_id]: [in_words(of_run[name]) for name in listed] for run_id, of_run in compared.items()})
-    shown.index = [name.replace("_", " ") for name in listed]
-    colours = ["background-color: #E69F0055" if name in differing else "" for name in listed]
+    listed = [field for field in fields if field != "seed"]
+    shown = pd.DataFrame({names[run_id]: [in_words(field, of_run[field]) for field in listed] for run_id, of_run in compared.items()})
+    shown.index = [heading(field) for field in listed]
+    colours = ["background-color: #E69F0055" if field in differing else "" for field in listed]
     st.dataframe(shown.style.apply(lambda column: colours, axis=0))

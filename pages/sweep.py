@@ -41,14 +41,10 @@ with st.container(horizontal=True, vertical_alignment="center"):
     has_t2 = bool(chosen) and sweep.has_t2(experiments)
     both = st.toggle(
         "Add a second heat map, trained without T\u00b2", key="sweep_both", disabled=not has_t2,
-        help="Train all then trains the sweep twice: with the factor T\u00b2 of the soft loss, and without it, as in many "
-        "implementations. Only for soft targets.",
+        help="Train all then trains the sweep twice: with the factor T\u00b2 of the soft loss, and without it. Dividing the logits by T "
+        "shrinks the gradient of the soft loss by T\u00b2, and the factor restores it; many implementations leave it out. Only for soft "
+        "targets.",
     )  # fmt: skip
-if has_t2:
-    st.caption(
-        "T\u00b2 is a factor of the soft loss: dividing the logits by T shrinks its gradient by T\u00b2, and the factor restores it. "
-        "Many implementations leave it out."
-    )
 if train:
     state["sweep_run"] = sweep.start(grid, experiments)
     state["sweep_without_t2"] = sweep.start(grid, sweep.without_t2(experiments), note=" without T\u00b2") if both and has_t2 else ""

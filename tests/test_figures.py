@@ -176,6 +176,14 @@ def test_the_label_of_the_methods_own_loss_is_in_the_comparison_of_runs():
     assert compare_figure(runs, field="soft_loss").layout.yaxis.title.text == "soft loss (nats)"
 
 
+def test_baselines_of_compared_runs_differ_in_their_markers_and_name_their_run():
+    both = [record(member=member, test_accuracy=0.5) for member in ("student", "baseline")]
+    figure = compare_figure({"one": bands(both), "two": bands(both)})
+    baselines = [trace for trace in figure.data if "baseline" in trace.name]
+    assert [trace.name for trace in baselines] == ["one, baseline", "two, baseline"]
+    assert len({trace.marker.symbol for trace in figure.data}) == 4 and all("markers" in trace.mode for trace in baselines)
+
+
 def luminance(colour):
     channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]

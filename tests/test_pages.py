@@ -335,6 +335,8 @@ def test_compared_runs_are_coloured_where_their_settings_differ(alone, finished)
     *_, newest = [finished(temperature=temperature, alpha=alpha) for temperature, alpha in ((4.0, 0.1), (8.0, 0.5))]
     app = alone("runs").run()
     assert len(app.dataframe[0].value) == 2
+    assert app.dataframe[0].value["data set"].tolist() == ["Digits (8 x 8)"] * 2
+    assert app.dataframe[0].value["method"].tolist() == ["Soft targets"] * 2
     app.session_state[f"2 runs, {newest} first"] = {"selection": {"rows": [0, 1], "columns": [], "cells": []}}
     app.run()
     assert not app.exception

@@ -169,6 +169,16 @@ def test_the_gradient_meter_is_autograds_gradient_of_the_soft_loss(app, new_page
     assert all(any(abs(value - m) <= 0.006 * m for m in measured) for value in shown)
 
 
+def test_the_gradient_meter_is_closed_until_its_summary_is_pressed_by_key(app, new_page):
+    page = open_at(new_page, app)
+    bar = page.locator(f"{BARS} .meter .bar").first
+    expect(bar).to_be_hidden()
+    page.locator(f"{BARS} .meter summary").press("Enter")
+    expect(bar).to_be_visible()
+    drag(page, 12)
+    expect(bar).to_be_visible()
+
+
 def test_student_or_baseline_of_a_run_is_compared_with_the_teacher(app, new_page, run_id, digits):
     page = open_at(new_page, app, run=run_id)
     members = page.locator(f"{BARS} .member").all_text_contents()

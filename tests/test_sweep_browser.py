@@ -106,7 +106,7 @@ def test_the_sweep_without_t_squared_is_trained_too_if_chosen(lab, watched):
 
 def test_methods_are_an_axis_or_a_choice_for_all_cells_and_their_losses_are_named(lab, watched):
     page = watched(f"{lab}/sweep?{SMALL}&x=temperature&xs=1,4&y=method&ys=soft-targets,correlation,mutual-2")
-    expect(page.get_by_text("depend on the temperature and the method?")).to_be_visible(timeout=BUSY)
+    expect(page.get_by_text("depend on temperature and the method?")).to_be_visible(timeout=BUSY)
     expect(page.get_by_text("Loss: hard loss and soft loss (nats), correlation loss, divergence from peers (nats).")).to_be_visible()
     expect(page.get_by_role("switch", name=re.compile("without T"))).to_be_disabled()
     train(page)

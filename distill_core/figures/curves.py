@@ -333,7 +333,8 @@ def _epoch_title(curves: Bands, members: Sequence[str]) -> str:
 
 
 def compare_figure(runs: dict[str, Bands], *, field: str = "test_accuracy", loss_label: str = FIELDS["soft_loss"]) -> go.Figure:
-    """The students of several runs in one panel, each with its baseline as a thin dotted line of the same colour.
+    """The students of several runs in one panel, each with its baseline as a thin dotted line. A run has one colour and one marker,
+    filled for the student and open for the baseline.
 
     `loss_label` names the field `soft_loss`, as in `race_drawing`.
     """
@@ -342,20 +343,20 @@ def compare_figure(runs: dict[str, Bands], *, field: str = "test_accuracy", loss
     styles = [*ROLES.values(), *OTHERS]
     for number, (name, curves) in enumerate(zip(plain_labels(runs), runs.values(), strict=True)):
         style = styles[number % len(styles)]
-        for member, width, dash in (("student", 4, "solid"), ("baseline", 3, "dot")):
+        for member, width, dash, symbol in (("student", 4, "solid", style.symbol), ("baseline", 3, "dot", f"{style.symbol}-open")):
             if (member, field) not in curves:
                 continue
             band = _scaled(curves[member, field], scale)
             figure.add_trace(
                 go.Scatter(
-                    x=band["x"], y=band["mean"], mode="lines+markers" if member == "student" else "lines", name=f"{name}, {member}",
+                    x=band["x"], y=band["mean"], mode="lines+markers", name=f"{name}, {member}",
                     line={"color": style.light, "width": width, "dash": dash},
-                    marker={"symbol": style.symbol, "size": 10, "maxdisplayed": 8},
+                    marker={"symbol": symbol, "size": 12, "maxdisplayed": 8},
                     hovertext=_hover(member, band, field, label), hovertemplate="%{hovertext}<extra></extra>",
                 )
             )  # fmt: skip
     figure.update_layout(
-        font={"size": TEXT}, margin={"l": 70, "r": 20, "t": 10, "b": 60}, legend={"orientation": "h", "y": -0.2}, hovermode="closest"
+        font={"size": TEXT}, margin={"l": 70, "r": 20, "t": 10, "b": 60}, legend={"orientation": "h", "y": -0.3}, hovermode="closest"
     )
     figure.update_xaxes(title="epoch")
     figure.update_yaxes(title=label)

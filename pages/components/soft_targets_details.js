@@ -49,11 +49,11 @@ class Details {
     [this.hiding, this.logging] = toggles.querySelectorAll("input");
     for (const toggle of [this.hiding, this.logging]) toggle.addEventListener("change", () => { view.draw(); this.send(); });
     this.numbers = make("about", "", aside);
-    this.meter = make("meter", `<div class="title"></div>
+    this.meter = make("meter", `<details><summary class="title"></summary>
       <div>without T²: ‖q − p‖ / T = <span class="value"></span></div><div class="bar"><div class="fill"></div><div class="mark"></div></div>
       <div>with T²: T · ‖q − p‖ = <span class="value"></span></div><div class="bar whole"><div class="fill"></div><div class="mark"></div></div>
       <div class="legend">q: softmax(z / T) of the student, p: of the teacher; ‖q − p‖: length of their difference.
-        Logarithmic scale: each thin line is a factor of 10. Thick mark: at T = 1.</div>`, aside);
+        Logarithmic scale: each thin line is a factor of 10. Thick mark: at T = 1.</div></details>`, aside);
     this.equations = make("equations", "", main);
     const rows = root.querySelector(".rows");
     const select = (target, pin) => { // hovering selects a class for now, a click until the next click
@@ -124,7 +124,7 @@ class Details {
       return line;
     }));
     const student = members[1]?.name;
-    this.meter.querySelector(".title").textContent = `Gradient of the soft loss with respect to the ${student ? `${student}'s logits` : "logits of a student with equal logits"}:`;
+    this.meter.querySelector(".title").textContent = `Gradient of the soft loss with respect to the ${student ? `${student}'s logits` : "logits of a student with equal logits"}`;
     this.pair = known ? [members[1]?.logits ?? classes.map(() => 0), members[0].logits] : undefined;
     const at = this.position(this.pair ? gradientSize(...this.pair, 1) : 1);
     for (const mark of this.meter.querySelectorAll(".mark")) mark.style.left = `${100 * at}%`;

@@ -213,7 +213,7 @@ def show_comparison(name: str) -> None:
         f"*Measured earlier*, on {measured['date']}, by `{measured['command']}` in {measured['seconds'] / 60:.0f} minutes "
         f"on {measured['machine']}."
     )
-    with st.expander("Table: temperature and alpha of each row, p-values, time and memory of a training step"):
+    with st.expander("Tables: temperature and alpha of each row, p-values, time and memory of a training step"):
         results, costs = _tables(rows, kept["rows"], setting)
         st.dataframe(results, hide_index=True, column_config=RESULT_COLUMNS)
         st.dataframe(costs, hide_index=True)
@@ -290,9 +290,9 @@ def _tables(rows: list[dict], kept: list[dict], setting: str) -> tuple[pd.DataFr
             "T": f"{row['experiment']['temperature']:g}",
             "alpha": f"{row['experiment']['alpha']:.4g}",
             "settings tried": len(row["tried"]),
-            "time per step (ms)": row["step_ms"],
+            "time per step (ms)": round(row["step_ms"], 2),
             "relative to soft targets": round(row["step_ms"] / fastest["step_ms"], 2),
-            "memory per step (MB)": row["step_mb"],
+            "memory per step (MB)": round(row["step_mb"], 2),
         }
         for row in order
     ]

@@ -39,7 +39,7 @@ INITIAL = {  # values of an axis when it is chosen first
     "method": ["soft-targets", "logits", "decoupled", "correlation"],
 }
 QUESTION = {  # an axis in the heading
-    "temperature": "the temperature",
+    "temperature": "temperature",
     "alpha": "alpha",
     "student": "the student",
     "images": "the number of training images",
@@ -286,14 +286,14 @@ def describe(grid: Grid, experiments: list[Experiment]) -> None:
     except ValueError as error:
         estimate = str(error)
     seeds = f" x {grid.seeds} seeds" if grid.seeds > 1 else ""
-    st.markdown(f"#### How does the benefit of distillation depend on {' and '.join(axes) or 'these settings'}?")
+    st.markdown(f"#### How does the gain depend on {' and '.join(axes) or 'these settings'}?")
     losses = loss_names(experiments)
     unit = " A nat is the unit of a loss with the natural logarithm: 1.44 bits." if "nats" in losses else ""
     st.markdown(
-        f"{cells} cells{seeds} = {len(experiments)} students, each with its baseline (labels only): {estimate}. "
-        f"Loss: hard loss and {losses}.{unit}",
-        help="Each student minimises alpha times the hard loss plus (1 \u2212 alpha) times the loss of its method. "
-        "The hard loss is the cross-entropy with the labels.",
+        f"{cells} cells{seeds} = {len(experiments)} students, each with its baseline: {estimate}. Loss: hard loss and {losses}.",
+        help="The gain is the test accuracy of a student minus that of its baseline, which learns from the labels only. Each student "
+        "minimises alpha times the hard loss plus (1 \u2212 alpha) times the loss of its method. The hard loss is the cross-entropy with "
+        f"the labels.{unit}",
     )
     networks.show_untrained(experiments[0].dataset, *dict.fromkeys(experiment.teacher for experiment in experiments))
 
