@@ -46,7 +46,7 @@ def browser():
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def firefox(tmp_path_factory):
     path = next(filter(None, map(shutil.which, ("firefox-esr", "firefox"))), None)
     if path is None:

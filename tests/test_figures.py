@@ -209,6 +209,29 @@ def test_figures_need_neither_torch_nor_a_database():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
+def test_figures_are_made_while_another_thread_imports_pandas():
+    code = """
+import builtins, sys, threading
+started, go_on = threading.Event(), threading.Event()
+imported = builtins.__import__
+def slowly(name, *rest, **more):
+    if name == "pandas.core.api" and threading.current_thread() is thread:
+        started.set()
+        go_on.wait(5)
+    return imported(name, *rest, **more)
+builtins.__import__ = slowly
+thread = threading.Thread(target=lambda: imported("pandas"))
+thread.start()
+started.wait(20)
+threading.Timer(1, go_on.set).start()
+from distill_core.figures.classes import confusion_figure
+import numpy as np
+confusion_figure(np.eye(2), ["cat", "dog"])
+assert started.is_set()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
 def test_names_from_a_learners_zip_are_no_html_in_a_chart():
     name = '<a href="http://stranger.example">cat</a>'
     for figure in (confusion_figure(np.eye(2), [name, "dog"]), per_class_figure({"teacher": [1, 1]}, [name, "dog"])):
