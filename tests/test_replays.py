@@ -16,12 +16,12 @@ def test_shipped_replays_are_of_presets_and_the_first_race_is_among_them():
 @pytest.mark.parametrize("name", sorted(replays.replays()))
 def test_a_shipped_replay_is_complete_and_shows_the_measured_effect(name):
     replay, preset = replays.replays()[name], PRESETS[name]
-    assert replay.seeds == preset.seeds and replay.recorded in replay.caption and replay.caption.startswith("Replay")
+    assert replay.seeds >= preset.seeds and replay.recorded in replay.caption and replay.caption.startswith("Replay")
     last = {(one["experiment"], one["member"]): one for one in replay.records()}
     finals = {role: [one["test_accuracy"] for (_, member), one in last.items() if member == role] for role in ("student", "baseline")}
     assert {one["epoch"] for (_, member), one in last.items() if member in finals} == {preset.experiment.epochs}
-    assert len(finals["student"]) == len(finals["baseline"]) == preset.seeds
-    difference = 100 * (sum(finals["student"]) - sum(finals["baseline"])) / preset.seeds
+    assert len(finals["student"]) == len(finals["baseline"]) == replay.seeds
+    difference = 100 * (sum(finals["student"]) - sum(finals["baseline"])) / replay.seeds
     assert difference * preset.measured.difference > 0 or abs(preset.measured.difference) < 0.6
     assert replay.conclusion.endswith(".")
 
