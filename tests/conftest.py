@@ -30,6 +30,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def pytest_configure(config):
     """Runs and caches in a folder of this process; the real data sets where they lie beside the repository."""
+    with contextlib.suppress(AttributeError, OSError):  # not on Windows
+        os.setpriority(os.PRIO_PROCESS, 0, 10)  # that of the lab's workers, which would wait for the tests of the other process
     within = os.environ["DISTILL_HOME"] if hasattr(config, "workerinput") else None  # one of several processes: its parent's folder
     config.distill_home = tempfile.mkdtemp(prefix="distill-tests-", dir=within)
     config.shared_folder = within and Path(within)

@@ -19,6 +19,8 @@ from distill_core.runs.process import ignore_clock_changes, prepare_process
 
 log = logging.getLogger("distill_core.runs")
 
+PRIORITY = 10  # of a worker, as `nice` counts it: a page that is asked for comes first
+
 
 def shape() -> tuple[int, int]:
     """`(workers, threads of each)` on this machine. Two workers at least, so that a long run does not hold up the next one.
@@ -87,7 +89,7 @@ def dask_setup(worker: object) -> None:
     except Exception:  # a cold worker trains, too; it only starts later
         log.warning("the worker could not be warmed", exc_info=True)
     with contextlib.suppress(AttributeError, OSError):  # not on Windows
-        os.nice(10)
+        os.setpriority(os.PRIO_PROCESS, 0, max(PRIORITY, os.getpriority(os.PRIO_PROCESS, 0)))
     threading.Thread(target=read_ahead, daemon=True).start()
 
 
