@@ -192,7 +192,7 @@ SYMBOLS = {  # of the formulas of the losses, in LaTeX, in the order in which th
     "L_{method}": "loss of the method",
     "w": "weight of a term",
     "T": "temperature",
-    "p": "class probabilities, the teacher's are the soft targets",
+    "p": "class probabilities (the teacher's are the soft targets)",
     "b": "probabilities of the true class and of all others together",
     r"\hat p": "probabilities among the wrong classes",
     "q": "smoothed labels",

@@ -1,5 +1,6 @@
 """A scheduler that is not the lab's own: which are refused, and one with workers in other processes, of which one dies."""
 
+import json
 import os
 import signal
 import subprocess
@@ -89,3 +90,45 @@ def test_a_run_survives_the_death_of_its_worker_on_a_scheduler_elsewhere(room, t
         assert numbers(engine.store, run_id) == numbers(engine.store, undisturbed)
     finally:
         engine.shutdown()
+
+
+BATCHES = """
+import asyncio, json, os, sys, time
+from distributed.batched import BatchedSend
+
+class Comm:
+    sent, closed = [], lambda self: False
+    async def write(self, messages, **_):
+        self.sent += messages
+        return 1
+
+async def main():
+    batches = BatchedSend(interval="200ms")
+    batches.start(Comm())
+    batches.send("before")
+    while not Comm.sent:  # the next batch may go 200 ms later
+        await asyncio.sleep(0.001)
+    now, seen = time.time, len(Comm.sent)
+    time.time = lambda: now() - 3600
+    if not steady:
+        sys.modules["distributed.batched"].time = time.time  # which it had imported
+    batches.send("after")
+    batches.send("later")
+    await asyncio.sleep(1)
+    print(json.dumps([seen, Comm.sent]))
+    sys.stdout.flush()
+    os._exit(0)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("steady", [True, False])
+def test_messages_are_sent_on_after_the_clock_is_set_back_if_the_process_ignores_clock_changes(steady):
+    start = f"steady = {steady}\n"
+    if steady:
+        start += "from distill_core.runs.process import ignore_clock_changes; ignore_clock_changes()\n"
+    found = subprocess.run(
+        [sys.executable, "-c", start + BATCHES], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, check=True, timeout=60
+    )
+    assert json.loads(found.stdout) == [1, ["before", "after", "later"] if steady else ["before"]]

@@ -157,7 +157,7 @@ def main() -> int:
     path, names = json.load(sys.stdin)
     budget = Budget()
     with zipfile.ZipFile(path) as archive:
-        gc.freeze()  # the entries of its directory: the garbage collector would look at all of them every few hundred images
+        gc.freeze()  # the entries of its directory: the garbage collector would traverse all of them every few hundred images
         for name in names:
             try:
                 pixels = open_image(archive, name, budget)

@@ -333,9 +333,9 @@ def _epoch_title(curves: Bands, members: Sequence[str]) -> str:
 
 
 def compare_figure(runs: dict[str, Bands], *, field: str = "test_accuracy", loss_label: str = FIELDS["soft_loss"]) -> go.Figure:
-    """The students of several runs in one panel, each with its baseline as a thin dotted line. A run has one colour and one marker,
-    filled for the student and open for the baseline.
+    """The students of several runs in one panel, each with its baseline as a thin dotted line.
 
+    A run has one colour and one marker, filled for the student and open for the baseline.
     `loss_label` names the field `soft_loss`, as in `race_drawing`.
     """
     figure = go.Figure()

@@ -35,7 +35,7 @@ TITLES = {
     "rank": "Low rank of each layer",
     "bits": "Bits of a weight",
 }
-DEFAULTS = {"network": "digits/cnn-32", "recovery": ""}
+DEFAULTS = {"network": "", "recovery": ""}
 RECOVERY = {"images": 5000, "epochs": 3, "batch_size": 64, "learning_rate": 0.003}
 FORMAT_TITLES = {
     "html": "HTML file for a phone",
