@@ -16,6 +16,7 @@ PREFERENCES = {  # nothing but the pages under test: no updates, no reports, no 
     "services.settings.server": "data:,#remote-settings-dummy/v1",
     "toolkit.telemetry.enabled": False,
 }
+REQUESTS = ("network.beforeRequestSent", "network.responseCompleted", "network.fetchError")
 SLOW = 300  # seconds that anything may take on a busy machine
 
 
@@ -46,13 +47,14 @@ def _address(process, profile):
 
 
 class Firefox:
-    """One tab. `errors`: what pages logged as an error or raised; `requests`: the servers that they asked."""
+    """One tab. `errors`: what pages logged as an error or raised; `requests`: the servers that they asked; `loading`: parts of the app
+    that have been requested and have not arrived."""
 
     def __init__(self, socket):
         self.socket, self.numbers = socket, itertools.count()
-        self.errors, self.requests = [], set()
+        self.errors, self.requests, self.loading = [], set(), set()
         self.call("session.new", capabilities={})
-        self.call("session.subscribe", events=["log.entryAdded", "network.beforeRequestSent"])
+        self.call("session.subscribe", events=["log.entryAdded", *REQUESTS])
         self.tab = self.call("browsingContext.getTree")["contexts"][0]["context"]
         self.call("browsingContext.setViewport", context=self.tab, viewport={"width": 1280, "height": 720})
 
@@ -68,13 +70,29 @@ class Firefox:
     def _keep(self, message):
         if message.get("method") == "log.entryAdded" and message["params"]["level"] == "error":
             self.errors.append(message["params"]["text"])
-        elif message.get("method") == "network.beforeRequestSent":
-            url = urlsplit(message["params"]["request"]["url"])
-            if url.scheme not in ("data", "blob"):
+        elif message.get("method") in REQUESTS:
+            request = message["params"]["request"]
+            url = urlsplit(request["url"])
+            if message["method"] != "network.beforeRequestSent":
+                self.loading.discard(request["request"])
+            elif url.scheme not in ("data", "blob"):
                 self.requests.add(url.netloc)
+                if url.path.startswith("/static/"):
+                    self.loading.add(request["request"])
 
     def goto(self, address):
         self.call("browsingContext.navigate", context=self.tab, url=address, wait="interactive")
+
+    def wait_for_parts(self):
+        """Until every part of the app that the page asked for has arrived, for a second: one that is left before logs an error."""
+        arrived = time.monotonic()
+        until = arrived + SLOW
+        while time.monotonic() < arrived + 1:
+            self.evaluate("1")  # with which the events arrive
+            if self.loading:
+                arrived = time.monotonic()
+                assert arrived < until, "a part of the app did not arrive"
+            time.sleep(0.1)
 
     def evaluate(self, expression):
         """The value of a JavaScript expression, by way of JSON."""
