@@ -38,7 +38,7 @@ def test_features_and_relations_of_both_networks_are_drawn_from_real_images(lab,
     until(lambda: [size for _, size in panels(page)] == [8, 4, 2, 1] * 2)  # the image, then the attention map of each block
     page.get_by_text("Relations", exact=True).click()
     until(lambda: [size for _, size in panels(page)] == [20, 20])
-    until(lambda: "group=Relations" in page.url)
+    expect(page).to_have_url(re.compile("group=Relations"), timeout=BUSY)
     again = watched(page.url)
     until(lambda: [size for _, size in panels(again)] == [20, 20])
 
@@ -77,7 +77,7 @@ def test_a_method_is_raced_from_its_card(lab, watched):
     expect(page.get_by_text("Zhang et al. 2018").first).to_be_visible(timeout=BUSY)
     page.get_by_role("link", name="Race this method").click()
     page.locator(".st-key-train button:enabled:visible").click(timeout=BUSY)
-    until(lambda: "method=mutual-2" in page.url)
+    expect(page).to_have_url(re.compile("method=mutual-2"), timeout=BUSY)
     expect(page.get_by_text("finished:").first).to_be_visible(timeout=BUSY)
 
 

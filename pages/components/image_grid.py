@@ -13,7 +13,10 @@ HERE = Path(__file__).parent
 
 _image_grid = st.components.v2.component(
     "image_grid",
-    html='<div class="image-grid">\n<canvas tabindex="0" role="listbox"></canvas><p class="caption" aria-live="polite"></p></div>',
+    html="""
+    <div class="image-grid">
+      <canvas tabindex="0" role="listbox" aria-label="images"></canvas><p class="caption" aria-live="polite"></p>
+    </div>""",
     css=(HERE / "image_grid.css").read_text(),
     js=(HERE / "image_grid.js").read_text(),
 )

@@ -20,7 +20,7 @@ _soft_targets = st.components.v2.component(
     "soft_targets",
     html="""
     <div class="soft-targets">
-      <div class="aside"><canvas class="picture" role="img" width="1" height="1"></canvas><p class="image-note"></p>
+      <div class="aside"><canvas class="picture" role="img" aria-label="the image" width="1" height="1"></canvas><p class="image-note"></p>
         <button type="button" class="pause" hidden>Pause</button></div>
       <div class="main">
         <label class="control" title="Soft targets are softmax(logits / T): the higher T, the more even.">
