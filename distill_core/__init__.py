@@ -41,6 +41,7 @@ READING_ORDER = (
     "statistics",  # means, confidence intervals, paired differences
     "bias",  # correcting the bias of classes that a student saw too rarely or too often
     "calibration",  # confidence against accuracy, temperature scaling
+    "together",  # networks of one shape that train at once
     "consensus",  # be the teacher: students of a class's soft labels
     "analysis",  # accuracy, agreement, dark knowledge, the conclusion in words
     "training.run_data",  # images, labels and teacher logits of a run, batch by batch
@@ -71,6 +72,12 @@ READING_ORDER = (
     "export",  # all formats by their names
     "serving",  # a network behind an API
     "studies.ladder",  # teacher, student, and the student compressed: size, latency, accuracy
+    "trials.transfer",  # a student of other images, or of noise
+    "trials.subliminal",  # a student of noise and of outputs without a meaning
+    "trials.private",  # teachers that vote with noise
+    "trials.federated",  # clients that exchange logits
+    "trials.choice_of_images",  # few images that differ against many alike
+    "trials.robust",  # the lead on changed images
     "lessons.lesson",  # a question, a guess, an experiment that answers it, an explanation
     "lessons.measured",  # what their experiments showed over ten seeds
     "lessons",  # all lessons: one file each

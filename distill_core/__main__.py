@@ -389,20 +389,20 @@ def lesson(
         raise ValueError(f"lesson '{name}' is not known; choose one of: {', '.join(LESSONS)}")
     if not 2 <= seeds <= 100:
         raise ValueError(f"seeds {seeds} cannot be run; give a number from 2 to 100")
-    for key in [name] if name else [key for key, entry in LESSONS.items() if entry.arms]:
+    for key in [name] if name else [key for key, entry in LESSONS.items() if entry.judge]:
         entry, started = LESSONS[key], time.perf_counter()
-        results = _train_all(entry.experiments(seeds), device=device) if entry.arms else []
+        results = entry.trial(seeds) if entry.trial else entry.by_arm(_train_all(entry.experiments(seeds), device=device))
         finding, seconds = entry.find(results), time.perf_counter() - started
         if json:
-            gains = [asdict(one) for one in lessons.gains(entry.by_arm(results))]
+            gains = [asdict(one) for one in lessons.gains(results)]
             _print_json({"event": "claim", "lesson": key, "sentence": finding.sentence, "answer": finding.answer, "gains": gains})
         else:
             print(
                 f"{entry.title}: {finding.sentence} ({seeds} seeds, {seconds:.0f} s)"
-                if entry.arms
+                if entry.judge
                 else f"{entry.title}: {finding.sentence}"
             )
-        if keep and entry.arms:
+        if keep and entry.judge:
             keep_finding(key, finding, seeds=seeds, seconds=seconds)
 
 

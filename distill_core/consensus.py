@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, stack_module_state, vmap
 
-from distill_core import models, teachers
+from distill_core import teachers
 from distill_core.data import datasets
 from distill_core.data.datasets import Dataset
 from distill_core.data.image_order import entropy
 from distill_core.statistics import mean_interval, paired_difference
+from distill_core.together import Together
 
 LABELS, CLASS, NETWORK = "labels", "class", "network"
 STUDENT, SEEDS, STEPS, LEARNING_RATE = "mlp-30x2", 20, 100, 0.01
@@ -71,28 +71,10 @@ def train_on(dataset: Dataset, images: Tensor, targets: Mapping[str, Tensor]) ->
     - `targets`: by name, probabilities `(n, C)`. All students of one seed start from the same weights, and every step uses
       all n images. None of the n is tested on.
     """
-    networks = [
-        models.build(STUDENT, image_shape=dataset.image_shape, classes=dataset.classes, seed=seed) for _ in targets for seed in range(SEEDS)
-    ]
-    weights, buffers = stack_module_state(networks)
-    pixels = dataset.pixels(dataset.test_images[images])
+    students = Together(STUDENT, dataset, [*range(SEEDS)] * len(targets))
     wanted = torch.stack(list(targets.values())).repeat_interleave(SEEDS, dim=0)  # (students, n, C)
-
-    def loss(own: dict, buffer: dict, target: Tensor) -> Tensor:
-        return torch.nn.functional.cross_entropy(functional_call(networks[0], (own, buffer), (pixels,)), target)
-
-    optimizer = torch.optim.Adam(weights.values(), lr=LEARNING_RATE)
-    for _ in range(STEPS):
-        optimizer.zero_grad()
-        vmap(loss)(weights, buffers, wanted).sum().backward()  # no student's loss depends on another's weights
-        optimizer.step()
-
+    students.fit(dataset.test_images[images], wanted, epochs=STEPS, batch_size=len(images), learning_rate=LEARNING_RATE)
     others = torch.ones(len(dataset.test_labels), dtype=torch.bool).index_fill(0, images, False)
-    rest, labels = dataset.pixels(dataset.test_images[others]), dataset.test_labels[others]
-    accuracies = []
-    with torch.no_grad():
-        for number in range(len(networks)):
-            own = {name: value[number] for name, value in weights.items()}
-            predicted = functional_call(networks[0], own, (rest,)).argmax(dim=-1)
-            accuracies.append(100 * float((predicted == labels).float().mean()))
+    predicted = students.logits(dataset.test_images[others]).argmax(dim=-1)
+    accuracies = (100 * (predicted == dataset.test_labels[others]).double().mean(dim=-1)).tolist()
     return {name: accuracies[place * SEEDS : (place + 1) * SEEDS] for place, name in enumerate(targets)}

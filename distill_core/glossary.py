@@ -78,9 +78,17 @@ TERMS = {
         "What a teacher's probabilities of the wrong classes carry: which classes, and which images, are alike.",
         page="pages/dark_knowledge.py",
     ),
+    "Differential privacy": Term(
+        "A guarantee that what is published hardly depends on one person's data. How hardly is stated by epsilon: the smaller, the better.",
+        ("epsilon",),
+        "pages/lessons.py",
+    ),
     "Ensemble": Term("Several networks whose outputs are averaged.", page="pages/methods.py"),
     "Feature-based distillation": Term(
         "The student learns from the activations of the teacher's hidden layers.", ("feature-based",), "pages/methods.py"
+    ),
+    "Federated distillation": Term(
+        "Clients keep their data and exchange outputs for public examples, in place of weights.", page="pages/lessons.py"
     ),
     "Fidelity": Term(
         "How closely a student's outputs match its teacher's. Not the same as accuracy.", page="pages/experiments_from_papers.py"
@@ -147,6 +155,9 @@ TERMS = {
     ),
     "Student": Term("The network that is trained, smaller than its teacher in most cases.", page="pages/race.py"),
     "Teacher": Term("The trained network whose outputs a student learns from.", page="pages/soft_targets.py"),
+    "Teaching assistant": Term(
+        "A network of middle size that learns from the teacher and then teaches the student.", ("assistant",), "pages/race.py"
+    ),
     "Temperature": Term(
         "The number T by which logits are divided before the softmax. Higher: softer, more even probabilities.",
         page="pages/soft_targets.py",

@@ -100,6 +100,9 @@ REFERENCES = {
     "Geifman 2017": Reference(
         "Yonatan Geifman, Ran El-Yaniv", 2017, "Selective Classification for Deep Neural Networks", "NIPS, arXiv 1705.08500"
     ),
+    "Gonzalez 1985": Reference(
+        "Teofilo Gonzalez", 1985, "Clustering to minimize the maximum intercluster distance", "Theoretical Computer Science 38"
+    ),
     "Gu 2024": Reference(
         "Yuxian Gu, Li Dong, Furu Wei, Minlie Huang", 2024, "MiniLLM: Knowledge Distillation of Large Language Models",
         "ICLR, arXiv 2306.08543",
@@ -118,6 +121,10 @@ REFERENCES = {
     "He 2016": Reference(
         "Kaiming He, Xiangyu Zhang, Shaoqing Ren, Jian Sun", 2016, "Deep Residual Learning for Image Recognition",
         "CVPR, arXiv 1512.03385",
+    ),
+    "Hendrycks 2019": Reference(
+        "Dan Hendrycks, Thomas Dietterich", 2019, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations",
+        "ICLR, arXiv 1903.12261",
     ),
     "Hinton 2015": Reference(
         "Geoffrey Hinton, Oriol Vinyals, Jeff Dean", 2015, "Distilling the Knowledge in a Neural Network",
@@ -158,6 +165,9 @@ REFERENCES = {
     "Li 2017": Reference(
         "Hao Li, Asim Kadav, Igor Durdanovic, Hanan Samet, Hans Peter Graf", 2017, "Pruning Filters for Efficient ConvNets",
         "ICLR, arXiv 1608.08710",
+    ),
+    "Li 2019": Reference(
+        "Daliang Li, Junpu Wang", 2019, "FedMD: Heterogenous Federated Learning via Model Distillation", "arXiv 1910.03581"
     ),
     "Lin 1991": Reference(
         "Jianhua Lin", 1991, "Divergence measures based on the Shannon entropy", "IEEE Transactions on Information Theory 37"

@@ -20,8 +20,9 @@ room = rooms.current()
 if room is None:
     lecturer.closed()
 else:
-    lecturer.wall(room)
-    lecturer.now(room)
+    with st.container():  # whatever it shows, the tabs keep their place in the page, and with it the open tab
+        lecturer.wall(room)
+        lecturer.now(room)
     ask, start, teach, see, runs = st.tabs(["Ask", "Start a race for all", "Be the teacher", "What learners see", "Stop and clear runs"])
     with ask:
         lecturer.ask()

@@ -21,6 +21,7 @@ from distill_core.statistics import paired_difference
 from distill_core.studies.sweep import grid_of
 
 WITH_ARMS = [name for name, lesson in LESSONS.items() if lesson.arms]
+MEASURED = [name for name, lesson in LESSONS.items() if lesson.judge]
 
 
 def results(students, baselines, images=1000):
@@ -45,7 +46,8 @@ def test_a_lesson_explains_itself_in_at_most_150_words_whose_terms_are_in_the_gl
 @pytest.mark.parametrize("name", LESSONS)
 def test_a_lesson_has_an_experiment_or_a_fact_and_leads_to_pages_that_exist(name):
     lesson = LESSONS[name]
-    assert lesson.group in GROUPS and bool(lesson.arms) == bool(lesson.judge) != bool(lesson.fact)
+    assert lesson.group in GROUPS and bool(lesson.arms or lesson.trial) == bool(lesson.judge) != bool(lesson.fact)
+    assert bool(lesson.trial) == bool(lesson.size) and not (lesson.arms and lesson.trial)
     assert all((ROOT / page).exists() for page, _ in lesson.look.values())
     if lesson.fact:
         assert lesson.fact.answer in lesson.guess.options
@@ -99,7 +101,7 @@ def test_an_experiment_of_a_lesson_runs_offline_within_the_limits_and_opens_as_a
         assert set(lesson.guess.options) == set(lesson.arms)
 
 
-@pytest.mark.parametrize("name", WITH_ARMS)
+@pytest.mark.parametrize("name", MEASURED)
 def test_a_lesson_was_measured_over_ten_seeds_and_its_guess_can_be_right(name):
     measured, guess = kept()[name], LESSONS[name].guess
     assert measured["seeds"] >= 10

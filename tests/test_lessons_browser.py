@@ -39,4 +39,13 @@ def test_a_learner_goes_through_a_number_a_choice_and_a_fact(lab, watched):
     assert page.evaluate(dots) == 2
 
     page.reload()  # the guesses are in the browser
-    expect(page.get_by_text("3 of")).to_be_visible(timeout=BUSY)
+    expect(page.get_by_text("3 of", exact=False).filter(has_text="lessons done")).to_be_visible(timeout=BUSY)
+
+
+def test_a_trial_is_run_by_a_worker_and_kept_for_the_next_learner(lab, watched):
+    for visit in (1, 2):
+        page = watched(f"{lab}/lessons?lesson=robustness")
+        page.get_by_text("blur", exact=True).click(timeout=BUSY)
+        run(page)
+        expect(page.get_by_text("You guessed blur: right.")).to_be_visible(timeout=BUSY if visit == 1 else 20_000)
+        expect(page.get_by_text("Measured for this lab over 10 seeds")).to_be_visible()

@@ -1,8 +1,8 @@
 """Lesson: a question, the learner's guess, an experiment that answers it, and an explanation in 150 words.
 
 A lesson is one file of this folder, which defines `LESSON`. Its experiment is a set of named experiments, the *arms*, each
-trained over the same seeds beside its baseline. `judge` turns their results into a finding, which is laid beside the guess.
-A lesson without arms asks for a fact.
+trained over the same seeds beside its baseline; or a trial (`trials/`), which trains its networks in its own way. `judge` turns
+the results into a finding, which is laid beside the guess. A lesson without an experiment asks for a fact.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ import numpy as np
 
 from distill_core.experiment import Experiment
 from distill_core.statistics import format_points, paired_difference
+from distill_core.together import Results
 
-Results = dict[str, list[dict]]  # by arm, the results of its seeds as `train --json` prints them
-
-GROUPS = ("Concepts", "When and why", "Around it")
+GROUPS = ("Concepts", "When and why", "Experiments", "Around it")
 LEVELS = ("for a ten-year-old", "for a practitioner", "for an expert")
 MAX_WORDS = 150  # of an explanation
 
@@ -66,8 +65,8 @@ class Finding:
 class Lesson:
     """One lesson. `text` has one explanation, or one for each of LEVELS; terms of the glossary stand in [[double brackets]].
 
-    `look`: pages to open next, by label: the file of the page and its query. `experiment`: the settings of all arms, before
-    the changes of each. A lesson without arms has its `fact` in place of `judge`.
+    `look`: pages to open next, by label: the file of the page and its query. `arms` or `trial`: the experiment; a trial gets
+    the number of seeds, and `size` states what it trains. A lesson without both has its `fact` in place of `judge`.
     """
 
     title: str
@@ -78,6 +77,8 @@ class Lesson:
     text: str | dict[str, str]
     source: str
     arms: dict[str, Experiment] = field(default_factory=dict)
+    trial: Callable[[int], Results] | None = None
+    size: str = ""
     judge: Callable[[Results], Finding] | None = None
     fact: Finding | None = None
     seeds: int = 5
@@ -92,9 +93,9 @@ class Lesson:
         count = len(results) // max(1, len(self.arms))
         return {arm: list(results[count * place : count * (place + 1)]) for place, arm in enumerate(self.arms)}
 
-    def find(self, results: Sequence[dict] = ()) -> Finding:
-        """The finding from results in the order of `experiments`; the fact of a lesson without arms."""
-        return self.fact or self.judge(self.by_arm(results))
+    def find(self, results: Results) -> Finding:
+        """The finding from the results of the arms or of the trial; the fact of a lesson without an experiment."""
+        return self.fact or self.judge(results)
 
     def explanations(self) -> dict[str, str]:
         """The explanation by level; a lesson with one explanation has it under an empty name."""
@@ -125,13 +126,13 @@ def gains(results: Results) -> list[Gain]:
     return [gain(arm, of_arm) for arm, of_arm in results.items()]
 
 
-def gain_of(arm: str) -> Callable[[Results], Finding]:
-    """Judges by the gain of one arm: its number is the answer."""
+def gain_of(arm: str, *, student: str = "The student is", baseline: str = "its baseline") -> Callable[[Results], Finding]:
+    """Judges by the gain of one arm: its number is the answer. `student`, `baseline`: the words for what is compared."""
 
     def judge(results: Results) -> Finding:
         found = gain(arm, results[arm])
         between = f"(95 % interval {format_points(found.low, 1)} to {format_points(found.high, 1)})"
-        sentence = f"The student is {format_points(found.difference, 1)} points from its baseline {between}."
+        sentence = f"{student} {format_points(found.difference, 1)} points from {baseline} {between}."
         return Finding(sentence, found.difference, found.low, found.high)
 
     return judge

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from dataclasses import asdict
 
 import streamlit as st
@@ -63,10 +64,10 @@ def ask(name: str, lesson: Lesson, before: float | str | None) -> None:
             key=key,
             help="What do you expect? Choose before you see the result.",
         )
-    label = "Guess, and run the experiment" if lesson.arms else "Guess, and see the answer"
+    label = "Guess, and run the experiment" if lesson.judge else "Guess, and see the answer"
     pressed = st.button(
         label, type="primary", icon=":material/sprint:", key="lesson_run", disabled=guess is None,
-        help="Your guess is laid beside the result." + (f" {_size(lesson)}" if lesson.arms else ""),
+        help=f"Your guess is laid beside the result. {_size(lesson)}".strip(),
     )  # fmt: skip
     if pressed:
         st.session_state.setdefault("lesson_guesses", {})[name] = guess
@@ -74,10 +75,14 @@ def ask(name: str, lesson: Lesson, before: float | str | None) -> None:
             st.session_state.setdefault("lesson_runs", {})[name] = race.start(
                 lesson.experiments(), title=f"lesson: {lesson.title}", kind="race" if len(lesson.arms) == 1 else "sweep"
             )
+        elif lesson.trial:
+            st.session_state.setdefault("lesson_trials", set()).add(name)
         st.rerun()
 
 
 def _size(lesson: Lesson) -> str:
+    if not lesson.arms:
+        return lesson.size
     pairs = len(lesson.arms) * lesson.seeds
     first = next(iter(lesson.arms.values()))
     return f"Trains {pairs} pairs of student and baseline on {datasets.DATASETS[first.dataset].title}."
@@ -88,8 +93,10 @@ def _size(lesson: Lesson) -> str:
 
 def show_result(name: str, lesson: Lesson, guess: float | str) -> bool:
     """The experiment while it runs, then the guess beside the result. True once the explanation may be shown."""
+    if lesson.trial:
+        return _show_trial(name, lesson, guess)
     if not lesson.arms:
-        _conclude(lesson.find(), guess)
+        _conclude(lesson.find({}), guess)
         return True
     run_id = st.session_state.get("lesson_runs", {}).get(name)
     run = store().get(run_id) if run_id else None
@@ -99,7 +106,7 @@ def show_result(name: str, lesson: Lesson, guess: float | str) -> bool:
     every = max(POLL_SECONDS, pace()) if run.active else None
     st.fragment(_follow, run_every=every)(run.id, name, guess, run.active)
     if run.status == "finished":
-        _conclude(lesson.find(store().results(run.id)), guess)
+        _conclude(lesson.find(lesson.by_arm(store().results(run.id))), guess)
         page = "pages/race.py" if run.kind == "race" else "pages/sweep.py"
         link(page, "Open this run with all its settings", icon="tune", run=run.id)
     return run.status == "finished"
@@ -114,8 +121,12 @@ def _follow(run_id: str, name: str, guess: float | str, was_active: bool) -> Non
         return
     status = f"finished in {run.seconds:.1f} s" if run.status == "finished" else plain(engine().status(run.id))
     st.markdown(f":material/{race.ICONS[run.status]}: {status}")
-    figure = guess_figure([asdict(one) for one in _gains(run, LESSONS[name])], guess)
-    live_chart(figure, key=f"lesson_chart_{name}", height=figure.layout.height, revision=f"{run.id} {run.resets}")
+    _draw(name, _gains(run, LESSONS[name]), guess, revision=f"{run.id} {run.resets}")
+
+
+def _draw(name: str, gains: list[lessons.Gain], guess: float | str, *, revision: str) -> None:
+    figure = guess_figure([asdict(one) for one in gains], guess)
+    live_chart(figure, key=f"lesson_chart_{name}", height=figure.layout.height, revision=revision)
 
 
 def _gains(run: Run, lesson: Lesson) -> list[lessons.Gain]:
@@ -132,6 +143,42 @@ def _gains(run: Run, lesson: Lesson) -> list[lessons.Gain]:
         if len(both) == seeds:
             found.append(lessons.gain(arm, both))
     return found
+
+
+# --- a trial --------------------------------------------------------------------------------------------------------
+
+
+@st.cache_resource(max_entries=100, show_spinner=False)
+def _trial(name: str) -> Future:
+    """The results of a lesson's trial, which a worker computes once for all: its seeds are fixed, and with them its numbers."""
+    return engine().compute(LESSONS[name].trial, LESSONS[name].seeds)
+
+
+def _show_trial(name: str, lesson: Lesson, guess: float | str) -> bool:
+    """A trial while it is computed, then the guess beside its result. True once the explanation may be shown."""
+    if name not in st.session_state.get("lesson_trials", ()):
+        st.markdown("Press the button to run the experiment.")
+        return False
+    future = _trial(name)
+    if not future.done():
+        st.fragment(_await, run_every=max(POLL_SECONDS, pace()))(name)
+        return False
+    try:
+        results = future.result()
+    except Exception as error:
+        _trial.clear(name)  # the next press tries again
+        st.session_state["lesson_trials"].discard(name)
+        st.error(f"The experiment ended with an error ({plain(str(error))}). Press the button to run it again.", icon=":material/error:")
+        return False
+    _draw(name, lessons.gains(results), guess, revision=name)
+    _conclude(lesson.find(results), guess)
+    return True
+
+
+def _await(name: str) -> None:
+    if _trial(name).done():
+        st.rerun()
+    st.markdown(f":material/progress_activity: training. {LESSONS[name].size}")
 
 
 def _conclude(finding: lessons.Finding, guess: float | str) -> None:
@@ -172,5 +219,5 @@ def explain(name: str, lesson: Lesson) -> None:
 def invite(lesson: Lesson) -> None:
     """Before the guess: what will happen."""
     have_charts_ready()
-    seconds = " The experiment then runs in front of you, in some seconds." if lesson.arms else ""
+    seconds = " The experiment then runs in front of you, in some seconds." if lesson.judge else ""
     st.markdown(f"Guess first: what is predicted is remembered.{seconds} The explanation follows the result.")
