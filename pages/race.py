@@ -7,7 +7,7 @@ from distill_core.losses import mixed_loss
 from distill_core.objectives import METHODS
 from distill_core.studies.presets import PRESETS, preset_of
 from pages.components.live_chart import have_charts_ready
-from pages.sections import controls, networks, race, results
+from pages.sections import controls, networks, race, results, transfer_set
 from pages.sections.source import functions_of, show_source
 from pages.server import room
 from pages.server.experiments import HIDDEN, experiments_of
@@ -78,5 +78,7 @@ else:
         "Press **Train**: a student with a teacher and its baseline without one train side by side on the same images. The settings are "
         "ready; change them in the sidebar (on a phone, open it with \u00bb at the top)."
     )
+    if experiments:
+        transfer_set.show(experiments)
 method = METHODS[experiments[0].method if experiments else Experiment.method]
 show_source(mixed_loss, *functions_of(method))

@@ -279,3 +279,18 @@ def test_a_zip_of_images_becomes_a_data_set_and_a_bad_one_gives_one_sentence(lab
     chooser.set_input_files({"name": "animals.zip", "mimeType": "application/zip", "buffer": zipped(files).getvalue()})
     expect(page.locator(".st-key-dataset input")).to_have_value(re.compile("^animals"), timeout=BUSY)
     expect(page.locator(".st-key-train button:visible")).to_be_enabled(timeout=BUSY)
+
+
+def test_before_the_first_run_the_race_shows_its_images_and_afterwards_the_earlier_result(lab, new_page):
+    address = f"{lab[0]}/race?images=100&epochs=2&seeds=2&temperature=3"
+    page = new_page(address)
+    expect(page.get_by_text("From the 100 training images:")).to_be_visible(timeout=BUSY)
+    labels = page.locator(".st-key-transfer_set figcaption")
+    expect(labels).to_have_count(4, timeout=BUSY)
+    assert len(set(labels.all_inner_texts())) == 4  # of different classes
+    press(page, "Train")
+    finished(page)
+    again = new_page(address)
+    expect(again.get_by_text("These settings were trained before:")).to_be_visible(timeout=BUSY)
+    again.get_by_role("link", name="Open this finished race").click()
+    finished(again)

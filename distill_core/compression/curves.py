@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from distill_core.compression.low_rank import Decomposed, decompose
 from distill_core.compression.measures import cost_of
 from distill_core.compression.packing import STORED_BITS
 from distill_core.compression.pruning import weight_layers
@@ -36,19 +37,22 @@ def curves(network: nn.Module, pixels: Tensor, labels: Tensor) -> dict[str, list
 
     `pixels`: `(N, D, H, W)`, standardised; `labels`: `(N,)`.
     """
-    found = {}
+    found, decomposed = {}, decompose(network)
+    pixels = pixels.contiguous(memory_format=torch.channels_last)
     for axis, values in AXES.items():
         try:
-            found[axis] = [point(network, replace(NONE, **{axis: value}), pixels, labels) | {"value": value} for value in values]
+            found[axis] = [
+                point(network, replace(NONE, **{axis: value}), pixels, labels, decomposed=decomposed) | {"value": value} for value in values
+            ]
         except ValueError:
             found[axis] = []
     return found
 
 
 @torch.inference_mode()
-def point(network: nn.Module, compression: Compression, pixels: Tensor, labels: Tensor) -> dict:
+def point(network: nn.Module, compression: Compression, pixels: Tensor, labels: Tensor, *, decomposed: Decomposed | None = None) -> dict:
     """Accuracy, bytes and FLOPs of one compression of a network."""
-    small = compress(network, compression)
+    small = compress(network, compression, decomposed=decomposed).to(memory_format=torch.channels_last)
     correct = sum(int((small(images).argmax(dim=1) == own).sum()) for images, own in zip(pixels.split(500), labels.split(500), strict=True))
     work = cost_of(small, image_shape=tuple(pixels.shape[1:]), sparse=bool(compression.prune))
     return {"accuracy": correct / len(labels), "bytes": stored_bytes(small, compression), "flops": work.flops}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from distill_core.compression.low_rank import factorise
+from distill_core.compression.low_rank import Decomposed, factorise
 from distill_core.compression.pruning import prune_neurons, prune_weights
 from distill_core.compression.quantisation import quantise
 
@@ -70,12 +70,15 @@ def parse_compression(text: str) -> Compression:
     return compression
 
 
-def compress(network: nn.Module, compression: Compression) -> nn.Module:
-    """A compressed copy; the network itself is not changed. Raises `ValueError` where units cannot be removed."""
+def compress(network: nn.Module, compression: Compression, *, decomposed: Decomposed | None = None) -> nn.Module:
+    """A compressed copy; the network itself is not changed. Raises `ValueError` where units cannot be removed.
+
+    `decomposed`: its layers' decompositions, where they are known; they serve as long as no units are removed.
+    """
     if compression.neurons:
         network = prune_neurons(network, share=compression.neurons / 100)
     if compression.rank < 100:
-        network = factorise(network, rank=compression.rank / 100)
+        network = factorise(network, rank=compression.rank / 100, decomposed=None if compression.neurons else decomposed)
     if compression.prune:
         network = prune_weights(network, share=compression.prune / 100)
     return quantise(network, bits=compression.bits) if compression.bits < 32 else network

@@ -30,12 +30,12 @@ from distill_core.data.dataset import (
 )
 from distill_core.data.decoding import shorten
 from distill_core.data.download import Progress, download
-from distill_core.data.uploads import keep_zip, kept_zips, load_zip, prepare_zip, title
+from distill_core.data.uploads import is_decoded, keep_zip, kept_zips, load_zip, prepare_zip, title
 
 # Training and pages find the operations on a set beside the sets: `datasets.choose_images`, `datasets.keep_zip`.
 __all__ = [
     "DATASETS", "Dataset", "Progress", "Source", "add_label_noise", "choose_images", "choose_validation_images", "fetch",
-    "import_torchvision", "keep_zip", "kept_zips", "load", "random_flip", "random_shift", "seeded", "title",
+    "import_torchvision", "is_ready", "keep_zip", "kept_zips", "load", "random_flip", "random_shift", "seeded", "title",
 ]  # fmt: skip
 
 
@@ -45,6 +45,16 @@ def load(name: str) -> Dataset:
     Raises `ValueError` with one sentence if the name is unknown or if the files are missing, cut or altered.
     """
     return load_zip(name) if name.endswith(".zip") else _load_named(_source(name).name)
+
+
+def is_ready(name: str) -> bool:
+    """Whether `load` reads the set at once: its files are here, and the images of a zip are decoded."""
+    try:
+        if name == JPEG_COPY:
+            name = _jpeg_copy_path()
+        return is_decoded(name) if name.endswith(".zip") else _source(name).is_here()
+    except ValueError:
+        return False
 
 
 def fetch(name: str) -> Progress:

@@ -289,6 +289,11 @@ def prepare_zip(name: str) -> Generator[tuple[str, float], None, None]:
         yield from _load_steps(name, path, stamp)
 
 
+def is_decoded(name: str) -> bool:
+    """Whether the tensors of a zip are on disk. Raises `ValueError` for a zip that cannot be opened."""
+    return _cache_path(*_locate(name)).exists()
+
+
 def _locate(name: str) -> tuple[str, tuple[int, int]]:
     """The path of a zip, and its size and time, which change with its content."""
     kept = paths.home() / FOLDER / name

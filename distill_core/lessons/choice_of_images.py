@@ -22,7 +22,7 @@ LESSON = Lesson(
     "are alike. Which student is best?",
     guess=Choice((trial.DIVERSE, trial.FEW_ALIKE, trial.MANY_ALIKE)),
     trial=trial.run,
-    size="Trains four students for each of five seeds, all with the same number of steps.",
+    size="For each of five seeds four students are trained, all with the same number of steps.",
     judge=best(),
     text=TEXT,
     source="measured here; the choice of images by Gonzalez 1985 (section not checked)",

@@ -22,7 +22,7 @@ LESSON = Lesson(
     "on average?",
     guess=Number(0, 80, 1),
     trial=federated.run,
-    size="Trains five clients that exchange logits, and five that do not, for each of five seeds.",
+    size="For each of five seeds five clients that exchange logits are trained, and five that do not.",
     judge=gain_of(federated.ARM, student="On average a client is", baseline="one that exchanges nothing"),
     text=TEXT,
     source="Li and Wang 2019 (section not checked)",

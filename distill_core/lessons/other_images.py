@@ -22,7 +22,7 @@ LESSON = Lesson(
     "reach on real digits?",
     guess=Number(0, 90, 1),
     trial=transfer.run,
-    size="Trains four students for each of five seeds: on the digits, on blends of two, on turned digits, on noise.",
+    size="For each of five seeds four students are trained: on the digits, on blends of two, on turned digits, on noise.",
     judge=gain_of(transfer.NOISE, student="A student of noise is", baseline="the same network untrained"),
     text=TEXT,
     source="Menghani and Ravi 2019, abstract",

@@ -22,7 +22,7 @@ LESSON = Lesson(
     "student that learns from the winners?",
     guess=Number(-80, 0, 1),
     trial=private.run,
-    size="Trains a hundred teachers and four students for each of five seeds.",
+    size="For each of five seeds a hundred teachers and four students are trained.",
     judge=gain_of("noise of 20 votes", student="The student of noisy votes is", baseline="that of exact votes"),
     text=TEXT,
     source="Papernot et al. 2017, abstract and section 3",

@@ -28,16 +28,17 @@ DONE, OPEN = ":material/check_circle:", ":material/circle:"
 
 def choose(guesses: dict[str, float | str]) -> str:
     """The list of all lessons in the sidebar, those with a guess ticked; returns the name of the open one."""
+    chosen = st.session_state["lessons_lesson"]
     for group in GROUPS:
-        st.markdown(f"**{group}**")
-        for name, lesson in LESSONS.items():
-            if lesson.group == group:
+        own = {name: lesson for name, lesson in LESSONS.items() if lesson.group == group}
+        with st.expander(f"**{group}**, {len(set(own) & set(guesses))} of {len(own)} done", expanded=chosen in own, key=f"lessons_{group}"):
+            for name, lesson in own.items():
                 st.button(
                     f"{DONE if name in guesses else OPEN} {lesson.title}", key=f"lesson_{name}", type="tertiary",
                     on_click=_open, args=(name,), help=lesson.question,
                 )  # fmt: skip
     st.caption(f"{len(guesses)} of {len(LESSONS)} lessons done. Your guesses stay in this browser.")
-    return st.session_state["lessons_lesson"]
+    return chosen
 
 
 def _open(name: str) -> None:
@@ -178,7 +179,7 @@ def _show_trial(name: str, lesson: Lesson, guess: float | str) -> bool:
 def _await(name: str) -> None:
     if _trial(name).done():
         st.rerun()
-    st.markdown(f":material/progress_activity: training. {LESSONS[name].size}")
+    st.markdown(f":material/progress_activity: The experiment is running. {LESSONS[name].size}")
 
 
 def _conclude(finding: lessons.Finding, guess: float | str) -> None:

@@ -1,0 +1,72 @@
+"""What a race trains on, before it starts: images of the transfer set with the teacher's soft targets, and an earlier result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+import torch
+
+from distill_core import teachers
+from distill_core.data import datasets
+from distill_core.data.image_order import entropy
+from distill_core.experiment import Experiment
+from distill_core.machine import available_cores
+from distill_core.runs.keys import run_key
+from pages.components.gallery import gallery
+from pages.sections import networks, race
+from pages.server.lab import link, store
+from pages.server.plain_text import plain
+
+SHOWN, SEARCHED = 4, 300  # images; those shown are found among the first of the transfer set
+
+
+def show(experiments: Sequence[Experiment]) -> None:
+    """The result of these settings, if the lab has one; and the images, where showing them takes no download and no training."""
+    first = experiments[0]
+    if run := store().finished_with_key(run_key(experiments)):
+        st.markdown("**These settings were trained before:**")
+        race.show_conclusion(store().results(run.id), method=first.method)
+        link("pages/race.py", "Open this finished race", icon="flag", run=run.id)
+    if not datasets.is_ready(first.dataset) or first.teacher == teachers.SELF:
+        return
+    if teachers.untrained_note(first.dataset, first.teacher, cores=available_cores()):
+        return
+    try:
+        indices, logits = _least_certain(
+            first.dataset, first.teacher, first.combine, first.images, first.hide_classes, first.validation, first.seed
+        )
+    except ValueError:  # a damaged file: pressing Train says which
+        return
+    dataset = datasets.load(first.dataset)
+    names, labels = dataset.class_names, dataset.train_labels[indices]
+    count = first.images or len(dataset.train_labels)
+    st.markdown(
+        f"**From the {count:,} training images:** those of which the teacher is least certain, with its soft targets at "
+        f"T = {first.temperature:g}."
+    )
+    gallery(
+        dataset.train_images[indices].numpy(),
+        captions=[plain(f"label {names[label]}") for label in labels],
+        soft={"teacher": np.asarray((logits / first.temperature).softmax(dim=-1))},
+        class_names=names,
+        key="transfer_set",
+    )
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _least_certain(
+    dataset: str, teacher: str, combine: str, images: int, hide_classes: tuple[int, ...], validation: int, seed: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Indices `(n,)` of training images of different classes, the least certain first, and the teacher's logits `(n, C)`."""
+    found = datasets.load(dataset)
+    chosen = datasets.choose_images(found.train_labels, images=images, hide_classes=hide_classes, seed=seed, validation=validation)
+    chosen = chosen[:SEARCHED]
+    logits = networks.ask(networks.teacher(dataset, teacher, combine), found, found.train_images[chosen])
+    order = entropy(logits).argsort(descending=True).tolist()
+    places: dict[int, int] = {}
+    for place in order:
+        places.setdefault(int(found.train_labels[chosen[place]]), place)
+    first = list(places.values())[:SHOWN]
+    return chosen[first], logits[first]
