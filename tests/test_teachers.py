@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from scipy.stats import hypergeom
 
 from distill_core import models, paths, teachers
 from distill_core.data import datasets
+from distill_core.data.dataset import seeded
 from distill_core.teachers import (
     ON_ANY_DATASET,
     TEACHERS,
@@ -44,9 +46,15 @@ def test_the_lab_ships_teachers_of_digits_and_of_mnist_and_offers_every_shipped_
 def test_a_shipped_teacher_has_the_test_errors_of_its_card(card, home):
     dataset = datasets.load(card.dataset)
     teacher = load_teacher(dataset, card.name)
-    found = teacher_logits(teacher, dataset, part="test", indices=torch.arange(len(dataset.test_labels)))
-    errors = int((found.argmax(dim=1) != dataset.test_labels).sum())
-    assert abs(errors - card.test_errors) <= card.test_images / 10_000  # rounding on another machine may change one prediction in 10,000
+    strong = "airbench" in card.name  # a minute for all images: of some drawn ones, the errors that such a draw may have
+    asked = torch.randperm(card.test_images, generator=seeded(0, "asked"))[:1500] if strong else torch.arange(card.test_images)
+    found = teacher_logits(teacher, dataset, part="test", indices=asked)
+    errors = int((found[asked].argmax(dim=1) != dataset.test_labels[asked]).sum())
+    if strong:
+        low, high = hypergeom(card.test_images, card.test_errors, len(asked)).interval(0.9999)
+        assert low <= errors <= high
+    else:  # rounding on another machine may change one prediction in 10,000
+        assert abs(errors - card.test_errors) <= card.test_images / 10_000
     assert card.test_images == len(dataset.test_labels) and card.data_fingerprint == dataset.fingerprint
     assert card.test_accuracy == pytest.approx(1 - card.test_errors / card.test_images)
 
