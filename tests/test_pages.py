@@ -491,6 +491,20 @@ def change_stored_run(run_id, text):
         database.commit()
 
 
+@pytest.mark.parametrize("body", ['{"student": {"test_acc', "[]", '{"teacher": {}}'], ids=("cut", "a list", "without a student"))
+def test_a_race_whose_results_cannot_be_read_gives_one_sentence_and_is_trained_again_by_train(alone, finished, body):
+    run_id = finished()
+    with contextlib.closing(sqlite3.connect(lab.store().path)) as database:
+        database.execute("update results set body = ? where run = ?", (body, run_id))
+        database.commit()
+    app = alone("race", link={"run": run_id}).run()
+    assert not app.exception
+    (error,) = app.error
+    assert "cannot be read" in unescaped(error.value) and one_sentence(error.value)
+    app.button(key="train").click().run()
+    assert not app.exception and app.session_state["run"] != run_id
+
+
 SWEEPS = ["map", "sweep"]  # the kind of a sweep, in an earlier version and now
 
 

@@ -25,6 +25,7 @@ from distill_core.machine import available_cores
 
 MAX_FILE = 32 * 1024**2  # bytes that are read of one file, whatever size the zip's directory states
 MAX_PIXELS = 4096 * 4096  # of one image
+JPEG_START = b"\xff\xd8\xff"  # of such a file Pillow need not ask every format whether it is one of its own
 MAX_SIDE = 64  # larger images become 32 x 32
 MIN_SHARE = 5000  # images for which a further process is worth its start
 REPORT_EVERY = 200  # images
@@ -65,6 +66,7 @@ def decode(
     share = -(-len(members) // count) if members else 1
     own, *others = [members[start : start + share] for start in range(0, len(members), share)] or [[]]
     processes = [_start() for _ in others]
+    gc.freeze()  # the entries of the zip's directory: the garbage collector would traverse all of them every few hundred images
     with ThreadPoolExecutor(max(1, len(others))) as pool:
         try:
             requests = [json.dumps([str(Path(path).resolve()), list(names)]).encode() for names in others]
@@ -81,6 +83,7 @@ def decode(
                 budget.spend(kept=len(blob))
                 found += _unpack(blob) if process.returncode == 0 else [open_image(archive, member, budget) for member in names]
         finally:
+            gc.unfreeze()
             for process in processes:  # of a run that was stopped, or that found a broken image; no effect on one that has ended
                 process.kill()
     return found
@@ -97,7 +100,7 @@ def open_image(archive: zipfile.ZipFile, name: str, budget: Budget | None = None
     try:
         with archive.open(name) as stream:
             blob = stream.read(MAX_FILE)
-        image = Image.open(io.BytesIO(blob))
+        image = Image.open(io.BytesIO(blob), formats=("JPEG",) if blob.startswith(JPEG_START) else None)
         if image.width * image.height > MAX_PIXELS:
             raise ValueError(f"{image.width} x {image.height} pixels are too many")
     except Exception as error:  # each format and each compression raises types of its own
@@ -157,7 +160,7 @@ def main() -> int:
     path, names = json.load(sys.stdin)
     budget = Budget()
     with zipfile.ZipFile(path) as archive:
-        gc.freeze()  # the entries of its directory: the garbage collector would traverse all of them every few hundred images
+        gc.freeze()  # as in `decode`
         for name in names:
             try:
                 pixels = open_image(archive, name, budget)

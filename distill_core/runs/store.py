@@ -327,11 +327,16 @@ class Store:
             return [dict(row) for row in connection.execute(query).mappings()]
 
     def results(self, run_id: str) -> list[dict]:
-        """The results, in the order of the experiments."""
+        """The results, in the order of the experiments; none where one of them cannot be read."""
         table = schema.results
         query = sa.select(table.c.body).where(table.c.run == run_id).order_by(table.c.experiment)
         with self._reading() as connection:
-            return [json.loads(body) for body in connection.execute(query).scalars()]
+            bodies = connection.execute(query).scalars().all()
+        try:
+            results = [json.loads(body) for body in bodies]
+        except ValueError:
+            return []
+        return results if all(isinstance(one, dict) and isinstance(one.get("student"), dict) for one in results) else []
 
     # --- artefacts --------------------------------------------------------------------------------------------------
 

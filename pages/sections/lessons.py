@@ -107,7 +107,10 @@ def show_result(name: str, lesson: Lesson, guess: float | str) -> bool:
     every = max(POLL_SECONDS, pace()) if run.active else None
     st.fragment(_follow, run_every=every)(run.id, name, guess, run.active)
     if run.status == "finished":
-        _conclude(lesson.find(lesson.by_arm(store().results(run.id))), guess)
+        if not (results := store().results(run.id)):
+            race.show_unreadable(run)
+            return False
+        _conclude(lesson.find(lesson.by_arm(results)), guess)
         page = "pages/race.py" if run.kind == "race" else "pages/sweep.py"
         link(page, "Open this run with all its settings", icon="tune", run=run.id)
     return run.status == "finished"

@@ -161,6 +161,8 @@ def _draw(run: Run, key: str, panels: tuple[str, ...]) -> None:
             with st.container():  # there from the start, so that the charts below it are not mounted again
                 if results:
                     show_conclusion(results, method=experiments_of(run)[0].method)
+                elif run.status == "finished":
+                    show_unreadable(run)
 
 
 def _show_status(run: Run) -> None:
@@ -210,6 +212,11 @@ def show_claim(experiment: Experiment) -> None:
             f"*Measured for this lab* over {m.seeds} seeds: baseline {m.baseline:.2f} %, student {m.student:.2f} %, {measured}.",
             help=" ".join(str(reference(citation)) for citation in citations(preset.source)) or None,
         )
+
+
+def show_unreadable(run: Run) -> None:
+    """In place of the results of a finished run that are damaged."""
+    show_error(f"the results of run {run.id} cannot be read; press Train on the page Race to train these settings again")
 
 
 def show_conclusion(results: Sequence[dict], *, method: str) -> None:

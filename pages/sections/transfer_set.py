@@ -25,9 +25,10 @@ SHOWN, SEARCHED = 4, 300  # images; those shown are found among the first of the
 def show(experiments: Sequence[Experiment]) -> None:
     """The result of these settings, if the lab has one; and the images, where showing them takes no download and no training."""
     first = experiments[0]
-    if run := store().finished_with_key(run_key(experiments)):
+    run = store().finished_with_key(run_key(experiments))
+    if run is not None and (results := store().results(run.id)):
         st.markdown("**These settings were trained before:**")
-        race.show_conclusion(store().results(run.id), method=first.method)
+        race.show_conclusion(results, method=first.method)
         link("pages/race.py", "Open this finished race", icon="flag", run=run.id)
     if not datasets.is_ready(first.dataset) or first.teacher == teachers.SELF:
         return
