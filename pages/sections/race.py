@@ -147,7 +147,7 @@ def _draw(run: Run, key: str, panels: tuple[str, ...]) -> None:
     version = store().version(run.id)
     figures = race_figures(run.id, version, panels)
     revision = f"{run.id} {run.resets} {run.active}"
-    results = store().results(run.id)
+    results = [] if run.active else store().results(run.id)
     for row in ROWS:
         shown = [panel for panel in row if panel in panels]
         for column, panel in zip(st.columns(len(shown)) if shown else [], shown, strict=True):
@@ -171,7 +171,7 @@ def _show_status(run: Run) -> None:
     if run.status == "failed":
         st.error(plain(run.message), icon=":material/error:")
         return
-    line, explanation = f"{plain(engine().status(run.id))}, {seeds}", None
+    line, explanation = f"{plain(engine().status(run))}, {seeds}", None
     if run.status == "finished":
         line = f"finished: {run.epochs} epochs in {run.seconds:.1f} s, {seeds}"
         if st.session_state.get("cached_run") == run.id:

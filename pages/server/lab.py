@@ -17,7 +17,7 @@ from pages.server import room, streamlit_patches
 from pages.server.identity import owner_token
 from pages.server.plain_text import show_error
 
-SESSIONS_PER_SECOND = 30  # how many sessions may redraw within one second before each ticks more slowly
+SESSIONS_PER_SECOND = 15  # how many sessions may redraw within one second before each ticks more slowly
 WATCHING: dict[str, float] = {}  # by session: when it last drew a race that was running
 
 
@@ -106,7 +106,7 @@ def address() -> str:
 
 
 def pace(spent: float = 0.0) -> float:
-    """Seconds between two ticks of a race: 0.1 for a single learner, up to 2 with a whole class or on a busy machine.
+    """Seconds between two ticks of a race: 0.1 for a single learner, up to 8 with many learners or on a busy machine.
 
     `spent` is what the last tick took, in seconds; drawing may take a quarter of the time. Of the last two ticks the
     quicker counts, because the first one of a page is always slow.
@@ -117,6 +117,6 @@ def pace(spent: float = 0.0) -> float:
     slow = min(st.session_state.get("tick_seconds", (0.0,)))
     now = time.monotonic()
     WATCHING[session] = now
-    for gone in [key for key, seen in list(WATCHING.items()) if now - seen > 5]:
+    for gone in [key for key, seen in list(WATCHING.items()) if now - seen > 12]:
         WATCHING.pop(gone, None)
-    return min(2.0, max(0.1, 4 * slow, len(WATCHING) / SESSIONS_PER_SECOND))
+    return min(8.0, max(0.1, 4 * slow, len(WATCHING) / SESSIONS_PER_SECOND))
