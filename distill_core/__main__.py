@@ -35,6 +35,7 @@ from distill_core.experiment import Experiment
 from distill_core.lessons import LESSONS
 from distill_core.lessons import lesson as lessons
 from distill_core.lessons.measured import keep as keep_finding
+from distill_core.lessons.measured import kept as kept_findings
 from distill_core.machine import available_cores
 from distill_core.runs.finished import default_store, find, keep_finished
 from distill_core.runs.store import StoreError
@@ -368,16 +369,18 @@ def lesson(
     seeds: int = 10,
     device: str = "auto",
     keep: bool = False,
+    again: bool = False,
     json: bool = False,
 ) -> None:
     """The experiment of a lesson, run and judged.
 
     Args:
-        name: the lesson; without a name, all lessons that have an experiment.
+        name: the lesson; without a name, all lessons that have an experiment, with --keep those that were not measured yet.
         list: list all lessons.
         seeds: the number of seeds.
         device: auto, cpu or cuda.
         keep: replace the findings in the repository by those of this run.
+        again: with --keep and without a name, also the lessons that were measured over as many seeds.
         json: print one JSON object a line.
     """
     if list:
@@ -389,7 +392,8 @@ def lesson(
         raise ValueError(f"lesson '{name}' is not known; choose one of: {', '.join(LESSONS)}")
     if not 2 <= seeds <= 100:
         raise ValueError(f"seeds {seeds} cannot be run; give a number from 2 to 100")
-    for key in [name] if name else [key for key, entry in LESSONS.items() if entry.judge]:
+    measured = {key for key, one in kept_findings().items() if one["seeds"] >= seeds} if keep and not again else set()
+    for key in [name] if name else [key for key, entry in LESSONS.items() if entry.judge and key not in measured]:
         entry, started = LESSONS[key], time.perf_counter()
         results = entry.trial(seeds) if entry.trial else entry.by_arm(_train_all(entry.experiments(seeds), device=device))
         finding, seconds = entry.find(results), time.perf_counter() - started

@@ -1,6 +1,7 @@
 """The lessons: their texts, their experiments, and how results are judged and laid beside a guess."""
 
 import inspect
+import json
 import re
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from distill_core.figures.lessons import guess_figure
 from distill_core.glossary import BEFORE, TERMS, TIMELINE, find, linked, marked
-from distill_core.lessons import LESSONS
+from distill_core.lessons import LESSONS, measured
 from distill_core.lessons import lesson as lessons
 from distill_core.lessons.lesson import GROUPS, LEVELS, MAX_WORDS, Choice, Finding, Lesson, Number
 from distill_core.lessons.measured import kept
@@ -103,12 +104,30 @@ def test_an_experiment_of_a_lesson_runs_offline_within_the_limits_and_opens_as_a
 
 @pytest.mark.parametrize("name", MEASURED)
 def test_a_lesson_was_measured_over_ten_seeds_and_its_guess_can_be_right(name):
-    measured, guess = kept()[name], LESSONS[name].guess
-    assert measured["seeds"] >= 10
+    found, guess = kept()[name], LESSONS[name].guess
+    assert found["seeds"] >= 10
     if isinstance(guess, Number):
-        assert guess.low <= measured["answer"] <= guess.high
+        assert guess.low <= found["answer"] <= guess.high
     else:
-        assert measured["answer"] is None or measured["answer"] in guess.options
+        assert found["answer"] is None or found["answer"] in guess.options
+
+
+def test_the_readme_has_the_measured_sentence_of_every_lesson_of_the_experiments():
+    readme = (ROOT / "README.md").read_text()
+    for name, lesson in LESSONS.items():
+        if lesson.group == "Experiments":
+            assert f"| {lesson.title} | {kept()[name]['sentence']} |" in readme, name
+
+
+def test_the_command_measures_only_lessons_that_were_not_measured_over_as_many_seeds(tmp_path, monkeypatch, capsys):
+    from distill_core import __main__ as command
+
+    complete = {name: {"seeds": 10} for name in MEASURED}
+    monkeypatch.setattr(measured, "FILE", tmp_path / "measured.json")
+    measured.FILE.write_text(json.dumps(complete | {"robustness": {"seeds": 2}}))
+    command.lesson(seeds=3, keep=True)
+    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == ["Robustness"]
+    assert kept()["robustness"]["seeds"] == 3 and kept()["alpha"] == {"seeds": 10}
 
 
 def test_results_are_divided_by_arm_in_the_order_of_the_experiments():
