@@ -6,6 +6,7 @@ GROUPS = {
     "Learn": [
         st.Page("pages/start.py", title="Start", default=True),
         st.Page("pages/lessons.py", title="Lessons"),
+        st.Page("pages/checks.py", title="Checks"),
         st.Page("pages/glossary.py", title="Glossary"),
     ],
     "Experiment": [

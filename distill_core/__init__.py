@@ -81,6 +81,7 @@ READING_ORDER = (
     "lessons.lesson",  # a question, a guess, an experiment that answers it, an explanation
     "lessons.measured",  # what their experiments showed over ten seeds
     "lessons",  # all lessons: one file each
+    "checks",  # questions on all this, with answers
     "glossary",  # the terms of the lessons, and the history of the field
     "references",  # the publications that the files above cite
     "doctor",  # is this machine ready

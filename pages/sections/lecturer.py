@@ -17,7 +17,7 @@ from pages.server.lab import engine, store
 from pages.server.plain_text import plain, show_error
 
 PAGES = (
-    *("Lessons", "Glossary", "Race", "Sweep", "Methods", "Experiments from papers", "Find the bug"),
+    *("Lessons", "Checks", "Glossary", "Race", "Sweep", "Methods", "Experiments from papers", "Find the bug"),
     *("Soft targets", "Dark knowledge", "Calibration", "Draw", "Runs", "Presentation", "Preflight"),
 )
 FREE = {"everything": (), "T and alpha": ("temperature", "alpha"), "nothing": None}  # None: all settings are locked

@@ -1,0 +1,18 @@
+"""Checks: questions on what the lessons taught, drawn from a trained network and from recorded races."""
+
+import streamlit as st
+
+from pages.sections import checks
+from pages.server.lab import set_up
+from pages.server.link import bound, from_link, settle, to_link
+
+set_up("Checks")
+st.title("What did you take from it?")
+from_link("checks", {"kind": "", "number": 1})
+settle("checks_kind", list(checks.KINDS))
+bound("checks_number", 1, checks.MOST)
+kind = st.segmented_control(
+    "Question", list(checks.KINDS), key="checks_kind", required=True, help="Each has many questions, drawn from real networks and runs."
+)
+checks.ask(kind, st.session_state["checks_number"])
+to_link("checks", {"kind": kind, "number": st.session_state["checks_number"]})
