@@ -7,7 +7,7 @@ from pages.server.lab import set_up
 from pages.server.link import bound, from_link, settle, to_link
 
 set_up("Checks")
-st.title("What did you take from it?")
+st.title("Check what you have learned")
 from_link("checks", {"kind": "", "number": 1})
 settle("checks_kind", list(checks.KINDS))
 bound("checks_number", 1, checks.MOST)

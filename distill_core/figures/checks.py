@@ -24,5 +24,5 @@ def bars_figure(bars: dict[str, dict[str, float]], *, height: int = 320) -> go.F
         figure.update_xaxes(type="category", title="class", tickangle=0, row=1, col=place)
     figure.update_yaxes(title="probability (%)", row=1, col=1)
     figure.update_annotations(font={"size": TEXT + 4})
-    figure.update_layout(height=height, margin={"l": 10, "r": 10, "t": 36, "b": 10}, font={"size": TEXT})
+    figure.update_layout(height=height, margin={"l": 76, "r": 10, "t": 40, "b": 64}, font={"size": TEXT})
     return figure
