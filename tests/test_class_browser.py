@@ -30,6 +30,12 @@ def bars(page, uid):
     )
 
 
+def gains_on_the_board(page):
+    """The gains of the finished runs. A chart is drawn where it is seen, and what stands above the board grows and shrinks."""
+    page.locator(".st-key-board .live-chart").scroll_into_view_if_needed()
+    return bars(page, "gains")
+
+
 def split(page, image, chips):
     """Place ten chips on the classes of one image."""
     page.locator(".soft-label .thumb").nth(image).click()
@@ -88,9 +94,8 @@ def test_a_lesson_of_a_lecturer_and_three_learners_leaves_nothing_behind(lab, ne
     for page in learners:
         expect(page).to_have_url(re.compile(r"/race\?.*run="))
     expect(learners[0].get_by_label("Student", exact=True)).to_be_disabled()
-    lecturer.get_by_text("The runs of the class").scroll_into_view_if_needed()
-    until(lambda: len(bars(lecturer, "gains")) == 3, seconds=400)
-    assert len(set(bars(lecturer, "gains"))) == 3  # each has an alpha of its own
+    until(lambda: len(gains_on_the_board(lecturer)) == 3, seconds=400)
+    assert len(set(gains_on_the_board(lecturer))) == 3  # each has an alpha of its own
 
     hidden = new_page(f"{lab.address}/sweep", context=learners[1].context)
     expect(hidden.get_by_text("The lecturer has hidden the page Sweep for now.")).to_be_visible()
