@@ -12,7 +12,11 @@ from_link("checks", {"kind": "", "number": 1})
 settle("checks_kind", list(checks.KINDS))
 bound("checks_number", 1, checks.MOST)
 kind = st.segmented_control(
-    "Question", list(checks.KINDS), key="checks_kind", required=True, help="Each has many questions, drawn from real networks and runs."
+    "Kind of question",
+    list(checks.KINDS),
+    key="checks_kind",
+    required=True,
+    help="Each has many questions, drawn from real networks and runs.",
 )
 checks.ask(kind, st.session_state["checks_number"])
 to_link("checks", {"kind": kind, "number": st.session_state["checks_number"]})

@@ -68,7 +68,7 @@ class Engine:
         Raises `ValueError` for more than the lab takes.
         """
         key, join, mark = run_key(experiments), not fresh and paused_at is None, _mark(owner)
-        if join and (finished := self.store.finished_with_key(key)) and self.store.results(finished.id):  # which may be damaged
+        if join and (finished := self.store.finished_with_key(key)) and not self.store.is_damaged(finished.id):
             with contextlib.suppress(StoreError):  # the result is there, whether or not the disk can be written
                 self.store.join(finished.id, mark)
             return finished.id, True

@@ -338,6 +338,13 @@ class Store:
             return []
         return results if all(isinstance(one, dict) and isinstance(one.get("student"), dict) for one in results) else []
 
+    def is_damaged(self, run_id: str) -> bool:
+        """Whether the run has results that cannot be read."""
+        query = sa.select(sa.func.count()).where(schema.results.c.run == run_id)
+        with self._reading() as connection:
+            stored = connection.execute(query).scalar_one()
+        return stored > 0 and not self.results(run_id)
+
     # --- artefacts --------------------------------------------------------------------------------------------------
 
     def write_artefact(self, run_id: str, name: str, blob: bytes) -> Path:

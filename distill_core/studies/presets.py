@@ -180,7 +180,7 @@ PRESETS = {
         seeds=3,
     ),
     "weak-teacher": Preset(
-        "Where it hurts: a weak teacher",
+        "Where it hurts: a weak assistant",
         "A teaching assistant with three hidden units sits between teacher and student. How much knowledge is lost?",
         "Measured here",
         "The student learns the confusions of its assistant: classes that the assistant cannot separate.",

@@ -88,8 +88,8 @@ def show_reliability(members: Members, labels: Tensor) -> None:
     roles = styles_of(list(members))
     st.markdown(
         "Each bar is a bin of confidences. Filled: accuracy of its images. Hatched: gap between accuracy and mean confidence; "
-        "outside the filled part the model is overconfident. Dotted line: perfect calibration. Black lines: 95 % intervals. **ECE**, the expected "
-        "calibration error, is the mean gap, in percentage points."
+        "outside the filled part the model is overconfident. Dotted line: perfect calibration. Black lines: 95 % intervals. **ECE**, the "
+        "expected calibration error, is the mean gap, in percentage points."
     )
     for number, (column, (name, logits)) in enumerate(zip(st.columns(len(members)), members.items(), strict=True)):
         with column:

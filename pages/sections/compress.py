@@ -143,7 +143,8 @@ def recover(trained: Trained, compression: Compression) -> None:
         return
     pressed = st.button(
         "Recover", key="recover", type="primary", icon=":material/healing:", disabled=compression == NONE,
-        help="Trains five seeds on 5,000 images for three epochs.",
+        help="Trains the compressed network again: five seeds with the teacher's soft targets, and five with labels only, for three epochs "
+        "on 5,000 images, or on all where there are fewer.",
     )  # fmt: skip
     if pressed:
         start = keep_start(trained.network)

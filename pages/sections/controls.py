@@ -39,8 +39,9 @@ HELP = {  # of each setting, on every page that has it
     "images": "How many labelled images student and baseline train on (the transfer set), drawn at random for each seed.",
     "teacher": "The large network whose outputs the student learns from; it is trained already. mlp-1200x2 has two hidden layers of 1,200 "
     "units, cnn-32 has three convolutions, the first with 32 channels. Names joined by + form an ensemble, which is averaged; a factor "
-    "gives one a larger weight, as in 2*cnn-32+mlp-1200x2. self is self-distillation: a network of the student's own size trains on "
-    "the same images with labels only, from other initial weights, and is then the teacher (Furlanello et al. 2018, section 3.1).",
+    "gives one a larger weight, as in 2*cnn-32+mlp-1200x2, which can be typed where the list takes new entries. self is "
+    "self-distillation: a network of the student's own size trains on the same images with labels only, from other initial weights, and "
+    "is then the teacher (Furlanello et al. 2018, section 3.1).",
     "method": "What the student learns from the teacher. Soft targets are the teacher's class probabilities, softened by T. Controls "
     "(soft targets without a part of their information) and mistakes of public code are marked as such.",
     "student": "The small network that is trained: mlp-30x2 has two hidden layers of 30 units, linear has none; cnn-8 has "
@@ -223,8 +224,8 @@ def _choose_chain(teacher: str, student: str) -> dict:
     )  # fmt: skip
     generations = st.number_input(
         "Born-again generations", 0, MAX["assistants"], key="generations", persist_state="session", disabled=is_locked("generations"),
-        help="Networks of the student's own architecture, each trained by the one before it; the student is the last "
-        "(Furlanello et al. 2018, section 3.1).",
+        help="Networks of the student's own architecture between the teacher and the student: the teacher teaches the first, each the "
+        "next, the last teaches the student. 0: the teacher teaches the student itself (Furlanello et al. 2018, section 3.1).",
     )  # fmt: skip
     st.caption("Generations: networks of the student's own size, one after another, each distilled from the one before it.")
     ensemble = "+" in teacher
@@ -309,7 +310,10 @@ def offer(label: str, choices: dict[str, str], *, take: Callable[[str], None], h
 
     with st.popover(label, icon=":material/auto_awesome:", width="stretch", key=key, on_change="rerun", help=help):
         for name, text in choices.items():
-            st.button(text, key=f"{key}_{name}", on_click=choose_and_close, args=(name,), width="stretch")
+            st.button(
+                text, key=f"{key}_{name}", on_click=choose_and_close, args=(name,), width="stretch",
+                help="Sets the controls; nothing is trained before you press the button for it.",
+            )  # fmt: skip
 
 
 def upload_images() -> None:

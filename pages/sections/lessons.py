@@ -57,7 +57,7 @@ def ask(name: str, lesson: Lesson, before: float | str | None) -> None:
         low, high, step = (float(value) for value in (lesson.guess.low, lesson.guess.high, lesson.guess.step))
         start = min(high, max(low, float(before))) if isinstance(before, int | float) else 0.0
         guess = st.slider(
-            f"Your guess, in {lesson.guess.unit}",
+            f"Your guess, in {lesson.guess.unit} of test accuracy",
             low,
             high,
             start,

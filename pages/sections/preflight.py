@@ -56,7 +56,7 @@ def seconds() -> None:
     missing = [name for name in PRESETS if measured[name][0] is None and datasets.DATASETS[PRESETS[name].experiment.dataset].is_here()]
     waiting = [name for name in missing if measured[name][1] in ("queued", "preparing", "running")]
     if st.button(
-        "Measure the presets that are missing", type="primary", icon=":material/timer:", key="measure",
+        "Time the presets not timed yet", type="primary", icon=":material/timer:", key="measure",
         disabled=not missing or bool(waiting),
         help="Runs each once, one after another. Their results are kept, so in the lecture they are there at once.",
     ):  # fmt: skip

@@ -64,7 +64,7 @@ def buttons(name: str, run: Run | None) -> None:
         if st.button(
             "Reset",
             key="reset_all",
-            help="Takes the run from the wall; it stays among the runs (Backspace).",
+            help="Clears the screen for another run; this one stays on the page Runs (Backspace).",
             shortcut="Backspace",
             icon=":material/replay:",
         ):

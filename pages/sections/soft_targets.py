@@ -67,8 +67,8 @@ def choose() -> Choices:
         )  # fmt: skip
         order = _select(
             "order", "Sort by", list(ORDERS),
-            help="Most ambiguous: highest entropy of the teacher's soft targets first. Hardest: lowest probability of the true class "
-            "first. Teacher wrong: only images that the teacher classifies wrongly.",
+            help="Most ambiguous: highest entropy first, so the most even predictions of the teacher. Hardest: lowest probability of "
+            "the true class first. Teacher wrong: only images that the teacher classifies wrongly. In order: by their numbers.",
         )  # fmt: skip
         of_class = _select("class", "True class", [ALL, *datasets.DATASETS[dataset].class_names], help="Only images of this true class.")
         run_id = _select(
