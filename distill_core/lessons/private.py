@@ -18,8 +18,8 @@ LESSON = Lesson(
     title="Private learning",
     group="Experiments",
     place=7,
-    question="A hundred teachers with private data vote, and random noise of about 20 votes is added to each count. How many points does the "
-    "noise cost the student that learns from the winners?",
+    question="A hundred teachers with private data vote, and random noise of about 20 votes is added to each count. How many points does "
+    "the noise cost the student that learns from the winners?",
     guess=Number(-80, 0, 1),
     trial=private.run,
     size="For each of five seeds a hundred teachers and four students are trained.",
