@@ -25,10 +25,11 @@ def test_a_race_runs_in_firefox_from_press_to_verdict_and_no_page_has_an_error(o
     for name in PAGES:
         firefox.goto(f"{open_lab.address}/{'' if name == 'start' else name}")
         firefox.until(SETTLED)
-        assert firefox.evaluate(FAILED) == 0, name
         firefox.wait_for_parts()
-    # Streamlit's own, of a page that is left while it asks the server for its next tick.
-    assert [error for error in firefox.errors if "when disconnected from server" not in error] == []
+        assert firefox.evaluate(FAILED) == 0, name  # also of a component whose code did not load
+    # Streamlit's own, of a page that is left while it asks the server for its next tick or starts a component.
+    left = ("when disconnected from server", "error loading dynamically imported module: blob:")
+    assert [error for error in firefox.errors if not any(words in error for words in left)] == []
     assert {one for one in firefox.requests if one} == {f"127.0.0.1:{open_lab.port}"}
 
 
