@@ -278,7 +278,7 @@ CREATE TABLE results (run VARCHAR NOT NULL REFERENCES runs (id) ON DELETE CASCAD
 INSERT INTO runs VALUES ('old', 'k', 'race', 'before', '["{}"]', 'digits',
   'running', '', '', 0, 2.0, 3, NULL, 1.0, 2.0, NULL, 5.0, '', 0, 7);
 INSERT INTO records VALUES (1, 'old', 0, 'student', 10, 1.0, 0.5, 2.0, NULL, 0.5, NULL);
-INSERT INTO results VALUES ('old', 0, '{"event": "result"}');
+INSERT INTO results VALUES ('old', 0, '{"event": "result", "student": {}}');
 PRAGMA user_version = 1;
 """
 
@@ -292,7 +292,7 @@ def test_a_database_of_version_1_is_migrated_and_keeps_its_runs(tmp_path):
         assert (run.title, run.status, run.epoch, run.changes) == ("before", "running", 2.0, 7)
         assert (run.server, run.submission, run.deaths) == ("", "", 0)
         assert [(one["step"], one["validation_accuracy"]) for one in store.records("old")] == [(10, None)]
-        assert store.results("old") == [{"event": "result"}]
+        assert store.results("old") == [{"event": "result", "student": {}}]
         assert store.servers() == {""}
         store.close()
     store = Store(tmp_path / "lab.sqlite")
