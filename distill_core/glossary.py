@@ -79,7 +79,7 @@ TERMS = {
         page="pages/dark_knowledge.py",
     ),
     "Differential privacy": Term(
-        "A guarantee that what is published hardly depends on one person's data. How hardly is stated by epsilon: the smaller, the better.",
+        "A guarantee that what is published hardly depends on one person's data. Epsilon states how little: the smaller, the better.",
         ("epsilon",),
         "pages/lessons.py",
     ),

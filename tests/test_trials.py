@@ -64,7 +64,7 @@ def functional_logits(together, images):
 
 
 @pytest.mark.parametrize("lead", [0, 1, 4, 12])
-def test_the_second_of_two_classes_wins_as_often_as_the_bound_of_the_paper_says(lead):
+def test_the_second_of_two_classes_wins_as_often_as_the_bound_of_the_paper_states(lead):
     """For two classes the bound on q is the exact probability that Laplace noise turns the vote round."""
     counts, gamma = torch.tensor([[lead, 0]]).repeat(40_000, 1), 0.25
     turned = float((private.noisy_winners(counts, gamma=gamma, seed=0) == 1).float().mean())

@@ -35,14 +35,13 @@ def show(experiments: Sequence[Experiment]) -> None:
     if teachers.untrained_note(first.dataset, first.teacher, cores=available_cores()):
         return
     try:
-        indices, logits = _least_certain(
+        count, indices, logits = _least_certain(
             first.dataset, first.teacher, first.combine, first.images, first.hide_classes, first.validation, first.seed
         )
-    except ValueError:  # a damaged file: pressing Train says which
+    except ValueError:  # a damaged file: Train shows which
         return
     dataset = datasets.load(first.dataset)
     names, labels = dataset.class_names, dataset.train_labels[indices]
-    count = first.images or len(dataset.train_labels)
     st.markdown(
         f"**From the {count:,} training images:** those of which the teacher is least certain, with its soft targets at "
         f"T = {first.temperature:g}."
@@ -59,15 +58,18 @@ def show(experiments: Sequence[Experiment]) -> None:
 @st.cache_data(max_entries=64, show_spinner=False)
 def _least_certain(
     dataset: str, teacher: str, combine: str, images: int, hide_classes: tuple[int, ...], validation: int, seed: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Indices `(n,)` of training images of different classes, the least certain first, and the teacher's logits `(n, C)`."""
+) -> tuple[int, torch.Tensor, torch.Tensor]:
+    """Some training images of different classes, the least certain first.
+
+    Returns the number of all training images, the indices `(n,)` of these, and the teacher's logits `(n, C)` for them.
+    """
     found = datasets.load(dataset)
     chosen = datasets.choose_images(found.train_labels, images=images, hide_classes=hide_classes, seed=seed, validation=validation)
-    chosen = chosen[:SEARCHED]
+    count, chosen = len(chosen), chosen[:SEARCHED]
     logits = networks.ask(networks.teacher(dataset, teacher, combine), found, found.train_images[chosen])
     order = entropy(logits).argsort(descending=True).tolist()
     places: dict[int, int] = {}
     for place in order:
         places.setdefault(int(found.train_labels[chosen[place]]), place)
     first = list(places.values())[:SHOWN]
-    return chosen[first], logits[first]
+    return count, chosen[first], logits[first]
