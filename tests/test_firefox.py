@@ -16,6 +16,7 @@ def shows(text):
 
 def test_a_race_runs_in_firefox_from_press_to_verdict_and_no_page_has_an_error(open_lab, firefox):
     firefox.goto(open_lab.address)
+    firefox.until(SETTLED)
     firefox.press(".st-key-start_race button")
     firefox.until(shows("finished:"))
     firefox.until("document.querySelector('.live-chart')?.dataset.painted > 0")

@@ -659,7 +659,7 @@ INSIDE = """() => {
 
 
 MENU = {
-    "Learn": ["Start", "Lessons", "Glossary"],
+    "Learn": ["Start", "Lessons", "Checks", "Glossary"],
     "Experiment": ["Race", "Sweep", "Methods", "Experiments from papers", "Find the bug", "Compress"],
     "Look inside": ["Soft targets", "Dark knowledge", "Calibration", "Draw"],
     "Lab notebook": ["Runs"],
