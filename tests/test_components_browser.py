@@ -10,6 +10,7 @@ import urllib.request
 import numpy as np
 import pytest
 from browser_fixtures import ROOT
+from playwright.sync_api import expect
 from streamlit import config
 
 from pages.components.live_chart import PLOTLY_NAME
@@ -55,7 +56,9 @@ from pages.components.live_chart import live_chart
 def live():
     runs = st.session_state.runs = st.session_state.get("runs", 0) + 1
     st.write(f"runs {runs}.")
-    live_chart(go.Figure(go.Scatter(x=[0, 1], y=[0, 1])), key="fed", version=1, updates="live/a/b")
+    first = go.Figure(go.Scatter(x=[0, 1], y=[0, 1]))
+    live_chart(first, key="fed", version=1, updates="live/a", panel="b", status=("sprint", "epoch 1 of 6"))
+    live_chart(first, key="second", version=1, updates="live/a", panel="c")
 
 live()
 """
@@ -254,43 +257,48 @@ def test_a_missing_plotly_gives_one_sentence_until_it_can_be_loaded(ticking, new
 
 
 def fed(browser, serve, answer):
-    """A page that never ticks, with a chart whose request for updates is answered by `answer(after)`: `(status, update)`."""
+    """A page that never ticks, with two charts whose requests for updates are answered by `answer(after)`: `(status, update)`."""
     asked = []
 
     def reply(route):
+        assert "panels=b,c&" in route.request.url
         asked.append(int(route.request.url.split("after=")[1]))
         status, update = answer(asked[-1])
         route.fulfill(status=status, body=json.dumps(update))
 
     page = browser.new_context().new_page()
-    page.route("**/live/a/b?**", reply)
+    page.route("**/live/a?**", reply)
     page.goto(serve(FED))
     return page, asked
 
 
-POINTS = "document.querySelector('.st-key-fed .js-plotly-plot').data[0].x.length"
+POINTS = "['fed', 'second'].map((key) => document.querySelector(`.st-key-${key} .js-plotly-plot`).data[0].x.length).join()"
 
 
-def test_a_chart_with_updates_grows_without_a_tick_and_its_fragment_runs_once_at_the_end(browser, serve):
+def test_charts_with_updates_grow_together_without_a_tick_and_their_fragment_runs_once_at_the_end(browser, serve):
     def more(after):
         line = {"type": "scatter", "x": list(range(after + 2)), "y": list(range(after + 2))}
-        return 200, {"version": after + 1, "active": after < 5, "figure": {"data": [line], "layout": {}}}
+        figures = {"b": {"data": [line], "layout": {}}, "c": {"data": [{**line, "x": line["x"][1:]}], "layout": {}}}
+        return 200, {"version": after + 1, "active": after < 5, "status": ("sprint", f"epoch {after + 1} of 6"), "figures": figures}
 
     page, asked = fed(browser, serve, more)
     page.get_by_text("runs 2.").wait_for()
-    wait_for(page, f"() => {POINTS} === 7")
+    wait_for(page, f"() => {POINTS} === '7,6'")
     page.wait_for_timeout(500)
-    assert page.evaluate(POINTS) == 7  # the figure of the second run is the older one
-    assert asked[:5] == [1, 2, 3, 4, 5]
+    assert page.evaluate(POINTS) == "7,6"  # the figures of the second run are the older ones
+    assert asked[:5] == [1, 2, 3, 4, 5]  # one request for both
     assert page.locator(".st-key-fed .live-chart").get_attribute("data-mounts") == "1"
+    expect(page.locator(".st-key-fed .status")).to_contain_text("epoch 6 of 6")
+    assert page.locator(".st-key-second .status").is_hidden()
     page.context.close()
 
 
 def test_a_chart_whose_updates_fail_keeps_its_figure_and_stops_asking(browser, serve):
     page, asked = fed(browser, serve, lambda after: (500, {}))
     painted(page, "fed", 1)
+    painted(page, "second", 1)
     page.wait_for_timeout(700)
-    assert asked == [1] and page.evaluate(POINTS) == 2
+    assert asked == [1] and page.evaluate(POINTS) == "2,2"
     page.context.close()
 
 
