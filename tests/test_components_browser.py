@@ -88,18 +88,30 @@ st.write(f"token {owner_token()} runs {st.session_state.runs}")
 
 
 @pytest.fixture(scope="module")
-def ticking(serve):
-    return serve(TICKING)
+def scripts(serve, tmp_path_factory):
+    """The address of each script, by name; one server runs them all."""
+    texts = {"ticking": TICKING, "soft": SOFT, "who": TOKEN, "fed": FED, "patient": PATIENT}
+    address = serve(f"import streamlit as st\nexec(compile({texts!r}[st.query_params['script']], 'script', 'exec'), globals())")
+    return {name: f"{address}/?script={name}" for name in texts}
 
 
-@pytest.fixture(scope="module")
-def soft(serve):
-    return serve(SOFT)
+@pytest.fixture
+def ticking(scripts):
+    return scripts["ticking"]
 
 
-@pytest.fixture(scope="module")
-def who(serve):
-    return serve(TOKEN)
+@pytest.fixture
+def soft(scripts):
+    return scripts["soft"]
+
+
+@pytest.fixture
+def who(scripts):
+    return scripts["who"]
+
+
+def server_of(address):
+    return address.partition("/?")[0]
 
 
 def wait_for(page, condition, *arguments, timeout=60_000):
@@ -238,8 +250,8 @@ def test_plotly_is_loaded_once_and_from_this_server(ticking, new_page, browser):
     page = new_page(ticking, context=context)
     painted(page, "race", 2)
     painted(page, "arrays", 1)
-    assert [url for url in asked if "plotly" in url and "app/static" in url] == [f"{ticking}/app/static/{PLOTLY_NAME}"]
-    assert all(url.startswith((ticking, "blob:", "data:")) for url in asked), asked
+    assert [url for url in asked if "plotly" in url and "app/static" in url] == [f"{server_of(ticking)}/app/static/{PLOTLY_NAME}"]
+    assert all(url.startswith((server_of(ticking), "blob:", "data:")) for url in asked), asked
     context.close()
 
 
@@ -256,7 +268,7 @@ def test_a_missing_plotly_gives_one_sentence_until_it_can_be_loaded(ticking, new
     context.close()
 
 
-def fed(browser, serve, answer):
+def fed(browser, scripts, answer):
     """A page that never ticks, with two charts whose requests for updates are answered by `answer(after)`: `(status, update)`."""
     asked = []
 
@@ -268,20 +280,20 @@ def fed(browser, serve, answer):
 
     page = browser.new_context().new_page()
     page.route("**/live/a?**", reply)
-    page.goto(serve(FED))
+    page.goto(scripts["fed"])
     return page, asked
 
 
 POINTS = "['fed', 'second'].map((key) => document.querySelector(`.st-key-${key} .js-plotly-plot`).data[0].x.length).join()"
 
 
-def test_charts_with_updates_grow_together_without_a_tick_and_their_fragment_runs_once_at_the_end(browser, serve):
+def test_charts_with_updates_grow_together_without_a_tick_and_their_fragment_runs_once_at_the_end(browser, scripts):
     def more(after):
         line = {"type": "scatter", "x": list(range(after + 2)), "y": list(range(after + 2))}
         figures = {"b": {"data": [line], "layout": {}}, "c": {"data": [{**line, "x": line["x"][1:]}], "layout": {}}}
         return 200, {"version": after + 1, "active": after < 5, "status": ("sprint", f"epoch {after + 1} of 6"), "figures": figures}
 
-    page, asked = fed(browser, serve, more)
+    page, asked = fed(browser, scripts, more)
     page.get_by_text("runs 2.").wait_for()
     wait_for(page, f"() => {POINTS} === '7,6'")
     page.wait_for_timeout(500)
@@ -293,8 +305,8 @@ def test_charts_with_updates_grow_together_without_a_tick_and_their_fragment_run
     page.context.close()
 
 
-def test_a_chart_whose_updates_fail_keeps_its_figure_and_stops_asking(browser, serve):
-    page, asked = fed(browser, serve, lambda after: (500, {}))
+def test_a_chart_whose_updates_fail_keeps_its_figure_and_stops_asking(browser, scripts):
+    page, asked = fed(browser, scripts, lambda after: (500, {}))
     painted(page, "fed", 1)
     painted(page, "second", 1)
     page.wait_for_timeout(700)
@@ -310,10 +322,10 @@ live_chart(go.Figure(go.Scatter(x=[0, 1], y=[0, 1])), key="patient", patient=Tru
 """
 
 
-def test_a_patient_chart_is_drawn_where_the_browser_has_no_idle_callback(browser, serve):
+def test_a_patient_chart_is_drawn_where_the_browser_has_no_idle_callback(browser, scripts):
     page = browser.new_page()
     page.add_init_script("window.requestIdleCallback = undefined")  # as in Safari
-    page.goto(serve(PATIENT))
+    page.goto(scripts["patient"])
     painted(page, "patient", 1)
     page.close()
 
@@ -575,6 +587,6 @@ def test_every_setting_has_a_name_that_streamlit_knows():
 
 def test_the_server_serves_the_plotly_of_the_python_package(ticking, new_page):
     painted(new_page(ticking), "race", 1)
-    with urllib.request.urlopen(f"{ticking}/app/static/{PLOTLY_NAME}", timeout=5) as answer:
+    with urllib.request.urlopen(f"{server_of(ticking)}/app/static/{PLOTLY_NAME}", timeout=5) as answer:
         assert "javascript" in answer.headers["Content-Type"]
         assert json.loads(answer.headers["Content-Length"]) > 3_000_000
