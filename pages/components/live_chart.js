@@ -102,6 +102,7 @@ class LiveChart {
       this.picture = data.picture;
       const began = performance.now();
       const figure = applyTheme(JSON.parse(themeColours(data, this.root)), data, this.root);
+      this.paper.style.height = `${figure.layout.height}px`;
       await Plotly.react(this.paper, figure.data, figure.layout, settings(Plotly));
       if (data.details) await this.showDetail(Plotly, data);
       else this.describe();
@@ -279,6 +280,13 @@ function applyTheme(figure, data, root) {
   layout.font = { size: 16, family: theme.getPropertyValue("--st-font").trim() || "sans-serif", ...layout.font, color: textColour };
   layout.hoverlabel = { bgcolor: page, bordercolor: textColour, ...layout.hoverlabel };
   layout.modebar = { bgcolor: "rgba(0,0,0,0)", color: textColour, activecolor: textColour, ...layout.modebar };
+  if (root.clientWidth < 560 && layout.yaxis?.categoryarray) { // no room for the names of rows beside them: above
+    layout.height = 1.6 * data.height;
+    const above = { xref: "paper", x: 0, xanchor: "left", yanchor: "bottom", yshift: 6, showarrow: false };
+    const names = layout.yaxis.categoryarray.map((name) => ({ ...above, y: name, text: name }));
+    layout.annotations = [...(layout.annotations ?? []), ...names];
+    layout.yaxis = { ...layout.yaxis, showticklabels: false };
+  }
   if (touch) { // a drag scrolls the page; the buttons are always visible, above the chart
     layout.dragmode = false;
     layout.margin = { ...layout.margin, t: Math.max(34, layout.margin?.t ?? 0) };
