@@ -1,5 +1,6 @@
 """What the shared components do in a real browser."""
 
+import itertools
 import json
 import math
 import re
@@ -305,12 +306,11 @@ def test_charts_with_updates_grow_together_without_a_tick_and_their_fragment_run
     page.context.close()
 
 
-def test_a_chart_whose_updates_fail_keeps_its_figure_and_stops_asking(browser, scripts):
-    page, asked = fed(browser, scripts, lambda after: (500, {}))
-    painted(page, "fed", 1)
-    painted(page, "second", 1)
-    page.wait_for_timeout(700)
-    assert asked == [1] and page.evaluate(POINTS) == "2,2"
+def test_charts_whose_updates_fail_keep_their_figures_and_ask_again_until_their_run_is_gone(browser, scripts):
+    statuses = itertools.chain((500, 429), itertools.repeat(404))
+    page, asked = fed(browser, scripts, lambda after: (next(statuses), {}))
+    page.get_by_text(re.compile("runs [2-9]")).wait_for()
+    assert asked[:3] == [1, 1, 1] and page.evaluate(POINTS) == "2,2"
     page.context.close()
 
 

@@ -224,6 +224,7 @@ class LiveChart {
 
 const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 const followers = new Map(); // by address: the charts of one run
+const RETRY = 2000; // ms after a request that failed
 
 function follow(address, chart) {
   const known = followers.get(address);
@@ -233,7 +234,7 @@ function follow(address, chart) {
   requestUpdates(address, charts).finally(() => followers.delete(address));
 }
 
-// One request after another for all charts that follow this address, until none does, the run has ended, or one fails.
+// One request after another for all charts that follow this address, until none does or the run has ended or is gone.
 async function requestUpdates(address, charts) {
   await wait(0); // the other charts of the page come in the same moment
   for (let shown; (shown = [...charts].filter((chart) => chart.follows(address))).length;) {
@@ -241,13 +242,14 @@ async function requestUpdates(address, charts) {
     await wait(shown.reduce((sum, chart) => sum + (chart.visible ? chart.took : 0), 0)); // half of the time is for the rest of the page
     const version = Math.min(...shown.map((chart) => chart.last.version));
     const reply = await fetch(labAddress(`${address}?panels=${shown.map((chart) => chart.last.panel)}&after=${version}`)).catch(() => undefined);
-    if (!reply?.ok) return; // until the page's next tick
-    const update = await reply.json();
+    if (!reply?.ok && reply?.status !== 404) { await wait(RETRY); continue; }
+    const update = reply.ok ? await reply.json() : { active: false };
     shown = shown.filter((chart) => chart.follows(address)); // meanwhile the page may show another run
     for (const chart of shown) {
-      const figure = JSON.stringify(update.figures[chart.last.panel]);
-      if (update.version > chart.last.version) chart.show({ ...chart.last, version: update.version, figure });
-      if (chart.last.status) chart.showStatus(update.status);
+      if (update.version > chart.last.version) {
+        chart.show({ ...chart.last, version: update.version, figure: JSON.stringify(update.figures[chart.last.panel]) });
+      }
+      if (update.status && chart.last.status) chart.showStatus(update.status);
     }
     if (update.active) continue;
     await wait(300); // after Stop or Pause the page reruns by itself: do not delay that

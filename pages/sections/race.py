@@ -24,7 +24,7 @@ from pages.server.plain_text import plain, show_error
 
 ROWS = (("test_accuracy",), ("difference", "agreement"), ("hard_loss", "soft_loss"))
 FIRST = ROWS[0][0]  # the panel that matters most: drawn first, below the status line
-TICK_WITH_UPDATES = 5.0  # seconds between ticks where charts and status line are updated without them
+TICK_WITH_UPDATES = 20.0  # seconds between ticks where charts and status line are updated without them
 
 
 def start(experiments: Sequence[Experiment], *, title: str = "", **choices: object) -> str | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import time
 
 import streamlit as st
 from starlette.requests import Request
@@ -20,8 +21,9 @@ from pages.server import lab
 
 POLL = 0.02  # seconds between two reads of the store, one for all runs that anybody waits for
 MAX_WAIT = 2.0  # seconds until a request is answered even if nothing is new
-MAX_WAITING = 400  # requests at once; a page that is refused is updated by its ticks
+MAX_WAITING = 400  # requests at once; a page that is refused asks again later
 MAX_WAITING_OF_CLIENT = 100  # of one address, which a class may share
+UPDATES_PER_SECOND = 30  # of all pages together: with more of them, each gets its updates less often
 _is_open = False
 
 
@@ -52,17 +54,27 @@ class Watcher:
         return self.clients[client] < MAX_WAITING_OF_CLIENT and self.clients.total() < MAX_WAITING
 
     async def wait(self, run_id: str, after: str | None, *, client: str) -> None:
-        """Until the run's version is another than `after`, at most `MAX_WAIT` seconds. Raises what reading the store raises."""
+        """The turn of this page, then until the run's version is another than `after`, at most `MAX_WAIT` seconds.
+
+        Raises what reading the store raises.
+        """
+        pause = self.clients.total() / UPDATES_PER_SECOND
+        self.clients[client] += 1
+        try:
+            await asyncio.sleep(pause)
+            await self._change(run_id, after)
+        finally:
+            self.clients -= collections.Counter([client])  # drops the name with its last request
+
+    async def _change(self, run_id: str, after: str | None) -> None:
         future = asyncio.get_running_loop().create_future()
         self.waiting.setdefault(run_id, {})[future] = str(after)
-        self.clients[client] += 1
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._watch())
         try:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(future, MAX_WAIT)
         finally:
-            self.clients -= collections.Counter([client])  # drops the name with its last request
             waiting = self.waiting.get(run_id, {})
             waiting.pop(future, None)
             if not waiting:
@@ -91,21 +103,24 @@ WATCHER = Watcher()
 async def _reply(request: Request) -> Response:
     """The figures of `panels` (names with commas between them), as soon as the run is further than version `after`."""
     run_id, after = request.path_params["run_id"], request.query_params.get("after")
-    panels = tuple(dict.fromkeys(request.query_params.get("panels", "").split(",")))
+    panels = tuple(sorted(set(request.query_params.get("panels", "").split(","))))
     client = request.client.host if request.client else ""
     try:
         if not await asyncio.to_thread(_exist, run_id, panels):
             return Response("there is no such run or panel", status_code=404)
         if not WATCHER.has_room(client):
-            return Response("too many pages of this address wait; their ticks update them", status_code=429)
-        await asyncio.sleep(max(0, len(lab.WATCHING) - 1) / lab.SESSIONS_PER_SECOND)
+            return Response("too many pages of this address wait; ask again in some seconds", status_code=429)
+        began = time.perf_counter()
         await WATCHER.wait(run_id, after, client=client)
-        update = await asyncio.to_thread(_newest, run_id, panels)
+        waited = time.perf_counter() - began
+        update = await asyncio.to_thread(_newest, run_id, panels, after)
     except ValueError as error:  # the database cannot be read now
         return Response(str(error), status_code=503)
     if update is None:  # deleted meanwhile
         return Response("there is no such run or panel", status_code=404)
-    return Response(update, media_type="application/json", headers={"Cache-Control": "no-store"})
+    return Response(
+        update, media_type="application/json", headers={"Cache-Control": "no-store", "Server-Timing": f"wait;dur={1000 * waited:.1f}"}
+    )
 
 
 def _exist(run_id: str, panels: tuple[str, ...]) -> bool:
@@ -114,7 +129,7 @@ def _exist(run_id: str, panels: tuple[str, ...]) -> bool:
     return curves.HEIGHTS.keys() >= set(panels) and lab.store().version(run_id) != (-1, -1)
 
 
-def _newest(run_id: str, panels: tuple[str, ...]) -> str | None:
+def _newest(run_id: str, panels: tuple[str, ...], after: str | None) -> str | None:
     from pages.server import curves
 
-    return curves.newest(run_id, panels)
+    return curves.newest(run_id, panels, after=int(after) if after and after.isdecimal() else -1)
