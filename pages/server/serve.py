@@ -11,7 +11,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 
 from distill_core.runs.process import prepare_process
-from pages.server import live_updates, network, room, streamlit_patches
+from pages.server import identity, live_updates, network, room, streamlit_patches
 
 prepare_process()  # before a page imports torch
 streamlit_patches.apply()
@@ -28,6 +28,6 @@ async def _announced(_: object) -> AsyncIterator[None]:
 app = st.App(
     Path(__file__).resolve().parents[2] / "app.py",
     routes=live_updates.routes(),
-    middleware=[Middleware(network.AllowedHosts)],
+    middleware=[Middleware(network.AllowedHosts), Middleware(identity.TokenCookie)],
     lifespan=_announced,
 )
