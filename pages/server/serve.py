@@ -10,10 +10,11 @@ from pathlib import Path
 import streamlit as st
 from starlette.middleware import Middleware
 
-from distill_core.runs.process import prepare_process
+from distill_core.runs.process import allow_many_files, prepare_process
 from pages.server import identity, live_updates, network, room, streamlit_patches
 
 prepare_process()  # before a page imports torch
+allow_many_files()  # for a class
 streamlit_patches.apply()
 
 
