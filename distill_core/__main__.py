@@ -123,6 +123,7 @@ def compress(
     seeds: int = 0,
     device: str = "auto",
     keep: bool = False,
+    latency: bool = False,
     json: bool = False,
 ) -> None:
     """The ladder: a network as trained, pruned, of low rank and of few bits, with and without recovery by its teacher.
@@ -135,20 +136,21 @@ def compress(
         seeds: students of a study (10 by default), or recoveries of one network (3).
         device: auto, cpu or cuda.
         keep: write the rungs of a study into the repository, and not into DISTILL_HOME.
+        latency: measure only the latencies of a study's rungs again, on a machine that does nothing else.
         json: print one JSON object a line, for each rung.
     """
     is_study = run in ladder.SETTINGS
     seeds = seeds or (10 if is_study else 3)
     if not 1 <= seeds <= 100:
         raise ValueError(f"seeds {seeds} cannot be run; give a number from 1 to 100")
-    if keep and not is_study:
+    if (keep or latency) and not is_study:
         raise ValueError(
-            f"'{run}' is no study, whose figures --keep replaces; leave --keep out, or choose from: {', '.join(ladder.SETTINGS)}"
+            f"'{run}' is no study, whose figures --keep and --latency replace; leave them out, or choose from: {', '.join(ladder.SETTINGS)}"
         )
     file = ladder.SHIPPED if keep else ladder.unfinished()
     if is_study:
         _prepare(ladder.SETTINGS[run].experiment, device=device)
-        rungs = ladder.measure(run, seeds=seeds, before=ladder.kept(file)["rows"], device=device)
+        rungs = ladder.measure(run, seeds=seeds, before=ladder.kept(file)["rows"], device=device, latency_only=latency)
     else:
         rungs = ladder.of_one(find(run), seeds=seeds, device=device)
     for row in rungs:

@@ -9,11 +9,12 @@ import torch
 from distill_core.__main__ import main
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
-from distill_core.export.trained import of_teacher
 from distill_core.studies import ladder
+from distill_core.training import loop
+from distill_core.training.run_data import load_run_data
 
 FIELDS = {"rung", "parameters", "bytes", "flops", "latency_ms", "test_accuracy", "low", "high"}
-SMALL = ladder.Setting("small", Experiment(epochs=2, student="mlp-12x2"), rungs=("neurons-50", "int8"))
+SMALL = ladder.Setting("small", Experiment(epochs=2, student="mlp-12x2"), rungs=("neurons-50", "int8"), recovery_epochs=1)
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +23,6 @@ def quick(monkeypatch, home):
     usual = ladder.latency
     monkeypatch.setattr(ladder, "latency", lambda run: usual(run, times=20, warm_up=1))
     monkeypatch.setattr(ladder, "LOSSY", ("neurons-50",))
-    monkeypatch.setattr(ladder, "RECOVERY_EPOCHS", 1)
     monkeypatch.setitem(ladder.SETTINGS, "small", SMALL)
 
 
@@ -43,19 +43,50 @@ def test_a_study_has_every_rung_over_its_seeds_and_goes_on_where_it_was_stopped(
     assert named["teacher"]["agreement"] == 1.0 and student["low"] < student["test_accuracy"] < student["high"]
     assert list(ladder.measure("small", seeds=2, before=ladder.kept(file)["rows"])) == []
     left = [row for row in ladder.kept(file)["rows"] if row["rung"] != "int8"]
-    assert [row["rung"] for row in ladder.measure("small", seeds=2, before=left)] == ["int8"]
+    (again,) = ladder.measure("small", seeds=2, before=left)
+    assert again["rung"] == "int8" and again["accuracies"] == named["int8"]["accuracies"]
 
 
 def test_recovery_starts_from_the_compressed_student_and_not_from_new_weights():
     """After no more than one epoch it is above the student that was trained as long from random weights."""
     rows = {row["rung"]: row for row in ladder.measure("small", seeds=2)}
-    fresh = ladder._train(
-        replace(SMALL.experiment, epochs=1, student="mlp-6x2"), of_teacher(datasets.load("digits"), "mlp-1200x2"), seeds=2, device="cpu"
-    )
+    experiments = [replace(SMALL.experiment, epochs=1, student="mlp-6x2", seed=seed) for seed in range(2)]
+    fresh = ladder.train(experiments, datasets.load("digits"), device="cpu")[0]["student"]
     accuracy = (
         sum((one.logits(one.dataset.test_images).argmax(dim=1) == one.dataset.test_labels).double().mean().item() for one in fresh) / 2
     )
     assert rows["neurons-50, recovered with the teacher"]["test_accuracy"] > accuracy
+
+
+def test_an_interrupted_study_trains_no_student_twice_and_a_student_of_a_start_is_the_one_that_trains_alone(monkeypatch):
+    """Recoveries start from ten different networks and train as one cohort."""
+    networks = ladder.Networks(SMALL, seeds=2)
+    together, _ = networks.of("neurons-50, recovered with the teacher")
+    monkeypatch.setattr(ladder, "Shards", None)
+    again, _ = ladder.Networks(SMALL, seeds=2).of("neurons-50, recovered with the teacher")
+    alone = trained_alone(together[1].experiment)
+    for name, value in together[1].network.state_dict().items():
+        assert torch.equal(value, again[1].network.state_dict()[name])
+        torch.testing.assert_close(value, alone[name], rtol=1e-3, atol=1e-4)
+    assert together[0].experiment.start_from != together[1].experiment.start_from
+
+
+def trained_alone(experiment):
+    """The student of a race, trained by the loop."""
+    steps = loop.train_members(experiment, load_run_data([experiment], device="cpu"), ["student"], 0.0)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value[0].network.state_dict()
+
+
+def test_latencies_are_measured_again_without_anything_else():
+    rows = list(ladder.measure("small", seeds=2))[:3]
+    again = list(ladder.measure("small", seeds=2, before=rows, latency_only=True))
+    assert [row["rung"] for row in again] == [row["rung"] for row in rows]
+    for row, before in zip(again, rows, strict=True):
+        assert {name for name in row if row[name] != before[name]} <= {"latency_ms"}
 
 
 def test_changed_images_are_changed_as_their_names_say():
@@ -77,6 +108,6 @@ def test_compress_prints_a_line_for_each_rung_and_the_reason_where_one_cannot_be
 
 
 def test_compress_refuses_what_it_cannot_do_with_one_line(capsys):
-    for arguments in (["nothing"], ["digits/cnn-32", "--seeds", "101"], ["digits/cnn-32", "--seeds", "1", "--keep"]):
+    for arguments in (["nothing"], ["digits/cnn-32", "--seeds", "101"], ["digits/cnn-32", "--keep"], ["digits/cnn-32", "--latency"]):
         assert main(["compress", *arguments]) == 2
         assert capsys.readouterr().err.count("\n") == 1
