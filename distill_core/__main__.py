@@ -128,11 +128,12 @@ def compress(
 ) -> None:
     """The ladder: a network as trained, pruned, of low rank and of few bits, with and without recovery by its teacher.
 
-    For mnist, mnist-128 and cifar10-jpeg in place of a run: the study of that data set, which trains its students first. Each of
-    its rungs is written as soon as it is measured, and the same command goes on where it was stopped.
+    For mnist, mnist-cnn, mnist-128 and cifar10-jpeg in place of a run: the study of that data set, which trains its students first.
+    Each of its rungs is written as soon as it is measured, and the same command goes on where it was stopped; networks that are
+    trained stay in DISTILL_HOME.
 
     Args:
-        run: a run's id or key, a teacher such as mnist/cnn-32, an exported .safetensors file; or a study: mnist, mnist-128, cifar10-jpeg.
+        run: a run's id or key, a teacher such as mnist/cnn-32, an exported .safetensors file; or a study.
         seeds: students of a study (10 by default), or recoveries of one network (3).
         device: auto, cpu or cuda.
         keep: write the rungs of a study into the repository, and not into DISTILL_HOME.

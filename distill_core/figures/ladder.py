@@ -9,12 +9,14 @@ import plotly.graph_objects as go
 from distill_core.figures.palette import ROLES
 from distill_core.figures.sweep.size import TEXT, pareto_front
 
-NAMES = {"teacher": "teacher", "baseline": "recovered with labels only", "student": "student"}
+NAMES = {"teacher": "teacher, and compressed", "baseline": "recovered with labels only", "student": "student, and compressed"}
 
 
 def role_of(row: dict) -> str:
     """In which style a rung is drawn."""
-    return "teacher" if row["rung"] == "teacher" else "baseline" if row["rung"].endswith("labels only") else "student"
+    if row["rung"].endswith("labels only"):
+        return "baseline"
+    return "teacher" if row["rung"].startswith("teacher") and "recovered" not in row["rung"] else "student"
 
 
 def ladder_figure(rows: Sequence[dict]) -> go.Figure:

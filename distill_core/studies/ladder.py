@@ -40,11 +40,17 @@ RUNGS = ("prune-50", "prune-80", "neurons-50", "rank-30", "int8", "int4", "neuro
 
 @dataclass(frozen=True)
 class Setting:
-    """Which student is trained, from which teacher, which compressions it gets, and in how many bits it is trained."""
+    """Which student is trained, from which teacher, and which compressions both get.
+
+    `rungs`: of the student; `of_teacher`: of the teacher itself. `recover`: those after which training goes on, for
+    `recovery_epochs`, each by its name. `aware`: the bits in which further students are trained from random weights.
+    """
 
     title: str
     experiment: Experiment
     rungs: tuple[str, ...] = RUNGS
+    of_teacher: tuple[str, ...] = ("int8", "int4", "prune-80")
+    recover: tuple[str, ...] = LOSSY
     aware: tuple[int, ...] = (4, 2)
     recovery_epochs: int = RECOVERY_EPOCHS
     allowed: float = 0.5  # points that a small student may lose against the teacher
@@ -56,15 +62,16 @@ SETTINGS = {
     "mnist-cnn": Setting(
         "MNIST, cnn-8",
         Experiment(dataset="mnist", teacher="mlp-1200x2", student="cnn-8", epochs=10, batch_size=256),
-        rungs=("int8", "int4"),
-        aware=(),
+        rungs=("int8", "int4"), recover=(), aware=(),
     ),
     "mnist-128": Setting("MNIST, mlp-128x2", Experiment(dataset="mnist", teacher="mlp-1200x2", student="mlp-128x2", **_WHOLE)),
     "cifar10-jpeg": Setting(
         "CIFAR-10 (JPEG)",
-        Experiment(dataset="cifar10-jpeg", teacher="cnn-32", student="cnn-16", epochs=10, batch_size=256, augmentation="consistent"),
+        Experiment(dataset="cifar10-jpeg", teacher="cnn-32", student="cnn-16", epochs=10, batch_size=256),
+        of_teacher=("int8", "int4", "prune-50", "rank-50", "neurons-25", "neurons-50", "neurons-50+int4"),
+        recover=("teacher, neurons-50", "teacher, neurons-50+int4"), aware=(), allowed=3.0,
     ),
-}
+}  # fmt: skip
 
 
 def ladder(base: Trained, *, experiment: Experiment | None, seeds: int, device: str = "auto") -> Iterator[dict]:
@@ -105,6 +112,7 @@ def over_labels_only(student: dict, baseline: dict) -> dict[str, float]:
 
 HOW = {"student": "with the teacher", "baseline": "with labels only"}
 AWARE = ", quantisation-aware"
+OF_TEACHER = "teacher, "
 AT_ONCE = 10  # experiments that train as one cohort
 
 
@@ -250,21 +258,28 @@ class Networks:
             return self._train()
         if name.endswith(AWARE):
             return self._train(name.removesuffix(AWARE))
+        bases, text = self._bases(name)
+        for role in HOW:
+            if text.endswith(recovered_name("", role)):
+                return self._recover(bases, text.removesuffix(recovered_name("", role)), role)
+        return [one.compressed(parse_compression(text)) for one in dict.fromkeys(bases)], 0.0
+
+    def _bases(self, name: str) -> tuple[list[Trained], str]:
+        """What a rung is made of, for each seed, and the rest of its name: the teacher, or the trained students."""
+        if name.startswith(OF_TEACHER):
+            return [self.teacher] * len(self.experiments), name.removeprefix(OF_TEACHER)
         if not self._students:
             self._students, _ = self._train()
-        for role in HOW:
-            if name.endswith(recovered_name("", role)):
-                return self._recover(name.removesuffix(recovered_name("", role)), role)
-        return [one.compressed(parse_compression(name)) for one in self._students], 0.0
+        return self._students, name
 
     def _train(self, compression: str = "") -> tuple[list[Trained], float]:
         """The students, trained from random weights, those of a compression with its rounding in every step."""
         found, seconds = train([replace(one, compression=compression) for one in self.experiments], self.dataset, device=self.device)
         return found["student"], seconds
 
-    def _recover(self, text: str, role: str) -> tuple[list[Trained], float]:
+    def _recover(self, bases: Sequence[Trained], text: str, role: str) -> tuple[list[Trained], float]:
         """Students and baselines train at once, so that each has half of the seconds."""
-        pairs = zip(self.experiments, self._students, strict=True)
+        pairs = zip(self.experiments, bases, strict=True)
         again = [replace(recovery(one, trained, text, epochs=self.entry.recovery_epochs), seed=one.seed) for one, trained in pairs]
         found, seconds = train(again, self.dataset, roles=tuple(HOW), device=self.device)
         return found[role], seconds / len(HOW)
@@ -318,9 +333,10 @@ def _network(experiment: Experiment, weights: dict[str, Tensor], role: str, data
 
 def names_of(entry: Setting) -> list[str]:
     """The rungs of a setting, in their order."""
-    names = ["teacher", "student"]
-    for text in dict.fromkeys((*entry.rungs, *(f"int{bits}" for bits in entry.aware))):
-        names += [text, *(recovered_name(text, role) for role in HOW if text in LOSSY and text in entry.rungs)]
+    of_student = dict.fromkeys((*entry.rungs, *(f"int{bits}" for bits in entry.aware)))
+    names = []
+    for name in ("teacher", *(f"{OF_TEACHER}{text}" for text in entry.of_teacher), "student", *of_student):
+        names += [name, *(recovered_name(name, role) for role in HOW if name in entry.recover)]
     return [*names, *(f"int{bits}{AWARE}" for bits in entry.aware)]
 
 
