@@ -130,23 +130,25 @@ ROWS = [rung("teacher", 8000, 0.98), rung("student", 1000, 0.97), rung("int8", 3
 
 def test_findings_name_the_smallest_close_to_the_teacher_or_the_one_that_is_closest():
     assert ladder.findings(ROWS, allowed=2)[0] == (
-        "Within 2 points of the teacher (98.00 %, 8.0 kB), the smallest is int8: 0.3 kB, 26.7 times smaller, 1.20 points lost."
+        "Within 2 points of the teacher (98.00 %, 8.0 kB), the smallest rung is int8: 0.3 kB, 26.7 times smaller, 1.20 points lost."
     )
     assert ladder.findings(ROWS, allowed=0.5)[0].startswith(
-        "None is within 0.5 points of the teacher (98.00 %, 8.0 kB), the closest is student"
+        "None is within 0.5 points of the teacher (98.00 %, 8.0 kB), the closest rung is student"
     )
-    assert ladder.findings(ROWS, allowed=2)[1] == "Of 3 that are at least 4 times smaller than the teacher, 2 lose less than 5 points."
-    assert "the closest is student" in ladder.findings(ROWS, allowed=1)[0]  # exactly one point is not under one point
+    assert (
+        ladder.findings(ROWS, allowed=2)[1] == "Of 3 rungs that are at least 4 times smaller than the teacher, 2 lose less than 5 points."
+    )
+    assert "the closest rung is student" in ladder.findings(ROWS, allowed=1)[0]  # exactly one point is not under one point
 
 
 def test_the_chart_has_every_rung_by_its_number_and_a_front_without_what_is_larger_and_worse():
     rows = [*ROWS, rung("neurons-50, recovered with labels only", 600, 0.9)]
     front, *markers = ladder_figure(rows).data
-    assert sorted(number for trace in markers for number in trace.text) == ["1", "2", "3", "4", "5"]
-    assert {trace.name: list(trace.text) for trace in markers} == {
-        "teacher, and compressed": ["1"],
+    assert sorted(number.strip() for trace in markers for number in trace.text) == ["1", "2", "3", "4", "5"]
+    assert {trace.name: [number.strip() for number in trace.text] for trace in markers} == {
+        "teacher, compressed too": ["1"],
         "recovered with labels only": ["5"],
-        "student, and compressed": ["2", "3", "4"],
+        "student, compressed too": ["2", "3", "4"],
     }
     assert list(front.x) == [0.1, 0.3, 1.0, 8.0] and list(front.y) == pytest.approx([50, 3.2, 3, 2])
     (student,) = [trace for trace in markers if trace.name.startswith("student")]

@@ -79,8 +79,12 @@ class Curves:
             while self._waiting:
                 axis, number = self._waiting[0]
                 value = self.points[axis][number]["value"]
-                self.points[axis][number] = {"value": value, **self._point(replace(NONE, **{axis: value}), self.images)}
-                self._waiting.pop(0)
+                compression = replace(NONE, **{axis: value})
+                found = self._point(compression, self.images)
+                same = [(axis, number)] if compression != NONE else [(other, 0) for other in self.points]  # all begin at the network itself
+                for axis, number in same:
+                    self.points[axis][number] |= found
+                    self._waiting.remove((axis, number))
                 if time.perf_counter() >= until:
                     return
         finally:

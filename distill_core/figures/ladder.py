@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from distill_core.figures.palette import ROLES
 from distill_core.figures.sweep.size import TEXT, pareto_front
 
-NAMES = {"teacher": "teacher, and compressed", "baseline": "recovered with labels only", "student": "student, and compressed"}
+NAMES = {"teacher": "teacher, compressed too", "baseline": "recovered with labels only", "student": "student, compressed too"}
 
 
 def role_of(row: dict) -> str:
@@ -38,7 +38,7 @@ def ladder_figure(rows: Sequence[dict]) -> go.Figure:
             {
                 "type": "scatter", "uid": role, "mode": "markers+text", "name": name,
                 "x": [sizes[i] for i in chosen], "y": [errors[i] for i in chosen],
-                "text": [str(i + 1) for i in chosen], "textposition": "top center" if role == "student" else "bottom center",
+                "text": [f" {i + 1} " for i in chosen], "textposition": "middle right" if role == "student" else "middle left",
                 "error_y": {
                     "type": "data", "symmetric": False, "thickness": 1.5,
                     "array": [100 - 100 * rows[i]["low"] - errors[i] for i in chosen],

@@ -353,12 +353,14 @@ def findings(rows: Sequence[dict], *, allowed: float) -> list[str]:
     close = min((row for row in others if lost(row) < allowed), key=lambda row: row["bytes"], default=None)
     best = min(others, key=lost)
     of_teacher = f"of the teacher ({format_percent(teacher['test_accuracy'])}, {teacher['bytes'] / 1000:,.1f} kB)"
-    first, of = (f"Within {allowed:g} points", "the smallest is") if close else (f"None is within {allowed:g} points", "the closest is")
+    first, of = (
+        (f"Within {allowed:g} points", "the smallest rung is") if close else (f"None is within {allowed:g} points", "the closest rung is")
+    )
     one = close or best
     found = f"{first} {of_teacher}, {of} {one['rung']}: {times_smaller(one)}, {lost(one):.2f} points lost."
     many = [row for row in others if teacher["bytes"] >= 4 * row["bytes"]]
     few = sum(lost(row) < 5 for row in many)
-    return [found, f"Of {len(many)} that are at least 4 times smaller than the teacher, {few} lose less than 5 points."]
+    return [found, f"Of {len(many)} rungs that are at least 4 times smaller than the teacher, {few} lose less than 5 points."]
 
 
 def unfinished() -> Path:
