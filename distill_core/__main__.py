@@ -158,6 +158,9 @@ def compress(
         if is_study:
             ladder.keep(row, file=file, command=f"python -m distill_core compress {run} --seeds {seeds}{' --keep' if keep else ''}")
         _print_json(row) if json else _print_rung(row)
+    if is_study and not json:
+        own = [row for row in ladder.kept(file)["rows"] if row["setting"] == run]
+        print("\n".join(ladder.findings(own, allowed=ladder.SETTINGS[run].allowed)))
 
 
 def _print_rung(row: dict) -> None:

@@ -65,8 +65,9 @@ def ladder_figure(rows: Sequence[dict]) -> go.Figure:
 
 
 def _ticks(values: Sequence[float]) -> dict:
-    """1, 2 and 5 times the powers of ten, over the values."""
-    ticks = [step * 10.0**power for power in range(-2, 6) for step in (1, 2, 5)]
+    """The powers of ten over the values, and 2 and 5 times these where there is room."""
+    steps = (1, 2, 5) if max(values) < 1000 * min(values) and max(values) <= 100 else (1,)
+    ticks = [step * 10.0**power for power in range(-2, 6) for step in steps]
     low = max((tick for tick in ticks if tick <= min(values)), default=ticks[0])
     high = min((tick for tick in ticks if tick >= max(values)), default=ticks[-1])
     shown = [tick for tick in ticks if low <= tick <= high]
