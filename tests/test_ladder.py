@@ -19,8 +19,8 @@ SMALL = ladder.Setting(
     "small",
     Experiment(epochs=2, student="mlp-12x2"),
     rungs=("neurons-50", "int8"),
-    recover=("neurons-50", "teacher, int4"),
-    of_teacher=("int4",),
+    recover=("neurons-50", "teacher, neurons-50"),
+    of_teacher=("neurons-50",),
     recovery_epochs=1,
 )
 
@@ -42,8 +42,10 @@ def test_a_study_has_every_rung_over_its_seeds_and_goes_on_where_it_was_stopped(
     named = {row["rung"]: row for row in rows}
     recovered = {f"{name}, recovered {how}" for name in SMALL.recover for how in ladder.HOW.values()}
     aware = {f"int{bits}, quantisation-aware" for bits in (4, 2)}
-    assert set(named) == {"teacher", "teacher, int4", "student", "neurons-50", "int8", "int4", "int2"} | recovered | aware
-    assert all(set(row) > FIELDS and len(row["accuracies"]) == (1 if row["rung"] in ("teacher", "teacher, int4") else 2) for row in rows)
+    assert set(named) == {"teacher", "teacher, neurons-50", "student", "neurons-50", "int8", "int4", "int2"} | recovered | aware
+    assert all(
+        set(row) > FIELDS and len(row["accuracies"]) == (1 if row["rung"] in ("teacher", "teacher, neurons-50") else 2) for row in rows
+    )
     assert all(set(row["latency_ms"]) == {"torch", "onnx"} and set(row["latency_ms"]["onnx"]) == {"1", "64"} for row in rows)
     student = named["student"]
     assert named["neurons-50"]["flops"] < 0.6 * student["flops"] and named["neurons-50"]["bytes"] < student["bytes"]
