@@ -123,38 +123,44 @@ def compress(
     seeds: int = 0,
     device: str = "auto",
     keep: bool = False,
+    latency: bool = False,
     json: bool = False,
 ) -> None:
     """The ladder: a network as trained, pruned, of low rank and of few bits, with and without recovery by its teacher.
 
-    For mnist, mnist-128 and cifar10-jpeg in place of a run: the study of that data set, which trains its students first. Each of
-    its rungs is written as soon as it is measured, and the same command goes on where it was stopped.
+    For mnist, mnist-cnn, mnist-128 and cifar10-jpeg in place of a run: the study of that data set, which trains its students first.
+    Each of its rungs is written as soon as it is measured, and the same command goes on where it was stopped; networks that are
+    trained stay in DISTILL_HOME.
 
     Args:
-        run: a run's id or key, a teacher such as mnist/cnn-32, an exported .safetensors file; or a study: mnist, mnist-128, cifar10-jpeg.
+        run: a run's id or key, a teacher such as mnist/cnn-32, an exported .safetensors file; or a study.
         seeds: students of a study (10 by default), or recoveries of one network (3).
         device: auto, cpu or cuda.
         keep: write the rungs of a study into the repository, and not into DISTILL_HOME.
+        latency: measure only the latencies of a study's rungs again, on a machine that does nothing else.
         json: print one JSON object a line, for each rung.
     """
     is_study = run in ladder.SETTINGS
     seeds = seeds or (10 if is_study else 3)
     if not 1 <= seeds <= 100:
         raise ValueError(f"seeds {seeds} cannot be run; give a number from 1 to 100")
-    if keep and not is_study:
+    if (keep or latency) and not is_study:
         raise ValueError(
-            f"'{run}' is no study, whose figures --keep replaces; leave --keep out, or choose from: {', '.join(ladder.SETTINGS)}"
+            f"'{run}' is no study, whose figures --keep and --latency replace; leave them out, or choose from: {', '.join(ladder.SETTINGS)}"
         )
     file = ladder.SHIPPED if keep else ladder.unfinished()
     if is_study:
         _prepare(ladder.SETTINGS[run].experiment, device=device)
-        rungs = ladder.measure(run, seeds=seeds, before=ladder.kept(file)["rows"], device=device)
+        rungs = ladder.measure(run, seeds=seeds, before=ladder.kept(file)["rows"], device=device, latency_only=latency)
     else:
         rungs = ladder.of_one(find(run), seeds=seeds, device=device)
     for row in rungs:
         if is_study:
             ladder.keep(row, file=file, command=f"python -m distill_core compress {run} --seeds {seeds}{' --keep' if keep else ''}")
         _print_json(row) if json else _print_rung(row)
+    if is_study and not json:
+        own = [row for row in ladder.kept(file)["rows"] if row["setting"] == run]
+        print("\n".join(ladder.findings(own, allowed=ladder.SETTINGS[run].allowed)))
 
 
 def _print_rung(row: dict) -> None:

@@ -13,10 +13,10 @@ set_up("Compress")
 st.title("How small may it become?")
 from_link("compress", compress.DEFAULTS)
 
-trained = compress.choose()
-if trained is not None:
+if (chosen := compress.choose()) is not None:
+    trained, curves = chosen
     name = st.session_state["compress_network"]
-    compression = compress.sliders(trained, name)
+    compression = compress.sliders(trained, curves, name)
     compress.recover(trained, compression)
     compress.downloads(trained, compression)
     to_link("compress", {"network": name, "recovery": st.session_state.get("compress_recovery", "")})

@@ -55,6 +55,7 @@ with st.sidebar:
 
 st.subheader("Race: with and without a teacher")
 if experiments:
+    controls.show_start(experiments[0])
     controls.show_loss(experiments[0])
     networks.show_untrained(experiments[0].dataset, experiments[0].teacher)
 started = race.start(experiments, title=PRESETS[start[0]].title) if start and start[2] and experiments else None

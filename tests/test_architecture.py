@@ -24,6 +24,7 @@ ALSO = {
     "starts": {"safetensors"},
     "training": {"safetensors"},
     "export": {"safetensors", "onnx", "onnxruntime"},
+    "studies": {"safetensors"},
     "serving": {"starlette", "uvicorn"},
 }
 

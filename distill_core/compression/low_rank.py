@@ -26,7 +26,7 @@ def factorise(network: nn.Module, *, rank: float, decomposed: Decomposed | None 
     `rank`: r as a fraction of the full rank. A convolution of k x k pixels becomes one of k x k pixels with r channels and one
     of 1 x 1. A layer that would not get smaller stays as it is. `decomposed`: what `decompose` returns for the same network.
 
-    Source: Denton et al. 2014 (section not checked), of which this is the simplest form.
+    Source: Denton et al. 2014, section 3.2.1 (a quoted copy was read), of which this is the simplest form.
     """
     small, decomposed = copy.deepcopy(network), decomposed or decompose(network)
     for name, layer in weight_layers(small):

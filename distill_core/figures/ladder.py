@@ -1,4 +1,4 @@
-"""The ladder as a chart: accuracy against bytes of every rung, and the Pareto front."""
+"""The ladder as a chart: error against bytes of every rung, and the Pareto front."""
 
 from __future__ import annotations
 
@@ -9,42 +9,66 @@ import plotly.graph_objects as go
 from distill_core.figures.palette import ROLES
 from distill_core.figures.sweep.size import TEXT, pareto_front
 
+NAMES = {"teacher": "teacher, compressed too", "baseline": "recovered with labels only", "student": "student, compressed too"}
+
+
+def role_of(row: dict) -> str:
+    """In which style a rung is drawn."""
+    if row["rung"].endswith("labels only"):
+        return "baseline"
+    return "teacher" if row["rung"].startswith("teacher") and "recovered" not in row["rung"] else "student"
+
 
 def ladder_figure(rows: Sequence[dict]) -> go.Figure:
-    """One point with its interval for each rung; the line joins those than which no other is as small and at least as accurate."""
-    sizes, accuracies = [row["bytes"] / 1000 for row in rows], [100 * row["test_accuracy"] for row in rows]
-    front, style = pareto_front(sizes, accuracies), ROLES["student"]
+    """One point with its interval and its number for each rung; the line joins those than which no other is as small and as accurate.
+
+    Both axes are logarithmic: a rung with 1 % of errors and one with 60 % stand in one chart. Up is better.
+    """
+    sizes, errors = [row["bytes"] / 1000 for row in rows], [100 - 100 * row["test_accuracy"] for row in rows]
+    front = pareto_front(sizes, [-error for error in errors])
     line = {
         "type": "scatter", "uid": "front", "mode": "lines", "name": "Pareto front", "hoverinfo": "skip",
-        "x": [sizes[i] for i in front], "y": [accuracies[i] for i in front], "line": {"color": style.light, "width": 3, "shape": "hv"},
+        "x": [sizes[i] for i in front], "y": [errors[i] for i in front],
+        "line": {"color": ROLES["student"].light, "width": 3, "shape": "hv"},
     }  # fmt: skip
-    groups = {"teacher": lambda row: row["rung"] == "teacher", "baseline": lambda row: row["rung"].endswith("labels only")}
     traces = [line]
-    for role, name in (("teacher", "teacher"), ("baseline", "recovered with labels only"), ("student", "student")):
-        chosen = [
-            i for i, row in enumerate(rows) if (groups[role](row) if role in groups else not any(test(row) for test in groups.values()))
-        ]
+    for role, name in NAMES.items():
+        chosen = [i for i, row in enumerate(rows) if role_of(row) == role]
         traces.append(
             {
-                "type": "scatter", "uid": role, "mode": "markers", "name": name,
-                "x": [sizes[i] for i in chosen], "y": [accuracies[i] for i in chosen],
+                "type": "scatter", "uid": role, "mode": "markers+text", "name": name,
+                "x": [sizes[i] for i in chosen], "y": [errors[i] for i in chosen],
+                "text": [f" {i + 1} " for i in chosen], "textposition": "middle right" if role == "student" else "middle left",
                 "error_y": {
                     "type": "data", "symmetric": False, "thickness": 1.5,
-                    "array": [100 * rows[i]["high"] - accuracies[i] for i in chosen],
-                    "arrayminus": [accuracies[i] - 100 * rows[i]["low"] for i in chosen],
+                    "array": [100 - 100 * rows[i]["low"] - errors[i] for i in chosen],
+                    "arrayminus": [errors[i] - 100 + 100 * rows[i]["high"] for i in chosen],
                 },
                 "marker": {"color": ROLES[role].light, "size": 12, "symbol": ROLES[role].symbol},
-                "customdata": [rows[i]["rung"] for i in chosen],
-                "hovertemplate": "%{customdata}: %{y:.2f} %, %{x:,.3g} kB<extra></extra>",
+                "customdata": [f"{i + 1}, {rows[i]['rung']}: {100 * rows[i]['test_accuracy']:.2f} % correct" for i in chosen],
+                "hovertemplate": "%{customdata}, %{x:,.3g} kB<extra></extra>",
             }
         )  # fmt: skip
     layout = {
-        "height": 420,
+        "height": 460,
         "margin": {"l": 64, "r": 20, "t": 30, "b": 60},
         "font": {"size": TEXT},
-        "legend": {"x": 0.99, "xanchor": "right", "y": 0.03, "yanchor": "bottom", "font": {"size": TEXT}},
-        "xaxis": {"type": "log", "title": {"text": "file (kB)", "font": {"size": TEXT}}},
-        "yaxis": {"title": {"text": "test accuracy (%)", "font": {"size": TEXT}}},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": TEXT}},
+        "xaxis": {"type": "log", "title": {"text": "file (kB)", "font": {"size": TEXT}}, **_ticks(sizes)},
+        "yaxis": {
+            "type": "log", "autorange": "reversed", "title": {"text": "test errors (%)", "font": {"size": TEXT}},
+            **_ticks([100 - 100 * row[end] for row in rows for end in ("low", "high")]),
+        },
         "template": {},
-    }
+    }  # fmt: skip
     return go.Figure({"data": traces, "layout": layout})
+
+
+def _ticks(values: Sequence[float]) -> dict:
+    """The powers of ten over the values, and 2 and 5 times these where there is room."""
+    steps = (1, 2, 5) if max(values) < 1000 * min(values) and max(values) <= 100 else (1,)
+    ticks = [step * 10.0**power for power in range(-2, 6) for step in steps]
+    low = max((tick for tick in ticks if tick <= min(values)), default=ticks[0])
+    high = min((tick for tick in ticks if tick >= max(values)), default=ticks[-1])
+    shown = [tick for tick in ticks if low <= tick <= high]
+    return {"tickvals": shown, "ticktext": [f"{tick:,g}" for tick in shown]}

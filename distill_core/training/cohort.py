@@ -55,13 +55,13 @@ def train_cohort(experiments: Sequence[Experiment], *, device: str = "auto", dty
 
 
 def cohorts(experiments: Sequence[Experiment]) -> list[list[int]]:
-    """Which experiments can be one tensor: the indices of those that differ in nothing but alpha, temperature and seed.
+    """Which experiments can be one tensor: the indices of those that differ in nothing but alpha, temperature, seed and start.
 
     With assistants only the seed may differ: each of a seed's students would have a teacher of its own.
     """
     alike: dict[Experiment, list[int]] = defaultdict(list)
     for index, experiment in enumerate(experiments):
-        common = {"seed": 0} if experiment.assistants else {"alpha": 1.0, "temperature": 1.0, "seed": 0}
+        common = {"seed": 0} if experiment.assistants else {"alpha": 1.0, "temperature": 1.0, "seed": 0, "start_from": ""}
         alike[replace(experiment, **common)].append(index)
     groups = []
     for indices in alike.values():

@@ -1,5 +1,6 @@
 // Four ways to compress a network, each a slider under the curve of the accuracy over its whole range.
-// `data`: {curves: {axis: [{value, accuracy, bytes, flops}]}, values: {axis: value}, titles: {axis: text}}.
+// `data`: {curves: {axis: [{value, accuracy, bytes, flops}]}, values: {axis: value}, titles: {axis: text}}. A point that is not measured
+// yet has its value alone.
 
 const NS = "http://www.w3.org/2000/svg", WIDTH = 320, HEIGHT = 130, LEFT = 40, BOTTOM = 8, TOP = 12;
 const UNITS = { prune: "% of the weights are 0", neurons: "% of the units removed", rank: "% of the full rank", bits: "bits a weight" };
@@ -34,7 +35,7 @@ class Panel {
     this.slider.addEventListener("input", () => this.draw());
     this.slider.addEventListener("change", released);
     this.build();
-    this.draw();
+    this.update(points);
   }
 
   get point() { return this.points[Number(this.slider.value)]; }
@@ -48,19 +49,29 @@ class Panel {
       add(this.svg, "line", { x1: LEFT, x2: WIDTH - 10, y1: this.y(share), y2: this.y(share), class: "grid" });
       add(this.svg, "text", { x: LEFT - 6, y: this.y(share) + 5, "text-anchor": "end" }, `${100 * share}`);
     }
-    const path = this.points.map((point, i) => `${i ? "L" : "M"}${this.x(i)} ${this.y(point.accuracy)}`).join("");
-    add(this.svg, "path", { d: path, class: "curve" });
+    this.curve = add(this.svg, "path", { class: "curve" });
     this.cursor = add(this.svg, "line", { y1: TOP, y2: HEIGHT - BOTTOM, class: "cursor" });
     this.dot = add(this.svg, "circle", { r: 6, class: "dot" });
+  }
+
+  update(points) {
+    this.points = points;
+    const measured = points.flatMap((point, i) => (point.accuracy === undefined ? [] : [`${this.x(i)} ${this.y(point.accuracy)}`]));
+    this.curve.setAttribute("d", measured.length ? `M${measured.join("L")}` : "");
+    this.draw();
   }
 
   draw() {
     const index = Number(this.slider.value), { value, accuracy, bytes } = this.point;
     for (const end of ["x1", "x2"]) this.cursor.setAttribute(end, this.x(index));
-    this.dot.setAttribute("cx", this.x(index));
-    this.dot.setAttribute("cy", this.y(accuracy));
-    const text = `${value} ${UNITS[this.axis]}`;
-    this.now.textContent = `${text}: ${(100 * accuracy).toFixed(2)} %, ${bytesInWords(bytes)}`;
+    const text = `${value} ${UNITS[this.axis]}`, known = accuracy !== undefined;
+    this.dot.setAttribute("visibility", known ? "visible" : "hidden");
+    if (known) {
+      this.dot.setAttribute("cx", this.x(index));
+      this.dot.setAttribute("cy", this.y(accuracy));
+    }
+    const now = `${text}: ${known ? `${(100 * accuracy).toFixed(2)} %, ${bytesInWords(bytes)}` : "being measured"}`;
+    if (this.now.textContent !== now) this.now.textContent = now; // a screen reader reads what is set, also if it is the same
     this.slider.setAttribute("aria-valuetext", text);
   }
 }
@@ -69,14 +80,16 @@ class Sliders {
   constructor(root) { this.root = root; }
 
   show(data, send) {
-    const shown = JSON.stringify(data);
-    if (shown === this.shown) return; // a rerun of the page must not move the learner's sliders
+    const curves = Object.entries(data.curves).filter(([, points]) => points.length);
+    const shown = JSON.stringify([data.values, data.titles, curves.map(([axis, points]) => [axis, points.map((point) => point.value)])]);
+    if (shown === this.shown) { // new points, or a rerun of the page, must not move the learner's sliders
+      curves.forEach(([, points], number) => this.panels[number].update(points));
+      return;
+    }
     this.shown = shown;
     this.root.replaceChildren();
     const released = () => send("chosen", { values: { ...data.values, ...this.values() }, page_values: data.values });
-    this.panels = Object.entries(data.curves)
-      .filter(([, points]) => points.length)
-      .map(([axis, points]) => new Panel(this.root, axis, data.titles[axis], points, data.values[axis], released));
+    this.panels = curves.map(([axis, points]) => new Panel(this.root, axis, data.titles[axis], points, data.values[axis], released));
   }
 
   values() { return Object.fromEntries(this.panels.map((panel) => [panel.axis, panel.point.value])); }

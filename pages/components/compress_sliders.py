@@ -19,8 +19,8 @@ _sliders = st.components.v2.component(
 def compress_sliders(curves: dict[str, list[dict]], *, values: dict[str, int], titles: dict[str, str], key: str) -> dict[str, int]:
     """The values where the sliders were last released, by axis.
 
-    `curves`: for each axis its points `{"value", "accuracy", "bytes", "flops"}`; an axis without points has no slider. `values`: those
-    that the page sets; `titles`: of the axes.
+    `curves`: for each axis its points `{"value", "accuracy", "bytes", "flops"}`, of which those that are not measured yet have the
+    value alone; an axis without points has no slider. `values`: those that the page sets; `titles`: of the axes.
     """
     data = {"curves": curves, "values": values, "titles": titles}
     state = _sliders(data=data, key=key, on_chosen_change=lambda: None)

@@ -7,11 +7,10 @@ from dataclasses import replace
 
 import pandas as pd
 import streamlit as st
-from torch import Tensor
 
 from distill_core import analysis, models
 from distill_core.compression import NONE, Compression
-from distill_core.compression.curves import AXES, curves, images_for, point
+from distill_core.compression.curves import AXES, Curves
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.export import FORMATS, export, file_name
@@ -36,6 +35,7 @@ TITLES = {
     "bits": "Bits of a weight",
 }
 DEFAULTS = {"network": "", "recovery": ""}
+FIRST, PART, TICK = 0.4, 0.3, 0.2  # seconds of measuring before the page is drawn, and in each tick; seconds between two ticks
 RECOVERY = {"images": 5000, "epochs": 3, "batch_size": 64, "learning_rate": 0.003}
 FORMAT_TITLES = {
     "html": "HTML file for a phone",
@@ -64,19 +64,20 @@ def offered() -> dict[str, str]:
 
 
 @st.cache_resource(max_entries=8, show_spinner="Loading the network")
-def load(name: str, resets: int) -> Trained:
-    """The network of this name. Raises `ValueError` with one sentence where it cannot be loaded."""
+def load(name: str, resets: int) -> tuple[Trained, Curves]:
+    """The network of this name and its curves, which all sessions share. Raises `ValueError` with one sentence where there is none."""
     dataset, _, teacher = name.partition("/")
     if teacher:
-        return of_teacher(datasets.load(dataset), teacher)
-    run = store().get(name)
-    if run is None:
+        trained = of_teacher(datasets.load(dataset), teacher)
+    elif (run := store().get(name)) is None:
         raise ValueError(f"there is no run '{name}'; it may have been deleted, choose another network")
-    return of_run(store(), run)
+    else:
+        trained = of_run(store(), run)
+    return trained, Curves(trained.network, trained.dataset)
 
 
-def choose() -> Trained | None:
-    """The select box of the network, and the network."""
+def choose() -> tuple[Trained, Curves] | None:
+    """The select box of the network, the network, and its curves."""
     labels = offered()
     settle("compress_network", list(labels))
     name = st.selectbox(
@@ -91,26 +92,37 @@ def choose() -> Trained | None:
         return None
 
 
-@st.cache_resource(max_entries=8, show_spinner="Measuring the network over the whole range of each slider, once")
-def measured(name: str, resets: int, _trained: Trained) -> tuple[dict[str, list[dict]], Tensor, Tensor]:
-    """The curves of a network, and the images and labels on which they were measured."""
-    dataset = _trained.dataset
-    count = images_for(_trained.network, len(dataset.test_labels), image_shape=dataset.image_shape)
-    pixels, labels = dataset.pixels(dataset.test_images[:count]), dataset.test_labels[:count]
-    return curves(_trained.network, pixels, labels), pixels, labels
+def sliders(trained: Trained, curves: Curves, name: str) -> Compression:
+    """The four sliders, and what their values give together. Their curves go on growing while the page is used."""
+    curves.go_on(seconds=FIRST)
+    every, used = None if curves.is_finished else TICK, {}
+    st.fragment(_draw_sliders, run_every=every)(curves, name, used)
+    return _show_combination(trained, curves, Compression(**used))
 
 
-def sliders(trained: Trained, name: str) -> Compression:
-    """The four sliders, and what their values give together."""
-    found, pixels, labels = measured(name, 0, trained)
-    chosen = compress_sliders(found, values={axis: values[0] for axis, values in AXES.items()}, titles=TITLES, key=f"sliders_{name}")
-    compression = Compression(**chosen)
+def _draw_sliders(curves: Curves, name: str, used: dict[str, int]) -> None:
+    """Draw the curves as far as they are measured, and measure more. `used`: the values that the page around shows, empty at first."""
+    was_finished = curves.is_finished
+    chosen = compress_sliders(
+        curves.points, values={axis: values[0] for axis, values in AXES.items()}, titles=TITLES, key=f"sliders_{name}"
+    )
+    if not used:
+        used.update(chosen)
+    elif used != chosen or was_finished:  # the page shows another combination, or need not tick any more
+        st.rerun()
+    else:
+        curves.go_on(seconds=PART)
+
+
+def _show_combination(trained: Trained, curves: Curves, compression: Compression) -> Compression:
+    """Accuracy, size and work of the network after all that the sliders say; returns what the rest of the page goes on with."""
+    images = curves.images_of_combination
     try:
-        before, after = (point(trained.network, one, pixels, labels) for one in (NONE, compression))
+        before, after = (curves.combination(one) for one in (NONE, compression))
     except ValueError as error:
         show_error(error)
         return NONE
-    low, high = analysis.accuracy_interval(round(after["accuracy"] * len(labels)), len(labels))
+    low, high = analysis.accuracy_interval(round(after["accuracy"] * images), images)
     accuracy, size, work = st.columns(3)
     accuracy.metric(
         "Test accuracy, all four together",
@@ -123,11 +135,16 @@ def sliders(trained: Trained, name: str) -> Compression:
     )
     work.metric("MFLOP an image", f"{after['flops'] / 1e6:.3g}", f"{before['flops'] / max(1, after['flops']):.3g}x less", delta_color="off")
     st.caption(
-        f"{compression.in_words.capitalize()}; 95 % interval {format_interval(low, high)} on {len(labels):,} test images. Each curve shows "
-        "one slider alone. Rounding is simulated here: products stay in float32. The export *ONNX, 8 bits* really computes with "
-        "weights and activations of 8 bits. Weights that are 0 save bytes and, in dense kernels, no time."
+        f"{compression.in_words.capitalize()}; 95 % interval {format_interval(low, high)} on {_of_test_images(trained, images)}. Each "
+        f"curve shows one slider alone, on {_of_test_images(trained, curves.images)}. Rounding is simulated here: products stay in "
+        "float32. The export *ONNX, 8 bits* really computes with weights and activations of 8 bits. Weights that are 0 save bytes and, in "
+        "dense kernels, no time."
     )
     return compression
+
+
+def _of_test_images(trained: Trained, images: int) -> str:
+    return f"{'all' if images == len(trained.dataset.test_labels) else 'the first'} {images:,} test images"
 
 
 def recover(trained: Trained, compression: Compression) -> None:
@@ -216,9 +233,13 @@ def show_ladder() -> None:
         help="A data set with its teacher and a student.",
     )  # fmt: skip
     own = [row for row in rows if row["setting"] == setting]
-    live_chart(ladder_figure(own), key="ladder", height=420, revision=setting)
+    for sentence in ladder.findings(own, allowed=ladder.SETTINGS[setting].allowed):
+        st.markdown(f"- {sentence}")
+    live_chart(ladder_figure(own), key="ladder", height=460, revision=setting)
+    named = {row["rung"]: row for row in own}
     table = [
         {
+            "": number,
             "rung": row["rung"],
             "accuracy": f"{format_percent(row['test_accuracy'])} ({format_interval(row['low'], row['high'])})",
             "kB": f"{row['bytes'] / 1000:,.1f}",
@@ -226,19 +247,30 @@ def show_ladder() -> None:
             "MFLOP": f"{row['flops'] / 1e6:.3g}",
             "ms, torch": _milliseconds(row["latency_ms"]["torch"]),
             "ms, ONNX": _milliseconds(row["latency_ms"]["onnx"]),
+            "over labels only": _over_labels_only(row, named),
             "agreement": format_percent(row["agreement"]),
             "ECE": f"{100 * row['ece']:.2f}",
             **{name: format_percent(value) for name, value in row["robustness"].items()},
         }
-        for row in own
+        for number, row in enumerate(own, start=1)
     ]
     st.dataframe(pd.DataFrame(table), hide_index=True)
     about = ladder.kept()["measured"][setting]
     st.caption(
-        f"Means over {own[-1]['seeds']} seeds with 95 % intervals; the teacher's is Wilson's. Milliseconds: median and 99th percentile of "
-        "one image on one thread. Agreement with the teacher; ECE in points; accuracy with noise, blur, a shift, half the contrast. "
-        f"Measured on {about['date']} in {about['seconds']:,} s: {plain(about['machine'])}; `{about['command']}`."
+        f"Means over {own[-1]['seeds']} seeds with 95 % intervals; the teacher's is Wilson's. Milliseconds of one image: median and 99th "
+        "percentile, on one thread. Over labels only: points that recovery with the teacher gains over recovery with labels, paired by "
+        "seed. Agreement with the teacher; ECE in points; accuracy on "
+        f"{ladder.CHANGED_IMAGES:,} test images with noise, blur, a shift, half the contrast. "
+        f"Measured on {about['date']} in {about['cpu_seconds']:,} s of processor time: {plain(about['machine'])}; `{about['command']}`."
     )
+
+
+def _over_labels_only(row: dict, named: dict[str, dict]) -> str:
+    baseline = named.get(row["rung"].replace(ladder.HOW["student"], ladder.HOW["baseline"]))
+    if baseline is None or baseline is row:
+        return ""
+    found = ladder.over_labels_only(row, baseline)
+    return "{difference:+.2f} ({low:+.2f} to {high:+.2f})".format(**found).replace("-", "\u2212")
 
 
 def _milliseconds(found: dict) -> str:

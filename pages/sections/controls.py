@@ -9,13 +9,14 @@ from dataclasses import asdict, replace
 import streamlit as st
 
 from distill_core import models, teachers
+from distill_core.compression import parse_compression
 from distill_core.data import datasets
 from distill_core.data.unlabelled import NOISE, SAME
 from distill_core.experiment import AUGMENTATIONS, COMBINATIONS, MAX, OPTIMIZERS, SCHEDULES, Experiment
 from distill_core.objectives import METHODS, Method
 from pages.sections import networks
 from pages.server import incoming, pictures
-from pages.server.lab import owner
+from pages.server.lab import link, owner
 from pages.server.link import opened, to_link
 from pages.server.plain_text import show_error
 
@@ -69,6 +70,7 @@ def restore(experiments: list[Experiment]) -> None:
         st.session_state[field] = list(value) if isinstance(value, tuple) else value
     _split_assistants()
     st.session_state["seeds"] = min(len(experiments), MAX_SEEDS)
+    st.session_state["start_of"] = (experiments[0].dataset, experiments[0].student)
 
 
 def _split_assistants() -> None:
@@ -163,6 +165,7 @@ def is_locked(field: str) -> bool:
 def choose() -> list[Experiment] | None:
     """The experiments that the widgets describe, one for each seed; None, with an error on the page, for invalid settings."""
     fields = _choose_networks()
+    fields |= _choose_start(fields["dataset"], fields["student"])
     sizes = st.container()
     fields |= _choose_loss()
     seeds = st.slider(
@@ -201,6 +204,24 @@ def _choose_networks() -> dict:
     st.caption(idea(METHODS[method]))
     student = _selectbox("student", "Student", STUDENTS, format_func=networks.name_with_layers)
     return {"dataset": dataset, "images": images, "teacher": teacher, "method": method, "student": student}
+
+
+def _choose_start(dataset: str, student: str) -> dict:
+    """What the student of the run or link that was opened starts from, where this is not random weights alone; it can be left."""
+    state = st.session_state
+    start = {name: state.get(name, "") for name in ("start_from", "compression")}
+    if not any(start.values()):
+        return {}
+    if state.get("start_of") != (dataset, student):
+        st.caption("The run that was opened starts from a compressed network. With another student or data set, new weights are drawn.")
+        return {}
+    st.caption("Starts from a compressed network, see below the heading.")
+    st.button(
+        "Start from new weights", key="new_weights", icon=":material/restart_alt:", disabled=is_locked("student"),
+        on_click=lambda: state.update(dict.fromkeys(start, "")),
+        help="Draws the initial weights by the seed, without compression, as in other races.",
+    )  # fmt: skip
+    return start
 
 
 def _choose_loss() -> dict:
@@ -429,6 +450,18 @@ def _ratio(teacher: int, student: int) -> str:
     factor = max(teacher, student) / min(teacher, student)
     shown = f"{factor:,.0f}" if factor >= 100 else f"{factor:.3g}"
     return "the same size" if teacher == student else f"{shown}\u00d7 {'smaller' if student < teacher else 'larger'}"
+
+
+def show_start(experiment: Experiment) -> None:
+    """What student and baseline start from, where this is not random weights alone."""
+    if not (experiment.start_from or experiment.compression):
+        return
+    start = f"the weights of a trained {experiment.student}" if experiment.start_from else "random weights"
+    compressed = f", compressed: {parse_compression(experiment.compression).in_words}" if experiment.compression else ""
+    st.markdown(
+        f"**Student and baseline start from {start}{compressed}.** What was removed stays removed, and bits are kept in every step."
+    )
+    link("pages/compress.py", "Compress another network on the page Compress", icon="compress")
 
 
 def show_loss(experiment: Experiment) -> None:
