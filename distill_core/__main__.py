@@ -541,8 +541,8 @@ def _measure_advice(*, seeds: int, device: str, json: bool) -> None:
     for row in grid.measure(seeds=seeds, before=grid.kept(), device=device):
         grid.keep(row)
         own = row["experiment"]
-        print_row = f"{own['dataset']:10}{own['images']:>7,} labels  {own['student']:12}{row['seconds']:6.1f} s"
-        _print_json(row) if json else print(print_row, flush=True)
+        line = f"{own['dataset']:10}{own['images']:>7,} labels  {own['student']:12}{row['cpu_seconds']:6.1f} s of processor time"
+        _print_json(row) if json else print(line, flush=True)
 
 
 def list_teachers(*, make: str = "", score: str = "", json: bool = False) -> None:

@@ -101,6 +101,11 @@ def advise(dataset: str, *, labels: int, max_bytes: float = math.inf) -> Advice:
     return Advice(experiment, tuple(candidate for candidate, _ in found), tuple(filter(None, reasons)), gaps, _seeds(row))
 
 
+def races(found: Advice) -> list[Experiment]:
+    """The advised settings as races over as many seeds as were measured."""
+    return [replace(found.experiment, seed=seed) for seed in range(found.seeds)]
+
+
 def title_of(dataset: str) -> str:
     """The name of a data set in a sentence."""
     return DATASETS[dataset].title if dataset in DATASETS else title(dataset)

@@ -13,7 +13,7 @@ from distill_core.statistics import format_points, paired_difference
 
 QUESTIONS = (  # data set, labels, bytes
     ("mnist", 2000, 20_000),
-    ("digits", 300, 2_000),
+    ("digits", 300, 3_000),
     ("mnist", 200, 40_000),
     ("digits", 100, 15_000),
     ("mnist", 1000, 100_000),
@@ -45,6 +45,11 @@ class Budget:
         """What a student takes, in float32."""
         source = DATASETS[self.dataset]
         return BYTES * models.count_parameters(student, image_shape=source.image_shape, classes=len(source.class_names))
+
+    @property
+    def smallest(self) -> str:
+        """The first of STUDENTS that fits, with which a learner begins."""
+        return next(student for student in STUDENTS if self.bytes_of(student) <= self.max_bytes)
 
     def answer(self, student: str, *, temperature: float, alpha: float) -> Experiment:
         """The learner's choice as an experiment. Raises `ValueError` with one sentence for a student that is above the budget."""

@@ -57,7 +57,7 @@ def linked(text: str, *, page: str = "glossary") -> str:
 def _words() -> re.Pattern:
     """What `linked` passes over, and the words of all terms, longest first."""
     words = "|".join(map(re.escape, sorted(_BY_WORD, key=len, reverse=True)))
-    passed_over = r"`[^`]*`|\$\$.*?\$\$|\$[^$\n]*\$|\[[^\]]*\]\([^)]*\)"
+    passed_over = r"`[^`]*`|\$\$.*?\$\$|\$(?:[^$\n]|\n(?!\n))*\$|\[[^\]]*\]\([^)]*\)"
     return re.compile(rf"{passed_over}|(?<![\w-])(?P<word>(?:{words})s?)(?![\w-])", re.IGNORECASE | re.DOTALL)
 
 

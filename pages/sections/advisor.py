@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pandas as pd
 import streamlit as st
 
@@ -72,9 +70,8 @@ def show(dataset: str, labels: int, kilobytes: float) -> None:
 
 def _offer(found: Advice) -> None:
     """The press that opens a race with these settings; a sweep where nothing was measured."""
-    races = [replace(found.experiment, seed=seed) for seed in range(min(found.seeds, controls.MAX_SEEDS))]
     with st.container(horizontal=True):
-        link("pages/race.py", "Try it: a race with these settings", icon="sprint", **controls.link_to(races))
+        link("pages/race.py", "Try it: a race with these settings", icon="sprint", **controls.link_to(advisor.races(found)))
         shared = {name: str(getattr(found.experiment, name)) for name in ("dataset", "images", "student", "epochs", "batch_size")}
         link("pages/sweep.py", "Measure it: a sweep over T and alpha", icon="grid_on", **shared)
 

@@ -48,10 +48,10 @@ def _choose(question: Budget, number: int) -> tuple[str, float, float]:
     """The widgets of one question: the student with its size, T and alpha."""
     left, middle, right = st.columns(3)
     with left:
+        first = budget.STUDENTS.index(question.smallest)
         student = st.selectbox(
-            "Student", budget.STUDENTS, index=4, key=f"budget_student_{number}", format_func=networks.name_with_layers,
-            help=controls.HELP["student"],
-        )  # fmt: skip
+            "Student", budget.STUDENTS, first, networks.name_with_layers, key=f"budget_student_{number}", help=controls.HELP["student"]
+        )
     with middle:
         temperature = st.select_slider(
             "Temperature T", controls.TEMPERATURES, 4.0, key=f"budget_temperature_{number}", help=controls.HELP["temperature"]
