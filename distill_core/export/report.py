@@ -25,6 +25,7 @@ from distill_core.statistics import format_percent, mean_interval, paired_differ
 
 TEMPLATE = Path(__file__).with_name("report.html")
 IMAGES = 6
+MAX_NAMES = 20  # of classes in the settings
 SHOWN = 4  # classes of a soft target, the most probable of the first network
 COLOURS = {"teacher": "#009E73", "student": "#0072B2", "baseline": "#D55E00"}
 DASHES = {"teacher": "2 4", "student": "", "baseline": "8 4"}
@@ -54,6 +55,7 @@ def report(trained: Trained) -> str:
         "CURVES": _curves(trained),
         "SCORES": _scores(trained.results),
         "SETTINGS": _settings(trained),
+        "T": f"{trained.experiment.temperature:g}",
         "OF": "the teacher" if "teacher" in soft else "the student",
         "IMAGES": _images(trained, soft),
         "LIMITS": _list((COVERS if several else COVERS_ONE, *LIMITS)),
@@ -97,7 +99,7 @@ def _curves(trained: Trained) -> str:
     charts = {
         f"Test accuracy in %; {band}.": line_chart(lines, low=_lowest(lines), high=100.0, title="Test accuracy of student and baseline"),
         "Student minus baseline in points, paired seed by seed, with its 95 % interval.": line_chart(
-            [gain], zero=True, title="Student minus baseline", from_x=epochs[-1] / 10
+            [gain], zero=True, title="Student minus baseline", from_x=epochs[-1] / 4
         ),
     }
     return "".join(f"<figure>{chart}<figcaption>{_text(caption)}</figcaption></figure>" for caption, chart in charts.items())
@@ -158,7 +160,9 @@ def _settings(trained: Trained) -> str:
     chosen = {name: value for name, value in asdict(own).items() if matters(name, own, usual) and name != "seed"}
     chosen |= {"dataset": trained.dataset.title, "method": METHODS[own.method].title, "temperature": f"{own.temperature:g}"}
     chosen |= {"alpha": f"{own.alpha:g} (weight of the hard loss)", "images": f"{own.images:,}" if own.images else "all"}
-    chosen["seeds"] = ", ".join(str(one["experiment"]["seed"]) for one in trained.results if isinstance(one["experiment"], dict))
+    names = trained.dataset.class_names
+    chosen["classes"] = ", ".join(names[:MAX_NAMES]) + (f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else "")
+    chosen["seeds"] = f"{len(trained.results)}, the first is {own.seed}"
     pairs = [(name.replace("_", " "), ", ".join(map(str, value)) if isinstance(value, tuple) else value) for name, value in chosen.items()]
     return f"<dl>{''.join(f'<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>' for name, value in pairs if value != '')}</dl>"
 
