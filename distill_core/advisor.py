@@ -235,8 +235,9 @@ def _gap_of_labels(dataset: str, labels: int, counts: Sequence[int], nearest: in
 
 def _gap_of_size(there: Sequence[dict], max_bytes: float) -> list[str]:
     largest = max(there, key=lambda row: row["parameters"])
-    size = BYTES * largest["parameters"]
-    return [f"No student larger than {largest['experiment']['student']} ({size:,} bytes) was measured here."] if size <= max_bytes else []
+    size, names = BYTES * largest["parameters"], [row["experiment"]["student"] for row in there]
+    larger = [f"No student larger than {largest['experiment']['student']} ({size:,} bytes) was measured here."] if size <= max_bytes else []
+    return larger if any(name.startswith("cnn") for name in names) else [*larger, "No convolutions were measured here."]
 
 
 def _gap_of_recipe(experiment: Experiment) -> str:

@@ -19,7 +19,8 @@ QUESTIONS = (  # data set, labels, bytes
     ("mnist", 1000, 100_000),
     ("digits", 1000, 4_000),
 )
-STUDENTS = ("linear", "mlp-3x2", "mlp-6x2", "mlp-10x1", "mlp-10x2", "mlp-20x2", "mlp-30x2", "mlp-100x2", "cnn-2", "cnn-4")
+PERCEPTRONS = ("linear", "mlp-3x2", "mlp-6x2", "mlp-10x1", "mlp-10x2", "mlp-20x2", "mlp-30x2", "mlp-100x2")
+STUDENTS = {"mnist": PERCEPTRONS, "digits": (*PERCEPTRONS, "cnn-2", "cnn-4")}  # which train within seconds
 SEEDS = 5
 YOURS, LABS, UNCLEAR = "Your choice is better.", "The lab's choice is better.", "These seeds cannot tell them apart."
 
@@ -47,9 +48,14 @@ class Budget:
         return BYTES * models.count_parameters(student, image_shape=source.image_shape, classes=len(source.class_names))
 
     @property
+    def students(self) -> tuple[str, ...]:
+        """What a learner may choose from, above the budget too."""
+        return STUDENTS[self.dataset]
+
+    @property
     def smallest(self) -> str:
-        """The first of STUDENTS that fits, with which a learner begins."""
-        return next(student for student in STUDENTS if self.bytes_of(student) <= self.max_bytes)
+        """The first student that fits, with which a learner begins."""
+        return next(student for student in self.students if self.bytes_of(student) <= self.max_bytes)
 
     def answer(self, student: str, *, temperature: float, alpha: float) -> Experiment:
         """The learner's choice as an experiment. Raises `ValueError` with one sentence for a student that is above the budget."""

@@ -70,7 +70,7 @@ def test_labels_alone_are_advised_where_no_temperature_was_better(rows):
 
 
 def test_a_number_of_labels_that_was_not_measured_gets_the_nearest_and_says_so(rows):
-    rows(SMALL, row_of("mlp-30x2", 3000, LARGE["settings"], images=1000))
+    rows(SMALL, row_of("mlp-30x2", 3000, [tuple(one.values()) for one in LARGE["settings"]], images=1000))
     found = advise("digits", labels=900)
     assert found.candidates[0].experiment.images == 1000 and found.experiment.images == 900
     assert any("not with 900" in gap and "advice for 1,000" in gap for gap in found.gaps)

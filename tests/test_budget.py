@@ -27,10 +27,10 @@ def test_the_labs_choice_fits_the_budget_and_is_the_advisors(number):
 @pytest.mark.parametrize("number", NUMBERS)
 def test_a_learner_may_choose_students_below_and_above_the_budget(number):
     question = budget.budget(number)
-    fits = [question.bytes_of(student) <= question.max_bytes for student in budget.STUDENTS]
+    fits = [question.bytes_of(student) <= question.max_bytes for student in question.students]
     assert any(fits) and not all(fits)
-    assert question.lab.student in budget.STUDENTS or fits.count(True) > 2
-    for student in budget.STUDENTS:
+    assert question.lab.student in question.students or fits.count(True) > 2
+    for student in question.students:
         check_image_shape(student, DATASETS[question.dataset].image_shape)
 
 
@@ -51,7 +51,7 @@ def test_both_choices_differ_in_student_t_and_alpha_only_and_share_their_seeds()
 @pytest.mark.parametrize("number", NUMBERS)
 def test_every_choice_that_fits_runs_within_the_limits(number):
     question = budget.budget(number)
-    for student in budget.STUDENTS:
+    for student in question.students:
         if question.bytes_of(student) <= question.max_bytes:
             chosen = budget.experiments(question.answer(student, temperature=4.0, alpha=0.5))
             check_limits(chosen)

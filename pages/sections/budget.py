@@ -48,9 +48,9 @@ def _choose(question: Budget, number: int) -> tuple[str, float, float]:
     """The widgets of one question: the student with its size, T and alpha."""
     left, middle, right = st.columns(3)
     with left:
-        first = budget.STUDENTS.index(question.smallest)
+        first = question.students.index(question.smallest)
         student = st.selectbox(
-            "Student", budget.STUDENTS, first, networks.name_with_layers, key=f"budget_student_{number}", help=controls.HELP["student"]
+            "Student", question.students, first, networks.name_with_layers, key=f"budget_student_{number}", help=controls.HELP["student"]
         )
     with middle:
         temperature = st.select_slider(
