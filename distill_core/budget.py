@@ -16,7 +16,7 @@ QUESTIONS = (  # data set, labels, bytes
     ("digits", 300, 3_000),
     ("mnist", 200, 40_000),
     ("digits", 100, 15_000),
-    ("mnist", 1000, 100_000),
+    ("mnist", 2000, 40_000),
     ("digits", 1000, 4_000),
 )
 PERCEPTRONS = ("linear", "mlp-3x2", "mlp-6x2", "mlp-10x1", "mlp-10x2", "mlp-20x2", "mlp-30x2", "mlp-100x2")

@@ -11,9 +11,9 @@ from streamlit.testing.v1 import AppTest
 
 from distill_core import advisor
 from distill_core.__main__ import main
-from distill_core.advisor import BYTES, advise
+from distill_core.advisor import BYTES, advise, title_of
 from distill_core.experiment import Experiment
-from distill_core.statistics import mean_interval, paired_difference
+from distill_core.statistics import format_points, mean_interval, paired_difference
 from distill_core.studies import advice
 from pages.sections.controls import link_to
 
@@ -107,6 +107,22 @@ def test_the_shipped_advice_rests_on_ten_seeds_and_fits_its_budget(cell):
     assert all(one.gain[1] <= one.gain[0] <= one.gain[2] and not math.isnan(one.gain[1]) for one in found.candidates)
 
 
+def line_of(dataset, labels, kilobytes):
+    """A line of the table in README."""
+    best = advise(dataset, labels=labels, max_bytes=1000 * kilobytes).candidates[0]
+    chosen = f"T = {best.experiment.temperature:g}, alpha = {best.experiment.alpha:g}" if best.distils else "labels alone"
+    gain = f"{format_points(best.gain[0])} ({format_points(best.gain[1])} to {format_points(best.gain[2])})"
+    numbers = f"{best.accuracy[0]:.1f} % | {best.labels_alone[0]:.1f} % | {gain}"
+    return f"| {title_of(dataset)} | {labels:,} | {kilobytes} kB | `{best.experiment.student}`, {chosen} | {numbers} |"
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_readme_has_the_advice_of_every_cell_for_two_budgets(cell):
+    readme = (ROOT / "README.md").read_text()
+    for kilobytes in (20, 100):
+        assert line_of(*cell, kilobytes) in readme
+
+
 def test_it_quotes_the_comparison_of_methods_where_there_is_one_and_says_where_there_is_none():
     assert any("Comparison of methods, MNIST, 1,000 images" in reason for reason in advise("mnist", labels=1000).reasons)
     assert any("was not measured on" in reason for reason in advise("digits", labels=100).reasons)
@@ -135,7 +151,7 @@ def opened(**query):
 def test_the_page_shows_the_advice_what_it_rests_on_and_what_was_not_measured(home):
     app = opened(dataset="mnist", labels="700", kilobytes="20")
     found = advise("mnist", labels=700, max_bytes=20_000)
-    assert not app.exception and found.experiment.student in app.success[0].value
+    assert not app.exception and found.experiment.student in app.success[0].value.replace("\\", "")
     text = " ".join(one.value for one in app.markdown)
     assert "It rests on" in text and "Not measured" in text and "not with 700" in text
     assert len(app.dataframe[0].value) == len(found.candidates)
