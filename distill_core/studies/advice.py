@@ -37,7 +37,7 @@ CELLS: dict[tuple[str, int], tuple[Experiment, tuple[str, ...]]] = {
     ("digits", 1000): (replace(_DIGITS, epochs=30), _OF_DIGITS),
     ("mnist", 200): (replace(_MNIST, epochs=60, batch_size=16), ("linear", *_OF_MNIST)),
     ("mnist", 1000): (replace(_MNIST, epochs=30), _OF_MNIST),
-    ("mnist", 2000): (_MNIST, _OF_MNIST),
+    ("mnist", 2000): (_MNIST, ("linear", *_OF_MNIST)),
 }
 
 

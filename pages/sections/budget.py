@@ -11,7 +11,7 @@ from distill_core.figures.curves import compare_figure
 from distill_core.runs.store import Run
 from pages.components.live_chart import have_charts_ready, live_chart
 from pages.sections import controls, networks, race
-from pages.server.curves import curves
+from pages.server.curves import ICONS, curves
 from pages.server.lab import engine, link, pace, store
 from pages.server.plain_text import plain, show_error
 
@@ -85,7 +85,7 @@ def _follow(run_ids: tuple[str, ...], was_active: bool) -> None:
         if run.status == "failed":
             st.error(plain(run.message), icon=":material/error:")
         status = f"finished in {run.seconds:.1f} s" if run.status == "finished" else plain(engine().status(run.id))
-        st.markdown(f":material/{race.ICONS[run.status]}: {name}: {status}")
+        st.markdown(f":material/{ICONS[run.status]}: {name}: {status}")
     drawn = {name: curves(run.id) for name, run in zip(NAMES, runs, strict=True)}
     live_chart(compare_figure(drawn), key="budget_curves", height=HEIGHT, revision=" ".join(run_ids))
 
