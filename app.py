@@ -16,6 +16,7 @@ GROUPS = {
         st.Page("pages/experiments_from_papers.py", title="Experiments from papers"),
         st.Page("pages/find_the_bug.py", title="Find the bug"),
         st.Page("pages/compress.py", title="Compress"),
+        st.Page("pages/advisor.py", title="Advisor"),
     ],
     "Look inside": [
         st.Page("pages/soft_targets.py", title="Soft targets"),

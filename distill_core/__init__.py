@@ -60,6 +60,7 @@ READING_ORDER = (
     "studies.replays",  # a recorded run of each preset
     "studies.tuning",  # temperature and weight of a method, chosen on validation images
     "studies.comparison",  # all methods side by side
+    "studies.advice",  # students of several sizes at several numbers of labels
     "studies.study",  # an experiment of more than one race: run, kept, judged
     "studies.hinton",  # the studies of Hinton et al. on MNIST
     "studies.literature",  # the studies, with their claims
@@ -69,6 +70,8 @@ READING_ORDER = (
     "export.card",  # the model card
     "export.page",  # one HTML file that runs the network
     "export.notebook",  # a notebook that repeats a run's number
+    "export.svg",  # figures as SVG
+    "export.report",  # a run on one page
     "export",  # all formats by their names
     "serving",  # a network behind an API
     "studies.ladder",  # teacher, student, and the student compressed: size, latency, accuracy
@@ -81,6 +84,8 @@ READING_ORDER = (
     "lessons.lesson",  # a question, a guess, an experiment that answers it, an explanation
     "lessons.measured",  # what their experiments showed over ten seeds
     "lessons",  # all lessons: one file each
+    "advisor",  # which student, T, alpha and method, and what that rests on
+    "budget",  # a choice for a budget, trained against the advisor's
     "checks",  # questions on all this, with answers
     "glossary",  # the terms of the lessons, and the history of the field
     "references",  # the publications that the files above cite

@@ -25,7 +25,7 @@ from distill_core.runs.process import prepare_process
 if __name__ == "__main__":
     prepare_process()  # before torch is imported
 
-from distill_core import analysis, paths, serving, teachers
+from distill_core import advisor, analysis, paths, serving, teachers
 from distill_core import export as exporting
 from distill_core.compression import parse_compression
 from distill_core.data import datasets
@@ -40,6 +40,7 @@ from distill_core.machine import available_cores
 from distill_core.runs.finished import default_store, find, keep_finished
 from distill_core.runs.store import StoreError
 from distill_core.statistics import format_interval, format_percent
+from distill_core.studies import advice as grid
 from distill_core.studies import comparison, ladder, replays, study
 from distill_core.studies.literature import STUDIES
 from distill_core.studies.presets import PRESETS, measure
@@ -99,7 +100,7 @@ def export(
     Args:
         run: a run's id of the page Runs, the key that `train --json` printed, a teacher such as mnist/cnn-32, or a file that
             `export --format safetensors` wrote.
-        format: safetensors, onnx, onnx-int8, torch, html, notebook, csv or card.
+        format: safetensors, onnx, onnx-int8, torch, html, notebook, report, csv or card.
         out: the file to write; by default one in this folder, named by the network.
         compression: compress it first, such as neurons-50+int4.
         json: print one JSON object.
@@ -493,6 +494,63 @@ def _print_differences(row: dict) -> None:
     print(f"{row['kind']:10}{row['title']:42}{'   '.join(found)}", flush=True)
 
 
+def advise(
+    *,
+    dataset: str = "digits",
+    labels: int = 1000,
+    bytes: int = 0,
+    parameters: int = 0,
+    keep: bool = False,
+    seeds: int = grid.SEEDS,
+    device: str = "auto",
+    json: bool = False,
+) -> None:
+    """Which student, temperature, alpha and method for a number of labels and a budget, and the measurements that this rests on.
+
+    Args:
+        dataset: digits or mnist were measured; for others it says that they were not.
+        labels: the number of training images with labels.
+        bytes: the most that the student may take, in bytes of float32; 0 for no limit.
+        parameters: the same as a number of parameters.
+        keep: measure instead: the students, temperatures and alphas that are not in the repository yet; goes on where it was stopped.
+        seeds: of that measurement.
+        device: auto, cpu or cuda.
+        json: print one JSON object; with keep, one a line for each student.
+    """
+    if keep:
+        _measure_advice(seeds=seeds, device=device, json=json)
+        return
+    if bytes and parameters:
+        raise ValueError(f"bytes {bytes} and parameters {parameters} are two budgets; give one of them")
+    budget = bytes or advisor.BYTES * parameters
+    found = advisor.advise(dataset, labels=labels, max_bytes=budget or math.inf)
+    if json:
+        fields = {"headline": found.headline, "experiment": asdict(found.experiment), "reasons": found.reasons, "gaps": found.gaps}
+        _print_json({**fields, "candidates": [asdict(one) for one in found.candidates]})
+        return
+    print(found.headline)
+    for one in found.candidates:
+        gain = f"{one.gain[0]:+.1f} points ({one.gain[1]:+.1f} to {one.gain[2]:+.1f})"
+        chosen = f"T {one.experiment.temperature:<4g}alpha {one.experiment.alpha:<5g}"
+        print(
+            f"    {one.experiment.student:12}{advisor.BYTES * one.parameters:>10,} bytes  {chosen}test {one.accuracy[0]:.1f} %  gain {gain}"
+        )
+    for heading, lines in (("It rests on:", found.reasons), ("Not measured:", found.gaps)):
+        print(heading, *(f"    {line}" for line in lines), sep="\n")
+
+
+def _measure_advice(*, seeds: int, device: str, json: bool) -> None:
+    if not 2 <= seeds <= 100:
+        raise ValueError(f"seeds {seeds} cannot be measured; give a number from 2 to 100")
+    for one in {recipe.dataset: recipe for recipe, _ in grid.CELLS.values()}.values():
+        _prepare(one, device=device)
+    for row in grid.measure(seeds=seeds, before=grid.kept(), device=device):
+        grid.keep(row)
+        own = row["experiment"]
+        line = f"{own['dataset']:10}{own['images']:>7,} labels  {own['student']:12}{row['cpu_seconds']:6.1f} s of processor time"
+        _print_json(row) if json else print(line, flush=True)
+
+
 def list_teachers(*, make: str = "", score: str = "", json: bool = False) -> None:
     """The shipped teachers: data set, parameters, test accuracy, how made.
 
@@ -662,6 +720,7 @@ COMMANDS = {
     "preset": preset,
     "lesson": lesson,
     "compare": compare,
+    "advise": advise,
     "teachers": list_teachers,
     "data": list_data,
     "bench": bench,

@@ -1,10 +1,12 @@
 """The glossary: every term of the lessons in one or two sentences, with the page that shows it; the symbols of the formulas; the history.
 
-Texts mark a term with double brackets, [[soft targets]], which `linked` turns into a link to its entry.
+`linked` makes the first use of every term in a text a link to its entry. A text may also mark a term with double brackets,
+[[soft targets]]: that it is in the glossary is then checked.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -35,8 +37,33 @@ def marked(text: str) -> list[str]:
 
 
 def linked(text: str, *, page: str = "glossary") -> str:
-    """The text as Markdown, each marked term a link to its entry on this page."""
-    return MARK.sub(lambda found: f"[{found[1]}]({page}?term={quote(find(found[1]))})", text)
+    """The text, which is Markdown of this lab, with the first use of each term as a link to its entry on this page.
+
+    A term is found in singular and plural; not within code, a formula, a link, or a longer name such as `student-2`.
+    """
+    used: set[str] = set()
+
+    def link(found: re.Match) -> str:
+        word = found["word"]
+        if word is None or (name := _entry(word)) in used:
+            return found[0]
+        used.add(name)
+        return f"[{word}]({page}?term={quote(name)})"
+
+    return _words().sub(link, MARK.sub(lambda found: find(found[1]) and found[1], text))
+
+
+@functools.cache
+def _words() -> re.Pattern:
+    """What `linked` passes over, and the words of all terms, longest first."""
+    words = "|".join(map(re.escape, sorted(_BY_WORD, key=len, reverse=True)))
+    passed_over = r"`[^`]*`|\$\$.*?\$\$|\$(?:[^$\n]|\n(?!\n))*\$|\[[^\]]*\]\([^)]*\)"
+    return re.compile(rf"{passed_over}|(?<![\w-])(?P<word>(?:{words})s?)(?![\w-])", re.IGNORECASE | re.DOTALL)
+
+
+def _entry(word: str) -> str:
+    """The entry of a word in singular or plural."""
+    return _BY_WORD.get(word.casefold()) or _BY_WORD[word.casefold().removesuffix("s")]
 
 
 def explained(formula: str) -> str:

@@ -229,7 +229,7 @@ def _mistake(title: str, **more: object) -> Method:
 
 
 _ZHAO, _SUN = "Zhao et al. 2022, the authors' code", "Sun et al. 2024, section 4.3"
-_PARK, _TUNG = "Park et al. 2019, section 3.2", "Tung and Mori 2019 (section not checked)"
+_PARK, _TUNG = "Park et al. 2019, section 3.2", "Tung and Mori 2019, abstract"
 _LOGITS, _CORRELATION = {"loss_name": "logit loss", "unit": "squared logits"}, {"loss_name": "correlation loss", "unit": ""}
 _DECOUPLED = {"loss_name": "decoupled loss", "mixture": mixed_after_warm_up, "uses_labels": True}
 

@@ -5,6 +5,7 @@ import streamlit as st
 from distill_core.analysis import divergence
 from distill_core.calibration import expected_calibration_error, fit_temperature, reliability
 from distill_core.data import datasets
+from distill_core.glossary import linked
 from pages.sections import calibration, networks
 from pages.sections.source import show_source
 from pages.server.lab import set_up
@@ -41,8 +42,8 @@ st.title("Is the confidence calibrated?")
 available = networks.teachers_here()
 translate_old_link(OLD_NAMES, OLD_VALUES)
 from_link("calibration", DEFAULTS)
-linked = st.session_state["calibration_run"]
-runs = networks.finished_runs(*calibration.datasets_with_runs(linked), keep=linked)
+of_link = st.session_state["calibration_run"]
+runs = networks.finished_runs(*calibration.datasets_with_runs(of_link), keep=of_link)
 kept = {"persist_state": "session"}
 if st.session_state["calibration_run"] not in (TEACHERS_ONLY, *runs):
     st.warning("This run does not exist or has not finished: choose another one in the sidebar.")
@@ -72,8 +73,8 @@ with st.sidebar:
         )  # fmt: skip
 
 settle("calibration_view", list(VIEWS))
-view = st.segmented_control("View", VIEWS, key="calibration_view", required=True, help=VIEW_HELP, **kept)
-st.caption(CAPTIONS[view])
+view = st.segmented_control("View", VIEWS, key="calibration_view", required=True, help=linked(VIEW_HELP), **kept)
+st.caption(linked(CAPTIONS[view]))
 try:
     if run_id == TEACHERS_ONLY:
         chosen = [teacher] if compare == NONE else [teacher, compare]

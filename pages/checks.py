@@ -2,21 +2,26 @@
 
 import streamlit as st
 
-from pages.sections import checks
+from pages.sections import budget, checks
 from pages.server.lab import set_up
 from pages.server.link import bound, from_link, settle, to_link
 
 set_up("Checks")
 st.title("Check what you have learned")
 from_link("checks", {"kind": "", "number": 1})
-settle("checks_kind", list(checks.KINDS))
+kinds = [*checks.KINDS, budget.KIND]
+settle("checks_kind", kinds)
 bound("checks_number", 1, checks.MOST)
 kind = st.segmented_control(
     "Kind of question",
-    list(checks.KINDS),
+    kinds,
     key="checks_kind",
     required=True,
-    help="Each has many questions, drawn from real networks and runs.",
+    help="Each has many questions, drawn from real networks and runs; the last kind trains your answer.",
 )
-checks.ask(kind, st.session_state["checks_number"])
-to_link("checks", {"kind": kind, "number": st.session_state["checks_number"]})
+number = st.session_state["checks_number"]
+if kind == budget.KIND:
+    checks.note(kind, number, budget.ask(number))
+else:
+    checks.ask(kind, number)
+to_link("checks", {"kind": kind, "number": number})

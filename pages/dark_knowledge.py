@@ -5,6 +5,7 @@ import streamlit as st
 from distill_core.analysis import class_spread, mean_soft_targets
 from distill_core.data import datasets
 from distill_core.figures.dark_knowledge import circular_order
+from distill_core.glossary import linked
 from distill_core.losses import soften
 from pages.sections import dark_knowledge, networks
 from pages.sections.source import show_source
@@ -91,7 +92,7 @@ with st.sidebar:
 
 settle("dark_view", list(OPTIONS))
 view = st.segmented_control("View", list(OPTIONS), key="dark_view", required=True, help=VIEW_HELP, **kept)
-st.caption(CAPTIONS[view])
+st.caption(linked(CAPTIONS[view]))
 chosen = [teacher] if compare == NONE else [teacher, compare]
 try:
     dataset = networks.images(name)

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from distill_core.glossary import linked
 from distill_core.objectives import METHODS
 from pages.sections import methods
 from pages.sections.method_inputs import show_inputs
@@ -21,9 +22,9 @@ state = st.session_state
 settle("methods_group", list(methods.GROUPS))
 group = st.segmented_control(
     "Group of methods", list(methods.GROUPS), key="methods_group", required=True, persist_state="session",
-    format_func=lambda name: methods.TITLES.get(name, name), help=methods.GROUPS_HELP,
+    format_func=lambda name: methods.TITLES.get(name, name), help=linked(methods.GROUPS_HELP),
 )  # fmt: skip
-st.markdown(methods.GROUPS[group])
+st.markdown(linked(methods.GROUPS[group]))
 names = methods.members(group)
 settle("methods_method", list(names))
 name = st.selectbox(

@@ -4,6 +4,7 @@ import json
 
 import streamlit as st
 
+from distill_core.glossary import linked
 from distill_core.paths import WEIGHTS
 from pages.components.live_chart import have_charts_ready
 from pages.components.soft_targets import soft_targets
@@ -18,9 +19,11 @@ targets, race = st.columns([1, 1], gap="large")
 with targets:
     digit = json.loads((WEIGHTS / "first_digit.json").read_text())
     st.markdown(
-        "A large network, the **teacher**, gives a probability to every class. Raise the temperature $T$: the probabilities of the "
-        "wrong classes become visible (the slider moves by itself until you take it). These *soft targets* are what a "
-        "small **student** learns from."
+        linked(
+            "A large network, the **teacher**, gives a probability to every class. Raise the temperature $T$: the probabilities of the "
+            "wrong classes become visible (the slider moves by itself until you take it). These *soft targets* are what a "
+            "small **student** learns from."
+        )
     )
     soft_targets(
         pixels=digit["pixels"],
@@ -36,7 +39,7 @@ with targets:
 with race:
     st.markdown(
         "**Do soft targets help?** Two small networks train on the same 200 digits, in the same order, from the same initial weights. "
-        "The **baseline** learns from the labels only; the **student** also learns from the teacher's soft targets."
+        + linked("The **baseline** learns from the labels only; the **student** also learns from the teacher's soft targets.")
     )
     pressed = st.button(
         "Start the race", type="primary", icon=":material/sprint:", key="start_race", width="stretch",

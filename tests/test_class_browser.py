@@ -88,7 +88,7 @@ def test_a_lesson_of_a_lecturer_and_three_learners_leaves_nothing_behind(lab, ne
 
     lecturer.get_by_role("tab", name="Start a race for all").click()
     lecturer.get_by_label("Preset", exact=True).click()
-    lecturer.get_by_role("option", name="Where it hurts: too few steps").click()  # ten epochs: the quickest
+    lecturer.get_by_role("option", name="Ten epochs at a high temperature").click()  # ten epochs: the quickest
     lecturer.get_by_text("Each learner gets their own T and alpha").click()
     button(lecturer, "Start it for all").click()
     for page in learners:

@@ -4,6 +4,7 @@ import inspect
 import json
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from distill_core.references import citations, reference
 from distill_core.runs.limits import check_limits
 from distill_core.statistics import paired_difference
 from distill_core.studies.sweep import grid_of
+from pages.sections.controls import HELP
 
 WITH_ARMS = [name for name, lesson in LESSONS.items() if lesson.arms]
 MEASURED = [name for name, lesson in LESSONS.items() if lesson.judge]
@@ -42,6 +44,40 @@ def test_a_lesson_explains_itself_in_at_most_150_words_whose_terms_are_in_the_gl
         words = len(text.replace("[[", "").replace("]]", "").split())
         assert 60 <= words <= MAX_WORDS, f"{words} words"
         assert "[[" not in linked(text) and all(find(term) in TERMS for term in marked(text))
+
+
+PASSED_OVER = re.compile(r"`[^`]*`|\$\$.*?\$\$|\$[^$]*\$", re.DOTALL)
+LINK = re.compile(r"\[([^\]]*)\]\(glossary\?term=([^)]*)\)")
+
+
+def unlinked_terms(text):
+    """The terms that a text uses, outside of code and formulas, without a link at the first use; a longer term may contain it."""
+    prose = PASSED_OVER.sub(" ", text)
+    links = [*LINK.finditer(prose)]
+    assert len(links) == len({link[2] for link in links})  # each term once
+    missing = []
+    for name, term in TERMS.items():
+        words = "|".join(map(re.escape, (name, *term.also)))
+        rest = LINK.sub(lambda link: f"<{link[1]}>", prose)
+        first = re.search(rf"(?<![\w-])(?:{words})s?(?![\w-])", rest, re.IGNORECASE)
+        if first and rest.rfind("<", 0, first.start() + 1) <= rest.rfind(">", 0, first.start()):
+            missing.append(first[0])
+    return missing
+
+
+@pytest.mark.parametrize("text", [*(text for lesson in LESSONS.values() for text in lesson.explanations().values()), *HELP.values()])
+def test_every_term_of_a_lesson_or_a_help_text_links_to_its_entry_at_its_first_use(text):
+    shown = linked(text) if "](glossary" not in text else text
+    assert unlinked_terms(shown) == []
+    assert all(unquote(link[2]) in TERMS for link in LINK.finditer(shown))
+
+
+def test_only_the_first_use_of_a_term_is_a_link_and_code_formulas_and_names_are_left_alone():
+    text = "A student of `student` and $student$ at student-2; two Students, [a student](x) and self-distillation of soft targets."
+    assert linked(text) == (
+        "A [student](glossary?term=Student) of `student` and $student$ at student-2; two Students, [a student](x) and "
+        "[self-distillation](glossary?term=Self-distillation) of [soft targets](glossary?term=Soft%20targets)."
+    )
 
 
 @pytest.mark.parametrize("name", LESSONS)

@@ -36,7 +36,7 @@ def test_features_and_relations_of_both_networks_are_drawn_from_real_images(lab,
     maps = [f"block {number}" for number in (1, 2, 3)]
     until(lambda: [title for title, _ in panels(page)] == ["teacher", *maps, "student", *maps])
     until(lambda: [size for _, size in panels(page)] == [8, 4, 2, 1] * 2)  # the image, then the attention map of each block
-    page.get_by_text("Relations", exact=True).click()
+    page.get_by_text("Relation-based", exact=True).click()
     until(lambda: [size for _, size in panels(page)] == [20, 20])
     expect(page).to_have_url(re.compile("group=Relations"), timeout=BUSY)
     again = watched(page.url)
@@ -54,7 +54,7 @@ def test_a_control_shows_the_teachers_soft_targets_and_those_of_its_student(lab,
     page = watched(f"{lab}/methods?dataset=digits&group=Controls&method=permuted-classes")
     targets = "targets of the student"
     until(lambda: bars(page) == [["teacher", 10], [targets, 10], ["teacher", 9], [targets, 9]])
-    page.get_by_text("Logits", exact=True).click()
+    page.get_by_text("Response-based", exact=True).click()
     expect(page.get_by_text("What the method compares")).to_be_visible(timeout=BUSY)
     expect(page.locator("[class*='st-key-methods_soft_targets']")).to_be_visible(timeout=BUSY)
 

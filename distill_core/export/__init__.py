@@ -14,6 +14,7 @@ from distill_core.export.files import safetensors, torch_program
 from distill_core.export.notebook import notebook
 from distill_core.export.onnx_model import onnx, onnx_int8
 from distill_core.export.page import page
+from distill_core.export.report import report
 from distill_core.export.trained import Trained
 
 
@@ -36,6 +37,7 @@ FORMATS: dict[str, tuple[str, Callable[[Trained], bytes]]] = {
     "torch": (".pt2", torch_program),
     "html": (".html", lambda trained: page(trained).encode()),
     "notebook": (".ipynb", lambda trained: notebook(trained).encode()),
+    "report": (".report.html", lambda trained: report(trained).encode()),
     "csv": (".csv", records_as_csv),
     "card": (".md", lambda trained: model_card(trained).encode()),
 }

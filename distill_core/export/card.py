@@ -66,14 +66,15 @@ def _recipe(trained: Trained) -> list[str]:
         return [plain(trained.about) or "A network from a file; how it was trained is not in it."]
     one, usual = trained.experiment, type(trained.experiment)()
     fields = [
-        f"- {f.name.replace('_', ' ')}: {plain(getattr(one, f.name))}" for f in dataclasses.fields(one) if _matters(f.name, one, usual)
+        f"- {f.name.replace('_', ' ')}: {plain(getattr(one, f.name))}" for f in dataclasses.fields(one) if matters(f.name, one, usual)
     ]
     loss = f"alpha x hard loss + (1 - alpha) x {METHODS[one.method].loss_name}, alpha {one.alpha:g}, T {one.temperature:g}"
     compressed = [] if trained.compression == NONE else [f"- compressed: {trained.compression.in_words}"]
     return [f"{METHODS[one.method].title} ({METHODS[one.method].paper}). Loss: {loss}.", "", *fields, *compressed]
 
 
-def _matters(name: str, one: object, usual: object) -> bool:
+def matters(name: str, one: object, usual: object) -> bool:
+    """Whether a field is named in the recipe: always, or because it is not as usual."""
     always = ("dataset", "teacher", "student", "epochs", "batch_size", "learning_rate", "optimizer", "schedule", "seed")
     return name in always or (name not in ("method", "alpha", "temperature") and getattr(one, name) != getattr(usual, name))
 

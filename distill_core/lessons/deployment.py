@@ -26,5 +26,5 @@ LESSON = Lesson(
     fact=Finding("Its errors on groups and rare cases: equal mean accuracy can hide that errors have moved to a few.", ANSWER),
     text=TEXT,
     source="Hooker et al. 2020, abstract",
-    look={"Is the confidence calibrated?": ("pages/calibration.py", {})},
+    look={"Is the confidence calibrated?": ("pages/calibration.py", {}), "Which student fits a budget?": ("pages/advisor.py", {})},
 )

@@ -6,7 +6,7 @@ from distill_core.trials import federated
 TEXT = r"""
 Five clients keep their images to themselves, and each has images of four of the ten classes only. Alone, a client can never
 recognise the other six. So all of them output [[logits]] for 400 public images without labels, and each learns the mean of these
-logits: distillation in which everybody is [[teacher]] and [[student]] (Li and Wang 2019, section not checked).
+logits: distillation in which everybody is [[teacher]] and [[student]] (Li and Wang 2019, abstract).
 
 The usual federated learning exchanges weights. Logits have two advantages: the clients' networks may differ, and the amount
 depends on the public images, not on the network. For a network as small as this one it is no saving: five rounds of
@@ -25,6 +25,6 @@ LESSON = Lesson(
     size="For each of five seeds five clients that exchange logits are trained, and five that do not.",
     judge=gain_of(federated.ARM, student="On average a client is", baseline="one that exchanges nothing"),
     text=TEXT,
-    source="Li and Wang 2019 (section not checked)",
+    source="Li and Wang 2019, abstract",
     look={"Methods: online": ("pages/methods.py", {"group": "Online"})},
 )

@@ -26,5 +26,5 @@ LESSON = Lesson(
     judge=gain_of("T = 4, alpha = 0.1"),
     text=TEXT,
     source="Hinton et al. 2015, section 2; M\u00fcller et al. 2019, section 4",
-    look={"Choose T and alpha yourself": ("pages/sweep.py", {})},
+    look={"Choose T and alpha yourself": ("pages/sweep.py", {}), "Ask the advisor": ("pages/advisor.py", {})},
 )

@@ -11,8 +11,8 @@ Read the terms that apply to you, and their date.
 **Copyright.** Whether training on protected works, or on another model's output, is permitted differs between countries and
 is before the courts. This page is not legal advice.
 
-**Privacy.** Large models can output parts of their training data word for word, personal data included (Carlini et al. 2021
-(section not checked)); text that a teacher wrote can pass them on. A noisy vote of many teachers bounds what leaks about any
+**Privacy.** Large models can output parts of their training data word for word, personal data included (Carlini et al. 2021,
+abstract); text that a teacher wrote can pass them on. A noisy vote of many teachers bounds what leaks about any
 one person (Papernot et al. 2017, abstract).
 
 **What is carried over.** A student inherits its teacher's bias, and sometimes traits that the data do not show (Cloud et al.

@@ -14,7 +14,7 @@ in FitNets' [[hints]] (Romero et al. 2015, section 2.2). They need access to the
 layers.
 
 **[[Relation-based]]** methods compare how the images of a batch relate to each other: distances, angles, similarities (Tung
-and Mori 2019 (section not checked)). The widths may differ freely.
+and Mori 2019, abstract). The widths may differ freely.
 
 Feature and relation losses are added to the labels or to soft targets; alone they leave the last layer untrained. Published
 comparisons rank the methods differently. Tuned equally on small networks, their differences are mostly small: see the page
@@ -33,6 +33,6 @@ LESSON = Lesson(
     ),
     judge=best(),
     text=TEXT,
-    source="Romero et al. 2015, section 2.2; Tung and Mori 2019 (section not checked)",
+    source="Romero et al. 2015, section 2.2; Tung and Mori 2019, abstract",
     look={"All methods compared": ("pages/methods.py", {})},
 )

@@ -6,7 +6,7 @@ from distill_core.trials import robust
 
 TEXT = r"""
 Test images that resemble the training images are the easiest test. In use, images are noisy, out of focus, off-centre or pale,
-and accuracy falls, for the [[student]] as for its [[baseline]] (Hendrycks and Dietterich 2019, section 4, measure this on
+and accuracy falls, for the [[student]] as for its [[baseline]] (Hendrycks and Dietterich 2019, abstract, measure this on
 ImageNet). Does distillation help there too? Here its lead is largest on blurred images: [[soft targets]] fit a smoother
 function, which depends less on single pixels.
 
@@ -25,6 +25,6 @@ LESSON = Lesson(
     size="Five students and their baselines are trained, and each is tested on five kinds of images.",
     judge=best(),
     text=TEXT,
-    source="Hendrycks and Dietterich 2019, section 4 (section not checked)",
+    source="Hendrycks and Dietterich 2019, abstract",
     look={"The ladder of a network": ("pages/compress.py", {})},
 )

@@ -28,5 +28,5 @@ LESSON = Lesson(
     judge=gain_of("Ten epochs at T = 10"),
     text=TEXT,
     source="Beyer et al. 2022, figures 1 and 4; Cho and Hariharan 2019, abstract",
-    look={"Presets where it hurts": ("pages/race.py", {})},
+    look={"Presets, some of which hurt": ("pages/race.py", {})},
 )

@@ -163,7 +163,7 @@ PRESETS = {
         seeds=3,
     ),
     "impatient": Preset(
-        "Where it hurts: too few steps",
+        "Ten epochs at a high temperature",
         "A high temperature and only ten epochs on 200 images. Do soft targets still help?",
         "Beyer et al. 2022, figures 1 and 4",
         "Distillation needs patience: a student goes on improving for many more epochs than are usual with labels.",
@@ -171,7 +171,7 @@ PRESETS = {
         Measured(89.36, 79.64, -11.98, -7.47),
     ),
     "overfit-teacher": Preset(
-        "Where it hurts: an overfit teacher",
+        "An overfit teacher",
         "The teacher is overfitted to 1,000 images, the student trains on 5,000. Does distillation still help?",
         "Measured here",
         "A teacher with a test accuracy of 90 % lowers the accuracy of a student that reaches 94 % without it.",
@@ -180,15 +180,15 @@ PRESETS = {
         seeds=3,
     ),
     "weak-teacher": Preset(
-        "Where it hurts: a weak assistant",
-        "A teaching assistant with three hidden units sits between teacher and student. How much knowledge is lost?",
+        "An assistant of three units",
+        "A teaching assistant with three hidden units sits between teacher and student. Does the student still gain?",
         "Measured here",
         "The student learns the confusions of its assistant: classes that the assistant cannot separate.",
         Experiment(assistants=("mlp-3x1",)),
         Measured(97.41, 80.25, -19.28, -15.03),
     ),
     "smoothed-teacher": Preset(
-        "Where it hardly helps: a smoothed teacher",
+        "A smoothed teacher",
         "The race 'Few images' with a teacher that was trained with label smoothing: equal accuracy, less informative soft targets.",
         "M\u00fcller, Kornblith and Hinton 2019, section 4",
         "If a teacher is trained with label smoothing, distillation into a student is much less effective (here the teacher without "
@@ -197,7 +197,7 @@ PRESETS = {
         Measured(89.00, 89.44, 0.19, 0.70, seeds=20),
     ),
     "too-small": Preset(
-        "Where it hurts: far too small a student",
+        "A student of two units",
         "A student with two hidden units, a teacher with 2,400. Is the student better off with labels alone?",
         "Cho and Hariharan 2019, abstract",
         "Small students are unable to mimic large teachers.",
@@ -205,7 +205,7 @@ PRESETS = {
         Measured(65.60, 58.97, -9.02, -4.24),
     ),
     "plenty": Preset(
-        "Where it does not help: many labels",
+        "All 60,000 labels",
         "All 60,000 images, five epochs. Do soft targets still add anything?",
         "Measured here",
         "With many labels and few epochs, soft targets give no gain.",

@@ -2,7 +2,7 @@
 
 Each client has images of a few classes only. In each round, all clients output logits for public images without labels; each
 client then learns the mean of these logits, and its own images again. Compared with clients that exchange nothing.
-Source: Li and Wang 2019, *FedMD: Heterogenous Federated Learning via Model Distillation*, section 3 (section not checked).
+Source: Li and Wang 2019, *FedMD: Heterogenous Federated Learning via Model Distillation*, abstract.
 """
 
 from __future__ import annotations

@@ -62,9 +62,24 @@ def ask(kind: str, number: int) -> None:
             st.success(f"**Right.** {check.reason}", icon=":material/check:")
         else:
             st.info(f"**The answer is {check.answer}.** {check.reason}", icon=":material/lightbulb:")
-        st.button(
-            "Next question", icon=":material/arrow_forward:", key="checks_next", on_click=_next, help="Another question of this kind."
-        )
+        _offer_next()
+    _show_count(given)
+
+
+def note(kind: str, number: int, is_right: bool | None) -> None:
+    """Count the answer of a check that is trained, once it is known, and offer the next question."""
+    given = st.session_state.setdefault("checks_given", {})
+    if is_right is not None:
+        given.setdefault((kind, number), is_right)
+        _offer_next()
+    _show_count(given)
+
+
+def _offer_next() -> None:
+    st.button("Next question", icon=":material/arrow_forward:", key="checks_next", on_click=_next, help="Another question of this kind.")
+
+
+def _show_count(given: dict[tuple[str, int], bool]) -> None:
     if given:
         st.caption(f"{sum(given.values())} of {len(given)} right at the first answer.")
 

@@ -44,9 +44,11 @@ FORMAT_TITLES = {
     "onnx-int8": "ONNX, 8 bits",
     "torch": "torch.export",
     "notebook": "Notebook",
+    "report": "Report on one page",
     "csv": "Records as CSV",
     "card": "Model card",
 }
+OF_RUNS = ("report", "csv")  # which a network without records of its training does not have
 
 
 def offered() -> dict[str, str]:
@@ -194,11 +196,13 @@ def downloads(trained: Trained, compression: Compression) -> None:
     except ValueError as error:
         show_error(error)
         return
-    forms = [name for name in FORMAT_TITLES if name in FORMATS and (name != "csv" or small.records)]
+    forms = [name for name in FORMAT_TITLES if name in FORMATS and (name not in OF_RUNS or small.records)]
     form = st.selectbox(
         "File format", forms, key="compress_format", format_func=FORMAT_TITLES.get,
-        help="HTML: draw a digit and have it classified, on a phone and offline. ONNX: compared with torch on 1,000 test images. "
-        "The notebook repeats the number without the app.",
+        help="HTML: draw a digit and have it classified, on a phone and offline. safetensors: the weights alone. ONNX: a network for other "
+        "runtimes, compared with torch on 1,000 test images. torch.export: a program for PyTorch. The notebook repeats the number "
+        "without the app. The report, HTML that prints to PDF, has the run's settings, conclusion, curves and limits. CSV: what was "
+        "measured while it trained. Report and CSV are there for finished runs, without compression.",
     )  # fmt: skip
     if st.button(
         "Make the file",

@@ -13,6 +13,7 @@ from distill_core.compression import parse_compression
 from distill_core.data import datasets
 from distill_core.data.unlabelled import NOISE, SAME
 from distill_core.experiment import AUGMENTATIONS, COMBINATIONS, MAX, OPTIMIZERS, SCHEDULES, Experiment
+from distill_core.glossary import linked
 from distill_core.objectives import METHODS, Method
 from pages.sections import networks
 from pages.server import incoming, pictures
@@ -33,7 +34,7 @@ AUGMENTATION_TITLES = {
     "fixed": "random shifts, soft targets of the original image",
     "consistent": "random shifts, teacher sees the same view",
 }
-HELP = {  # of each setting, on every page that has it
+_HELP = {
     "dataset": "The images to classify, split into training and test images. CIFAR-10 (JPEG) has the images of "
     "CIFAR-10, compressed again as "
     "JPEG files.",
@@ -57,6 +58,7 @@ HELP = {  # of each setting, on every page that has it
     "learning_rate": "The size of a step along the gradient. With the schedule one-cycle it is the highest value, reached after a third of "
     "the training.",
 }
+HELP = {name: linked(text) for name, text in _HELP.items()}  # of each setting, on every page that has it
 FIELDS = tuple(name for name in asdict(START) if name != "seed")
 MAX_SEEDS = 10
 
@@ -201,7 +203,7 @@ def _choose_networks() -> dict:
     )  # fmt: skip
     networks.show_notes(dataset, teacher)
     method = _selectbox("method", "Method", list(METHODS), format_func=method_title)
-    st.caption(idea(METHODS[method]))
+    st.caption(linked(idea(METHODS[method])))
     student = _selectbox("student", "Student", STUDENTS, format_func=networks.name_with_layers)
     return {"dataset": dataset, "images": images, "teacher": teacher, "method": method, "student": student}
 
@@ -248,7 +250,7 @@ def _choose_chain(teacher: str, student: str) -> dict:
         help="Networks of the student's own architecture between the teacher and the student: the teacher teaches the first, each the "
         "next, the last teaches the student. 0: the teacher teaches the student itself (Furlanello et al. 2018, section 3.1).",
     )  # fmt: skip
-    st.caption("Generations: networks of the student's own size, one after another, each distilled from the one before it.")
+    st.caption(linked("Generations: networks of the student's own size, one after another, each distilled from the one before it."))
     ensemble = "+" in teacher
     combine = _selectbox(
         "combine", "Ensemble: mean of", list(COMBINATIONS),
@@ -276,8 +278,8 @@ def _choose_training(dataset: str) -> dict:
         ),
         "validation": _selectbox(
             "validation", "Validation images", [n for n in VALIDATION if n < most / 2],
-            "Training images that are held out, drawn for each seed. Compare settings by the accuracy on them, and let the test images "
-            "only report the result: a setting that was chosen on test images looks better than it is.",
+            "Training images that are held out: nothing trains on them. Choose between settings by the accuracy on them, and let the test "
+            "images only report the result: a setting that was chosen on test images looks better than it is. Each seed holds out others.",
             lambda n: f"{n:,}" if n else "none",
         ),
         "augmentation": _selectbox(
@@ -400,7 +402,7 @@ def _title(name: str) -> str:
     source = datasets.DATASETS.get(name)
     if source is None:
         return datasets.title(name)
-    return source.title if source.is_here() else f"{source.title} (is downloaded first)"
+    return source.title if source.is_here() else f"{source.title} (not on this machine: the first run downloads it)"
 
 
 def _classes_and_images(dataset: str) -> tuple[tuple[str, ...], int]:
@@ -470,12 +472,16 @@ def show_loss(experiment: Experiment) -> None:
     if experiment.method == Experiment.method:
         st.latex(
             rf"L = {experiment.alpha:.2f} \, L_\text{{hard}} + {1 - experiment.alpha:.2f} \, L_\text{{soft}}^{{\,T={t}}}",
-            help=f"The soft loss is {t}\u00b2 times the Kullback-Leibler divergence from the teacher's soft targets at T = {t}. The "
-            "charts show both losses before their weights.",
+            help=linked(
+                f"The soft loss is {t}\u00b2 times the Kullback-Leibler divergence from the teacher's soft targets at T = {t}. The "
+                "charts show both losses before their weights."
+            ),
         )
         st.caption(
-            "Hard loss: cross-entropy with the labels. Soft loss: divergence from the **soft targets**, the teacher's class "
-            "probabilities, softened by the temperature T. The baseline minimises the hard loss only."
+            linked(
+                "Hard loss: cross-entropy with the labels. Soft loss: divergence from the **soft targets**, the teacher's class "
+                "probabilities, softened by the temperature T. The baseline minimises the hard loss only."
+            )
         )
     else:
         st.markdown(f"**{method.title}** ({method.kind}, alpha {experiment.alpha:.2f}, T {t}). {idea(method)}")

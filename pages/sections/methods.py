@@ -13,7 +13,7 @@ from distill_core.batch import mixed_after_warm_up, mixed_per_class, own_loss_al
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.figures import methods as figures
-from distill_core.glossary import explained
+from distill_core.glossary import explained, linked
 from distill_core.objectives import METHODS, Method
 from distill_core.statistics import format_percent
 from distill_core.studies import comparison
@@ -29,11 +29,17 @@ GROUPS = {
     "Features": "**Feature-based, offline.** The student learns from the activations of the teacher's hidden layers.",
     "Relations": "**Relation-based, offline.** The student learns how the teacher's features relate the images of a batch.",
     "Online": "**Online.** There is no teacher: several students train at the same time and learn from the labels and from each other.",
-    CHAINS: "**Several teachers, assistants, self-distillation.** The loss is that of soft targets; the networks that teach differ.",
+    CHAINS: "**Ensembles and chains.** Several teachers, assistants, self-distillation. The loss is that of soft targets; the networks "
+    "that teach differ.",
     "Controls": "**Control experiments.** Soft targets without a part of their information. They show where the gain comes from.",
 }
 GROUPS_HELP = "Methods are grouped by what the student learns from.\n\n" + "\n\n".join(GROUPS.values())
-TITLES = {"Controls": "Control experiments"}  # of groups whose names in a link differ
+TITLES = {  # of groups whose names in a link differ
+    "Logits": "Response-based",
+    "Features": "Feature-based",
+    "Relations": "Relation-based",
+    "Controls": "Control experiments",
+}
 OTHERS = {
     "control": "**Control experiments**, tuned in the same way. They show where the gain comes from.",
     "set-up": "**Other teachers and assistants.** The loss is that of soft targets; the networks that teach differ, so these are not "
@@ -92,7 +98,7 @@ def show_card(name: str) -> None:
                 st.markdown(
                     f"*{method.paper}*  \n{method.kind}, {method.scheme}  \nloss of the method: {loss}, {weight}  \n"
                     f"compares {_compares(method)}",
-                    help=WEIGHT_HELP,
+                    help=linked(WEIGHT_HELP),
                 )
             link("pages/race.py", "Race this method", icon="sprint", **_race(name))
         with results:
@@ -100,7 +106,7 @@ def show_card(name: str) -> None:
             lines = [f"{setting.title}: **{_difference(kept, key, name)}**" for key, setting in comparison.SETTINGS.items()]
             st.markdown(
                 "Test accuracy minus that of the baseline, in percentage points (95 % interval)  \n" + "  \n".join(lines),
-                help=DIFFERENCE_HELP,
+                help=linked(DIFFERENCE_HELP),
             )
 
 
@@ -187,7 +193,7 @@ def show_references(name: str) -> None:
 def show_comparison(name: str) -> None:
     """All methods on the same images, each tuned, beside the baseline and beside soft targets. Measured earlier, and labelled so."""
     kept = comparison.kept()
-    st.subheader("All methods compared", help=COMPARISON_HELP)
+    st.subheader("All methods compared", help=linked(COMPARISON_HELP))
     settings = list(comparison.SETTINGS)
     settle("methods_setting", settings)
     setting = st.segmented_control(

@@ -9,6 +9,7 @@ import streamlit as st
 
 from distill_core import analysis
 from distill_core.experiment import Experiment
+from distill_core.glossary import linked
 from distill_core.objectives import METHODS
 from distill_core.references import citations, reference
 from distill_core.runs.keys import owner_mark
@@ -174,7 +175,7 @@ def _show_status(run: Run) -> None:
 def explain_charts(experiment: Experiment) -> None:
     """What each chart of a race shows, and in which unit."""
     with st.expander("What the charts show"):
-        st.markdown(
+        text = (
             "- **Test accuracy**: the share of test images that are classified correctly. The dotted line is the teacher.\n"
             "- **Student minus baseline**: the mean difference of their test accuracies, seed by seed, with its 95 % interval. The "
             "conclusion is read from its last point. Two bands of the test accuracy may overlap while their difference is clear: what "
@@ -191,6 +192,7 @@ def explain_charts(experiment: Experiment) -> None:
             "this teacher and these test images held fixed. It does not show what another teacher or another test set would give. With "
             "one seed the interval covers the choice of test images instead, and not the seeds."
         )
+        st.markdown(linked(text))
 
 
 def show_claim(experiment: Experiment) -> None:

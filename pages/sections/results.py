@@ -19,7 +19,7 @@ from distill_core.statistics import format_interval, format_percent
 from pages.components.live_chart import live_chart
 from pages.server.byte_cache import ByteCache
 from pages.server.experiments import experiments_of
-from pages.server.lab import store
+from pages.server.lab import link, store
 from pages.server.plain_text import plain
 
 MAX_SHOWN = 24
@@ -52,6 +52,8 @@ def show(run: Run) -> None:
     """The scores, and for the first seed the predictions by epoch: changed ones, the confusion matrix, accuracy by class."""
     if results := store().results(run.id):
         _show_scores(results)
+        if run.status == "finished":
+            link("pages/compress.py", "Take it home: a report on one page, a notebook, the network", icon="download", network=run.id)
     if not store().has_artefact(run.id, PREDICTIONS):
         return
     key = run.id, run.resets, run.finished

@@ -33,7 +33,7 @@ SCRIPTS = {
         (10, "Start it for all, *A first race*", "Follow the difference curve, not two single curves: pairs cancel what seeds share."),
         (15, "Soft targets", "T\u00b2: the size of the gradient with and without it."),
         (20, "Start for all with own T and alpha", "Lock all but T and alpha first. Predict the map, then look at the board."),
-        (26, "Ask: a number, *Where it hurts: too few steps*", "Distillation that harms: guess, then run it in Presentation."),
+        (26, "Ask: a number, *Ten epochs at a high temperature*", "Where distillation harms: guess, then run it in Presentation."),
         (31, "Presentation, *A class without images*", "Guess the recall of the 3, run, reveal, then the claim of the paper."),
         (36, "Be the teacher", "Ten odd digits. The consensus against the network's soft targets."),
         (42, "Find the bug", "In pairs: one hidden mistake from public code, from its curves alone."),
