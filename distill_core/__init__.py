@@ -8,12 +8,16 @@ READING_ORDER = (
     "data.download",  # downloads with checksums
     "data.decoding",  # the images in a zip as arrays, on all cores
     "data.uploads",  # an image set from a zip
+    "data.text",  # a text as windows of tokens
+    "data.grammar",  # the little language, whose next-word distribution is known
+    "data.texts",  # the texts by name, and a learner's own
     "data.datasets",  # the image sets by name
     "data.jpeg_copy",  # the JPEG copy of CIFAR-10, made from the original
     "data.unlabelled",  # images without labels: of the same set, of another, noise
     "data.drawing",  # a drawing, centred like the digits of the data sets
     "data.image_order",  # images by ambiguity, by difficulty, by the teacher's errors
     "data.cifar10h",  # human labels of CIFAR-10, if that file is on the machine
+    "language_models",  # a transformer and a recurrent network, and how they write
     "models",  # teachers and students
     "compression.pruning",  # weights set to 0, units removed
     "compression.low_rank",  # a layer as the product of two thin ones

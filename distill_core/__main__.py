@@ -31,7 +31,7 @@ from distill_core.compression import parse_compression
 from distill_core.data import datasets
 from distill_core.data.jpeg_copy import make_jpeg_copy
 from distill_core.doctor import examine
-from distill_core.experiment import Experiment
+from distill_core.experiment import Experiment, usual_of_text
 from distill_core.lessons import LESSONS
 from distill_core.lessons import lesson as lessons
 from distill_core.lessons.measured import keep as keep_finding
@@ -39,7 +39,7 @@ from distill_core.lessons.measured import kept as kept_findings
 from distill_core.machine import available_cores
 from distill_core.runs.finished import default_store, find, keep_finished
 from distill_core.runs.store import StoreError
-from distill_core.statistics import format_interval, format_percent
+from distill_core.statistics import BITS, format_bits, format_interval, format_percent, score_of
 from distill_core.studies import comparison, ladder, replays, study
 from distill_core.studies.literature import STUDIES
 from distill_core.studies.presets import PRESETS, measure
@@ -67,8 +67,8 @@ def train(experiment: TheExperiment, *, device: str = "auto", json: bool = False
             _print_json(record)
         elif record["event"] == "result":
             _print_result(record)
-        elif record["test_accuracy"] is not None and record["member"] == "student":
-            _status(f"epoch {record['epoch']:g} of {experiment.epochs}: student {format_percent(record['test_accuracy'])}")
+        elif record[score_of(record).field] is not None and record["member"] == "student":
+            _status(f"epoch {record['epoch']:g} of {experiment.epochs}: student {_score(record)}")
 
 
 def _train_and_keep(experiment: Experiment, *, device: str) -> Iterator[dict]:
@@ -189,8 +189,31 @@ def serve(run: Annotated[str, tyro.conf.Positional], *, port: int = 8600, addres
     serving.serve(find(run), port=port, address=address)
 
 
+def _score(scores: dict) -> str:
+    """The score of a record, or of one network in a result, as text."""
+    score = score_of(scores)
+    value = scores[score.field]
+    return "diverged" if value is None else f"{format_bits(value)} bits" if score is BITS else format_percent(value)
+
+
+def _print_result_of_text(result: dict) -> None:
+    print(f"{'':10}{'bits/character':>15}{'95 % interval':>20}{'agreement':>11}{'KL to teacher':>15}{'parameters':>12}")
+    for role in ("teacher", "baseline", "student"):
+        s = result[role]
+        between = f"{format_bits(s['low'])} to {format_bits(s['high'])}"
+        divergence = f"{s['teacher_kl']:.4f} nats"
+        print(f"{role:10}{_score(s):>15}{between:>20}{format_percent(s['agreement']):>11}{divergence:>15}{s['parameters']:>12,}")
+    if "entropy_rate" in result["student"]:
+        print(f"{'the truth':10}{format_bits(result['student']['entropy_rate']) + ' bits':>15}  which no model can beat")
+
+
 def _print_result(result: dict) -> None:
     _status("")
+    if score_of(result["student"]) is BITS:
+        _print_result_of_text(result)
+        print(analysis.verdict([result]).sentence)
+        print(f"run {result['key']}, {result['seconds']:.1f} s")
+        return
     print(f"{'':10}{'test accuracy':>15}{'95 % interval':>22}{'errors':>9}{'agreement':>11}{'ECE':>9}{'parameters':>12}")
     for role in ("teacher", "baseline", "student"):
         s = result[role]
@@ -248,10 +271,12 @@ def sweep(choices: Annotated[Sweep, tyro.conf.arg(name="")], *, device: str = "a
         else:
             student, baseline = result["student"], result["baseline"]
             validated = f"validation {format_percent(student['validation_accuracy'])}   " if one.validation else ""
+            score = score_of(student)
+            unit, counted = ("bits", "windows") if score is BITS else ("points", "images")
             print(
-                f"T {one.temperature:<6g}alpha {one.alpha:<6g}{one.student:12}{_images(one):>8} images   seed {one.seed:<4}"
-                f"{validated}student {format_percent(student['test_accuracy'])}   baseline {format_percent(baseline['test_accuracy'])}   "
-                f"{100 * (student['test_accuracy'] - baseline['test_accuracy']):+.2f} points"
+                f"T {one.temperature:<6g}alpha {one.alpha:<6g}{one.student:12}{_images(one):>8} {counted}   seed {one.seed:<4}"
+                f"{validated}student {_score(student)}   baseline {_score(baseline)}   "
+                f"{score.scale * (student[score.field] - baseline[score.field]):+.{score.digits}f} {unit}"
             )
     if not json:
         _print_best(experiments, results)
@@ -264,6 +289,12 @@ def _print_best(experiments: Sequence[Experiment], results: Sequence[dict]) -> N
     if len(settings) < 2:
         return
     best, gain = settings[0]
+    if score_of(results[0]["student"]) is BITS:
+        print(
+            f"best: T {best.temperature:g}, alpha {best.alpha:g}, {best.student}, {_images(best)} windows, {gain:.4f} bits a character "
+            "fewer than its baseline on the test text; chosen on the test text, so this gain is too high"
+        )
+        return
     on = f"{one.validation:,} validation images" if one.validation else "the test images, so this gain is too high; use --validation N"
     print(
         f"best: T {best.temperature:g}, alpha {best.alpha:g}, {best.student}, {_images(best)} images, {gain:+.2f} over its baseline "
@@ -501,6 +532,15 @@ def list_teachers(*, make: str = "", score: str = "", json: bool = False) -> Non
     if make:
         _make_teachers(make)
     for card in teachers.shipped():
+        if card.test_bits_per_character is not None:
+            if json:
+                _print_json(asdict(card))
+            else:
+                print(
+                    f"{card.title:16} {card.name:12} {card.parameters:>10,} parameters   {format_bits(card.test_bits_per_character)} "
+                    f"bits a character on {card.test_images:,} tokens of held-out text\n    {teachers.describe(card)}"
+                )
+            continue
         low, high = analysis.accuracy_interval(card.test_images - card.test_errors, card.test_images)
         if json:
             _print_json({**asdict(card), "test_accuracy": card.test_accuracy, "low": low, "high": high})
@@ -535,8 +575,8 @@ def _score_teachers(name: str, *, json: bool) -> None:
 def _make_teachers(which: str) -> None:
     shipped = [f"{card.dataset}/{card.name}" for card in teachers.shipped()]
     dataset, _, name = which.partition("/")
-    if which != "all" and (dataset not in datasets.DATASETS or name not in teachers.TEACHERS):
-        known = f"all, or DATASET/NAME of {', '.join(datasets.DATASETS)} and {', '.join(teachers.TEACHERS)}"
+    if which != "all" and (dataset not in datasets.SOURCES or name not in teachers.TEACHERS):
+        known = f"all, or DATASET/NAME of {', '.join(datasets.SOURCES)} and {', '.join(teachers.TEACHERS)}"
         raise ValueError(f"teacher '{which}' is not one that the lab can train; give {known}")
     for entry in shipped if which == "all" else [which]:
         dataset, name = entry.split("/")
@@ -556,13 +596,13 @@ def list_data(*, make: str = "", json: bool = False) -> None:
             raise ValueError(f"the data set '{make}' cannot be made from another one; only {datasets.JPEG_COPY} can")
         _show_progress(datasets.fetch("cifar10"))
         _show_progress(make_jpeg_copy())
-    for name, source in datasets.DATASETS.items():
+    for name, source in datasets.SOURCES.items():
         fields = {"name": name, "title": source.title, "train": source.train, "test": source.test, "is_here": source.is_here()}
         if json:
             _print_json(fields)
         else:
             print(
-                f"{name:15} {source.title:16} {source.train:>7,} + {source.test:,} images   "
+                f"{name:15} {source.title:16} {source.train:>7,} + {source.test:,} {'windows' if source.is_text else 'images'}   "
                 f"{'on this machine' if source.is_here() else 'not on this machine'}"
             )
 
@@ -676,6 +716,19 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _with_usual_of_text(arguments: list[str] | None) -> list[str] | None:
+    """The arguments, with the usual settings of a text where its data set is named and they are not."""
+    given = sys.argv[1:] if arguments is None else arguments
+    flags = {one.partition("=")[0].replace("_", "-") for one in given}
+    pairs = zip(given, [*given[1:], ""], strict=True)
+    named = next((one.partition("=")[2] or after for one, after in pairs if one.startswith("--dataset")), "")
+    if given[:1] not in (["train"], ["sweep"]) or not datasets.is_text(named):
+        return arguments
+    usual = usual_of_text(named)
+    more = [[f"--{name.replace('_', '-')}", str(value)] for name, value in usual.items() if f"--{name.replace('_', '-')}" not in flags]
+    return [*given, *itertools.chain(*more)]
+
+
 def _parse(arguments: list[str] | None) -> Callable[[], None]:
     """The command with its arguments, not yet run. Raises `ValueError` with one sentence for what cannot be parsed."""
     errors = io.StringIO()
@@ -685,7 +738,7 @@ def _parse(arguments: list[str] | None) -> Callable[[], None]:
                 {name: _later(command) for name, command in COMMANDS.items()},
                 prog="python -m distill_core",
                 description="Distill Lab: experiments on knowledge distillation.",
-                args=arguments,
+                args=_with_usual_of_text(arguments),
                 config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
             )
     except SystemExit as ended:

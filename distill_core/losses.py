@@ -42,6 +42,19 @@ def hard_loss(student_logits: Tensor, labels: Tensor) -> Tensor:
     return -log_p.gather(-1, labels.unsqueeze(-1)).mean()
 
 
+def bits_per_character(logits: Tensor, labels: Tensor, *, characters: float = 1.0) -> Tensor:
+    r"""What a language model needs to encode a text: the hard loss in bits, divided by the characters of a token.
+
+    $$\frac{1}{c \, \ln 2} \, L_{hard}$$
+
+    Two models can be compared by it whatever their tokens are. No model is below the entropy rate of the text.
+
+    - `logits`: `(..., V)`; `labels`: `(...)`, the next tokens; `characters`: c, the mean length of a token.
+    - Returns a scalar in bits a character.
+    """
+    return hard_loss(logits, labels) / (characters * math.log(2))
+
+
 def soft_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float | Tensor) -> Tensor:
     r"""KL divergence of the student's softened distribution from the teacher's soft targets, times $T^2$.
 

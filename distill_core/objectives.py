@@ -202,6 +202,11 @@ def peers_of(member: str, peers: int) -> list[str]:
     return [name for name in group if name != member]
 
 
+def method_of(name: str) -> Method:
+    """A method by its name, of images or of texts. Raises `KeyError` for one that is not known."""
+    return METHODS[name] if name in METHODS else TEXT_METHODS[name]
+
+
 # --- all methods by their names -------------------------------------------------------------------------------------
 
 
@@ -291,3 +296,6 @@ METHODS = {
     "softmax-twice": _mistake("Softmax applied twice", mixture=controls.softmax_twice),
     "teacher-in-train-mode": _mistake("Teacher left in training mode", loss=controls.teacher_in_train_mode, teacher_in_train_mode=True),
 }  # fmt: skip
+
+# Methods of texts alone, beside those of METHODS that compare logits.
+TEXT_METHODS: dict[str, Method] = {}

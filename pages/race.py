@@ -4,7 +4,7 @@ import streamlit as st
 
 from distill_core.experiment import Experiment
 from distill_core.losses import mixed_loss
-from distill_core.objectives import METHODS
+from distill_core.objectives import method_of
 from distill_core.studies.presets import PRESETS, preset_of
 from pages.components.live_chart import have_charts_ready
 from pages.sections import controls, networks, race, results, transfer_set
@@ -80,5 +80,5 @@ else:
     )
     if experiments:
         transfer_set.show(experiments)
-method = METHODS[experiments[0].method if experiments else Experiment.method]
+method = method_of(experiments[0].method if experiments else Experiment.method)
 show_source(mixed_loss, *functions_of(method))

@@ -29,10 +29,10 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.utils._pytree import tree_map
 
-from distill_core import students, teachers
+from distill_core import analysis, students, teachers
 from distill_core.batch import Batch
 from distill_core.experiment import Experiment
-from distill_core.objectives import METHODS, objective, peers_of
+from distill_core.objectives import method_of, objective, peers_of
 from distill_core.training import perceptrons
 from distill_core.training.initial import MEMBERS, initial_regressor, initial_student
 from distill_core.training.records import TEACHER, Record, logged_measures, record, result
@@ -101,7 +101,7 @@ class Cohort:
     ) -> None:
         self.experiments, self.roles, self.quiet = tuple(experiments), tuple(roles), quiet
         self.first = self.experiments[0]
-        self.method = METHODS[self.first.method]
+        self.method = method_of(self.first.method)
         self.seeds = sorted({e.seed for e in self.experiments})
         self.data = load_run_data([self.first_of(seed) for seed in self.seeds], device=device, dtype=dtype)
         self.schedule = Schedule(self.first, self.data.indices.shape[1], len(self.data.dataset.test_labels))
@@ -264,6 +264,9 @@ class Cohort:
         logits, features = self.forward(inputs.images, self.constraint.rounded(weights), features=True)  # (K, B, C), (K, B, ...) each
         shared = {"teacher_logits": inputs.teacher_logits, "labels": inputs.labels}  # by the members of a seed, (S, B, ...) each
         own = {"student_logits": logits, **self._choices}  # (K, ...) each
+        if self.data.dataset.is_text:  # every position is an example: (K, B, L, V) to (K, B * L, V)
+            own["student_logits"] = logits = logits.flatten(1, -2)
+            shared = {"teacher_logits": inputs.teacher_logits.flatten(1, -2), "labels": inputs.labels.flatten(1)}
         if inputs.teacher_features:
             shared["teacher_features"], own["student_features"] = inputs.teacher_features, features
         if self.method.peers:
@@ -292,9 +295,11 @@ class Cohort:
     def forward(self, images: Tensor, weights: dict[str, Tensor], *, features: bool = False) -> Tensor | tuple[Tensor, list[Tensor]]:
         """Logits `(K, B, C)` of all members; `images` `(S, B, D, H, W)`, where S may be 1 for images that all share.
 
+        Of windows `(S, B, L)` they are `(K, B, L, V)`.
+
         With `features` also the output of each block, `(K, B, ...)`.
         """
-        hidden = wide_stem(self.network.stem, weights["stem.weight"], weights["stem.bias"], images)
+        hidden = wide_stem(self.network.stem, weights["stem.weight"], weights.get("stem.bias"), images)
         rest = {name: value for name, value in weights.items() if not name.startswith(("stem.", REGRESSOR))}
         return vmap(functools.partial(self._after_stem, features=features))(rest, hidden)
 
@@ -320,7 +325,7 @@ class Cohort:
     def logits(self, images: Tensor) -> Tensor:
         """Logits `(K, N, C)` of all members on uint8 images `(S, N, D, H, W)`, where S may be 1 for images that all share."""
         dataset, dtype = self.data.dataset, self.data.dtype
-        if isinstance(self.network.stem, nn.Conv2d):  # whose maps of all members at once would not fit into the cache
+        if isinstance(self.network.stem, nn.Conv2d | nn.Embedding):  # whose outputs of all members at once would not fit into the cache
             of_members = [images[k * len(images) // len(self.members)] for k in range(len(self.members))]
             return torch.stack([teachers.logits(self.member(k), dataset, own) for k, own in enumerate(of_members)])
         batches = [dataset.pixels(batch).to(dtype) for batch in images.split(500, dim=1)]
@@ -347,13 +352,17 @@ class Cohort:
         if what == "test":
             self.test()
             predictions = self.test_logits.max(dim=-1).indices  # (K, N_test); four times as fast as argmax
-            measured["test_accuracy"] = (predictions == self.data.dataset.test_labels).double().mean(dim=1).tolist()
+            if self.data.dataset.is_text:
+                bits = [analysis.score(logits, self.data.dataset) for logits in self.test_logits]
+                measured |= {name: [one[name] for one in bits] for name in bits[0]}
+            else:
+                measured["test_accuracy"] = (predictions == self.data.dataset.test_labels).double().mean(dim=1).tolist()
             of_teacher = self.data.teacher_test_logits.argmax(dim=-1).unsqueeze(1)  # (1 or S, 1, N_test)
-            agrees = predictions.view(len(of_teacher), -1, predictions.shape[1]) == of_teacher
-            measured["agreement"] = agrees.flatten(0, 1).double().mean(dim=1).tolist()
+            agrees = predictions.unflatten(0, (len(of_teacher), -1)) == of_teacher
+            measured["agreement"] = agrees.flatten(0, 1).flatten(1).double().mean(dim=1).tolist()
             if self.first.validation:
                 measured["validation_accuracy"] = self.validation_accuracies
-            if epoch == int(epoch):
+            if epoch == int(epoch) and not self.data.dataset.is_text:
                 self.predictions[int(epoch)] = predictions[list(self.pair(self.first))].to(torch.uint8).cpu()
         self._own_seconds = time.perf_counter() - self._started
         records = []
@@ -363,7 +372,8 @@ class Cohort:
                 own = {name: values[k] for name, values in measured.items() if name in fields}
                 if self.members[k][0].temperature != experiment.temperature:  # a shared baseline, measured at another's T
                     own.pop("soft_loss", None)
-                records.append({**record(role, step=self.step, epoch=epoch, seconds=self.seconds, **own), "experiment": i})
+                place = {"step": self.step, "epoch": epoch, "seconds": self.seconds, "of_text": self.data.dataset.is_text}
+                records.append({**record(role, **place, **own), "experiment": i})
         return records
 
     def _results(self) -> list[Record]:
@@ -429,6 +439,8 @@ class Cohort:
         }
         for network in self.own_teachers[number : number + 1]:
             weights |= {f"{TEACHER}.{name}": value.cpu().contiguous() for name, value in network.state_dict().items()}
+        if self.data.dataset.is_text:
+            return {"weights.safetensors": save(weights)}
         predictions = {
             "epochs": torch.tensor(sorted(self.predictions)),  # (E,)
             "by_epoch": torch.stack([self.predictions[epoch] for epoch in sorted(self.predictions)]),  # (E, 2, N_test)

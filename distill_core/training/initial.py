@@ -8,7 +8,7 @@ from torch import nn
 from distill_core import models, students
 from distill_core.data.datasets import Dataset
 from distill_core.experiment import Experiment
-from distill_core.objectives import METHODS
+from distill_core.objectives import method_of
 from distill_core.training.run_data import RunData, block_outputs, draw_seed
 
 MEMBERS = ("student", "baseline")
@@ -22,7 +22,7 @@ def initial_student(experiment: Experiment, dataset: Dataset, *, member: str = "
 
 def initial_regressor(experiment: Experiment, data: RunData, network: nn.Module, teacher: nn.Module | None) -> nn.Module | None:
     """The untrained layer that the method trains with the student; None if it has none. Of both networks only the shapes count."""
-    make = METHODS[experiment.method].make_regressor
+    make = method_of(experiment.method).make_regressor
     if make is None:
         return None
     one = data.pixels(data.indices[0, :1])

@@ -18,7 +18,7 @@ from torch import Tensor
 from distill_core import analysis, students, teachers
 from distill_core.batch import Batch
 from distill_core.experiment import Experiment
-from distill_core.objectives import METHODS, objective, peers_of
+from distill_core.objectives import method_of, objective, peers_of
 from distill_core.training.initial import MEMBERS, initial_regressor, initial_student
 from distill_core.training.records import TEACHER, Record, logged_measures, record, result
 from distill_core.training.run_data import Inputs, RunData, load_run_data
@@ -82,14 +82,15 @@ def log(learners: Sequence[Learner], data: RunData, schedule: Schedule, step: in
         measured = learner.test(data) if schedule.log_steps[step] == "test" else {}
         seconds, epoch = time.perf_counter() - started, step / schedule.steps_per_epoch
         measured = {name: value for name, value in measured.items() if name in logged_measures(learner.method, learner.member)}
-        yield record(learner.member, step=step, epoch=epoch, seconds=seconds, **learner.mean_losses(), **measured)
+        place = {"step": step, "epoch": epoch, "seconds": seconds, "of_text": data.dataset.is_text}
+        yield record(learner.member, **place, **learner.mean_losses(), **measured)
 
 
 class Learner:
     """One network in training: its weights, its optimizer, and its raw losses since the last record."""
 
     def __init__(self, experiment: Experiment, data: RunData, member: str) -> None:
-        self.experiment, self.member, self.method = experiment, member, METHODS[experiment.method]
+        self.experiment, self.member, self.method = experiment, member, method_of(experiment.method)
         # channels_last makes convolutions on a CPU one and a half times as fast.
         network = initial_student(experiment, data.dataset, member=member)
         self.network = network.to(data.device, data.dtype, memory_format=torch.channels_last)
@@ -103,15 +104,19 @@ class Learner:
         self.validation_accuracy: float | None = None
 
     def forward(self, images: Tensor) -> None:
-        """Compute the logits `(B, C)` and the output of each block for a batch `(B, D, H, W)`."""
-        self.logits, self.features = self.constraint.forward(self.network, images.contiguous(memory_format=torch.channels_last))
+        """Compute the logits `(B, C)` and the output of each block for a batch `(B, D, H, W)`.
+
+        Of windows `(B, L)` every position is an example: their logits `(B, L, V)` become `(B * L, V)`.
+        """
+        logits, self.features = self.constraint.forward(self.network, teachers.channels_last(images))
+        self.logits = logits.flatten(0, -2)
 
     def update(self, inputs: Inputs, peer_logits: list[Tensor], *, learning_rate: float, progress: float) -> None:
         """One step of the optimizer on the batch of the last `forward`."""
         batch = Batch(
             student_logits=self.logits,
-            teacher_logits=inputs.teacher_logits[0],
-            labels=inputs.labels[0],
+            teacher_logits=inputs.teacher_logits[0].flatten(0, -2),
+            labels=inputs.labels[0].flatten(),
             alpha=self.experiment.alpha,
             temperature=self.experiment.temperature,
             labels_only=self.member == "baseline",
@@ -145,7 +150,7 @@ class Learner:
         network = self.constraint.applied(self.network)
         self.test_logits = teachers.logits(network, data.dataset, data.dataset.test_images)
         measured = {
-            "test_accuracy": analysis.accuracy(self.test_logits, data.dataset.test_labels),
+            **analysis.score(self.test_logits, data.dataset),
             "agreement": analysis.agreement(self.test_logits, data.teacher_test_logits[0]),
         }
         if self.experiment.validation:
@@ -161,5 +166,5 @@ class Learner:
 
 def make_learners(experiment: Experiment, data: RunData, members: Sequence[str]) -> dict[str, Learner]:
     """The members and the student's peers, each with its initial weights, by their names."""
-    names = [*members, *peers_of("student", METHODS[experiment.method].peers)]
+    names = [*members, *peers_of("student", method_of(experiment.method).peers)]
     return {name: Learner(experiment, data, name) for name in names}

@@ -12,7 +12,7 @@ from distill_core import models, teachers
 from distill_core.data import datasets
 from distill_core.data.unlabelled import NOISE, SAME
 from distill_core.experiment import AUGMENTATIONS, COMBINATIONS, MAX, OPTIMIZERS, SCHEDULES, Experiment
-from distill_core.objectives import METHODS, Method
+from distill_core.objectives import METHODS, Method, method_of
 from pages.sections import networks
 from pages.server import incoming, pictures
 from pages.server.lab import owner
@@ -198,7 +198,7 @@ def _choose_networks() -> dict:
     )  # fmt: skip
     networks.show_notes(dataset, teacher)
     method = _selectbox("method", "Method", list(METHODS), format_func=method_title)
-    st.caption(idea(METHODS[method]))
+    st.caption(idea(method_of(method)))
     student = _selectbox("student", "Student", STUDENTS, format_func=networks.name_with_layers)
     return {"dataset": dataset, "images": images, "teacher": teacher, "method": method, "student": student}
 
@@ -399,7 +399,7 @@ def _classes_and_images(dataset: str) -> tuple[tuple[str, ...], int]:
 
 def method_title(name: str) -> str:
     """A method as the list shows it: controls and mistakes are marked as such."""
-    method = METHODS[name]
+    method = method_of(name)
     return method.title if method.kind not in ("control", "mistake") else f"{method.kind}: {method.title}"
 
 
@@ -433,7 +433,7 @@ def _ratio(teacher: int, student: int) -> str:
 
 def show_loss(experiment: Experiment) -> None:
     """The loss that the student minimises, with the current T and alpha; for other methods than soft targets, their idea."""
-    t, method = f"{experiment.temperature:g}", METHODS[experiment.method]
+    t, method = f"{experiment.temperature:g}", method_of(experiment.method)
     if experiment.method == Experiment.method:
         st.latex(
             rf"L = {experiment.alpha:.2f} \, L_\text{{hard}} + {1 - experiment.alpha:.2f} \, L_\text{{soft}}^{{\,T={t}}}",

@@ -9,7 +9,7 @@ import streamlit as st
 
 from distill_core import analysis
 from distill_core.experiment import Experiment
-from distill_core.objectives import METHODS
+from distill_core.objectives import method_of
 from distill_core.references import citations, reference
 from distill_core.runs.keys import owner_mark
 from distill_core.runs.store import Run
@@ -190,7 +190,7 @@ def explain_charts(experiment: Experiment) -> None:
             "a seed does to both networks cancels in the difference.\n"
             "- **Hard loss**: cross-entropy with the labels on the training images, in nats (natural logarithm; 1 nat = 1.44 bits), "
             "before its weight alpha.\n"
-            f"- **{loss_label(experiment.method).capitalize()}**: the loss of the method *{METHODS[experiment.method].title}* on the "
+            f"- **{loss_label(experiment.method).capitalize()}**: the loss of the method *{method_of(experiment.method).title}* on the "
             "training images, before its weight. It is measured for the baseline too where it is defined, but the "
             "baseline does not train on it.\n"
             "- **Agreement**: the share of test images to which a network and the teacher assign the same class, right or wrong.\n"

@@ -14,7 +14,7 @@ from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.figures.curves import Bands, bands, race_drawing
 from distill_core.figures.difference import difference_band, difference_drawing
-from distill_core.objectives import METHODS
+from distill_core.objectives import method_of
 from distill_core.runs.schema import ACTIVE
 from distill_core.teachers import SELF
 from distill_core.training.records import TEACHER
@@ -106,7 +106,7 @@ def _test_images(experiment: Experiment, results: Sequence[dict]) -> int:
 
 def loss_label(method: str) -> str:
     """A method's own loss with its unit, as its axis names it: "hint loss (squared activations)"."""
-    name, unit = METHODS[method].loss_name, METHODS[method].unit
+    name, unit = method_of(method).loss_name, method_of(method).unit
     return f"{name} ({unit})" if unit else name
 
 
