@@ -19,6 +19,7 @@ READING_ORDER = (
     "data.cifar10h",  # human labels of CIFAR-10, if that file is on the machine
     "language_models",  # a transformer and a recurrent network, and how they write
     "models",  # teachers and students
+    "writing",  # what a language model writes, and how its sentences compare with the truth
     "compression.pruning",  # weights set to 0, units removed
     "compression.low_rank",  # a layer as the product of two thin ones
     "compression.quantisation",  # weights of a few bits

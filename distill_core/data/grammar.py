@@ -185,13 +185,14 @@ class Grammar:
             waiting = [(state, trail, probability) for (state, trail), probability in merged.items()]
         return dict(found)
 
-    def judge(self, tokens: np.ndarray) -> dict[str, float]:
+    def judge(self, tokens: np.ndarray) -> dict:
         """Of texts `(N, L)` that begin with the end of a sentence: the share of grammatical sentences, and of kinds that occur.
 
-        Only whole sentences count. A kind is covered if a grammatical sentence of it was written.
+        Only whole sentences count. A kind is covered if a grammatical sentence of it was written; `frequencies` has the share of each
+        kind, in the order of `kinds`.
         """
         right = whole = 0
-        seen = set()
+        seen: dict[str, int] = dict.fromkeys(self.kinds, 0)
         for states, words in zip(self.states_along(tokens), tokens, strict=True):
             ends = np.flatnonzero(words == NUMBER[END])
             for begin, end in itertools.pairwise(ends):
@@ -199,8 +200,10 @@ class Grammar:
                 before = states[end - 1]
                 if end - begin > 1 and before >= 0 and self.probabilities[before, NUMBER[END]] > 0:
                     right += 1
-                    seen.add(" ".join(mark for word in words[begin + 1 : end] for mark in _marks(WORDS[word])))
-        return {"grammatical": right / max(1, whole), "kinds": len(seen) / len(self.kinds), "sentences": whole}
+                    seen[" ".join(mark for word in words[begin + 1 : end] for mark in _marks(WORDS[word]))] += 1
+        covered = sum(count > 0 for count in seen.values()) / len(seen)
+        frequencies = [count / max(1, whole) for count in seen.values()]
+        return {"grammatical": right / max(1, whole), "kinds": covered, "sentences": whole, "frequencies": frequencies}
 
 
 _VERBS = {form: forms[0] for forms in (*ACTS, *DEEDS) for form in forms}
