@@ -49,6 +49,7 @@ READING_ORDER = (
     "together",  # networks of one shape that train at once
     "consensus",  # be the teacher: students of a class's soft labels
     "analysis",  # accuracy, agreement, dark knowledge, the conclusion in words
+    "training.own_text",  # text that the teacher, or the student itself, writes
     "training.run_data",  # images, labels and teacher logits of a run, batch by batch
     "training.schedule",  # steps, learning rate, when a run is measured
     "training.records",  # what a run yields

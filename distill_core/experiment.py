@@ -154,15 +154,27 @@ class Experiment:
         method = method_of(self.method)
         if self.method in METHODS and (method.compares != "logits" or method.teacher_in_train_mode):
             raise ValueError(f"method '{self.method}' is for images, and '{self.dataset}' is a text; choose soft-targets")
-        if method.compares != "logits" and (self.assistants or not single(self.teacher) or not self.student.startswith("gpt")):
+        taught = self.teacher == SELF or self.assistants
+        if taught and (method.teacher_writes or method.student_writes or method.compares != "logits"):
             raise ValueError(
-                f"method '{self.method}' compares two transformers; choose a student such as gpt-48x2, and one trained teacher"
+                f"method '{self.method}' needs a teacher that is trained; leave assistants out, and choose another than 'self'"
             )
+        if method.compares != "logits":
+            self._check_half_depth()
         for field in ON_IMAGES_ONLY:
             if getattr(self, field) != type(self).__dataclass_fields__[field].default:
                 raise ValueError(
                     f"{field} {getattr(self, field)!r} has a meaning for images only, and '{self.dataset}' is a text; leave it out"
                 )
+
+    def _check_half_depth(self) -> None:
+        """Raise `ValueError` unless the student has every second block of its teacher."""
+        recipe = single(self.teacher)
+        width, _, depth = recipe.model.removeprefix("gpt-").partition("x") if recipe else ("", "", "")
+        fitting = f"gpt-{width}x{int(depth) // 2}" if depth.isdigit() and int(depth) % 2 == 0 else ""
+        if self.student != fitting or not fitting:
+            wanted = f"choose {fitting}" if fitting else "choose a teacher with an even number of blocks"
+            raise ValueError(f"method '{self.method}' copies every second block of the teacher into the student; {wanted}")
 
     def _normalise(self) -> None:
         """Bring equal choices to one form, and refuse values of another type."""

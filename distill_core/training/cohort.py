@@ -33,7 +33,7 @@ from distill_core import analysis, students, teachers
 from distill_core.batch import Batch
 from distill_core.experiment import Experiment
 from distill_core.objectives import method_of, objective, peers_of
-from distill_core.training import perceptrons
+from distill_core.training import own_text, perceptrons
 from distill_core.training.initial import MEMBERS, initial_regressor, initial_student
 from distill_core.training.records import TEACHER, Record, logged_measures, record, result
 from distill_core.training.run_data import Inputs, load_run_data
@@ -233,10 +233,12 @@ class Cohort:
     def train_step(self, indices: Tensor, *, learning_rate: float) -> None:
         """One step of all members on the images at `indices` `(S, B)`, seed by seed."""
         inputs = self.data.get_batch(indices, self.step)
+        if is_own := own_text.is_own(self.method, self.step):
+            inputs = self._with_own_text(inputs)
         terms = self._backward_by_hand(inputs) if self._layers else self._backward_by_autograd(inputs)  # (K,) each
         self.constraint.keep_zeros(self._gradients)
         self.optimizer.step(learning_rate)
-        for name, term in terms.items():
+        for name, term in terms.items() if not is_own else ():
             examples = inputs.examples(name)
             self._sums[name] = term * examples if name not in self._sums else self._sums[name].add_(term, alpha=examples)
             self._examples[name] = self._examples.get(name, 0) + examples
@@ -264,6 +266,8 @@ class Cohort:
         logits, features = self.forward(inputs.images, self.constraint.rounded(weights), features=True)  # (K, B, C), (K, B, ...) each
         shared = {"teacher_logits": inputs.teacher_logits, "labels": inputs.labels}  # by the members of a seed, (S, B, ...) each
         own = {"student_logits": logits, **self._choices}  # (K, ...) each
+        if inputs.is_own:
+            own["alpha"] = torch.zeros_like(own["alpha"])
         if self.data.dataset.is_text:  # every position is an example: (K, B, L, V) to (K, B * L, V)
             own["student_logits"] = logits = logits.flatten(1, -2)
             shared = {"teacher_logits": inputs.teacher_logits.flatten(1, -2), "labels": inputs.labels.flatten(1)}
@@ -274,7 +278,7 @@ class Cohort:
         own["regressor"] = {name.removeprefix(REGRESSOR): value for name, value in weights.items() if name.startswith(REGRESSOR)}
         by_seed = tree_map(lambda values: values.unflatten(0, (len(inputs.labels), -1)), own)  # (S, M, ...) each
         # What a loss computes of the teacher alone, such as the distances of a batch, is computed once for a seed.
-        of_member = functools.partial(self._objective, unlabelled=inputs.unlabelled)
+        of_member = functools.partial(self._objective, unlabelled=inputs.rows(inputs.unlabelled))
         totals, terms = vmap(vmap(of_member, in_dims=(0, None)))(by_seed, shared)  # (S, M) each
         # No weight is shared, so each member's gradient is its own; where no loss has an effect, it is 0.
         gradients = torch.autograd.grad(totals.sum(), weights.values(), materialize_grads=True)
@@ -287,6 +291,18 @@ class Cohort:
         project = (lambda *inputs: functional_call(self.regressor, layers, inputs)) if layers else None
         more = {"unlabelled": unlabelled, "progress": self.schedule.progress(self.step)}
         return objective(self.method, Batch(**own, **shared, **more, regressor=project))
+
+    @torch.no_grad()
+    def _with_own_text(self, inputs: Inputs) -> Inputs:
+        """A batch for each member, `(K, B, L)`: students have the text that they write, baselines that of the data set."""
+        places = [k for k, (_, role) in enumerate(self.members) if role != "baseline"]
+        own = {name: value[places] for name, value in self.weights.items()}
+        windows, labels = self._to_members(inputs.images), self._to_members(inputs.labels)
+        seeds = [self.members[k][0].seed for k in places]
+        text = own_text.written_by_students(self.network, own, windows[places], seeds=seeds, step=self.step)
+        graded, logits = self.data.graded(text), self._to_members(inputs.teacher_logits)  # each a copy
+        windows[places], labels[places], logits[places] = graded.images, graded.labels, graded.teacher_logits
+        return graded._replace(images=windows, labels=labels, teacher_logits=logits)
 
     def _to_members(self, values: Tensor) -> Tensor:
         """What belongs to a seed, `(S, ...)`, repeated for each of its members: `(K, ...)`."""

@@ -20,8 +20,10 @@ from distill_core.data import datasets
 from distill_core.data.datasets import Dataset, Progress, seeded
 from distill_core.data.unlabelled import NO_LABEL, NOISE, SAME, choose_unlabelled, images_from
 from distill_core.experiment import Experiment
+from distill_core.language_models import LanguageModel
 from distill_core.objectives import method_of
 from distill_core.teachers import Teacher
+from distill_core.training.own_text import written_by_teacher
 
 
 class Inputs(NamedTuple):
@@ -31,7 +33,12 @@ class Inputs(NamedTuple):
     labels: Tensor  # (S, B); (S, B, L)
     teacher_logits: Tensor  # (S, B, C); (S, B, L, V)
     teacher_features: list[Tensor]  # (S, B, ...) block by block; empty unless the method compares features
-    unlabelled: int = 0  # of the B images, the last: their labels are -1
+    unlabelled: int = 0  # of the B images, the last: their labels are -1; or windows that the teacher wrote
+    is_own: bool = False  # windows that the students wrote: they have no hard loss
+
+    def rows(self, examples: int) -> int:
+        """So many images are as many examples of a loss; so many windows are L times as many."""
+        return examples * (self.labels.shape[2] if self.labels.dim() == 3 else 1)
 
     def examples(self, loss: str) -> int:
         """The number of images over which a loss is averaged: the hard loss over those with a label."""
@@ -78,7 +85,7 @@ class RunData:
     def get_batch(self, indices: Tensor, step: int) -> Inputs:
         """The batch of example indices `(S, B)` in this step: images, labels, and the teacher's outputs for them."""
         augmentation, labels = self.experiments[0].augmentation, take(self.labels, indices)
-        unlabelled = int((labels[0] == NO_LABEL).sum()) if self.unlabelled.shape[1] else 0
+        unlabelled = self._count_unlabelled(indices[0], labels[0])
         views = None if augmentation == "none" else self._augmented(indices, step, unlabelled)  # (S, B, D, H, W) uint8
         images = self.pixels(indices) if views is None else self.dataset.pixels(views).to(self.dtype)
         # With fixed targets the teacher's outputs are those of the images as they are in the data set.
@@ -94,6 +101,21 @@ class RunData:
         features = self._teacher_features(teacher_images) if method_of(self.experiments[0].method).compares != "logits" else []
         logits = logits[0].unsqueeze(0) if len(logits) == 1 else torch.stack(logits)  # a copy less for a run of one seed
         return Inputs(images, labels, logits, features, unlabelled)
+
+    def _count_unlabelled(self, indices: Tensor, labels: Tensor) -> int:
+        """How many of these examples have no label, or were written by the teacher, whose windows are the last."""
+        if not self.unlabelled.shape[1]:
+            return 0
+        if self.dataset.is_text:
+            return int((indices >= len(self.images) - self.unlabelled.numel()).sum())
+        return int((labels == NO_LABEL).sum())
+
+    def graded(self, text: Tensor) -> Inputs:
+        """The batch of texts `(K, B, L + 1)` that K students wrote, with the teacher's logits for each position."""
+        tokens = text[..., :-1]
+        teachers_of = [self._teacher_of(number * len(self.experiments) // len(text)).network for number in range(len(text))]
+        logits = [teachers.logits(network, self.dataset, own) for network, own in zip(teachers_of, tokens, strict=True)]
+        return Inputs(tokens, text[..., 1:], torch.stack(logits).to(self.dtype), [], is_own=True)
 
     def pixels(self, indices: Tensor) -> Tensor:
         """The images at `indices`, of any shape, normalised: `(*indices, D, H, W)`."""
@@ -275,6 +297,9 @@ def _text_run_data(common: dict, device: torch.device) -> RunData:
         return RunData(**common, **_no_teacher_yet(first, dataset, common["images"], dtype))
     teacher = teachers.load_teacher(dataset, first.teacher, combine=first.combine, device=device)
     logits = teachers.teacher_logits(teacher, dataset, part="train", indices=own)[own]
+    if method_of(first.method).teacher_writes:
+        common, written = _with_written(common, teacher.network)
+        logits = torch.cat([logits.float(), written])
     test = teachers.teacher_logits(teacher, dataset, part="test", indices=torch.arange(len(dataset.test_labels), device=device))
     return RunData(
         **common,
@@ -283,6 +308,18 @@ def _text_run_data(common: dict, device: torch.device) -> RunData:
         teacher_test_logits=test.to(dtype).unsqueeze(0),
         teacher_parameters=teacher.parameters,
     )
+
+
+def _with_written(common: dict, network: LanguageModel) -> tuple[dict, Tensor]:
+    """The same with as many windows that the teacher writes for each seed, behind the others; and its logits for them."""
+    dataset, images, indices = common["dataset"], common["images"], common["indices"]
+    seeds = [one.seed for one in common["experiments"]]
+    found = [written_by_teacher(network, dataset, images[own], seed=seed) for own, seed in zip(indices, seeds, strict=True)]
+    tokens, labels = (torch.cat(parts) for parts in zip(*found, strict=True))  # (S * n, L) each
+    places = torch.arange(len(images), len(images) + len(tokens), device=images.device).view(len(seeds), -1)
+    more = labels.expand(len(seeds), -1, -1)
+    new = {"images": torch.cat([images, tokens]), "labels": torch.cat([common["labels"], more], dim=1), "unlabelled": places}
+    return common | new, teachers.logits(network, dataset, tokens)
 
 
 def _images_without_labels(experiments: Sequence[Experiment], dataset: Dataset, taken: Tensor) -> tuple[Tensor, Tensor]:
@@ -334,8 +371,9 @@ def order_of_images(experiment: Experiment, indices: Tensor, epoch: int, *, purp
 
 def block_outputs(network: nn.Module, images: Tensor) -> list[Tensor]:
     """The output of each block of a network for images `(N, D, H, W)`, first block first."""
-    dtype = next(network.parameters()).dtype
-    _, features = network(images.to(dtype, memory_format=torch.channels_last), features=True)
+    if images.is_floating_point():
+        images = images.to(next(network.parameters()).dtype, memory_format=torch.channels_last)
+    _, features = network(images, features=True)
     return features
 
 
