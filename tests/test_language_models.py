@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from test_cohort import DOUBLE, alone, assert_same, together
 
-from distill_core import analysis, models, teachers, writing
+from distill_core import analysis, models, students, teachers, writing
+from distill_core.batch import Batch
 from distill_core.data import datasets
+from distill_core.data.grammar import little_language
 from distill_core.experiment import Experiment
 from distill_core.language_models import draw, write
-from distill_core.losses import bits_per_character
+from distill_core.losses import bits_per_character, jensen_shannon_loss, reverse_soft_loss, soft_loss, top_k_loss
+from distill_core.objectives import METHODS, TEXT_METHODS, objective
+from distill_core.references import citations
+from distill_core.training.own_text import is_own, written_by_students
 from distill_core.training.run_data import load_run_data
 from distill_core.training.schedule import Schedule
 
@@ -114,3 +121,103 @@ def test_a_cached_probability_belongs_to_its_position():
 def test_the_default_race_is_measured_at_least_ten_times():
     experiment = Experiment(dataset="little-language", images=300, epochs=40)
     assert list(Schedule(experiment, 300, 400).log_steps.values()).count("test") >= 10
+
+
+# --- methods of texts -----------------------------------------------------------------------------------------------
+
+
+def small(method, **choices):
+    """An experiment of this method that takes little time; DistilBERT's has every second block of its teacher."""
+    student = "gpt-64x1" if method.startswith("distilbert") else "gpt-16x1"
+    usual = {"images": 20, "epochs": 3, "batch_size": 8, "learning_rate": 0.01}
+    return Experiment(**{"dataset": "little-language", "student": student, "method": method, **usual, **choices})
+
+
+@pytest.mark.parametrize("method", TEXT_METHODS)
+def test_a_method_of_texts_trains_as_a_cohort_what_it_trains_alone(method, monkeypatch):
+    experiments = [small(method, seed=seed, alpha=alpha) for alpha in (0.3, 0.0) for seed in (1, 0)]
+    for experiment, found in zip(experiments, together(experiments, torch.float64), strict=True):
+        assert_same(found, alone(experiment, torch.float64, monkeypatch), DOUBLE)
+
+
+@pytest.mark.parametrize("method", TEXT_METHODS)
+def test_every_method_of_texts_names_its_source_its_loss_and_its_unit(method):
+    entry = TEXT_METHODS[method]
+    assert "Source:" in entry.definition.__doc__ and citations(entry.paper)
+    assert entry.loss_name and entry.unit in ("", "nats") and method not in METHODS
+
+
+def test_a_student_writes_about_half_of_its_steps_and_the_same_ones_each_time():
+    own = [is_own(TEXT_METHODS["on-policy"], step) for step in range(400)]
+    assert 160 < sum(own) < 240 and own == [is_own(TEXT_METHODS["on-policy"], step) for step in range(400)]
+    assert not any(is_own(METHODS["soft-targets"], step) for step in range(400))
+
+
+def test_text_of_the_student_begins_as_the_window_and_is_graded_at_its_own_positions():
+    data = load_run_data([small("on-policy")], device="cpu")
+    windows = data.get_batch(next(data.batches(0)), 0).images
+    network = models.build("gpt-16x1", seed=0, **SHAPE)
+    weights = {name: torch.stack([weight, weight]) for name, weight in network.state_dict().items()}
+    text = written_by_students(network, weights, windows.expand(2, -1, -1), seeds=[0, 1], step=7)
+    assert text.shape == (2, 8, 33) and torch.equal(text[..., :8], windows.expand(2, -1, -1)[..., :8])
+    assert not torch.equal(text[0], text[1])
+    graded = data.graded(text)
+    assert torch.equal(graded.images[..., 1:], graded.labels[..., :-1])
+    asked = teachers.load_teacher(LITTLE, "gpt-64x2").network(graded.images[1])
+    assert torch.allclose(graded.teacher_logits[1], asked)
+
+
+def test_a_batch_has_as_much_text_of_the_teacher_as_of_the_data_set_and_no_hard_loss_on_it():
+    data = load_run_data([small("sequence-level", seed=seed) for seed in (0, 1)], device="cpu")
+    inputs = data.get_batch(next(data.batches(0)), 0)
+    assert inputs.images.shape[0] == 2 and inputs.images.shape[2] == 32 and inputs.rows(inputs.unlabelled) == inputs.unlabelled * 32
+    assert inputs.examples("hard_loss") == 8 and inputs.examples("soft_loss") == 8 + inputs.unlabelled
+    assert sum(data.get_batch(indices, 0).unlabelled for indices in data.batches(0)) == 20
+    assert torch.equal(inputs.images[..., 1:], inputs.labels[..., :-1])
+    written = data.images[-40:]
+    assert little_language().judge(written.numpy().astype(int))["grammatical"] > 0.8  # the teacher has learned the language
+
+
+def test_the_loss_of_the_teachers_text_is_the_hard_loss_on_its_examples():
+    logits, labels = torch.randn(12, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 7
+    batch = Batch(logits, logits, labels, alpha=0.3, temperature=2.0, unlabelled=5)
+    total, terms = objective(TEXT_METHODS["sequence-level"], batch)
+    hard, own = (torch.nn.functional.cross_entropy(logits[rows], labels[rows]) for rows in (slice(0, 7), slice(7, 12)))
+    assert terms["hard_loss"].item() == pytest.approx(hard.item()) and terms["soft_loss"].item() == pytest.approx(own.item())
+    assert total.item() == pytest.approx((0.3 * hard + 0.7 * own).item())
+
+
+@pytest.mark.parametrize(("beta", "limit"), [(1e-4, soft_loss), (1 - 1e-4, reverse_soft_loss)])
+def test_jensen_shannon_tends_to_both_divergences(beta, limit):
+    student, teacher = torch.randn(2, 50, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    found = 1e4 * jensen_shannon_loss(student, teacher, temperature=2.0, beta=beta)
+    assert found.item() == pytest.approx(limit(student, teacher, temperature=2.0).item(), rel=2e-3)
+
+
+def test_the_largest_probabilities_with_the_rest_as_one_class_are_a_coarser_divergence():
+    student, teacher = torch.randn(2, 50, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    exact = soft_loss(student, teacher, temperature=1.0)
+    coarse = [top_k_loss(student, teacher, k=k, temperature=1.0) for k in range(1, 9)]
+    assert all(one <= other + 1e-12 for one, other in pairwise(coarse)) and coarse[-1].item() == pytest.approx(exact.item())
+    p, q = teacher.softmax(dim=-1), student.softmax(dim=-1)
+    top = p.argsort(dim=-1, descending=True)[:, :3]
+    p, q = p.gather(-1, top), q.gather(-1, top)
+    both = [torch.cat([one, 1 - one.sum(dim=-1, keepdim=True)], dim=-1) for one in (p, q)]
+    assert coarse[2].item() == pytest.approx((both[0] * (both[0] / both[1]).log()).sum(dim=-1).mean().item())
+    p, q = (one / one.sum(dim=-1, keepdim=True) for one in (p, q))
+    scaled = top_k_loss(student, teacher, k=3, temperature=1.0, keep_rest=False)
+    assert scaled.item() == pytest.approx((p * (p / q).log()).sum(dim=-1).mean().item())
+
+
+def test_distilbert_starts_from_every_second_block_of_its_teacher(refused):
+    teacher = teachers.load_teacher(LITTLE, "gpt-64x2").network.state_dict()
+    student = students.initial(small("distilbert"), LITTLE, seed=5).state_dict()
+    assert all(torch.equal(value, teacher[name]) for name, value in student.items())
+    other = students.initial(small("distilbert-random"), LITTLE, seed=5).state_dict()
+    assert not torch.equal(other["head.weight"], teacher["head.weight"])
+    with refused("distilbert", "choose gpt-64x1"):
+        Experiment(dataset="little-language", method="distilbert", student="gpt-48x2")
+    with refused("sequence-level", "trained teacher"):
+        Experiment(dataset="little-language", method="sequence-level", teacher="self")
+    with refused("on-policy", "is for texts"):
+        Experiment(dataset="digits", method="on-policy")
