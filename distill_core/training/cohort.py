@@ -31,7 +31,10 @@ from torch.utils._pytree import tree_map
 
 from distill_core import analysis, students, teachers
 from distill_core.batch import Batch
+from distill_core.data.datasets import seeded
+from distill_core.data.texts import sentence_start
 from distill_core.experiment import Experiment
+from distill_core.language_models import write
 from distill_core.objectives import method_of, objective, peers_of
 from distill_core.training import own_text, perceptrons
 from distill_core.training.initial import MEMBERS, initial_regressor, initial_student
@@ -40,6 +43,7 @@ from distill_core.training.run_data import Inputs, load_run_data
 from distill_core.training.schedule import Schedule
 from distill_core.training.stacked import AfterStem, StackedOptimizer, views, wide_stem
 
+SAMPLED_AT = 0.8  # T of the texts that a language model writes while it is trained
 REGRESSOR = "regressor."  # what stands before the names of its weights, beside the network's own
 
 
@@ -109,7 +113,7 @@ class Cohort:
         self.index = {member_key(*member): k for k, member in enumerate(self.members)}
         self.epoch, self.step = 0, 0
         self._own_seconds = 0.0  # of training, over all its stretches, without the assistants'
-        self.predictions: dict[int, Tensor] = {}  # (roles, N_test) by epoch, of the first experiment
+        self.predictions: dict[int, Tensor] = {}  # (roles, N_test) by epoch, of the first experiment; of a text what they write
         self.test_logits: Tensor | None = None  # (K, N_test, C), of the last test
         self.validation_accuracies: list[float | None] = []  # (K,) of the same
         self._sums: dict[str, Tensor] = {}  # (K,) each, of raw losses since the last record
@@ -378,7 +382,10 @@ class Cohort:
             measured["agreement"] = agrees.flatten(0, 1).flatten(1).double().mean(dim=1).tolist()
             if self.first.validation:
                 measured["validation_accuracy"] = self.validation_accuracies
-            if epoch == int(epoch) and not self.data.dataset.is_text:
+            if self.data.dataset.is_text:
+                if int(epoch) in self.schedule.sampled_epochs and epoch == int(epoch):
+                    self.predictions[int(epoch)] = self._texts()
+            elif epoch == int(epoch):
                 self.predictions[int(epoch)] = predictions[list(self.pair(self.first))].to(torch.uint8).cpu()
         self._own_seconds = time.perf_counter() - self._started
         records = []
@@ -391,6 +398,14 @@ class Cohort:
                 place = {"step": self.step, "epoch": epoch, "seconds": self.seconds, "of_text": self.data.dataset.is_text}
                 records.append({**record(role, **place, **own), "experiment": i})
         return records
+
+    def _texts(self) -> Tensor:
+        """What the members of the first experiment write now, from the start of a sentence: `(roles, tokens)`, of language models."""
+        dataset, seed = self.data.dataset, self.first.seed
+        begin = torch.full((1, 1), sentence_start(dataset), device=self.data.device)
+        length = {"length": dataset.length, "temperature": SAMPLED_AT}
+        texts = [write(self.member(k), begin, dataset.length, **length, generator=seeded(seed, "sample")) for k in self.pair(self.first)]
+        return torch.cat(texts)[:, 1:].to(torch.uint8).cpu()
 
     def _results(self) -> list[Record]:
         if self.test_logits is None:  # restored after the last step
@@ -444,6 +459,8 @@ class Cohort:
     def artefacts(self) -> dict[str, bytes]:
         """Of the first experiment: the trained weights, and all predictions on the test images after each epoch.
 
+        Of a text, what its student and its baseline wrote after some of the epochs takes the place of the predictions.
+
         Generation 0 is among the weights, as `teacher`: no file has it.
         """
         number = self.data.number_of(self.first)
@@ -456,7 +473,9 @@ class Cohort:
         for network in self.own_teachers[number : number + 1]:
             weights |= {f"{TEACHER}.{name}": value.cpu().contiguous() for name, value in network.state_dict().items()}
         if self.data.dataset.is_text:
-            return {"weights.safetensors": save(weights)}
+            epochs = sorted(self.predictions)
+            texts = {"epochs": torch.tensor(epochs), "by_epoch": torch.stack([self.predictions[epoch] for epoch in epochs])}
+            return {"weights.safetensors": save(weights), "texts.safetensors": save(texts)}
         predictions = {
             "epochs": torch.tensor(sorted(self.predictions)),  # (E,)
             "by_epoch": torch.stack([self.predictions[epoch] for epoch in sorted(self.predictions)]),  # (E, 2, N_test)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import streamlit as st
+from safetensors.numpy import load
 from torch import nn
 
 from distill_core import statistics, teachers, writing
@@ -15,16 +16,20 @@ from distill_core.experiment import Experiment
 from distill_core.figures.texts import kinds_figure
 from distill_core.runs.store import Run
 from distill_core.statistics import BITS, format_bits, format_percent
+from distill_core.training.cohort import SAMPLED_AT
 from pages.components.coloured_text import coloured_text
 from pages.components.live_chart import live_chart
 from pages.components.soft_targets import soft_targets
 from pages.sections import networks
+from pages.server.byte_cache import ByteCache
 from pages.server.experiments import experiments_of
 from pages.server.lab import store
 from pages.server.plain_text import plain, show_error
 
 IMAGES_ONLY = "This page takes images only; a race on a text shows its texts on the page Race."
 BARS = 12  # tokens with a bar
+TEXTS = "texts.safetensors"  # what student and baseline wrote, by epoch
+_TEXTS: ByteCache[dict[str, np.ndarray]] = ByteCache(4e6, size=lambda arrays: sum(array.nbytes for array in arrays.values()))
 PROMPTS = {LITTLE: "the king that sees the dogs", "shakespeare": "ROMEO:"}
 ROLES = ("teacher", "baseline", "student")
 MEANINGS = {
@@ -55,6 +60,7 @@ def show(run: Run) -> None:
     except ValueError as error:
         st.warning(plain(error))
         return
+    _show_progress(run, dataset)
     _show_writing(run, dataset, members)
     if experiment.dataset == LITTLE:
         _show_grammar(run, dataset, members)
@@ -114,6 +120,24 @@ def show_transfer_set(experiment: Experiment) -> None:
     coloured_text(
         {"teacher": coloured}, most=float(np.log2(dataset.classes)), unit="bits of entropy", prompt=names[0], key="transfer_text"
     )  # fmt: skip
+
+
+def _show_progress(run: Run, dataset: Text) -> None:
+    """What student and baseline of the first seed wrote after some of the epochs, each time with the same random numbers."""
+    if not store().has_artefact(run.id, TEXTS):
+        return
+    texts = _TEXTS.get((run.id, run.resets, run.finished), lambda: load(store().read_artefact(run.id, TEXTS)))
+    epochs = texts["epochs"].tolist()
+    if len(epochs) < 2:
+        return
+    st.subheader("While they learned", help=f"Texts of one window, drawn at T = {SAMPLED_AT:g} after the chosen epoch of the training.")
+    epoch = st.select_slider("Epoch", epochs, epochs[-1], key=f"text_epoch_{run.id}", help="Texts after this epoch of training.")
+    written = texts["by_epoch"][epochs.index(epoch)]
+    shown = {
+        role: [(dataset.separator + dataset.class_names[token], None) for token in tokens]
+        for role, tokens in zip(("baseline", "student"), written[::-1].tolist(), strict=True)
+    }
+    coloured_text(shown, most=1.0, unit="", prompt="", key=f"progress_{run.id}")
 
 
 # --- a prompt -------------------------------------------------------------------------------------------------------
