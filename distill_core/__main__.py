@@ -554,11 +554,16 @@ def list_teachers(*, make: str = "", score: str = "", json: bool = False) -> Non
 def _score_teachers(name: str, *, json: bool) -> None:
     """Each shipped teacher of the set, measured on the set's own test images."""
     if not teachers.shipped_for(name):
-        known = [one for one in datasets.DATASETS if teachers.shipped_for(one)]
+        known = [one for one in datasets.SOURCES if teachers.shipped_for(one)]
         raise ValueError(f"no teacher is shipped for the data set '{name}'; choose one of: {', '.join(known)}")
     _show_progress(datasets.fetch(name))
     dataset = datasets.load(name)
     for card in teachers.shipped_for(name):
+        if dataset.is_text:
+            network = teachers.load_teacher(dataset, card.name).network
+            scores = analysis.score(teachers.logits(network, dataset, dataset.test_images), dataset)
+            _print_json({"name": card.name, "dataset": name, **scores}) if json else print(f"{card.name:20} {_score(scores)} a character")
+            continue
         logits = teachers.logits(teachers.load_teacher(dataset, card.name).network, dataset, dataset.test_images)
         errors, n = int((logits.argmax(dim=1) != dataset.test_labels).sum()), len(dataset.test_labels)
         low, high = analysis.accuracy_interval(n - errors, n)

@@ -66,7 +66,9 @@ TEACHERS = {
     "airbench-256": _AIRBENCH,
     "airbench-pair": replace(_AIRBENCH, about="two airbench-256 of different seeds, mean probabilities", members=2),
     "gpt-64x2": _TRANSFORMER,
-    "gpt-96x3": replace(_TRANSFORMER, model="gpt-96x3", about="transformer of three blocks, width 96", epochs=4, dropout=0.1, random_shift=1),
+    "gpt-96x3": replace(
+        _TRANSFORMER, model="gpt-96x3", about="transformer of three blocks, width 96", epochs=4, dropout=0.1, random_shift=1
+    ),
     "gpt-128x4": replace(
         _TRANSFORMER, model="gpt-128x4", about="transformer of four blocks, width 128", epochs=6, learning_rate=3e-3, dropout=0.0,
         random_shift=1, weight_decay=0.1,
