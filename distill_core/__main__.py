@@ -449,7 +449,7 @@ def _train_all(experiments: Sequence[Experiment], *, device: str) -> list[dict]:
     for record in train_sharded(experiments, device=device):
         if record["event"] == "result":
             results[record["experiment"]] = record
-        elif record["test_accuracy"] is not None:
+        elif record[score_of(record).field] is not None:
             _status(f"{len(results)} of {len(experiments)} students; epoch {record['epoch']:g}")
     _status("")
     return [results[place] for place in range(len(experiments))]

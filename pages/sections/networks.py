@@ -62,6 +62,11 @@ def show_notes(dataset: str, *names: str) -> None:
                 st.caption(note)
 
 
+def say_images_only() -> None:
+    """On pages that need images."""
+    st.caption("This page takes images only; a race on a text shows its networks on the page Race.")
+
+
 def show_untrained(dataset: str, *names: str) -> None:
     """Which of these teachers a run must train first, and how long that takes."""
     for name in dict.fromkeys(names):

@@ -26,7 +26,6 @@ from pages.server.experiments import experiments_of
 from pages.server.lab import store
 from pages.server.plain_text import plain, show_error
 
-IMAGES_ONLY = "This page takes images only; a race on a text shows its texts on the page Race."
 BARS = 12  # tokens with a bar
 TEXTS = "texts.safetensors"  # what student and baseline wrote, by epoch
 _TEXTS: ByteCache[dict[str, np.ndarray]] = ByteCache(4e6, size=lambda arrays: sum(array.nbytes for array in arrays.values()))

@@ -117,10 +117,9 @@ def loss_label(method: str) -> str:
 
 
 def latest_accuracies(run_id: str, resets: int) -> dict[tuple[int, str], float]:
-    """The newest test accuracy of each network of a run, by the place of its experiment and by its role."""
-    return {
-        (one["experiment"], one["member"]): one["test_accuracy"] for one in _records(run_id, resets) if one["test_accuracy"] is not None
-    }
+    """The newest test accuracy, or bits a character, of each network of a run, by the place of its experiment and by its role."""
+    scored = ((one, one["test_accuracy"] if one["test_accuracy"] is not None else one.get(BITS.field)) for one in _records(run_id, resets))
+    return {(one["experiment"], one["member"]): value for one, value in scored if value is not None}
 
 
 def _records(run_id: str, resets: int) -> list[dict]:
