@@ -66,6 +66,7 @@ READING_ORDER = (
     "studies.replays",  # a recorded run of each preset
     "studies.tuning",  # temperature and weight of a method, chosen on validation images
     "studies.comparison",  # all methods side by side
+    "studies.text_methods",  # the same on texts
     "studies.study",  # an experiment of more than one race: run, kept, judged
     "studies.hinton",  # the studies of Hinton et al. on MNIST
     "studies.literature",  # the studies, with their claims

@@ -40,7 +40,7 @@ from distill_core.machine import available_cores
 from distill_core.runs.finished import default_store, find, keep_finished
 from distill_core.runs.store import StoreError
 from distill_core.statistics import BITS, format_bits, format_interval, format_percent, score_of
-from distill_core.studies import comparison, ladder, replays, study
+from distill_core.studies import comparison, ladder, replays, study, text_methods
 from distill_core.studies.literature import STUDIES
 from distill_core.studies.presets import PRESETS, measure
 from distill_core.studies.sweep import best_settings
@@ -468,10 +468,11 @@ def compare(
 ) -> None:
     """All methods, each tuned on validation images, over several seeds: differences from the baseline and from soft targets.
 
+    On the texts little-language and shakespeare-100k nothing is tuned, and the differences are those from the baseline.
     Each row is written as soon as it is measured; the same command goes on where it was stopped.
 
     Args:
-        settings: mnist-1000, mnist-60000 or cifar10-2000; all by default.
+        settings: mnist-1000, mnist-60000 or cifar10-2000, all by default; little-language, shakespeare-100k.
         method: only these, beside the baseline and soft targets.
         seeds: the number of seeds, from 2.
         device: auto, cpu or cuda.
@@ -480,6 +481,9 @@ def compare(
         costs: measure only the costs of a step again, on an idle machine, and keep them with the accuracies.
         json: print one JSON object a line, for each row.
     """
+    if settings and set(settings) <= set(text_methods.SETTINGS):
+        _compare_on_texts(settings, method, seeds=seeds, device=device, keep=keep, again=again, json=json)
+        return
     compared = list(comparison.entries(next(iter(comparison.SETTINGS.values())).experiment))
     for kind, names, known in (("setting", settings, list(comparison.SETTINGS)), ("method", method, compared)):
         for name in names:
@@ -502,6 +506,28 @@ def compare(
                 print(f"{setting:15}{row['title']:42}{row.get('refused') or _measured(row)}", flush=True)
         for row in comparison.differences(comparison.kept(file)["rows"], setting):
             _print_json(row) if json else _print_differences(row)
+
+
+def _compare_on_texts(
+    settings: Sequence[str], only: Sequence[str], *, seeds: int, device: str, keep: bool, again: bool, json: bool
+) -> None:
+    if not 2 <= seeds <= 100:
+        raise ValueError(f"seeds {seeds} cannot be compared; give a number from 2 to 100")
+    file = text_methods.SHIPPED if keep else text_methods.unfinished()
+    for setting in settings:
+        known = text_methods.entries(setting)
+        for name in only:
+            if name not in known:
+                raise ValueError(f"method '{name}' is not compared; choose from: {', '.join(known)}")
+        _show_progress(prepare(text_methods.SETTINGS[setting][1], device=device))
+        command = f"python -m distill_core compare {setting} --seeds {seeds}{' --keep' if keep else ''}"
+        before = [] if again else text_methods.kept(file)["rows"]
+        for row in text_methods.compare(setting, seeds=seeds, only=only, before=before, device=device):
+            text_methods.keep(row, file=file, command=command, date=time.strftime("%Y-%m-%d"))
+            if not json:
+                print(f"{setting:18}{row['title']:52}measured in {row['seconds']:.0f} s", flush=True)
+        for row in text_methods.differences(text_methods.kept(file)["rows"], setting):
+            _print_json(row) if json else print(text_methods.in_words(row), flush=True)
 
 
 def _measured(row: dict) -> str:

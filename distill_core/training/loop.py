@@ -73,8 +73,11 @@ def train_members(experiment: Experiment, data: RunData, members: Sequence[str],
     return logged
 
 
-def train_step(learners: dict[str, Learner], inputs: Inputs, own: dict[str, Inputs], *, learning_rate: float, progress: float) -> None:
+def train_step(
+    learners: dict[str, Learner], inputs: Inputs, own: dict[str, Inputs] | None = None, *, learning_rate: float, progress: float
+) -> None:
     """One step of all networks on one batch, or on the `own` text of those that have written one."""
+    own = own or {}
     for name, learner in learners.items():
         learner.forward(own.get(name, inputs).images[0])  # all of them before any of them changes
     for name, learner in learners.items():
