@@ -1,4 +1,4 @@
-"""`python -m tests.bench [training] [sweep] [cifar] [page] [serve] [--json]`: prints the tables of README.md (or one JSON object)."""
+"""`python -m tests.bench [training] [sweep] [cifar] [page] [serve] [texts] [--json]`: prints the tables of README.md (or one JSON object)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SUBJECTS = ("training", "sweep", "cifar", "page", "serve")
+SUBJECTS = ("training", "sweep", "cifar", "page", "serve", "texts")
 
 
 def main(names: list[str], *, as_json: bool) -> int:
