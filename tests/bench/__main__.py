@@ -1,4 +1,4 @@
-"""`python -m tests.bench [training] [sweep] [cifar] [page] [serve] [texts] [--json]`: prints the tables of README.md (or one JSON object)."""
+"""`python -m tests.bench [training] [sweep] [cifar] [page] [serve] [texts] [--json]`: the tables of README.md (or one JSON object)."""
 
 from __future__ import annotations
 

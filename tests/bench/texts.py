@@ -25,7 +25,7 @@ def run() -> Iterator[Figure]:
         yield Figure(f"{name}: a distilled step over a plain one", ratios(seconds, "distilled", "plain"), "x", "at most 1.3")
         ten = [replace(usual, seed=seed) for seed in range(10)]
         alone, together = [steps_of([one], role="student") for one in ten], steps_of(ten, role="student")
-        seconds = alternate({"alone": lambda: [one() for one in alone], "together": together}, times=TIMES)
+        seconds = alternate({"alone": lambda steps=alone: [one() for one in steps], "together": together}, times=TIMES)
         yield Figure(f"{name}: ten students at once over one after another", ratios(seconds, "alone", "together"), "x", "at least 2")
         own = steps_of([replace(usual, method="on-policy")], role="student", own=True)
         rates = [STEPS / one for one in alternate({"own": own}, times=TIMES)["own"]]
