@@ -44,7 +44,7 @@ _AIRBENCH = Recipe(
 )  # fmt: skip
 
 _TRANSFORMER = Recipe(
-    "gpt-64x2", "transformer of two blocks, width 64", epochs=12, batch_size=64, learning_rate=4e-3, dropout=0.05, weight_decay=0.05
+    "gpt-64x2", "transformer of two blocks, width 64", epochs=6, batch_size=64, learning_rate=4e-3, dropout=0.05, weight_decay=0.05
 )
 
 TEACHERS = {
