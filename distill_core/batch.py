@@ -85,7 +85,7 @@ class Method:
     teacher_in_train_mode: bool = False
     teacher_writes: bool = False  # of texts: each batch also has text that the teacher wrote, as its last examples
     student_writes: float = 0.0  # of texts: the share of steps in which the student trains on its own text
-    copies_blocks: bool = False  # of texts: student and baseline start from every second block of the teacher
+    copies_blocks: bool = False  # of texts: the student starts from every second block of the teacher, its baseline does not
     max_batch: int = 0  # a larger batch would need too much memory; 0 for no bound
 
     @property

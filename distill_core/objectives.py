@@ -372,7 +372,7 @@ def distilbert(batch: Batch) -> Tensor:
 
     $$L = \tfrac{5}{6} \, L_{soft} + \tfrac{1}{6} \, L_{cos}$$
 
-    beside the hard loss, whose weight is alpha.
+    beside the hard loss, whose weight is alpha. The baseline starts from random weights.
 
     Source: Sanh et al. 2019 (DistilBERT), section 3; the weights 5, 2 and 1 of the three losses are those of the authors' code.
     """

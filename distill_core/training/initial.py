@@ -15,7 +15,11 @@ MEMBERS = ("student", "baseline")
 
 
 def initial_student(experiment: Experiment, dataset: Dataset, *, member: str = "student") -> models.Network:
-    """The student before its training. The baseline starts from the same weights; peers, assistants and generation 0 from others."""
+    """The student before its training. The baseline starts from the same weights; peers, assistants and generation 0 from others.
+
+    A baseline has no block of a teacher: where the method copies some into the student, it starts from the weights that the seed draws.
+    """
+    experiment = experiment.baseline if member == "baseline" else experiment
     seed = experiment.seed if member in MEMBERS else draw_seed(experiment.seed, member)
     return students.initial(experiment, dataset, seed=seed)
 
