@@ -220,8 +220,8 @@ def text_scores(logits: Tensor, dataset: Text, teacher_logits: Tensor, *, parame
 
 def kl_to_truth(log_truth: Tensor, logits: Tensor) -> Tensor:
     """The mean KL(truth || model) in nats, from the true log-probabilities and the model's logits, `(..., V)`; 0 log 0 is 0."""
-    p, log_q = log_truth.double().exp(), torch.log_softmax(logits.double(), dim=-1)
-    return (p * (log_truth.double().clamp(min=-1e9) - log_q)).sum(dim=-1).mean()
+    log_p, log_q = log_truth.double(), torch.log_softmax(logits.double(), dim=-1)
+    return torch.where(log_p.isinf(), 0.0, log_p.exp() * (log_p - log_q)).sum(dim=-1).mean()
 
 
 def _finite(value: Tensor) -> float | None:
