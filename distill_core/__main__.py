@@ -751,7 +751,7 @@ def _with_usual_of_text(arguments: list[str] | None) -> list[str] | None:
     """The arguments, with the usual settings of a text where its data set is named and they are not."""
     given = sys.argv[1:] if arguments is None else arguments
     flags = {one.partition("=")[0].replace("_", "-") for one in given}
-    pairs = zip(given, [*given[1:], ""], strict=True)
+    pairs = itertools.pairwise([*given, ""])
     named = next((one.partition("=")[2] or after for one, after in pairs if one.startswith("--dataset")), "")
     if given[:1] not in (["train"], ["sweep"]) or not datasets.is_text(named):
         return arguments

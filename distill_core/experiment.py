@@ -122,6 +122,8 @@ class Experiment:
         for role, name in [("student", self.student), *(("assistant", name) for name in self.assistants)]:
             if shape or name.startswith(LANGUAGE):
                 check_image_shape(name, shape or (3, 32, 32), role=role)
+        if self.method not in METHODS | TEXT_METHODS:
+            _check_choice("method", self.method, methods_for(self.dataset))
         for field, choices in CHOICES.items():
             _check_choice(field, getattr(self, field), choices)
         _check_range("temperature", self.temperature, MIN_TEMPERATURE, MAX["temperature"])
@@ -345,6 +347,14 @@ class Experiment:
         return dataclasses.replace(self.baseline, temperature=1.0)
 
 
+def methods_for(dataset: str) -> list[str]:
+    """The names of the methods for a data set: a text has those that compare logits, and its own."""
+    if not is_text(dataset):
+        return list(METHODS)
+    common = [name for name, one in METHODS.items() if one.compares == "logits" and not one.teacher_in_train_mode]
+    return [*common, *TEXT_METHODS]
+
+
 def usual_of_text(dataset: str) -> dict:
     """A good run on a text, as fields of an Experiment: what pages and command line start from."""
     usual = {"student": TEXT_STUDENT, "temperature": 2.0, "alpha": 0.3, "batch_size": 32, "learning_rate": 0.005}
@@ -355,7 +365,6 @@ def usual_of_text(dataset: str) -> dict:
 
 
 CHOICES = {
-    "method": METHODS | TEXT_METHODS,
     "combine": COMBINATIONS,
     "augmentation": AUGMENTATIONS,
     "unlabelled_from": UNLABELLED_FROM,

@@ -242,17 +242,17 @@ REFERENCES = {
     "Tung 2019": Reference(
         "Frederick Tung, Greg Mori", 2019, "Similarity-Preserving Knowledge Distillation", "ICCV, arXiv 1907.09682"
     ),
-    "Vaswani 2017": Reference(
-        "Ashish Vaswani, Noam Shazeer, Niki Parmar, Jakob Uszkoreit, Llion Jones, Aidan N. Gomez, \u0141ukasz Kaiser, Illia Polosukhin",
-        2017,
-        "Attention Is All You Need", "NeurIPS, arXiv 1706.03762",
-    ),
     "van den Oord 2018": Reference(
         "Aaron van den Oord, Yazhe Li, Oriol Vinyals", 2018, "Representation Learning with Contrastive Predictive Coding",
         "arXiv 1807.03748",
     ),
     "van der Maaten 2008": Reference(
         "Laurens van der Maaten, Geoffrey Hinton", 2008, "Visualizing Data using t-SNE", "Journal of Machine Learning Research 9"
+    ),
+    "Vaswani 2017": Reference(
+        "Ashish Vaswani, Noam Shazeer, Niki Parmar, Jakob Uszkoreit, Llion Jones, Aidan N. Gomez, \u0141ukasz Kaiser, Illia Polosukhin",
+        2017,
+        "Attention Is All You Need", "NeurIPS, arXiv 1706.03762",
     ),
     "Wilson 1927": Reference(
         "Edwin Wilson", 1927, "Probable inference, the law of succession, and statistical inference",

@@ -12,8 +12,18 @@ from distill_core import models, teachers
 from distill_core.data import datasets
 from distill_core.data.texts import CHARACTER_WINDOW
 from distill_core.data.unlabelled import NOISE, SAME
-from distill_core.experiment import AUGMENTATIONS, COMBINATIONS, MAX, ON_IMAGES_ONLY, OPTIMIZERS, SCHEDULES, Experiment, usual_of_text
-from distill_core.objectives import METHODS, TEXT_METHODS, Method, method_of
+from distill_core.experiment import (
+    AUGMENTATIONS,
+    COMBINATIONS,
+    MAX,
+    ON_IMAGES_ONLY,
+    OPTIMIZERS,
+    SCHEDULES,
+    Experiment,
+    methods_for,
+    usual_of_text,
+)
+from distill_core.objectives import Method, method_of
 from pages.sections import networks
 from pages.server import incoming, pictures
 from pages.server.lab import owner
@@ -380,14 +390,6 @@ def usual_of(dataset: str) -> dict:
         return usual_of_text(dataset)
     except ValueError:
         return {}
-
-
-def methods_for(dataset: str) -> list[str]:
-    """The names of the methods for a data set."""
-    if not datasets.is_text(dataset):
-        return list(METHODS)
-    common = [name for name, one in METHODS.items() if one.compares == "logits" and not one.teacher_in_train_mode]
-    return [*common, *TEXT_METHODS]
 
 
 def _selectbox(field: str, label: str, options: list, help: str = "", format_func: Callable = str, **settings: object) -> object:
