@@ -34,7 +34,7 @@ class Inputs(NamedTuple):
     teacher_logits: Tensor  # (S, B, C); (S, B, L, V)
     teacher_features: list[Tensor]  # (S, B, ...) block by block; empty unless the method compares features
     unlabelled: int = 0  # of the B images, the last: their labels are -1; or windows that the teacher wrote
-    is_own: bool = False  # windows that the students wrote: they have no hard loss
+    is_own = False
 
     def rows(self, examples: int) -> int:
         """So many images are as many examples of a loss; so many windows are L times as many."""
@@ -43,6 +43,12 @@ class Inputs(NamedTuple):
     def examples(self, loss: str) -> int:
         """The number of images over which a loss is averaged: the hard loss over those with a label."""
         return self.labels.shape[1] - (self.unlabelled if loss == "hard_loss" else 0)
+
+
+class OwnText(Inputs):
+    """Windows that the students wrote: they have no hard loss."""
+
+    is_own = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +121,7 @@ class RunData:
         tokens = text[..., :-1]
         teachers_of = [self._teacher_of(number * len(self.experiments) // len(text)).network for number in range(len(text))]
         logits = [teachers.logits(network, self.dataset, own) for network, own in zip(teachers_of, tokens, strict=True)]
-        return Inputs(tokens, text[..., 1:], torch.stack(logits).to(self.dtype), [], is_own=True)
+        return OwnText(tokens, text[..., 1:], torch.stack(logits).to(self.dtype), [])
 
     def pixels(self, indices: Tensor) -> Tensor:
         """The images at `indices`, of any shape, normalised: `(*indices, D, H, W)`."""
