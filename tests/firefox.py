@@ -110,10 +110,23 @@ class Firefox:
         return value
 
     def press(self, selector):
-        """Press an element with the mouse."""
+        """Press an element with the mouse, once it has stopped moving; again if it was moved away under the press and got none."""
         place = f"document.querySelector({json.dumps(selector)})"
-        box = self.until(f"{place} && !{place}.disabled && ({place}.scrollIntoView({{block: 'center'}}), {place}.getBoundingClientRect())")
-        x, y = (round(box[side] + box[size] / 2) for side, size in (("x", "width"), ("y", "height")))
-        move, down, up = {"type": "pointerMove", "x": x, "y": y}, {"type": "pointerDown", "button": 0}, {"type": "pointerUp", "button": 0}
-        mouse = {"type": "pointer", "id": "mouse", "actions": [move, down, up]}
-        self.call("input.performActions", context=self.tab, actions=[mouse])
+        self.until(f"{place} && !{place}.disabled")
+        noted = f"({{target}}) => document.pressed ||= !!{place}?.contains(target)"
+        self.evaluate(f"document.pressed = false, document.addEventListener('click', {noted}, true)")
+        until = time.monotonic() + SLOW
+        while not self.evaluate("document.pressed"):
+            assert time.monotonic() < until, f"{selector} gets no press"
+            box = f"({place}.scrollIntoView({{block: 'center'}}), {place}.getBoundingClientRect())"
+            still, before = self.evaluate(box), None
+            while still != before:
+                time.sleep(0.2)
+                still, before = self.evaluate(box), still
+            x, y = (round(still[side] + still[size] / 2) for side, size in (("x", "width"), ("y", "height")))
+            move, down, up = (
+                {"type": "pointerMove", "x": x, "y": y},
+                {"type": "pointerDown", "button": 0},
+                {"type": "pointerUp", "button": 0},
+            )
+            self.call("input.performActions", context=self.tab, actions=[{"type": "pointer", "id": "mouse", "actions": [move, down, up]}])

@@ -1,5 +1,6 @@
 """What the shared components do in a real browser."""
 
+import itertools
 import json
 import math
 import re
@@ -10,6 +11,7 @@ import urllib.request
 import numpy as np
 import pytest
 from browser_fixtures import ROOT
+from playwright.sync_api import expect
 from streamlit import config
 
 from pages.components.live_chart import PLOTLY_NAME
@@ -55,7 +57,9 @@ from pages.components.live_chart import live_chart
 def live():
     runs = st.session_state.runs = st.session_state.get("runs", 0) + 1
     st.write(f"runs {runs}.")
-    live_chart(go.Figure(go.Scatter(x=[0, 1], y=[0, 1])), key="fed", version=1, updates="live/a/b")
+    first = go.Figure(go.Scatter(x=[0, 1], y=[0, 1]))
+    live_chart(first, key="fed", version=1, updates="live/a", panel="b", status=("sprint", "epoch 1 of 6"))
+    live_chart(first, key="second", version=1, updates="live/a", panel="c")
 
 live()
 """
@@ -85,18 +89,30 @@ st.write(f"token {owner_token()} runs {st.session_state.runs}")
 
 
 @pytest.fixture(scope="module")
-def ticking(serve):
-    return serve(TICKING)
+def scripts(serve, tmp_path_factory):
+    """The address of each script, by name; one server runs them all."""
+    texts = {"ticking": TICKING, "soft": SOFT, "who": TOKEN, "fed": FED, "patient": PATIENT}
+    address = serve(f"import streamlit as st\nexec(compile({texts!r}[st.query_params['script']], 'script', 'exec'), globals())")
+    return {name: f"{address}/?script={name}" for name in texts}
 
 
-@pytest.fixture(scope="module")
-def soft(serve):
-    return serve(SOFT)
+@pytest.fixture
+def ticking(scripts):
+    return scripts["ticking"]
 
 
-@pytest.fixture(scope="module")
-def who(serve):
-    return serve(TOKEN)
+@pytest.fixture
+def soft(scripts):
+    return scripts["soft"]
+
+
+@pytest.fixture
+def who(scripts):
+    return scripts["who"]
+
+
+def server_of(address):
+    return address.partition("/?")[0]
 
 
 def wait_for(page, condition, *arguments, timeout=60_000):
@@ -235,8 +251,8 @@ def test_plotly_is_loaded_once_and_from_this_server(ticking, new_page, browser):
     page = new_page(ticking, context=context)
     painted(page, "race", 2)
     painted(page, "arrays", 1)
-    assert [url for url in asked if "plotly" in url and "app/static" in url] == [f"{ticking}/app/static/{PLOTLY_NAME}"]
-    assert all(url.startswith((ticking, "blob:", "data:")) for url in asked), asked
+    assert [url for url in asked if "plotly" in url and "app/static" in url] == [f"{server_of(ticking)}/app/static/{PLOTLY_NAME}"]
+    assert all(url.startswith((server_of(ticking), "blob:", "data:")) for url in asked), asked
     context.close()
 
 
@@ -253,44 +269,48 @@ def test_a_missing_plotly_gives_one_sentence_until_it_can_be_loaded(ticking, new
     context.close()
 
 
-def fed(browser, serve, answer):
-    """A page that never ticks, with a chart whose request for updates is answered by `answer(after)`: `(status, update)`."""
+def fed(browser, scripts, answer):
+    """A page that never ticks, with two charts whose requests for updates are answered by `answer(after)`: `(status, update)`."""
     asked = []
 
     def reply(route):
+        assert re.search("panels=(b,c|c,b)&", route.request.url)
         asked.append(int(route.request.url.split("after=")[1]))
         status, update = answer(asked[-1])
         route.fulfill(status=status, body=json.dumps(update))
 
     page = browser.new_context().new_page()
-    page.route("**/live/a/b?**", reply)
-    page.goto(serve(FED))
+    page.route("**/live/a?**", reply)
+    page.goto(scripts["fed"])
     return page, asked
 
 
-POINTS = "document.querySelector('.st-key-fed .js-plotly-plot').data[0].x.length"
+POINTS = "['fed', 'second'].map((key) => document.querySelector(`.st-key-${key} .js-plotly-plot`).data[0].x.length).join()"
 
 
-def test_a_chart_with_updates_grows_without_a_tick_and_its_fragment_runs_once_at_the_end(browser, serve):
+def test_charts_with_updates_grow_together_without_a_tick_and_their_fragment_runs_once_at_the_end(browser, scripts):
     def more(after):
         line = {"type": "scatter", "x": list(range(after + 2)), "y": list(range(after + 2))}
-        return 200, {"version": after + 1, "active": after < 5, "figure": {"data": [line], "layout": {}}}
+        figures = {"b": {"data": [line], "layout": {}}, "c": {"data": [{**line, "x": line["x"][1:]}], "layout": {}}}
+        return 200, {"version": after + 1, "active": after < 5, "status": ("sprint", f"epoch {after + 1} of 6"), "figures": figures}
 
-    page, asked = fed(browser, serve, more)
+    page, asked = fed(browser, scripts, more)
     page.get_by_text("runs 2.").wait_for()
-    wait_for(page, f"() => {POINTS} === 7")
+    wait_for(page, f"() => {POINTS} === '7,6'")
     page.wait_for_timeout(500)
-    assert page.evaluate(POINTS) == 7  # the figure of the second run is the older one
-    assert asked[:5] == [1, 2, 3, 4, 5]
+    assert page.evaluate(POINTS) == "7,6"  # the figures of the second run are the older ones
+    assert asked[:5] == [1, 2, 3, 4, 5]  # one request for both
     assert page.locator(".st-key-fed .live-chart").get_attribute("data-mounts") == "1"
+    expect(page.locator(".st-key-fed .status")).to_contain_text("epoch 6 of 6")
+    assert page.locator(".st-key-second .status").is_hidden()
     page.context.close()
 
 
-def test_a_chart_whose_updates_fail_keeps_its_figure_and_stops_asking(browser, serve):
-    page, asked = fed(browser, serve, lambda after: (500, {}))
-    painted(page, "fed", 1)
-    page.wait_for_timeout(700)
-    assert asked == [1] and page.evaluate(POINTS) == 2
+def test_charts_whose_updates_fail_keep_their_figures_and_ask_again_until_their_run_is_gone(browser, scripts):
+    statuses = itertools.chain((500, 429), itertools.repeat(404))
+    page, asked = fed(browser, scripts, lambda after: (next(statuses), {}))
+    page.get_by_text(re.compile("runs [2-9]")).wait_for()
+    assert asked[:3] == [1, 1, 1] and page.evaluate(POINTS) == "2,2"
     page.context.close()
 
 
@@ -302,10 +322,10 @@ live_chart(go.Figure(go.Scatter(x=[0, 1], y=[0, 1])), key="patient", patient=Tru
 """
 
 
-def test_a_patient_chart_is_drawn_where_the_browser_has_no_idle_callback(browser, serve):
+def test_a_patient_chart_is_drawn_where_the_browser_has_no_idle_callback(browser, scripts):
     page = browser.new_page()
     page.add_init_script("window.requestIdleCallback = undefined")  # as in Safari
-    page.goto(serve(PATIENT))
+    page.goto(scripts["patient"])
     painted(page, "patient", 1)
     page.close()
 
@@ -567,6 +587,6 @@ def test_every_setting_has_a_name_that_streamlit_knows():
 
 def test_the_server_serves_the_plotly_of_the_python_package(ticking, new_page):
     painted(new_page(ticking), "race", 1)
-    with urllib.request.urlopen(f"{ticking}/app/static/{PLOTLY_NAME}", timeout=5) as answer:
+    with urllib.request.urlopen(f"{server_of(ticking)}/app/static/{PLOTLY_NAME}", timeout=5) as answer:
         assert "javascript" in answer.headers["Content-Type"]
         assert json.loads(answer.headers["Content-Length"]) > 3_000_000

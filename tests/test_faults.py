@@ -45,5 +45,5 @@ def test_a_small_class_finishes_and_its_server_leaves_no_process_behind():
         watched = classroom.sessions(server, count=6, seconds=3.0)
     assert report["finished"] == 3
     assert report["errors"] == [] == watched["errors"]
-    assert report["ticks"] > 0 and watched["ticks"] > 0
+    assert report["updates"] > 0 and watched["updates"] > 0
     assert server.left == []

@@ -38,7 +38,7 @@ def test_a_race_that_a_learner_starts_ticks_until_it_ends(lab):
         learner.press("Train")
         assert "run=" in learner.query and not learner.errors
         for _ in range(600):
-            if learner.tick() is None:
+            if learner.update() is None:
                 break
         assert any("finished: 2 epochs" in text for text in learner.markdown), learner.messages
 
@@ -77,7 +77,7 @@ def test_no_text_of_a_zip_is_markdown_or_html_on_any_page(lab):
         assert not learner.errors and learner.widget("dataset").value.endswith(")")
         learner.set("teacher", "self")
         learner.press("Train")
-        while learner.tick() is not None:
+        while learner.update() is not None:
             assert_plain(learner, "race")
         assert any("finished: " in text for text in learner.markdown), learner.messages
         run = learner.query.partition("run=")[2].partition("&")[0]

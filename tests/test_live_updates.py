@@ -11,6 +11,7 @@ import pytest
 from starlette.requests import Request
 
 from distill_core.experiment import Experiment
+from distill_core.runs.engine import Engine
 from distill_core.runs.store import Store
 from pages.server import curves, lab, live_updates
 
@@ -20,6 +21,7 @@ def store(tmp_path, monkeypatch):
     found = Store(tmp_path / "lab.sqlite")
     for module in (lab, curves):
         monkeypatch.setattr(module, "store", lambda: found)
+    monkeypatch.setattr(curves, "engine", lambda: Engine(found))  # which is not started: it would adopt the run
     monkeypatch.setattr(live_updates, "WATCHER", live_updates.Watcher())
     yield found
     found.close()
@@ -30,12 +32,12 @@ def run_id(store):
     return store.create([Experiment().to_json()], key="k", status="running")
 
 
-def request(run_id, *, after="", panel="test_accuracy", client="10.0.0.1"):
+def request(run_id, *, after="", panels="test_accuracy,agreement", client="10.0.0.1"):
     return Request(
         {
             "type": "http",
-            "path_params": {"run_id": run_id, "panel": panel},
-            "query_string": f"after={after}".encode(),
+            "path_params": {"run_id": run_id},
+            "query_string": f"after={after}&panels={panels}".encode(),
             "client": (client, 1),
             "headers": [],
         }
@@ -67,7 +69,9 @@ def record(step):
     return {"event": "record", "experiment": 0, "member": "student", "step": step, "epoch": 1.0, "seconds": 1.0, "test_accuracy": 0.5}
 
 
-@pytest.mark.parametrize("change", [{"run_id": "nowhere"}, {"run_id": "nowhere", "after": "-1"}, {"panel": "owner_hash"}])
+@pytest.mark.parametrize(
+    "change", [{"run_id": "nowhere"}, {"run_id": "nowhere", "after": "-1"}, {"panels": "agreement,owner_hash"}, {"panels": ""}]
+)
 def test_an_unknown_run_or_panel_is_answered_without_waiting(store, run_id, change):
     version = store.version(run_id)[0]
     (reply,) = replies(request(**{"run_id": run_id, "after": version, **change}))
@@ -82,7 +86,9 @@ def test_many_that_wait_for_one_run_cost_the_reads_of_one(store, run_id):
     found = replies(*[request(run_id, after=version)] * 50, then=lambda: store.append(run_id, [record(1)]))
     assert [reply.status_code for reply in found] == [200] * 50
     assert len({reply.body for reply in found}) == 1
-    assert json.loads(found[0].body)["version"] == version + 1
+    update = json.loads(found[0].body)
+    assert update["version"] == version + 1 and update["figures"].keys() == {"test_accuracy", "agreement"}
+    assert update["status"] == ["sprint", "running, epoch 0 of 40, one seed"]
     assert 0 < len(reads) <= 2 + (time.monotonic() - began) / live_updates.POLL
     assert all(ids == [run_id] for ids in reads)
     assert live_updates.WATCHER.waiting == {} and not live_updates.WATCHER.clients

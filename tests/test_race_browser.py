@@ -176,11 +176,11 @@ def test_live_updates_wait_for_a_new_version_and_are_refused_for_an_unknown_run_
 
     def update(run_id, after=0, panel="test_accuracy"):
         asked = time.monotonic()
-        with urllib.request.urlopen(f"{lab[0]}/live/{run_id}/{panel}?after={after}", timeout=30) as answer:
+        with urllib.request.urlopen(f"{lab[0]}/live/{run_id}?panels={panel}&after={after}", timeout=30) as answer:
             return json.load(answer), time.monotonic() - asked
 
     first, _ = update(run_id)
-    assert not first["active"] and "student test_accuracy" in {line["uid"] for line in first["figure"]["data"]}
+    assert not first["active"] and "student test_accuracy" in {line["uid"] for line in first["figures"]["test_accuracy"]["data"]}
     again, waited = update(run_id, after=first["version"])
     assert again == first and waited > 1.5
     for unknown in ({"run_id": "0" * 12}, {"run_id": run_id, "panel": "owner_hash"}):

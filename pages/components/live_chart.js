@@ -1,9 +1,11 @@
 // A Plotly chart that is mounted once and then updated: Plotly.react changes what differs, so that zoom, legend and the
 // chart itself stay between ticks. `data`: {key, figure (JSON text), height, revision, plotly, dark, error_text, patient,
-// version, updates, details, picture}.
+// version, updates, panel, status, details, picture}.
 // `patient`: draw when the browser is idle, so that the chart that matters most is drawn first.
-// `updates`: an address. The chart requests its next figure there as soon as it has drawn the last one, and sends the
-// trigger "over" when the run has ended. `version` tells which of two figures is the newer.
+// `updates`: an address. The charts of one address request their next figures there, as soon as they have drawn the last
+// ones, each chart the figure of its `panel`; one of them sends the trigger "over" when the run has ended. `version` tells
+// which of two figures is the newer.
+// `status`: [icon, text], a line above the chart, or null.
 // `details`: {frame (JSON text), cells: [{title, lines: {uid: [xs, ys]}}], first}: a second chart beside the first, which
 // shows the lines of the cell under the pointer; a click sends the cell's number. A touch screen has no hover: there the
 // first touch shows the lines, and a second touch of the same cell sends its number.
@@ -36,6 +38,7 @@ class LiveChart {
     this.root = root;
     this.paper = root.querySelector(".paper");
     this.detail = root.querySelector(".detail");
+    this.status = root.querySelector(".status");
     this.errorText = root.querySelector(".error-text");
     this.spoken = root.querySelector(".spoken"); // the cell of a heat map that was chosen, read out
     this.frame = root.querySelector(".frame");
@@ -53,23 +56,19 @@ class LiveChart {
     this.next = data; // when figures come faster than they can be drawn, the newest wins
     this.visibility ??= this.watchVisibility();
     if (this.visible || !this.painted) this.startPainting();
-    if (data.updates) this.polling ??= this.poll().finally(() => { this.polling = undefined; });
+    this.showStatus(data.status);
+    if (data.updates) follow(data.updates, this);
   }
 
-  async poll() {
-    for (let updates; (updates = this.last.updates) && this.root.isConnected;) {
-      await this.painting;
-      await new Promise((resolve) => setTimeout(resolve, this.took)); // half of the time is for the rest of the page
-      const reply = await fetch(labAddress(`${updates}?after=${this.last.version}`)).catch(() => undefined);
-      if (!reply?.ok) return; // until the page's next tick
-      const { version, active, figure } = await reply.json();
-      if (updates !== this.last.updates) continue; // meanwhile the page shows another run
-      this.show({ ...this.last, version, figure: JSON.stringify(figure) });
-      if (active) continue;
-      await new Promise((resolve) => setTimeout(resolve, 300)); // after Stop or Pause the page reruns by itself: do not delay that
-      if (updates === this.last.updates) this.send("over", true);
-      return;
-    }
+  showStatus(status) {
+    this.status.hidden = !status;
+    if (!status) return;
+    const [icon, line] = this.status.querySelectorAll("span");
+    [icon.textContent, line.textContent] = status;
+  }
+
+  follows(address) {
+    return this.root.isConnected && this.last.updates === address;
   }
 
   startPainting() {
@@ -103,6 +102,7 @@ class LiveChart {
       this.picture = data.picture;
       const began = performance.now();
       const figure = applyTheme(JSON.parse(themeColours(data, this.root)), data, this.root);
+      this.paper.style.height = `${figure.layout.height}px`;
       await Plotly.react(this.paper, figure.data, figure.layout, settings(Plotly));
       if (data.details) await this.showDetail(Plotly, data);
       else this.describe();
@@ -222,6 +222,42 @@ class LiveChart {
   }
 }
 
+const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+const followers = new Map(); // by address: the charts of one run
+const RETRY = 2000; // ms after a request that failed
+
+function follow(address, chart) {
+  const known = followers.get(address);
+  if (known) { known.add(chart); return; }
+  const charts = new Set([chart]);
+  followers.set(address, charts);
+  requestUpdates(address, charts).finally(() => followers.delete(address));
+}
+
+// One request after another for all charts that follow this address, until none does or the run has ended or is gone.
+async function requestUpdates(address, charts) {
+  await wait(0); // the other charts of the page come in the same moment
+  for (let shown; (shown = [...charts].filter((chart) => chart.follows(address))).length;) {
+    await Promise.all(shown.map((chart) => chart.painting));
+    await wait(shown.reduce((sum, chart) => sum + (chart.visible ? chart.took : 0), 0)); // half of the time is for the rest of the page
+    const version = Math.min(...shown.map((chart) => chart.last.version));
+    const reply = await fetch(labAddress(`${address}?panels=${shown.map((chart) => chart.last.panel)}&after=${version}`)).catch(() => undefined);
+    if (!reply?.ok && reply?.status !== 404) { await wait(RETRY); continue; }
+    const update = reply.ok ? await reply.json() : { active: false };
+    shown = shown.filter((chart) => chart.follows(address)); // meanwhile the page may show another run
+    for (const chart of shown) {
+      if (update.version > chart.last.version) {
+        chart.show({ ...chart.last, version: update.version, figure: JSON.stringify(update.figures[chart.last.panel]) });
+      }
+      if (update.status && chart.last.status) chart.showStatus(update.status);
+    }
+    if (update.active) continue;
+    await wait(300); // after Stop or Pause the page reruns by itself: do not delay that
+    shown.find((chart) => chart.follows(address))?.send("over", true);
+    return;
+  }
+}
+
 // Safari has no requestIdleCallback.
 const whenIdle = (callback, options) => (window.requestIdleCallback ?? ((call) => setTimeout(call, 50)))(callback, options);
 const touch = matchMedia("(pointer: coarse)").matches;
@@ -246,6 +282,13 @@ function applyTheme(figure, data, root) {
   layout.font = { size: 16, family: theme.getPropertyValue("--st-font").trim() || "sans-serif", ...layout.font, color: textColour };
   layout.hoverlabel = { bgcolor: page, bordercolor: textColour, ...layout.hoverlabel };
   layout.modebar = { bgcolor: "rgba(0,0,0,0)", color: textColour, activecolor: textColour, ...layout.modebar };
+  if (root.clientWidth < 560 && layout.yaxis?.categoryarray) { // no room for the names of rows beside them: above
+    layout.height = 1.6 * data.height;
+    const above = { xref: "paper", x: 0, xanchor: "left", yanchor: "bottom", yshift: 6, showarrow: false };
+    const names = layout.yaxis.categoryarray.map((name) => ({ ...above, y: name, text: name }));
+    layout.annotations = [...(layout.annotations ?? []), ...names];
+    layout.yaxis = { ...layout.yaxis, showticklabels: false };
+  }
   if (touch) { // a drag scrolls the page; the buttons are always visible, above the chart
     layout.dragmode = false;
     layout.margin = { ...layout.margin, t: Math.max(34, layout.margin?.t ?? 0) };

@@ -28,6 +28,7 @@ _chart = st.components.v2.component(
     "live_chart",
     html="""
     <div class="live-chart">
+      <p class="status" hidden><span class="icon" aria-hidden="true"></span> <span class="line"></span></p>
       <p class="error-text" role="status"></p>
       <div class="paper"></div>
       <div class="detail"></div>
@@ -60,6 +61,8 @@ def live_chart(
     revision: str = "",
     version: int = 0,
     updates: str = "",
+    panel: str = "",
+    status: tuple[str, str] | None = None,
     patient: bool = False,
     details: dict | None = None,
     picture: dict[str, str] | None = None,
@@ -70,8 +73,10 @@ def live_chart(
     - `height`: in pixels. Draw lines in the light colours of `figures.palette`: on a dark page each is replaced by its
       dark counterpart.
       A screen reader gets the figure in words (`chart_text.js`), and *Data table* below the chart has its numbers.
-    - `updates`: an address from `live_updates.address`. The chart asks there for its next figures until the run ends; then
-      the fragment around it runs again. `version` numbers the figures: of two, the chart shows the newer.
+    - `updates`: an address from `live_updates.address`. All charts with this address ask there together for their next
+      figures, each by its `panel`, until the run ends; then the fragment around them runs again. `version` numbers the
+      figures: of two, the chart shows the newer.
+    - `status`: an icon and a line of text above the chart, which the updates bring up to date.
     - `patient`: the browser draws other charts first.
     - `details`: a second chart beside the first, which shows the lines of the cell under the pointer: `{"frame": figure,
       "cells": [{"title", "lines": {uid: [xs, ys]}}], "first": number}`. A cell's number is the `customdata` of its point.
@@ -91,7 +96,7 @@ def live_chart(
         "dark": DARK,
         "error_text": CHART_ERROR,
     }
-    data |= {"patient": patient, "picture": picture, "version": version, "updates": updates}
+    data |= {"patient": patient, "picture": picture, "version": version, "updates": updates, "panel": panel, "status": status}
     if details:
         data["details"] = {**details, "frame": to_json_plotly(details["frame"])}
 

@@ -19,7 +19,7 @@ from distill_core.runs.store import Run
 from distill_core.statistics import ACCURACY, BITS
 from pages.components.live_chart import have_charts_ready, live_chart
 from pages.sections import race
-from pages.server.curves import latest_accuracies
+from pages.server.curves import ICONS, latest_accuracies
 from pages.server.lab import engine, link, pace, store
 from pages.server.plain_text import plain
 
@@ -127,7 +127,7 @@ def _follow(run_id: str, name: str, guess: float | str, was_active: bool) -> Non
         st.error(plain(run.message), icon=":material/error:")
         return
     status = f"finished in {run.seconds:.1f} s" if run.status == "finished" else plain(engine().status(run.id))
-    st.markdown(f":material/{race.ICONS[run.status]}: {status}")
+    st.markdown(f":material/{ICONS[run.status]}: {status}")
     _draw(name, _gains(run, LESSONS[name]), guess, revision=f"{run.id} {run.resets}")
 
 

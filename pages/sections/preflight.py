@@ -43,6 +43,7 @@ def show_findings(found: dict) -> None:
     st.dataframe(
         [{"": "\u2713" if fine else "\u26a0", "what": name, "found": text} for name, fine, text in sorted(rows, key=lambda row: row[1])],
         hide_index=True, height="content",
+        column_config={"": st.column_config.TextColumn(width=40), "what": st.column_config.TextColumn(width=260)},
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from distill_core.studies.presets import PRESETS, Preset
 from distill_core.studies.replays import Replay, record_replay, replays
 from pages.components.live_chart import live_chart
 from pages.sections import race
+from pages.server.curves import ICONS
 from pages.server.lab import engine, run_owner, store
 from pages.server.plain_text import plain
 
@@ -150,7 +151,7 @@ def _live(name: str, run_id: str, before: str) -> None:
     if run is None or run.active != (before in ("queued", "preparing", "running")):
         st.rerun()
     _chart(name, store().records(run_id))
-    st.markdown(f":material/{race.ICONS[run.status]}: {plain(engine().status(run_id))}, {len(run.experiments)} seeds")
+    st.markdown(f":material/{ICONS[run.status]}: {plain(engine().status(run_id))}, {len(run.experiments)} seeds")
     results = store().results(run_id)
     if st.session_state.get("revealed"):
         sentence = analysis.verdict(results, method=PRESETS[name].experiment.method).sentence if results else ""

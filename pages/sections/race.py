@@ -17,24 +17,15 @@ from distill_core.runs.store import Run
 from distill_core.studies.presets import preset_of
 from pages.components.live_chart import live_chart
 from pages.server import live_updates, room
-from pages.server.curves import HEIGHTS, loss_label, race_figures
+from pages.server.curves import HEIGHTS, loss_label, race_figures, status_line
 from pages.server.curves import curves as curves  # for Find the bug, which draws two races in one chart
 from pages.server.experiments import experiments_of
 from pages.server.lab import address, engine, owner, pace, run_owner, store
 from pages.server.plain_text import plain, show_error
 
 ROWS = (("test_accuracy",), ("difference", "agreement"), ("hard_loss", "soft_loss"))
-FIRST = ROWS[0][0]  # the panel that matters most: drawn first, and updated between ticks
-TICK_WITH_UPDATES = 1.0  # seconds between ticks where the first panel is updated without them
-ICONS = {
-    "queued": "hourglass_top",
-    "preparing": "download",
-    "running": "sprint",
-    "paused": "pause",
-    "finished": "flag",
-    "stopped": "stop_circle",
-    "failed": "error",
-}
+FIRST = ROWS[0][0]  # the panel that matters most: drawn first, below the status line
+TICK_WITH_UPDATES = 20.0  # seconds between ticks where charts and status line are updated without them
 
 
 def start(experiments: Sequence[Experiment], *, title: str = "", **choices: object) -> str | None:
@@ -127,8 +118,8 @@ def follow(run_id: str, *, key: str, panels: Sequence[str] = tuple(HEIGHTS), dra
         st.warning("This run does not exist: it was deleted, or it belongs to another server. Start a new one.")
         return None
     every = pace() if run.active else None
-    if every and live_updates.address(run_id, FIRST):
-        every = max(TICK_WITH_UPDATES, 2 * every)
+    if every and live_updates.address(run_id):
+        every = max(TICK_WITH_UPDATES, every)
     st.fragment(_tick, run_every=every)(run_id, key, tuple(panels), (run.active, run.status), every)
     return run
 
@@ -144,7 +135,10 @@ def _tick(run_id: str, key: str, panels: tuple[str, ...], before: tuple[bool, st
 
 def _draw(run: Run, key: str, panels: tuple[str, ...]) -> None:
     """The status line, the curves, and the conclusion once there is one."""
-    _show_status(run)
+    updates = live_updates.address(run.id) if run.active else ""
+    with st.container():  # there even while the first chart has the status line, so that no chart is mounted again
+        if not updates:
+            _show_status(run)
     version = store().version(run.id)
     figures = race_figures(run.id, version, panels)
     revision = f"{run.id} {run.resets} {run.active}"
@@ -156,7 +150,7 @@ def _draw(run: Run, key: str, panels: tuple[str, ...]) -> None:
                 first = panel == FIRST
                 live_chart(
                     figures[panel], key=f"{key}_{panel}", height=HEIGHTS[panel], revision=revision, version=version[0],
-                    updates=live_updates.address(run.id, panel) if first and run.active else "", patient=not first,
+                    updates=updates, panel=panel, status=status_line(run) if first and updates else None, patient=not first,
                 )  # fmt: skip
         if row == ROWS[0]:
             with st.container():  # there from the start, so that the charts below it are not mounted again
@@ -168,17 +162,14 @@ def _draw(run: Run, key: str, panels: tuple[str, ...]) -> None:
 
 def _show_status(run: Run) -> None:
     """One line, always of the same height."""
-    seeds = f"{len(run.experiments)} seeds" if len(run.experiments) > 1 else "one seed"
     if run.status == "failed":
         st.error(plain(run.message), icon=":material/error:")
         return
-    line, explanation = f"{plain(engine().status(run))}, {seeds}", None
-    if run.status == "finished":
-        line = f"finished: {run.epochs} epochs in {run.seconds:.1f} s, {seeds}"
-        if st.session_state.get("cached_run") == run.id:
-            line += ", cached result"
-            explanation = "This race was trained on this server before; this is its stored result."
-    st.markdown(f":material/{ICONS[run.status]}: {line}", help=explanation)
+    (icon, line), explanation = status_line(run), None
+    if run.status == "finished" and st.session_state.get("cached_run") == run.id:
+        line += ", cached result"
+        explanation = "This race was trained on this server before; this is its stored result."
+    st.markdown(f":material/{icon}: {plain(line)}", help=explanation)
 
 
 TEST_ACCURACY = "- **Test accuracy**: the share of test images that are classified correctly. The dotted line is the teacher.\n"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pandas as pd
 import streamlit as st
 from PIL import Image
+from plotly.io.json import to_json_plotly
 from safetensors.numpy import load
 
 from distill_core import analysis, statistics
@@ -22,6 +25,8 @@ from pages.server.plain_text import plain
 
 MAX_SHOWN = 24
 PREDICTIONS = "predictions.safetensors"  # by epoch, on all test images
+_FIGURES: ByteCache[str] = ByteCache(32e6, size=len)
+_PICTURES: ByteCache[bytes] = ByteCache(16e6, size=len)
 _PREDICTIONS: ByteCache[dict[str, np.ndarray]] = ByteCache(128e6, size=lambda arrays: sum(array.nbytes for array in arrays.values()))
 MEANINGS = {
     "network": "Student and baseline are means over the seeds; all seeds share one teacher, but each trains its own "
@@ -73,16 +78,26 @@ def show(run: Run) -> None:
     by_role = {"teacher": predictions["teacher"], "baseline": baseline, "student": student}
     changed, confusion, by_class = st.tabs(["Changed predictions", "Confusion matrix", "Per-class accuracy"])
     with changed:
-        _show_differing(dataset, by_role, predictions["labels"])
+        _show_differing(experiment.dataset, dataset, by_role, predictions["labels"])
     with confusion:
         role = st.segmented_control(
             "Model", list(by_role), default="student", key=f"role_{run.id}", required=True, help="Whose predictions are counted."
         )
-        counts = analysis.confusion(by_role[role], predictions["labels"], classes=dataset.classes)
-        live_chart(confusion_figure(counts, dataset.class_names), key=f"confusion_{run.id}", height=520, revision=run.id)
+        figure = _FIGURES.get((*key, epoch, role), lambda: _confusion(by_role[role], predictions["labels"], dataset))
+        live_chart(figure, key=f"confusion_{run.id}", height=520, revision=run.id)
     with by_class:
-        accuracies = {role: class_accuracy(p, predictions["labels"], classes=dataset.classes) for role, p in by_role.items()}
-        live_chart(per_class_figure(accuracies, dataset.class_names), key=f"classes_{run.id}", height=380, revision=run.id)
+        figure = _FIGURES.get((*key, epoch), lambda: _by_class(by_role, predictions["labels"], dataset))
+        live_chart(figure, key=f"classes_{run.id}", height=380, revision=run.id)
+
+
+def _confusion(predictions: np.ndarray, labels: np.ndarray, dataset: datasets.Dataset) -> str:
+    counts = analysis.confusion(predictions, labels, classes=dataset.classes)
+    return to_json_plotly(confusion_figure(counts, dataset.class_names))
+
+
+def _by_class(by_role: dict[str, np.ndarray], labels: np.ndarray, dataset: datasets.Dataset) -> str:
+    accuracies = {role: class_accuracy(predictions, labels, classes=dataset.classes) for role, predictions in by_role.items()}
+    return to_json_plotly(per_class_figure(accuracies, dataset.class_names))
 
 
 def _show_scores(results: list[dict]) -> None:
@@ -137,7 +152,7 @@ def _interval(scores: list[dict]) -> tuple[float, float, str]:
     return scores[0]["low"], scores[0]["high"], "test images (Wilson)"
 
 
-def _show_differing(dataset: datasets.Dataset, by_role: dict[str, np.ndarray], labels: np.ndarray) -> None:
+def _show_differing(name: str, dataset: datasets.Dataset, by_role: dict[str, np.ndarray], labels: np.ndarray) -> None:
     """Test images on which the predictions of the networks differ."""
     right = {role: predictions == labels for role, predictions in by_role.items()}
     groups = {
@@ -159,11 +174,14 @@ def _show_differing(dataset: datasets.Dataset, by_role: dict[str, np.ndarray], l
         for index in indices:
             label, *predicted = (names[c] for c in (labels[index], *(p[index] for p in by_role.values())))
             lines = [f"label {label}", *(f"{role} {name}" for role, name in zip(by_role, predicted, strict=True))]
-            st.image(_enlarged(dataset, index), caption="  \n".join(map(plain, lines)), width=150, alt=f"test image {index}, {lines[0]}")
+            picture = _PICTURES.get((name, int(index)), lambda index=index: _enlarged(dataset, index))
+            st.image(picture, caption="  \n".join(map(plain, lines)), width=150, alt=f"test image {index}, {lines[0]}")
 
 
-def _enlarged(dataset: datasets.Dataset, index: int) -> Image.Image:
-    """A test image, enlarged without smoothing."""
+def _enlarged(dataset: datasets.Dataset, index: int) -> bytes:
+    """A test image as a PNG, enlarged without smoothing."""
     pixels = dataset.test_images[int(index)].permute(1, 2, 0).numpy()
     image = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
-    return image.resize((150, 150 * image.height // image.width), Image.Resampling.NEAREST)
+    file = io.BytesIO()
+    image.resize((150, 150 * image.height // image.width), Image.Resampling.NEAREST).save(file, "PNG")
+    return file.getvalue()

@@ -16,9 +16,10 @@ from distill_core.objectives import METHODS
 from distill_core.runs.store import Run
 from distill_core.studies.sweep import Grid, grid_of
 from pages.components.live_chart import live_chart
-from pages.sections import controls, race
+from pages.sections import controls
 from pages.sections.sweep import WITHOUT_T2
 from pages.server.byte_cache import ByteCache
+from pages.server.curves import ICONS
 from pages.server.experiments import experiments_of
 from pages.server.lab import engine, link, pace, run_owner, store
 from pages.server.plain_text import plain, show_error
@@ -101,7 +102,7 @@ def _show_status(run: Run, *, alone: bool) -> None:
     prefix = f"**{variant(run) or 'with T²'}**, " if variant(run) or not alone else ""
     epochs = experiments_of(run)[0].epochs  # per student; run.epochs adds up cohorts that train one after another
     status = f"finished: {epochs} epochs in {run.seconds:.1f} s" if run.status == "finished" else plain(engine().status(run.id))
-    st.markdown(f":material/{race.ICONS[run.status]}: {prefix}{status}")
+    st.markdown(f":material/{ICONS[run.status]}: {prefix}{status}")
 
 
 # --- the numbers ----------------------------------------------------------------------------------------------------

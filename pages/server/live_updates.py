@@ -1,7 +1,8 @@
-"""Live updates of a race's chart: the chart asks for its next figure, and the reply waits until there is a new one.
+"""Live updates of a race: its charts ask together for their next figures, and the reply waits until there are new ones.
 
-A tick of the page runs its script, and the browser renders everything around the charts anew; here one chart gets one
-figure. Only `server/serve.py` opens this route. Where the lab is started as `app.py`, ticks alone bring new points.
+A tick of the page runs its script, and the browser renders everything around the charts anew; here the charts get their
+figures and the race its status line, which were made once for all who watch it. Only `server/serve.py` opens this route.
+Where the lab is started as `app.py`, ticks alone bring new points.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import time
 
 import streamlit as st
 from starlette.requests import Request
@@ -19,8 +21,9 @@ from pages.server import lab
 
 POLL = 0.02  # seconds between two reads of the store, one for all runs that anybody waits for
 MAX_WAIT = 2.0  # seconds until a request is answered even if nothing is new
-MAX_WAITING = 400  # requests at once; a chart that is refused is updated by the ticks of its page
+MAX_WAITING = 400  # requests at once; a page that is refused asks again later
 MAX_WAITING_OF_CLIENT = 100  # of one address, which a class may share
+UPDATES_PER_SECOND = 30  # of all pages together: with more of them, each gets its updates less often
 _is_open = False
 
 
@@ -29,12 +32,12 @@ def routes() -> list[BaseRoute]:
     global _is_open
     _is_open = True
     base = st.get_option("server.baseUrlPath").strip("/")
-    return [Route(f"{'/' if base else ''}{base}/live/{{run_id}}/{{panel}}", _reply)]
+    return [Route(f"{'/' if base else ''}{base}/live/{{run_id}}", _reply)]
 
 
-def address(run_id: str, panel: str) -> str:
-    """Where a chart asks for its updates, relative to the lab's address; empty where the route is not open."""
-    return f"live/{run_id}/{panel}" if _is_open else ""
+def address(run_id: str) -> str:
+    """Where the charts of a run ask for their updates, relative to the lab's address; empty where the route is not open."""
+    return f"live/{run_id}" if _is_open else ""
 
 
 class Watcher:
@@ -51,17 +54,27 @@ class Watcher:
         return self.clients[client] < MAX_WAITING_OF_CLIENT and self.clients.total() < MAX_WAITING
 
     async def wait(self, run_id: str, after: str | None, *, client: str) -> None:
-        """Until the run's version is another than `after`, at most `MAX_WAIT` seconds. Raises what reading the store raises."""
+        """The turn of this page, then until the run's version is another than `after`, at most `MAX_WAIT` seconds.
+
+        Raises what reading the store raises.
+        """
+        pause = self.clients.total() / UPDATES_PER_SECOND
+        self.clients[client] += 1
+        try:
+            await asyncio.sleep(pause)
+            await self._change(run_id, after)
+        finally:
+            self.clients -= collections.Counter([client])  # drops the name with its last request
+
+    async def _change(self, run_id: str, after: str | None) -> None:
         future = asyncio.get_running_loop().create_future()
         self.waiting.setdefault(run_id, {})[future] = str(after)
-        self.clients[client] += 1
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._watch())
         try:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(future, MAX_WAIT)
         finally:
-            self.clients -= collections.Counter([client])  # drops the name with its last request
             waiting = self.waiting.get(run_id, {})
             waiting.pop(future, None)
             if not waiting:
@@ -88,31 +101,35 @@ WATCHER = Watcher()
 
 
 async def _reply(request: Request) -> Response:
-    """The figure of a panel, as soon as the run is further than version `after`."""
-    run_id, panel, after = *request.path_params.values(), request.query_params.get("after")
+    """The figures of `panels` (names with commas between them), as soon as the run is further than version `after`."""
+    run_id, after = request.path_params["run_id"], request.query_params.get("after")
+    panels = tuple(sorted(set(request.query_params.get("panels", "").split(","))))
     client = request.client.host if request.client else ""
     try:
-        if not await asyncio.to_thread(_exists, run_id, panel):
+        if not await asyncio.to_thread(_exist, run_id, panels):
             return Response("there is no such run or panel", status_code=404)
         if not WATCHER.has_room(client):
-            return Response("too many charts of this address wait; the page updates them", status_code=429)
-        await asyncio.sleep(max(0, len(lab.WATCHING) - 1) / lab.SESSIONS_PER_SECOND)
+            return Response("too many pages of this address wait; ask again in some seconds", status_code=429)
+        began = time.perf_counter()
         await WATCHER.wait(run_id, after, client=client)
-        update = await asyncio.to_thread(_newest_figure, run_id, panel)
+        waited = time.perf_counter() - began
+        update = await asyncio.to_thread(_newest, run_id, panels, after)
     except ValueError as error:  # the database cannot be read now
         return Response(str(error), status_code=503)
     if update is None:  # deleted meanwhile
         return Response("there is no such run or panel", status_code=404)
-    return Response(update, media_type="application/json", headers={"Cache-Control": "no-store"})
+    return Response(
+        update, media_type="application/json", headers={"Cache-Control": "no-store", "Server-Timing": f"wait;dur={1000 * waited:.1f}"}
+    )
 
 
-def _exists(run_id: str, panel: str) -> bool:
+def _exist(run_id: str, panels: tuple[str, ...]) -> bool:
     from pages.server import curves  # here, because torch comes with it: the first page need not wait for that
 
-    return panel in curves.HEIGHTS and lab.store().version(run_id) != (-1, -1)
+    return curves.HEIGHTS.keys() >= set(panels) and lab.store().version(run_id) != (-1, -1)
 
 
-def _newest_figure(run_id: str, panel: str) -> str | None:
+def _newest(run_id: str, panels: tuple[str, ...], after: str | None) -> str | None:
     from pages.server import curves
 
-    return curves.newest_figure(run_id, panel)
+    return curves.newest(run_id, panels, after=int(after) if after and after.isdecimal() else -1)

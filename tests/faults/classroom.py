@@ -2,7 +2,8 @@
 
     python -m tests.faults.classroom [--learners 30] [--sessions 100] [--seconds 30]
 
-A learner is a websocket client (`learner.py`). A tick is late where its reply took longer than the interval of ticks.
+A learner is a websocket client (`learner.py`). The charts of its race ask for updates one after another; each reply waits for
+something new, and what it takes beyond that is measured. An update is late where this is more than a second.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Seen:
     """What one learner saw."""
 
     load: float = 0.0
-    ticks: list[float] = field(default_factory=list)
+    updates: list[float] = field(default_factory=list)
     late: int = 0
     announced: list[tuple[float, float]] = field(default_factory=list)  # when, and the seconds that were announced
     began: float = 0.0  # when its run was first seen on a worker
@@ -33,18 +34,16 @@ class Seen:
 
 
 def follow(learner: Learner, seen: Seen, *, until: float) -> None:
-    """Tick until the race is over, or until this moment."""
+    """Follow the charts until the race is over, or until this moment."""
     while learner.is_live and time.monotonic() < until:
-        interval = min(fragment.interval for fragment in learner._fragments.values())
-        seconds = learner.tick()
+        seconds = learner.update()
         if seconds is None:
             break
-        seen.ticks.append(seconds)
-        seen.late += seconds > interval
-        text = " ".join(learner.markdown)
-        if found := ANNOUNCED.search(text):
+        seen.updates.append(seconds)
+        seen.late += seconds > 1
+        if found := ANNOUNCED.search(learner.status):
             seen.announced.append((time.monotonic(), float(found[1])))
-        elif not seen.began and "in the queue" not in text:
+        elif not seen.began and "in the queue" not in learner.status:
             seen.began = time.monotonic()
     seen.errors += learner.errors
 
@@ -77,7 +76,7 @@ def races(server: LabServer, *, learners: int, epochs: int = 40, seconds: float 
         "finished": sum(row[0] == "finished" for row in rows),
         "last_after_s": round(max((row[3] for row in rows if row[3]), default=float("nan")) - began, 1),
         "first_load_p95_s": round(percentile((seen.load for seen in found), 95), 3),
-        **ticks_of(found),
+        **updates_of(found),
         "waiting_announced": len(ratios),
         "waiting_off_by_factor_p95": round(percentile(ratios, 95), 2),
         "places_lost_at_most": max(place - order for order, place in enumerate(starts)) if starts else 0,
@@ -109,19 +108,19 @@ def sessions(server: LabServer, *, count: int, seconds: float = 30.0) -> dict:
     return {
         "sessions": count,
         "first_load_p95_s": round(percentile((seen.load for seen in found), 95), 3),
-        **ticks_of(found),
+        **updates_of(found),
         "server_memory_mb": round(memory / 1e6),
         "memory_of_a_session_mb": round((memory - before) / count / 1e6, 2),
         "errors": [error for seen in found for error in seen.errors],
     }
 
 
-def ticks_of(found: list[Seen]) -> dict:
-    ticks = [seconds for seen in found for seconds in seen.ticks]
+def updates_of(found: list[Seen]) -> dict:
+    updates = [seconds for seen in found for seconds in seen.updates]
     return {
-        "ticks": len(ticks),
-        "ticks_p50_ms": round(1000 * percentile(ticks, 50), 1),
-        "ticks_p95_ms": round(1000 * percentile(ticks, 95), 1),
+        "updates": len(updates),
+        "updates_p50_ms": round(1000 * percentile(updates, 50), 1),
+        "updates_p95_ms": round(1000 * percentile(updates, 95), 1),
         "late": sum(seen.late for seen in found),
     }
 

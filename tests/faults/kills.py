@@ -99,7 +99,7 @@ def kill_servers(path: Path, *, kills: int, seed: int = 0) -> dict:
             if int(row) > shown.get(run_id, (0, 0))[1]:
                 advanced.add(run_id)
             shown[run_id] = (int(count), int(row))
-            if len(advanced) >= (len(before) or 1) and stop_at is None:
+            if before <= advanced and stop_at is None:  # every run that was shown goes on, whichever is the first
                 stop_at = time.monotonic() + draw.uniform(0.0, 2.0)
         server.send_signal(signal.SIGKILL)
         server.communicate()

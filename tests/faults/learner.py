@@ -5,6 +5,7 @@
         learner.set("alpha", 0.5)      # a widget by its key or its label; of a pull-down menu, the text of the option
         learner.press("Train")
         while learner.is_live:
+            seconds = learner.update()  # as the charts of a race do it; where there are none, as `tick`:
             seconds = learner.tick()   # as a browser does it: waits until the fragment is due, asks, waits for its end
         assert not learner.errors
 
@@ -98,6 +99,8 @@ class Learner:
         self._toasts: list[str] = []
         self._fragments: dict[str, _Fragment] = {}
         self._waiting_for_files: list = []
+        self._followed = ("", 0)  # where the charts of a race ask for updates, and the version that they show
+        self.status = ""  # the race's status line of the last update
         self._socket = connect(
             self.address.replace("http", "ws", 1) + "/_stcore/stream",
             subprotocols=["streamlit"], origin=self.address, max_size=None, compression=None, proxy=None,
@@ -143,6 +146,29 @@ class Learner:
         time.sleep(max(0.0, fragment.due - time.monotonic()))
         fragment.due = time.monotonic() + fragment.interval
         return self._run(fragment_id=fragment_id)
+
+    def update(self) -> float | None:
+        """Ask for the next figures of the race that the page's charts follow; seconds that the reply took beyond its waiting.
+
+        At the end of the run, the page runs again. On a page without such charts, or without the route: a tick.
+        """
+        charts = [json.loads(widget.element.json) for widget in self.widgets.values() if '"updates"' in getattr(widget.element, "json", "")]
+        followed = [chart for chart in charts if chart.get("updates")]
+        if not followed:
+            return self.tick()
+        address = followed[0]["updates"]
+        if self._followed[0] != address:
+            self._followed = address, min(chart["version"] for chart in followed)
+        panels, began = ",".join(chart["panel"] for chart in followed), time.monotonic()
+        url = f"{self.address}/{address}?panels={panels}&after={self._followed[1]}"
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=TIMEOUT) as reply:
+            update, timing = json.load(reply), reply.headers["Server-Timing"]
+        seconds = time.monotonic() - began - float(timing.partition("dur=")[2]) / 1000
+        self._followed, self.status = (address, update["version"]), update["status"][1]
+        if not update["active"]:
+            self._followed = ("", 0)
+            self._run()
+        return max(0.0, seconds)
 
     def upload(self, name: str, file_name: str, blob: bytes) -> float:
         """Upload a file to a file uploader; seconds until the page is there."""
