@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from distill_core.data.datasets import is_text
 from distill_core.experiment import Experiment
 from distill_core.losses import mixed_loss
 from distill_core.objectives import method_of
@@ -74,9 +75,10 @@ if run is not None:
         results.show(run)
 else:
     have_charts_ready()
+    examples = "text" if experiments and is_text(experiments[0].dataset) else "images"
     st.markdown(
-        "Press **Train**: a student with a teacher and its baseline without one train side by side on the same images. The settings are "
-        "ready; change them in the sidebar (on a phone, open it with \u00bb at the top)."
+        f"Press **Train**: a student with a teacher and its baseline without one train side by side on the same {examples}. The settings "
+        "are ready; change them in the sidebar (on a phone, open it with \u00bb at the top)."
     )
     if experiments:
         transfer_set.show(experiments)
