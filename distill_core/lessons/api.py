@@ -5,7 +5,7 @@ from distill_core.lessons.lesson import Choice, Lesson, arms, best
 
 TEXT_ONLY, TOP_FIVE, ALL = "text alone", "text with the five largest probabilities", "all probabilities"
 
-USUAL = Experiment(**{"dataset": "little-language", **usual_of_text("little-language"), "images": 100, "epochs": 60})
+USUAL = Experiment(**{"dataset": "little-language", **usual_of_text("little-language"), "student": "gpt-32x1", "images": 100, "epochs": 40})
 
 TEXT = r"""
 An API of a language model returns text. Some return the logarithms of the largest probabilities too; none returns all of them.

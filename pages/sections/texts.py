@@ -199,8 +199,8 @@ def _show_grammar(run: Run, dataset: Text, members: dict[str, nn.Module]) -> Non
     frequencies = {role: one["frequencies"] for role, one in judged.items() if role != "the truth"}
     live_chart(kinds_figure(writing.kinds_of_truth(), frequencies), key=f"kinds_{run.id}", height=340, revision=run.id)
     st.caption(
-        "Each kind of sentence, the most frequent first. Compare a student of soft targets, which minimises the forward divergence, with one "
-        "of the reverse divergence: which of them writes the rare kinds too?"
+        "Each kind of sentence, the most frequent first. Compare a student of soft targets, which minimises the forward divergence, with "
+        "one of the reverse divergence: which of them writes the rare kinds too?"
     )
 
 
