@@ -16,7 +16,7 @@ from distill_core.teachers import choosing, default_teacher, notes, offered, shi
 from distill_core.teachers.choosing import training_seconds
 
 
-@pytest.mark.parametrize("dataset", ("digits", "mnist", "cifar10", "cifar10-jpeg", "little-language", "shakespeare"))
+@pytest.mark.parametrize("dataset", ("digits", "mnist", "cifar10", "cifar10-jpeg", "little-language"))
 def test_the_default_teacher_is_shipped_and_offered_first(dataset, home):
     default = default_teacher(dataset)
     assert default in {card.name for card in shipped_for(dataset)} and offered(dataset)[0] == default
