@@ -8,13 +8,18 @@ READING_ORDER = (
     "data.download",  # downloads with checksums
     "data.decoding",  # the images in a zip as arrays, on all cores
     "data.uploads",  # an image set from a zip
+    "data.text",  # a text as windows of tokens
+    "data.grammar",  # the little language, whose next-word distribution is known
+    "data.texts",  # the texts by name, and a learner's own
     "data.datasets",  # the image sets by name
     "data.jpeg_copy",  # the JPEG copy of CIFAR-10, made from the original
     "data.unlabelled",  # images without labels: of the same set, of another, noise
     "data.drawing",  # a drawing, centred like the digits of the data sets
     "data.image_order",  # images by ambiguity, by difficulty, by the teacher's errors
     "data.cifar10h",  # human labels of CIFAR-10, if that file is on the machine
+    "language_models",  # a transformer and a recurrent network, and how they write
     "models",  # teachers and students
+    "writing",  # what a language model writes, and how its sentences compare with the truth
     "compression.pruning",  # weights set to 0, units removed
     "compression.low_rank",  # a layer as the product of two thin ones
     "compression.quantisation",  # weights of a few bits
@@ -44,6 +49,7 @@ READING_ORDER = (
     "together",  # networks of one shape that train at once
     "consensus",  # be the teacher: students of a class's soft labels
     "analysis",  # accuracy, agreement, dark knowledge, the conclusion in words
+    "training.own_text",  # text that the teacher, or the student itself, writes
     "training.run_data",  # images, labels and teacher logits of a run, batch by batch
     "training.schedule",  # steps, learning rate, when a run is measured
     "training.records",  # what a run yields
@@ -61,6 +67,7 @@ READING_ORDER = (
     "studies.tuning",  # temperature and weight of a method, chosen on validation images
     "studies.comparison",  # all methods side by side
     "studies.advice",  # students of several sizes at several numbers of labels
+    "studies.text_methods",  # the same on texts
     "studies.study",  # an experiment of more than one race: run, kept, judged
     "studies.hinton",  # the studies of Hinton et al. on MNIST
     "studies.literature",  # the studies, with their claims

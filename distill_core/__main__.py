@@ -31,7 +31,7 @@ from distill_core.compression import parse_compression
 from distill_core.data import datasets
 from distill_core.data.jpeg_copy import make_jpeg_copy
 from distill_core.doctor import examine
-from distill_core.experiment import Experiment
+from distill_core.experiment import Experiment, usual_of_text
 from distill_core.lessons import LESSONS
 from distill_core.lessons import lesson as lessons
 from distill_core.lessons.measured import keep as keep_finding
@@ -39,9 +39,9 @@ from distill_core.lessons.measured import kept as kept_findings
 from distill_core.machine import available_cores
 from distill_core.runs.finished import default_store, find, keep_finished
 from distill_core.runs.store import StoreError
-from distill_core.statistics import format_interval, format_percent
+from distill_core.statistics import BITS, format_bits, format_interval, format_percent, score_of
 from distill_core.studies import advice as grid
-from distill_core.studies import comparison, ladder, replays, study
+from distill_core.studies import comparison, ladder, replays, study, text_methods
 from distill_core.studies.literature import STUDIES
 from distill_core.studies.presets import PRESETS, measure
 from distill_core.studies.sweep import best_settings
@@ -68,8 +68,8 @@ def train(experiment: TheExperiment, *, device: str = "auto", json: bool = False
             _print_json(record)
         elif record["event"] == "result":
             _print_result(record)
-        elif record["test_accuracy"] is not None and record["member"] == "student":
-            _status(f"epoch {record['epoch']:g} of {experiment.epochs}: student {format_percent(record['test_accuracy'])}")
+        elif record[score_of(record).field] is not None and record["member"] == "student":
+            _status(f"epoch {record['epoch']:g} of {experiment.epochs}: student {_score(record)}")
 
 
 def _train_and_keep(experiment: Experiment, *, device: str) -> Iterator[dict]:
@@ -196,8 +196,31 @@ def serve(run: Annotated[str, tyro.conf.Positional], *, port: int = 8600, addres
     serving.serve(find(run), port=port, address=address)
 
 
+def _score(scores: dict) -> str:
+    """The score of a record, or of one network in a result, as text."""
+    score = score_of(scores)
+    value = scores[score.field]
+    return "diverged" if value is None else f"{format_bits(value)} bits" if score is BITS else format_percent(value)
+
+
+def _print_result_of_text(result: dict) -> None:
+    print(f"{'':10}{'bits/character':>15}{'95 % interval':>20}{'agreement':>11}{'KL to teacher':>15}{'parameters':>12}")
+    for role in ("teacher", "baseline", "student"):
+        s = result[role]
+        between = f"{format_bits(s['low'])} to {format_bits(s['high'])}"
+        divergence = f"{s['teacher_kl']:.4f} nats"
+        print(f"{role:10}{_score(s):>15}{between:>20}{format_percent(s['agreement']):>11}{divergence:>15}{s['parameters']:>12,}")
+    if "entropy_rate" in result["student"]:
+        print(f"{'the truth':10}{format_bits(result['student']['entropy_rate']) + ' bits':>15}  which no model can beat")
+
+
 def _print_result(result: dict) -> None:
     _status("")
+    if score_of(result["student"]) is BITS:
+        _print_result_of_text(result)
+        print(analysis.verdict([result]).sentence)
+        print(f"run {result['key']}, {result['seconds']:.1f} s")
+        return
     print(f"{'':10}{'test accuracy':>15}{'95 % interval':>22}{'errors':>9}{'agreement':>11}{'ECE':>9}{'parameters':>12}")
     for role in ("teacher", "baseline", "student"):
         s = result[role]
@@ -255,10 +278,12 @@ def sweep(choices: Annotated[Sweep, tyro.conf.arg(name="")], *, device: str = "a
         else:
             student, baseline = result["student"], result["baseline"]
             validated = f"validation {format_percent(student['validation_accuracy'])}   " if one.validation else ""
+            score = score_of(student)
+            unit, counted = ("bits", "windows") if score is BITS else ("points", "images")
             print(
-                f"T {one.temperature:<6g}alpha {one.alpha:<6g}{one.student:12}{_images(one):>8} images   seed {one.seed:<4}"
-                f"{validated}student {format_percent(student['test_accuracy'])}   baseline {format_percent(baseline['test_accuracy'])}   "
-                f"{100 * (student['test_accuracy'] - baseline['test_accuracy']):+.2f} points"
+                f"T {one.temperature:<6g}alpha {one.alpha:<6g}{one.student:12}{_images(one):>8} {counted}   seed {one.seed:<4}"
+                f"{validated}student {_score(student)}   baseline {_score(baseline)}   "
+                f"{score.scale * (student[score.field] - baseline[score.field]):+.{score.digits}f} {unit}"
             )
     if not json:
         _print_best(experiments, results)
@@ -271,6 +296,12 @@ def _print_best(experiments: Sequence[Experiment], results: Sequence[dict]) -> N
     if len(settings) < 2:
         return
     best, gain = settings[0]
+    if score_of(results[0]["student"]) is BITS:
+        print(
+            f"best: T {best.temperature:g}, alpha {best.alpha:g}, {best.student}, {_images(best)} windows, {gain:.4f} bits a character "
+            "fewer than its baseline on the test text; chosen on the test text, so this gain is too high"
+        )
+        return
     on = f"{one.validation:,} validation images" if one.validation else "the test images, so this gain is too high; use --validation N"
     print(
         f"best: T {best.temperature:g}, alpha {best.alpha:g}, {best.student}, {_images(best)} images, {gain:+.2f} over its baseline "
@@ -425,7 +456,7 @@ def _train_all(experiments: Sequence[Experiment], *, device: str) -> list[dict]:
     for record in train_sharded(experiments, device=device):
         if record["event"] == "result":
             results[record["experiment"]] = record
-        elif record["test_accuracy"] is not None:
+        elif record[score_of(record).field] is not None:
             _status(f"{len(results)} of {len(experiments)} students; epoch {record['epoch']:g}")
     _status("")
     return [results[place] for place in range(len(experiments))]
@@ -444,10 +475,11 @@ def compare(
 ) -> None:
     """All methods, each tuned on validation images, over several seeds: differences from the baseline and from soft targets.
 
+    On the texts little-language and shakespeare-100k nothing is tuned, and the differences are those from the baseline.
     Each row is written as soon as it is measured; the same command goes on where it was stopped.
 
     Args:
-        settings: mnist-1000, mnist-60000 or cifar10-2000; all by default.
+        settings: mnist-1000, mnist-60000 or cifar10-2000, all by default; little-language, shakespeare-100k.
         method: only these, beside the baseline and soft targets.
         seeds: the number of seeds, from 2.
         device: auto, cpu or cuda.
@@ -456,6 +488,9 @@ def compare(
         costs: measure only the costs of a step again, on an idle machine, and keep them with the accuracies.
         json: print one JSON object a line, for each row.
     """
+    if settings and set(settings) <= set(text_methods.SETTINGS):
+        _compare_on_texts(settings, method, seeds=seeds, device=device, keep=keep, again=again, json=json)
+        return
     compared = list(comparison.entries(next(iter(comparison.SETTINGS.values())).experiment))
     for kind, names, known in (("setting", settings, list(comparison.SETTINGS)), ("method", method, compared)):
         for name in names:
@@ -478,6 +513,28 @@ def compare(
                 print(f"{setting:15}{row['title']:42}{row.get('refused') or _measured(row)}", flush=True)
         for row in comparison.differences(comparison.kept(file)["rows"], setting):
             _print_json(row) if json else _print_differences(row)
+
+
+def _compare_on_texts(
+    settings: Sequence[str], only: Sequence[str], *, seeds: int, device: str, keep: bool, again: bool, json: bool
+) -> None:
+    if not 2 <= seeds <= 100:
+        raise ValueError(f"seeds {seeds} cannot be compared; give a number from 2 to 100")
+    file = text_methods.SHIPPED if keep else text_methods.unfinished()
+    for setting in settings:
+        known = text_methods.entries(setting)
+        for name in only:
+            if name not in known:
+                raise ValueError(f"method '{name}' is not compared; choose from: {', '.join(known)}")
+        _show_progress(prepare(text_methods.SETTINGS[setting][1], device=device))
+        command = f"python -m distill_core compare {setting} --seeds {seeds}{' --keep' if keep else ''}"
+        before = [] if again else text_methods.kept(file)["rows"]
+        for row in text_methods.compare(setting, seeds=seeds, only=only, before=before, device=device):
+            text_methods.keep(row, file=file, command=command, date=time.strftime("%Y-%m-%d"))
+            if not json:
+                print(f"{setting:18}{row['title']:52}measured in {row['seconds']:.0f} s", flush=True)
+        for row in text_methods.differences(text_methods.kept(file)["rows"], setting):
+            _print_json(row) if json else print(text_methods.in_words(row), flush=True)
 
 
 def _measured(row: dict) -> str:
@@ -565,6 +622,15 @@ def list_teachers(*, make: str = "", score: str = "", json: bool = False) -> Non
     if make:
         _make_teachers(make)
     for card in teachers.shipped():
+        if card.test_bits_per_character is not None:
+            if json:
+                _print_json(asdict(card))
+            else:
+                print(
+                    f"{card.title:16} {card.name:12} {card.parameters:>10,} parameters   {format_bits(card.test_bits_per_character)} "
+                    f"bits a character on {card.test_images:,} tokens of held-out text\n    {teachers.describe(card)}"
+                )
+            continue
         low, high = analysis.accuracy_interval(card.test_images - card.test_errors, card.test_images)
         if json:
             _print_json({**asdict(card), "test_accuracy": card.test_accuracy, "low": low, "high": high})
@@ -578,11 +644,16 @@ def list_teachers(*, make: str = "", score: str = "", json: bool = False) -> Non
 def _score_teachers(name: str, *, json: bool) -> None:
     """Each shipped teacher of the set, measured on the set's own test images."""
     if not teachers.shipped_for(name):
-        known = [one for one in datasets.DATASETS if teachers.shipped_for(one)]
+        known = [one for one in datasets.SOURCES if teachers.shipped_for(one)]
         raise ValueError(f"no teacher is shipped for the data set '{name}'; choose one of: {', '.join(known)}")
     _show_progress(datasets.fetch(name))
     dataset = datasets.load(name)
     for card in teachers.shipped_for(name):
+        if dataset.is_text:
+            network = teachers.load_teacher(dataset, card.name).network
+            scores = analysis.score(teachers.logits(network, dataset, dataset.test_images), dataset)
+            _print_json({"name": card.name, "dataset": name, **scores}) if json else print(f"{card.name:20} {_score(scores)} a character")
+            continue
         logits = teachers.logits(teachers.load_teacher(dataset, card.name).network, dataset, dataset.test_images)
         errors, n = int((logits.argmax(dim=1) != dataset.test_labels).sum()), len(dataset.test_labels)
         low, high = analysis.accuracy_interval(n - errors, n)
@@ -599,8 +670,8 @@ def _score_teachers(name: str, *, json: bool) -> None:
 def _make_teachers(which: str) -> None:
     shipped = [f"{card.dataset}/{card.name}" for card in teachers.shipped()]
     dataset, _, name = which.partition("/")
-    if which != "all" and (dataset not in datasets.DATASETS or name not in teachers.TEACHERS):
-        known = f"all, or DATASET/NAME of {', '.join(datasets.DATASETS)} and {', '.join(teachers.TEACHERS)}"
+    if which != "all" and (dataset not in datasets.SOURCES or name not in teachers.TEACHERS):
+        known = f"all, or DATASET/NAME of {', '.join(datasets.SOURCES)} and {', '.join(teachers.TEACHERS)}"
         raise ValueError(f"teacher '{which}' is not one that the lab can train; give {known}")
     for entry in shipped if which == "all" else [which]:
         dataset, name = entry.split("/")
@@ -620,13 +691,13 @@ def list_data(*, make: str = "", json: bool = False) -> None:
             raise ValueError(f"the data set '{make}' cannot be made from another one; only {datasets.JPEG_COPY} can")
         _show_progress(datasets.fetch("cifar10"))
         _show_progress(make_jpeg_copy())
-    for name, source in datasets.DATASETS.items():
+    for name, source in datasets.SOURCES.items():
         fields = {"name": name, "title": source.title, "train": source.train, "test": source.test, "is_here": source.is_here()}
         if json:
             _print_json(fields)
         else:
             print(
-                f"{name:15} {source.title:16} {source.train:>7,} + {source.test:,} images   "
+                f"{name:15} {source.title:16} {source.train:>7,} + {source.test:,} {'windows' if source.is_text else 'images'}   "
                 f"{'on this machine' if source.is_here() else 'not on this machine'}"
             )
 
@@ -635,7 +706,7 @@ def bench(subjects: Annotated[tuple[str, ...], tyro.conf.Positional] = (), *, js
     """The figures of speed and memory, the usual loop and ours in one run.
 
     Args:
-        subjects: training, sweep, cifar, page or serve; all by default.
+        subjects: training, sweep, cifar, page, serve or texts; all by default.
         json: print one JSON object.
     """
     if not (ROOT / "tests" / "bench").is_dir():
@@ -643,7 +714,7 @@ def bench(subjects: Annotated[tuple[str, ...], tyro.conf.Positional] = (), *, js
     command = [sys.executable, "-m", "tests.bench", *subjects, *(["--json"] if json else [])]
     ended = subprocess.run(command, cwd=ROOT, check=False).returncode
     if ended == 2:
-        raise ValueError(f"the benchmarks {', '.join(subjects)} could not be run; choose from: training, sweep, cifar, page, serve")
+        raise ValueError(f"the benchmarks {', '.join(subjects)} could not be run; choose from: training, sweep, cifar, page, serve, texts")
 
 
 def doctor(*, port: int = 8501, presets: bool = False, json: bool = False) -> None:
@@ -741,6 +812,19 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _with_usual_of_text(arguments: list[str] | None) -> list[str] | None:
+    """The arguments, with the usual settings of a text where its data set is named and they are not."""
+    given = sys.argv[1:] if arguments is None else arguments
+    flags = {one.partition("=")[0].replace("_", "-") for one in given}
+    pairs = itertools.pairwise([*given, ""])
+    named = next((one.partition("=")[2] or after for one, after in pairs if one.startswith("--dataset")), "")
+    if given[:1] not in (["train"], ["sweep"]) or not datasets.is_text(named):
+        return arguments
+    usual = usual_of_text(named)
+    more = [[f"--{name.replace('_', '-')}", str(value)] for name, value in usual.items() if f"--{name.replace('_', '-')}" not in flags]
+    return [*given, *itertools.chain(*more)]
+
+
 def _parse(arguments: list[str] | None) -> Callable[[], None]:
     """The command with its arguments, not yet run. Raises `ValueError` with one sentence for what cannot be parsed."""
     errors = io.StringIO()
@@ -750,7 +834,7 @@ def _parse(arguments: list[str] | None) -> Callable[[], None]:
                 {name: _later(command) for name, command in COMMANDS.items()},
                 prog="python -m distill_core",
                 description="Distill Lab: experiments on knowledge distillation.",
-                args=arguments,
+                args=_with_usual_of_text(arguments),
                 config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
             )
     except SystemExit as ended:

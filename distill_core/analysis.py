@@ -14,14 +14,46 @@ import torch
 from torch import Tensor
 
 from distill_core.calibration import expected_calibration_error
-from distill_core.losses import hard_loss, soft_loss, soften
-from distill_core.objectives import METHODS
-from distill_core.statistics import accuracy_interval, format_points, paired_difference
+from distill_core.data.dataset import Dataset
+from distill_core.data.text import Text
+from distill_core.losses import bits_per_character, hard_loss, soft_loss, soften
+from distill_core.objectives import method_of
+from distill_core.statistics import (
+    ACCURACY,
+    BITS,
+    Score,
+    accuracy_interval,
+    format_bits,
+    format_points,
+    paired_bits,
+    paired_difference,
+    score_of,
+)
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:
     """The fraction of examples whose top class is the label. `logits`: `(N, C)`, `labels`: `(N,)`."""
     return (logits.argmax(dim=-1) == labels).double().mean().item()
+
+
+def score(logits: Tensor, dataset: Dataset) -> dict[str, float]:
+    """By what a network is judged on the test set: `test_accuracy`, of a text `test_bits_per_character`."""
+    if dataset.is_text:
+        bits = bits_per_character(logits.float(), dataset.test_labels, characters=dataset.characters_per_token)
+        return {"test_bits_per_character": bits.item()}
+    return {"test_accuracy": accuracy(logits, dataset.test_labels)}
+
+
+def bits_of_windows(logits: Tensor, dataset: Text) -> Tensor:
+    """Bits a character of each test window, `(..., N)`, from logits `(..., N, L, V)`."""
+    labels = dataset.test_labels.expand(logits.shape[:-1]).unsqueeze(-1)
+    nats = -torch.log_softmax(logits.double(), dim=-1).gather(-1, labels).squeeze(-1)  # (..., N, L)
+    return nats.mean(dim=-1) / (dataset.characters_per_token * math.log(2))
+
+
+def standard_error(values: Tensor) -> float:
+    """The standard error of the mean of independent values `(N,)`."""
+    return (values.double().std() / math.sqrt(len(values))).item()
 
 
 def agreement(student_logits: Tensor, teacher_logits: Tensor) -> float:
@@ -157,6 +189,41 @@ def scores(logits: Tensor, labels: Tensor, teacher_logits: Tensor, *, classes: i
     }
 
 
+def text_scores(logits: Tensor, dataset: Text, teacher_logits: Tensor, *, parameters: int) -> dict:
+    """The same of a language model, from logits `(N, L, V)` of the test windows.
+
+    `test_bits_per_character` with its 95 % interval over windows, `low` and `high`; `test_images` counts windows. `nll` and
+    `teacher_kl` are in nats a token. Where the true next-token distribution is known, `truth_kl` is the mean KL(truth || student)
+    in nats a token, and `entropy_rate` the bits a character of the truth on the same windows, which no model beats by more than chance.
+    """
+    labels, bits = dataset.test_labels, bits_of_windows(logits, dataset)
+    mean, margin = bits.mean().item(), 1.96 * standard_error(bits)
+    rows, of_teacher = logits.flatten(0, -2), teacher_logits.flatten(0, -2)
+    found = {
+        "test_bits_per_character": mean if math.isfinite(mean) else None,
+        "low": mean - margin if math.isfinite(mean) else None,
+        "high": mean + margin if math.isfinite(mean) else None,
+        "test_images": len(labels),
+        "test_tokens": labels.numel(),
+        "agreement": agreement(rows, of_teacher),
+        "ece": expected_calibration_error(rows, labels.flatten()),
+        "nll": _finite(hard_loss(rows.double(), labels.flatten())),
+        "teacher_kl": _finite(soft_loss(rows.double(), of_teacher.double(), temperature=1.0)),
+        "parameters": parameters,
+    }
+    if dataset.truth is not None:
+        truth = dataset.truth(dataset.test_images)  # (N, L, V); -inf for words that cannot come
+        found["truth_kl"] = _finite(kl_to_truth(truth, logits))
+        found["entropy_rate"] = bits_of_windows(truth, dataset).mean().item()
+    return found
+
+
+def kl_to_truth(log_truth: Tensor, logits: Tensor) -> Tensor:
+    """The mean KL(truth || model) in nats, from the true log-probabilities and the model's logits, `(..., V)`; 0 log 0 is 0."""
+    log_p, log_q = log_truth.double(), torch.log_softmax(logits.double(), dim=-1)
+    return torch.where(log_p.isinf(), 0.0, log_p.exp() * (log_p - log_q)).sum(dim=-1).mean()
+
+
 def _finite(value: Tensor) -> float | None:
     """A scalar as a number; None for NaN and infinity, which JSON does not have."""
     return value.item() if value.isfinite() else None
@@ -177,26 +244,32 @@ def confusion(predictions: Sequence[int], labels: Sequence[int], *, classes: int
 
 @dataclass(frozen=True)
 class Verdict:
-    """The conclusion of a race: a sentence, and student minus baseline in percentage points with its 95 % interval."""
+    """The conclusion of a race: a sentence, and student minus baseline with its 95 % interval, in the unit of `score`.
+
+    That is percentage points of test accuracy; of a text bits a character, of which fewer are better.
+    """
 
     sentence: str
     difference: float
     low: float
     high: float
+    score: Score = ACCURACY
 
     @property
     def sign(self) -> int:
-        """1 if the whole interval is above zero, -1 if it is below, 0 if it includes zero."""
-        return (self.low > 0) - (self.high < 0)
+        """1 if the whole interval is on the better side of zero, -1 if it is on the other, 0 if it includes zero."""
+        return self.score.sign * ((self.low > 0) - (self.high < 0))
 
 
-EQUIVALENCE_MARGIN = 0.5  # points: an interval inside plus and minus this margin is called no difference
+EQUIVALENCE_MARGIN = ACCURACY.margin  # points: an interval inside plus and minus this margin is called no difference
 
 # The words for an interval above zero (1) and below it (-1): a method without a teacher has no teacher that helped.
 TEACHER = {1: "The teacher helped", -1: "Here the teacher hurt"}
 PEERS = {1: "Mutual learning helped", -1: "Here mutual learning hurt"}
 NEITHER = {1: "The student is above its baseline", -1: "The student is below its baseline"}
 ONE_SEED = {1: "This student is above this baseline", -1: "This student is below this baseline"}
+BETTER = {1: "The student is better than its baseline", -1: "The student is worse than its baseline"}  # where lower is better
+BETTER_ONE_SEED = {1: "This student is better than this baseline", -1: "This student is worse than this baseline"}
 
 
 def verdict(results: Sequence[dict], *, method: str = "") -> Verdict:
@@ -206,6 +279,8 @@ def verdict(results: Sequence[dict], *, method: str = "") -> Verdict:
     nothing is said of the method. `method`: a key of METHODS, which sets the words; by default that of the first result.
     """
     first = results[0]
+    if score_of(first["student"]) is BITS:
+        return _verdict_of_text(results, _claims(method or _method(first)))
     students, baselines = ([100 * r[role]["test_accuracy"] for r in results] for role in ("student", "baseline"))
     images, discordant = first["student"]["test_images"], _discordant(first)
     found = paired_difference(students, baselines, test_images=images, discordant=discordant and sum(discordant))
@@ -219,6 +294,21 @@ def verdict(results: Sequence[dict], *, method: str = "") -> Verdict:
         sentence += f"{discordant[0]:,} images are classified correctly only by the student, {discordant[1]:,} only by the baseline. "
     sentence += _in_words(conclusion, ONE_SEED)
     sentence += " The interval covers the choice of test images, not the variation between seeds: train more seeds."
+    return replace(conclusion, sentence=sentence)
+
+
+def _verdict_of_text(results: Sequence[dict], claims: dict[int, str]) -> Verdict:
+    """The same in bits a character, of which fewer are better."""
+    first, several = results[0]["student"], len(results) > 1
+    both = ([r[role][BITS.field] for r in results] for role in ("student", "baseline"))
+    students, baselines = ([math.nan if bits is None else bits for bits in one] for one in both)
+    conclusion = Verdict("", *map(float, paired_bits(students, baselines, error=first.get("difference_error"))), BITS)
+    seeds = f"Over {len(results)} seeds" if several else "With one seed"
+    sentence = f"{seeds}, {first['test_images']:,} test windows: the student needs {format_bits(np.mean(students))} bits a character"
+    sentence += f", its baseline {format_bits(np.mean(baselines))} (lower is better). "
+    sentence += _in_words(conclusion, (BETTER if claims is NEITHER else claims) if several else BETTER_ONE_SEED)
+    if not several:
+        sentence += " The interval covers the choice of test windows, not the variation between seeds: train more seeds."
     return replace(conclusion, sentence=sentence)
 
 
@@ -236,19 +326,20 @@ def _method(result: dict) -> str:
 
 def _claims(method: str) -> dict[int, str]:
     """What may be said of a method whose interval excludes zero. Controls and mistakes are not there to help."""
-    entry = METHODS[method]
+    entry = method_of(method)
     return NEITHER if entry.kind in ("control", "mistake") else PEERS if entry.scheme == "online" else TEACHER
 
 
 def _in_words(conclusion: Verdict, claims: dict[int, str]) -> str:
     """What the interval allows to say: above or below zero, no difference larger than the margin of equivalence, or neither."""
-    digits = 1 if conclusion.high - conclusion.low >= 1 else 2
+    score = conclusion.score
+    digits = score.digits - (conclusion.high - conclusion.low >= 1)
     difference, low, high = (format_points(value, digits) for value in (conclusion.difference, conclusion.low, conclusion.high))
-    is_small = max(-conclusion.low, conclusion.high) <= EQUIVALENCE_MARGIN
+    is_small = max(-conclusion.low, conclusion.high) <= score.margin
     if conclusion.sign:
-        amount = f", by no more than {EQUIVALENCE_MARGIN} points" if is_small else ""
-        return f"{claims[conclusion.sign]}{amount}: the difference is {difference} points (95 % interval {low} to {high})."
-    between = f"the difference is between {low} and {high} points (95 % interval, mean {difference} points)."
+        amount = f", by no more than {score.margin:g} {score.unit}" if is_small else ""
+        return f"{claims[conclusion.sign]}{amount}: the difference is {difference} {score.unit} (95 % interval {low} to {high})."
+    between = f"the difference is between {low} and {high} {score.unit} (95 % interval, mean {difference} {score.unit})."
     if is_small:
-        return f"There is no difference larger than {EQUIVALENCE_MARGIN} points, the margin of equivalence: {between}"
+        return f"There is no difference larger than {score.margin:g} {score.unit}, the margin of equivalence: {between}"
     return f"One cannot tell: {between}"

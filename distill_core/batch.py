@@ -26,7 +26,7 @@ class Batch:
     alpha: float | Tensor
     temperature: float | Tensor
     labels_only: bool | Tensor = False  # a baseline: trained on the hard loss, the method's loss is only measured
-    unlabelled: int = 0  # of the N examples, the last: they have no label, and no hard loss
+    unlabelled: int = 0  # of the N examples, the last: they have no label, and no hard loss; or they are text that the teacher wrote
     progress: float = 0.0  # the fraction of the training that is done
     student_features: Sequence[Tensor] = ()  # the output of each block, first block first
     teacher_features: Sequence[Tensor] = ()
@@ -83,6 +83,9 @@ class Method:
     change_targets: Callable[[Tensor, torch.Generator], Tensor] | None = None  # of the teacher's logits, at random in each step
     peers: int = 0  # networks that train beside the student
     teacher_in_train_mode: bool = False
+    teacher_writes: bool = False  # of texts: each batch also has text that the teacher wrote, as its last examples
+    student_writes: float = 0.0  # of texts: the share of steps in which the student trains on its own text
+    copies_blocks: bool = False  # of texts: the student starts from every second block of the teacher, its baseline does not
     max_batch: int = 0  # a larger batch would need too much memory; 0 for no bound
 
     @property

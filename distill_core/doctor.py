@@ -44,7 +44,7 @@ def check(*, port: int) -> dict:
         "home": str(paths.home()),
         "home_writable": _problem(_try_writing) or True,
         "free_disk_gb": round(shutil.disk_usage(_existing(paths.home())).free / 1e9, 1),
-        "datasets": {name: _dataset_state(name) for name in datasets.DATASETS},
+        "datasets": {name: _dataset_state(name) for name in datasets.SOURCES},
         "teachers": {f"{card.dataset}/{card.name}": _problem(_check_teacher, card) or "ready" for card in teachers.shipped()},
         "port": port,
         "port_free": _port_is_free(port),
@@ -69,7 +69,7 @@ def keep_seconds(measured: dict[str, float]) -> None:
 
 
 def _is_here(preset: str) -> bool:
-    return datasets.DATASETS[PRESETS[preset].experiment.dataset].is_here()
+    return datasets.SOURCES[PRESETS[preset].experiment.dataset].is_here()
 
 
 def _memory_gb(name: str) -> float | None:
@@ -81,8 +81,9 @@ def _memory_gb(name: str) -> float | None:
 
 
 def _dataset_state(name: str) -> str:
-    if not datasets.DATASETS[name].is_here():
-        return "not on this machine yet; the first run with it downloads it" if datasets.DATASETS[name].kind else "not on this machine"
+    source = datasets.SOURCES[name]
+    if not source.is_here():
+        return "not on this machine yet; the first run with it downloads it" if source.kind else "not on this machine"
     return _problem(datasets.load, name) or "ready"
 
 
@@ -96,7 +97,7 @@ def _problem(check: Callable, *arguments: object) -> str:
 
 
 def _check_teacher(card: teachers.Card) -> None:
-    if card.dataset == "digits" or datasets.DATASETS[card.dataset].is_here():
+    if datasets.SOURCES[card.dataset].is_here():
         teachers.load_teacher(datasets.load(card.dataset), card.name)
 
 

@@ -9,11 +9,12 @@ import re
 from dataclasses import dataclass
 
 from distill_core.compression import parse_compression
-from distill_core.data.datasets import DATASETS
+from distill_core.data.datasets import DATASETS, SOURCES, is_text, load
+from distill_core.data.texts import CHARACTER_WINDOW, LITTLE
 from distill_core.data.unlabelled import NOISE, SAME
-from distill_core.models import check_image_shape, check_model
-from distill_core.objectives import METHODS
-from distill_core.teachers import SELF, default_teacher, parse_ensemble, single
+from distill_core.models import LANGUAGE, check_image_shape, check_model
+from distill_core.objectives import METHODS, TEXT_METHODS, method_of
+from distill_core.teachers import SELF, TEACHERS, default_teacher, parse_ensemble, single
 
 OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("one-cycle", "constant")
@@ -35,6 +36,8 @@ MAX = {
 }
 
 LATER_FIELDS = ("start_from", "compression")  # not in the key while they are empty, so that earlier results keep theirs
+ON_IMAGES_ONLY = ("validation", "hide_classes", "label_noise", "unlabelled", "unlabelled_from", "augmentation", "start_from", "compression")
+TEXT_STUDENT = "gpt-48x2"
 MIN_TEMPERATURE = 0.001  # below, logits over temperature leave the range of float32
 
 
@@ -43,9 +46,10 @@ class Experiment:
     """One race: a student with a teacher, and its baseline without. The defaults are a good run."""
 
     dataset: str = "digits"
-    """The images: a key of DATASETS, or the path of a zip with one folder of images for each class."""
+    """The images or the text: a key of SOURCES, the path of a zip with one folder of images for each class, or that of a .txt."""
     images: int = 0
-    """The number of training images (the transfer set), drawn by the seed; 0 means all."""
+    """The number of training images (the transfer set), drawn by the seed; 0 means all. Of a text it is the number of windows:
+    64 characters each, of the little language 32 words."""
     validation: int = 0
     """Training images that are held out, drawn by the seed: whatever is chosen is chosen by the accuracy on them, and the
     test images only report the result. Their labels have the run's label noise, because nobody who trains on noisy labels
@@ -74,7 +78,7 @@ class Experiment:
     (Mirzadeh et al. 2020, figure 1). Assistants of the student's own size are born-again generations (Furlanello et al.
     2018, section 3.1)."""
     student: str = "mlp-30x2"
-    """The student's family and size."""
+    """The student's family and size. Of a text, where none is named, it is gpt-48x2."""
     start_from: str = ""
     """The trained network that student and baseline start from, in place of random weights: the name that `starts.keep_start`
     gave it, a hash of its weights. Empty for new weights."""
@@ -103,10 +107,10 @@ class Experiment:
     def __post_init__(self) -> None:
         """Raise `ValueError`, with one sentence, for what cannot be run."""
         self._normalise()
-        source = DATASETS.get(self.dataset)
-        if source is None and not self.dataset.endswith(".zip"):
+        source = SOURCES.get(self.dataset)
+        if source is None and not self.dataset.endswith((".zip", ".txt")):
             raise ValueError(
-                f"dataset '{self.dataset}' is not known; choose one of: {', '.join(DATASETS)}, or the path of a .zip of images"
+                f"dataset '{self.dataset}' is not known; choose one of: {', '.join(SOURCES)}, or the path of a .zip of images or of a .txt"
             )
         parse_ensemble(self.teacher)
         check_model(self.student)
@@ -114,8 +118,12 @@ class Experiment:
             check_model(name, role="assistant")
         if len(self.assistants) > MAX["assistants"]:
             raise ValueError(f"{len(self.assistants)} assistants are too many; give {MAX['assistants']} at most")
-        for role, name in [("student", self.student), *(("assistant", name) for name in self.assistants)] if source else ():
-            check_image_shape(name, source.image_shape, role=role)
+        shape = source.image_shape if source else (CHARACTER_WINDOW,) if is_text(self.dataset) else None
+        for role, name in [("student", self.student), *(("assistant", name) for name in self.assistants)]:
+            if shape or name.startswith(LANGUAGE):
+                check_image_shape(name, shape or (3, 32, 32), role=role)
+        if self.method not in METHODS | TEXT_METHODS:
+            _check_choice("method", self.method, methods_for(self.dataset))
         for field, choices in CHOICES.items():
             _check_choice(field, getattr(self, field), choices)
         _check_range("temperature", self.temperature, MIN_TEMPERATURE, MAX["temperature"])
@@ -131,7 +139,44 @@ class Experiment:
         self._check_unlabelled((source.train if source else MAX["images"]) - self.validation)
         self._check_hidden_classes(len(source.class_names) if source else 100)
         self._check_compression()
+        self._check_kind_of_data()
         self._check_method()
+
+    def _check_kind_of_data(self) -> None:
+        """Raise `ValueError` for a teacher or a method of the other kind of data, and for what is defined on images only."""
+        text = is_text(self.dataset)
+        for name in parse_ensemble(self.teacher):
+            if TEACHERS[name].model.startswith(LANGUAGE) != text:
+                reads = "images" if text else "texts"
+                raise ValueError(f"teacher '{name}' reads {reads}, and '{self.dataset}' is none; choose {default_teacher(self.dataset)}")
+        if not text:
+            if self.method in TEXT_METHODS:
+                raise ValueError(f"method '{self.method}' is for texts, and '{self.dataset}' is none; choose soft-targets")
+            return
+        method = method_of(self.method)
+        if self.method in METHODS and (method.compares != "logits" or method.teacher_in_train_mode):
+            raise ValueError(f"method '{self.method}' is for images, and '{self.dataset}' is a text; choose soft-targets")
+        taught = self.teacher == SELF or self.assistants
+        if taught and (method.teacher_writes or method.student_writes or method.compares != "logits"):
+            raise ValueError(
+                f"method '{self.method}' needs a teacher that is trained; leave assistants out, and choose another than 'self'"
+            )
+        if method.compares != "logits":
+            self._check_half_depth()
+        for field in ON_IMAGES_ONLY:
+            if getattr(self, field) != type(self).__dataclass_fields__[field].default:
+                raise ValueError(
+                    f"{field} {getattr(self, field)!r} has a meaning for images only, and '{self.dataset}' is a text; leave it out"
+                )
+
+    def _check_half_depth(self) -> None:
+        """Raise `ValueError` unless the student has every second block of its teacher."""
+        recipe = single(self.teacher)
+        width, _, depth = recipe.model.removeprefix("gpt-").partition("x") if recipe else ("", "", "")
+        fitting = f"gpt-{width}x{int(depth) // 2}" if depth.isdigit() and int(depth) % 2 == 0 else ""
+        if self.student != fitting or not fitting:
+            wanted = f"choose {fitting}" if fitting else "choose a teacher with an even number of blocks"
+            raise ValueError(f"method '{self.method}' copies every second block of the teacher into the student; {wanted}")
 
     def _normalise(self) -> None:
         """Bring equal choices to one form, and refuse values of another type."""
@@ -152,6 +197,8 @@ class Experiment:
                 usual = default_teacher("digits") if field.name == "teacher" else field.default
                 raise ValueError(f"{field.name} {value!r} is not {_KINDS[field.type]}; give one, such as {usual!r}")
         object.__setattr__(self, "teacher", self.teacher or default_teacher(self.dataset))
+        if is_text(self.dataset) and self.student == Experiment.student:  # the default, which no text can have
+            object.__setattr__(self, "student", TEXT_STUDENT)
 
     def _check_validation(self, train: int) -> None:
         """Raise `ValueError` for more validation images than the transfer set leaves of `train` training images."""
@@ -172,7 +219,7 @@ class Experiment:
 
     def _check_method(self) -> None:
         """Raise `ValueError` for networks that lack what the method compares, and for choices that leave it nothing to learn from."""
-        method, teacher = METHODS[self.method], single(self.teacher)
+        method, teacher = method_of(self.method), single(self.teacher)
         if method.needs_hard_loss and self.alpha == 0:
             raise ValueError(
                 f"method '{self.method}' needs the labels: at alpha 0 no output learns which class it stands for; "
@@ -209,7 +256,7 @@ class Experiment:
             raise ValueError(f"start_from '{self.start_from}' is not the name of a kept network; press Recover on the page Compress")
         if not (self.start_from or self.compression):
             return
-        if self.assistants or self.teacher == SELF or METHODS[self.method].peers:
+        if self.assistants or self.teacher == SELF or method_of(self.method).peers:
             raise ValueError(
                 "a student that is compressed, or starts from trained weights, has one trained teacher; leave assistants out, and choose "
                 "another teacher than 'self' and another method than mutual learning"
@@ -217,7 +264,7 @@ class Experiment:
 
     def _check_unlabelled(self, available: int) -> None:
         """Raise `ValueError` where images without labels cannot be had, or cannot be learned from; `available`: training images."""
-        name, method = self.unlabelled_from, METHODS[self.method]
+        name, method = self.unlabelled_from, method_of(self.method)
         if not self.unlabelled:
             if name != SAME:
                 raise ValueError(f"unlabelled_from '{name}' has no effect without such images; give unlabelled, such as 1000")
@@ -234,7 +281,7 @@ class Experiment:
 
     def _check_own_teacher(self) -> None:
         """Raise `ValueError` where a teacher of the student's own size makes no sense."""
-        if METHODS[self.method].peers:
+        if method_of(self.method).peers:
             raise ValueError(f"method '{self.method}' has no teacher, so teacher '{SELF}' has no effect; choose soft-targets")
         for name in self.assistants:
             if name != self.student:
@@ -300,8 +347,24 @@ class Experiment:
         return dataclasses.replace(self.baseline, temperature=1.0)
 
 
+def methods_for(dataset: str) -> list[str]:
+    """The names of the methods for a data set: a text has those that compare logits, and its own."""
+    if not is_text(dataset):
+        return list(METHODS)
+    common = [name for name, one in METHODS.items() if one.compares == "logits" and not one.teacher_in_train_mode]
+    return [*common, *TEXT_METHODS]
+
+
+def usual_of_text(dataset: str) -> dict:
+    """A good run on a text, as fields of an Experiment: what pages and command line start from."""
+    usual = {"student": TEXT_STUDENT, "temperature": 2.0, "alpha": 0.3, "batch_size": 32, "learning_rate": 0.005}
+    if dataset == LITTLE:
+        return {**usual, "images": 300, "epochs": 40}
+    windows = SOURCES[dataset].train if dataset in SOURCES else len(load(dataset).train_labels)
+    return {**usual, "images": 500 if windows > 500 else 0, "epochs": 30}
+
+
 CHOICES = {
-    "method": METHODS,
     "combine": COMBINATIONS,
     "augmentation": AUGMENTATIONS,
     "unlabelled_from": UNLABELLED_FROM,

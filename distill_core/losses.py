@@ -42,6 +42,19 @@ def hard_loss(student_logits: Tensor, labels: Tensor) -> Tensor:
     return -log_p.gather(-1, labels.unsqueeze(-1)).mean()
 
 
+def bits_per_character(logits: Tensor, labels: Tensor, *, characters: float = 1.0) -> Tensor:
+    r"""What a language model needs to encode a text: the hard loss in bits, divided by the characters of a token.
+
+    $$\frac{1}{c \, \ln 2} \, L_{hard}$$
+
+    Two models can be compared by it whatever their tokens are. No model is below the entropy rate of the text.
+
+    - `logits`: `(..., V)`; `labels`: `(...)`, the next tokens; `characters`: c, the mean length of a token.
+    - Returns a scalar in bits a character.
+    """
+    return hard_loss(logits, labels) / (characters * math.log(2))
+
+
 def soft_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float | Tensor) -> Tensor:
     r"""KL divergence of the student's softened distribution from the teacher's soft targets, times $T^2$.
 
@@ -214,6 +227,27 @@ def jensen_shannon_loss(
     log_mixture = torch.logaddexp(log_p_teacher + beta.log(), log_p_student + torch.log1p(-beta))  # (N, C)
     teacher, student = _divergence(log_p_teacher, log_mixture), _divergence(log_p_student, log_mixture)  # (N,)
     return temperature**2 * (beta * teacher + (1 - beta) * student).mean()
+
+
+def top_k_loss(student_logits: Tensor, teacher_logits: Tensor, *, k: int, temperature: float | Tensor, keep_rest: bool = True) -> Tensor:
+    r"""The soft loss from the teacher's k largest probabilities alone: what an API with log-probabilities gives.
+
+    Of the other classes only the probability of all together is known. With `keep_rest` they are one further class, whose logit is
+    the logarithm of their sum in both networks; without it they are left out, and the k classes are scaled to 1.
+
+    - `student_logits`, `teacher_logits`: `(N, C)`; `k`: 1 or more, fewer than C; `temperature`: above 0.
+    - Returns a scalar in nats, averaged over the N examples; 0 where both networks give the k classes and the rest equal probabilities.
+
+    Source: Peng et al. 2024 (section not checked), for the truncation of a teacher's logits; the class of the rest is ours.
+    """
+    of_teacher = torch.log_softmax(teacher_logits.detach(), dim=-1)  # (N, C)
+    top = of_teacher.topk(k, dim=-1).indices  # (N, k)
+    both = []
+    for log_p in (torch.log_softmax(student_logits, dim=-1), of_teacher):
+        chosen = log_p.gather(-1, top)
+        rest = torch.logsumexp(log_p.scatter(-1, top, -torch.inf), dim=-1, keepdim=True)
+        both.append(torch.cat([chosen, rest], dim=-1) if keep_rest else chosen)
+    return soft_loss(*both, temperature=temperature)
 
 
 def decoupled_loss(

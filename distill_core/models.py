@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from distill_core.language_models import GPT, GRU, HEADS
+
 
 class Network(nn.Module):
     """Images `(N, D, H, W)` to logits `(N, C)`; with `features=True` also the output of each block, in order."""
@@ -120,6 +122,16 @@ def airbench(image_shape: tuple[int, int, int], classes: int, width: int, *, nor
     )
 
 
+def gpt(window: tuple[int], classes: int, width: int, depth: int, *, dropout: float = 0.0) -> GPT:
+    """A transformer for windows `(L,)` and a vocabulary of `classes` tokens."""
+    return GPT(window[0], classes, width, depth, dropout=dropout)
+
+
+def gru(window: tuple[int], classes: int, width: int, *, dropout: float = 0.0) -> GRU:
+    """A recurrent network for the same."""
+    return GRU(window[0], classes, width, dropout=dropout)
+
+
 class Scale(nn.Module):
     """A constant factor."""
 
@@ -182,9 +194,18 @@ FAMILIES: dict[str, tuple[re.Pattern, Callable[..., Network], str]] = {
     "cnn": (re.compile(r"cnn-(\d+)"), cnn, "cnn-C (C channels in the first layer, such as cnn-8)"),
     "resnet": (re.compile(r"resnet-(8|14|20)"), resnet, "resnet-L (L layers: 8, 14 or 20)"),
     "airbench": (re.compile(r"airbench-(64|128|256)"), airbench, "airbench-W (W channels in the last block, such as airbench-256)"),
+    "gpt": (re.compile(r"gpt-(\d+)x(\d+)"), gpt, "gpt-DxL (for texts: a transformer of width D with L blocks, such as gpt-48x2)"),
+    "gru": (re.compile(r"gru-(\d+)"), gru, "gru-D (for texts: a recurrent network of D units, such as gru-64)"),
 }
+LANGUAGE = ("gpt", "gru")  # families that read texts
 MODELS = ("linear", "mlp-30x2", "mlp-128x2", "mlp-300x1", "mlp-800x2", "mlp-1200x2", "cnn-4", "cnn-8", "cnn-16", "cnn-32")
-MAX_SIZES = {"mlp": (2048, 6), "cnn": (64,)}  # width and depth, channels: a larger student would block a class's queue for hours
+MAX_SIZES = {
+    "mlp": (2048, 6),
+    "cnn": (64,),
+    "gpt": (256, 8),
+    "gru": (512,),
+}  # width and depth, channels: a larger student would block a class's queue for hours
+MIN_SIZES = {"gpt": (HEADS, 1)}
 IMAGE_SIDES = {"cnn": (8, None), "airbench": (25, 48)}  # pixels, for which the poolings leave at least one, or exactly one
 
 
@@ -192,14 +213,25 @@ def check_model(name: str, *, role: str = "student") -> str:
     """The name itself if it is a model's; otherwise `ValueError` with the names that would do."""
     family, sizes = _parse(name, role)
     if any(not 1 <= size <= most for size, most in zip(sizes, MAX_SIZES.get(family, ()), strict=False)):
-        smallest, largest = (f"{family}-{'x'.join(map(str, sizes))}" for sizes in ([1] * len(sizes), MAX_SIZES[family]))
+        smallest, largest = (
+            f"{family}-{'x'.join(map(str, sizes))}" for sizes in (MIN_SIZES.get(family, [1] * len(sizes)), MAX_SIZES[family])
+        )
         raise ValueError(f"{role} '{name}' has a size that cannot be trained here; choose from {smallest} to {largest}")
+    if family == "gpt" and sizes[0] % HEADS:
+        raise ValueError(
+            f"{role} '{name}' has a width that its {HEADS} heads do not divide evenly; choose a multiple of {HEADS}, such as 48"
+        )
     return name
 
 
 def check_image_shape(name: str, image_shape: tuple[int, int, int], *, role: str = "student") -> None:
     """Raise `ValueError` if the model cannot process images of this shape `(D, H, W)`. The network is not built."""
     family, _ = _parse(name, role)
+    if (family in LANGUAGE) != (len(image_shape) == 1):
+        reads, instead = ("texts", "mlp-30x2 or cnn-8") if family in LANGUAGE else ("images", "gpt-48x2 or gru-64")
+        raise ValueError(f"{role} '{name}' reads {reads}, and the data set is none; choose {instead}")
+    if family in LANGUAGE:
+        return
     low, high = IMAGE_SIDES.get(family, (1, None))
     height, width = image_shape[1:]
     if min(height, width) < low or max(height, width) > (high or math.inf):
@@ -226,6 +258,8 @@ def layers_in_words(name: str) -> str:
     if family == "mlp":
         width, depth = sizes
         return f"{depth} layer{'s' * (depth > 1)} of {width:,}"
+    if family in LANGUAGE:
+        return f"transformer, {sizes[1]} block{'s' * (sizes[1] > 1)} of {sizes[0]:,}" if family == "gpt" else "recurrent"
     return {"linear": "no hidden layer", "cnn": "3 convolutions", "resnet": "residual", "airbench": "7 convolutions"}[family]
 
 
@@ -256,7 +290,7 @@ class Cost:
 
 @functools.cache
 def cost(name: str, *, image_shape: tuple[int, int, int], classes: int) -> Cost:
-    """The cost of the model called `name`, without memory for its weights.
+    """The cost of the model called `name`, without memory for its weights; of a language model for one window.
 
     Every weight is one zero, expanded. (A whole forward pass on PyTorch's device "meta" would import two seconds of compiler.)
     """
@@ -264,7 +298,7 @@ def cost(name: str, *, image_shape: tuple[int, int, int], classes: int) -> Cost:
 
     def count(layer: nn.Module, _: object, output: Tensor) -> None:
         nonlocal multiplications, outputs
-        multiplications += output.numel() * layer.weight[0].numel()  # one row of weights for each output
+        multiplications += output.numel() * layer.weight[0].numel()  # one row of weights for each output; attention is left out
         outputs += output.numel()
 
     with torch.device("meta"):
@@ -274,13 +308,18 @@ def cost(name: str, *, image_shape: tuple[int, int, int], classes: int) -> Cost:
             layer.register_forward_hook(count)
     weights = {name: torch.zeros(()).expand(weight.shape) for name, weight in network.state_dict().items()}
     with torch.no_grad():
-        functional_call(network, weights, torch.zeros(1, *image_shape))
+        functional_call(network, weights, example_input(image_shape))
     return Cost(parameters(network), multiplications, outputs)
+
+
+def example_input(shape: tuple[int, ...]) -> Tensor:
+    """One input of a network: an image `(1, D, H, W)`, or a window of tokens `(1, L)`."""
+    return torch.zeros(1, *shape, dtype=torch.int64 if len(shape) == 1 else torch.float32)
 
 
 def latency(name: str, *, image_shape: tuple[int, int, int], classes: int, times: int = 30) -> float:
     """Seconds of a forward pass for a single image on this machine's CPU: the median of `times` passes."""
-    network, image = build(name, image_shape=image_shape, classes=classes, seed=0).eval(), torch.zeros(1, *image_shape)
+    network, image = build(name, image_shape=image_shape, classes=classes, seed=0).eval(), example_input(image_shape)
     seconds = []
     with torch.inference_mode():
         for _ in range(times + 5):

@@ -68,6 +68,10 @@ REFERENCES = {
         "Dawn Song, Ulfar Erlingsson, Alina Oprea, Colin Raffel", 2021,
         "Extracting Training Data from Large Language Models", "USENIX Security, arXiv 2012.07805",
     ),
+    "Cho 2014": Reference(
+        "Kyunghyun Cho, Bart van Merri\u00ebnboer, Caglar Gulcehre, Dzmitry Bahdanau, Fethi Bougares, Holger Schwenk, Yoshua Bengio", 2014,
+        "Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine Translation", "EMNLP, arXiv 1406.1078",
+    ),
     "Cho 2019": Reference(
         "Jang Hyun Cho, Bharath Hariharan", 2019, "On the Efficacy of Knowledge Distillation", "ICCV, arXiv 1910.01348"
     ),
@@ -195,9 +199,17 @@ REFERENCES = {
     "Park 2019": Reference(
         "Wonpyo Park, Dongju Kim, Yan Lu, Minsu Cho", 2019, "Relational Knowledge Distillation", "CVPR, arXiv 1904.05068"
     ),
+    "Peng 2024": Reference(
+        "Hao Peng, Xin Lv, Yushi Bai, Zijun Yao, Jiajie Zhang, Lei Hou, Juanzi Li", 2024,
+        "Pre-training Distillation for Large Language Models: A Design Space Exploration", "arXiv 2410.16215",
+    ),
     "Peterson 2019": Reference(
         "Joshua Peterson, Ruairidh Battleday, Thomas Griffiths, Olga Russakovsky", 2019,
         "Human uncertainty makes classification more robust", "ICCV, arXiv 1908.07086",
+    ),
+    "Radford 2018": Reference(
+        "Alec Radford, Karthik Narasimhan, Tim Salimans, Ilya Sutskever", 2018,
+        "Improving Language Understanding by Generative Pre-Training", "OpenAI",
     ),
     "Romero 2015": Reference(
         "Adriana Romero, Nicolas Ballas, Samira Ebrahimi Kahou, Antoine Chassang, Carlo Gatta, Yoshua Bengio", 2015,
@@ -236,6 +248,11 @@ REFERENCES = {
     ),
     "van der Maaten 2008": Reference(
         "Laurens van der Maaten, Geoffrey Hinton", 2008, "Visualizing Data using t-SNE", "Journal of Machine Learning Research 9"
+    ),
+    "Vaswani 2017": Reference(
+        "Ashish Vaswani, Noam Shazeer, Niki Parmar, Jakob Uszkoreit, Llion Jones, Aidan N. Gomez, \u0141ukasz Kaiser, Illia Polosukhin",
+        2017,
+        "Attention Is All You Need", "NeurIPS, arXiv 1706.03762",
     ),
     "Wilson 1927": Reference(
         "Edwin Wilson", 1927, "Probable inference, the law of succession, and statistical inference",

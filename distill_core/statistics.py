@@ -7,10 +7,53 @@ first page. The tests compare both.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
+
+
+@dataclass(frozen=True)
+class Score:
+    """By what networks are judged on a test set: the field of records and results, its unit, and which direction is better.
+
+    A value is multiplied by `scale` before it is compared or written; `sign` is 1 where higher is better, -1 where lower is.
+    `margin`: differences within plus and minus it are called none.
+    """
+
+    field: str
+    unit: str
+    scale: float
+    sign: int
+    margin: float
+    digits: int  # of a difference
+
+
+ACCURACY = Score("test_accuracy", "points", 100.0, 1, 0.5, 2)
+BITS = Score("test_bits_per_character", "bits a character", 1.0, -1, 0.005, 4)
+
+
+def score_of(scores: Mapping[str, object]) -> Score:
+    """The score of a record, or of one network in a result: bits a character of a text, accuracy of images."""
+    return BITS if BITS.field in scores else ACCURACY
+
+
+def paired_bits(students: np.ndarray, baselines: np.ndarray, *, error: float | None = None, level: float = 0.95) -> tuple:
+    """`paired_difference` of bits a character: student minus baseline, so that below zero is better; `(mean, low, high)`.
+
+    Of several seeds it is Student's t interval. Of one seed it is the normal interval of `error`, the standard error of the mean
+    difference over the test windows; NaN where that is not known.
+
+    - `students`, `baselines`: `(..., n)`, of n seeds. Returns three arrays `(...)`, in bits a character.
+    """
+    differences = np.subtract(students, baselines, dtype=np.float64)
+    mean = differences.mean(axis=-1)
+    if differences.shape[-1] > 1:
+        margin = t_margin(differences, level=level)
+    else:
+        margin = special.ndtri((1 + level) / 2) * (math.nan if error is None else error) + np.zeros_like(mean)
+    return mean, mean - margin, mean + margin
 
 
 def mean_interval(values: Sequence[float], *, level: float = 0.95) -> tuple[float, float, float]:
@@ -224,6 +267,11 @@ def bootstrap_interval(
 def format_points(value: float, digits: int = 1) -> str:
     """A difference in percentage points as text, with its sign; one that rounds to zero has no sign."""
     return f"{value:+.{digits}f}".replace("-", "\u2212") if round(value, digits) else f"{0:.{digits}f}"
+
+
+def format_bits(bits: float) -> str:
+    """Bits a character as text, with four significant digits: 3.542, 0.4512."""
+    return f"{bits:.{3 if abs(bits) >= 1 else 4}f}"
 
 
 def format_percent(fraction: float, digits: int = 2) -> str:

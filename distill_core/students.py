@@ -14,7 +14,9 @@ from distill_core import models
 from distill_core.compression import compress, fake_quantise, nonzero, parse_compression
 from distill_core.data.dataset import Dataset
 from distill_core.experiment import Experiment
+from distill_core.objectives import method_of
 from distill_core.starts import load_start
+from distill_core.teachers import load_teacher
 
 
 def initial(experiment: Experiment, dataset: Dataset, *, seed: int) -> models.Network:
@@ -26,7 +28,22 @@ def initial(experiment: Experiment, dataset: Dataset, *, seed: int) -> models.Ne
         network = load_start(experiment.start_from, experiment.student, dataset)
     else:
         network = models.build(experiment.student, image_shape=dataset.image_shape, classes=dataset.classes, seed=seed)
+    if method_of(experiment.method).copies_blocks:
+        copy_every_second_block(load_teacher(dataset, experiment.teacher).network, network)
     return compress(network, replace(parse_compression(experiment.compression), bits=32))
+
+
+def copy_every_second_block(teacher: nn.Module, student: nn.Module) -> None:
+    """Give a transformer of half the depth the teacher's weights: the first block, the third and so on, and all outside the blocks.
+
+    Source: Sanh et al. 2019 (DistilBERT), section 3.
+    """
+    given = {}
+    for name in student.state_dict():
+        part, _, rest = name.partition(".")
+        number, _, inner = rest.partition(".")
+        given[name] = teacher.state_dict()[f"blocks.{2 * int(number)}.{inner}" if part == "blocks" else name]
+    student.load_state_dict(given)
 
 
 def empty(experiment: Experiment, dataset: Dataset) -> models.Network:

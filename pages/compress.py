@@ -4,7 +4,7 @@ import streamlit as st
 
 from distill_core.compression import factorise, prune_neurons, prune_weights
 from distill_core.compression.quantisation import fake_quantise
-from pages.sections import compress
+from pages.sections import compress, networks
 from pages.sections.source import show_source
 from pages.server.lab import set_up
 from pages.server.link import from_link, to_link
@@ -21,4 +21,5 @@ if (chosen := compress.choose()) is not None:
     compress.downloads(trained, compression)
     to_link("compress", {"network": name, "recovery": st.session_state.get("compress_recovery", "")})
 compress.show_ladder()
+networks.say_images_only()
 show_source(prune_weights, prune_neurons, factorise, fake_quantise)

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from distill_core.data.drawing import centre_digit
-from pages.sections import draw
+from pages.sections import draw, networks
 from pages.sections.source import show_source
 from pages.server.lab import set_up
 from pages.server.link import from_link
@@ -23,4 +23,5 @@ except ValueError as error:
     show_error(error)
     st.stop()
 draw.show_pad_and_bars(choices, loaded)
+networks.say_images_only()
 show_source(centre_digit)

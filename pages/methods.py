@@ -4,7 +4,7 @@ import streamlit as st
 
 from distill_core.glossary import linked
 from distill_core.objectives import METHODS
-from pages.sections import methods
+from pages.sections import methods, networks
 from pages.sections.method_inputs import show_inputs
 from pages.sections.source import functions_of, show_source
 from pages.server.lab import set_up
@@ -38,5 +38,6 @@ else:
 methods.show_comparison(name)
 to_link("methods", {choice: state.get(f"methods_{choice}", "") for choice in DEFAULTS})
 methods.show_references(name)
+networks.say_images_only()
 if name in METHODS:
     show_source(*functions_of(METHODS[name]))

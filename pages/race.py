@@ -2,9 +2,10 @@
 
 import streamlit as st
 
+from distill_core.data.datasets import is_text
 from distill_core.experiment import Experiment
 from distill_core.losses import mixed_loss
-from distill_core.objectives import METHODS
+from distill_core.objectives import method_of
 from distill_core.studies.presets import PRESETS, preset_of
 from pages.components.live_chart import have_charts_ready
 from pages.sections import controls, networks, race, results, transfer_set
@@ -75,11 +76,12 @@ if run is not None:
         results.show(run)
 else:
     have_charts_ready()
+    examples = "text" if experiments and is_text(experiments[0].dataset) else "images"
     st.markdown(
-        "Press **Train**: a student with a teacher and its baseline without one train side by side on the same images. The settings are "
-        "ready; change them in the sidebar (on a phone, open it with \u00bb at the top)."
+        f"Press **Train**: a student with a teacher and its baseline without one train side by side on the same {examples}. The settings "
+        "are ready; change them in the sidebar (on a phone, open it with \u00bb at the top)."
     )
     if experiments:
         transfer_set.show(experiments)
-method = METHODS[experiments[0].method if experiments else Experiment.method]
+method = method_of(experiments[0].method if experiments else Experiment.method)
 show_source(mixed_loss, *functions_of(method))

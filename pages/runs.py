@@ -9,6 +9,7 @@ from distill_core.data import datasets
 from distill_core.figures.curves import bands, compare_figure
 from distill_core.runs import upkeep
 from distill_core.runs.schema import Entry
+from distill_core.statistics import ACCURACY, BITS
 from pages.components.live_chart import live_chart
 from pages.sections import controls, race
 from pages.server import incoming, pictures
@@ -73,7 +74,8 @@ def heading(field: str) -> str:
 def in_words(field: str, value: object) -> str:
     """The value of a setting in words: data set and method by their titles."""
     if field == "dataset":
-        return datasets.DATASETS[value].title if value in datasets.DATASETS else datasets.title(value)
+        source = datasets.source_of(value)
+        return source.title if source else datasets.title(value)
     if field == "method":
         return controls.method_title(value)
     if field == "images":
@@ -141,8 +143,13 @@ names = {
     for run_id, of_run in compared.items()
 }
 names |= {run_id: f"{name} ({run_id[:4]})" for run_id, name in names.items() if list(names.values()).count(name) > 1}
+texts = [datasets.is_text(of_run["dataset"]) for of_run in compared.values()]
+if any(texts) and not all(texts):
+    st.caption("Runs on texts have bits a character in place of a test accuracy: they are not in this chart.")
 live_chart(
-    compare_figure({name: bands(store().records(run_id)) for run_id, name in names.items()}),
+    compare_figure(
+        {name: bands(store().records(run_id)) for run_id, name in names.items()}, field=(BITS if all(texts) else ACCURACY).field
+    ),
     key="compare", height=460, revision=" ".join(names),
 )  # fmt: skip
 if len(compared) > 1:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from distill_core.losses import soft_loss, soften
-from pages.sections import soft_targets
+from pages.sections import networks, soft_targets
 from pages.sections.source import show_source
 from pages.server.lab import set_up
 from pages.server.link import from_link
@@ -30,4 +30,5 @@ with images:
 with bars:
     soft_targets.show_bars(loaded, image)
 soft_targets.write_link(choices, image)
+networks.say_images_only()
 show_source(soften, soft_loss)

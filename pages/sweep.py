@@ -6,7 +6,7 @@ from distill_core.controls import without_t2
 from distill_core.experiment import Experiment
 from distill_core.objectives import METHODS
 from pages.components.live_chart import have_charts_ready
-from pages.sections import race, sweep, sweep_live, sweep_results
+from pages.sections import networks, race, sweep, sweep_live, sweep_results
 from pages.sections.source import functions_of, show_source
 from pages.server.lab import set_up, store
 from pages.server.link import from_link, to_link
@@ -73,4 +73,5 @@ else:
         f"Press **Train all**. The result is a heat map with one cell per combination of the two axes. Each cell shows the "
         f"{sweep_live.CELL}; it is updated while the students train. Choose axes and settings in the sidebar."
     )
+networks.say_images_only()
 show_source(*functions_of(METHODS[experiments[0].method if chosen else Experiment.method]), without_t2)

@@ -80,7 +80,7 @@ def pytest_generate_tests(metafunc):
     if "real_set" in metafunc.fixturenames:
         metafunc.parametrize("real_set", here)
     if "card" in metafunc.fixturenames:
-        cards = [card for card in teachers.shipped() if datasets.DATASETS[card.dataset].is_here()]
+        cards = [card for card in teachers.shipped() if datasets.SOURCES[card.dataset].is_here()]
         metafunc.parametrize("card", cards, ids=[f"{card.dataset}-{card.name}" for card in cards])
 
 

@@ -16,7 +16,7 @@ from distill_core.teachers import choosing, default_teacher, notes, offered, shi
 from distill_core.teachers.choosing import training_seconds
 
 
-@pytest.mark.parametrize("dataset", ("digits", "mnist", "cifar10", "cifar10-jpeg"))
+@pytest.mark.parametrize("dataset", ("digits", "mnist", "cifar10", "cifar10-jpeg", "little-language"))
 def test_the_default_teacher_is_shipped_and_offered_first(dataset, home):
     default = default_teacher(dataset)
     assert default in {card.name for card in shipped_for(dataset)} and offered(dataset)[0] == default
@@ -54,7 +54,7 @@ def test_another_data_set_keeps_a_teacher_that_is_shipped_for_it_and_replaces_an
 
 def test_the_estimate_for_a_shipped_teacher_is_the_time_on_its_card():
     for card in shipped():
-        source = datasets.DATASETS[card.dataset]
+        source = datasets.SOURCES[card.dataset]
         size = {"images": source.train, "image_shape": source.image_shape, "classes": len(source.class_names)}
         assert training_seconds(card.name, **size, cores=2) == pytest.approx(card.seconds)
         assert training_seconds(card.name, **size, cores=1) == pytest.approx(2 * card.seconds)

@@ -32,9 +32,11 @@ class Dataset:
     test_images: Tensor
     test_labels: Tensor
 
+    is_text = False
+
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """`(D, H, W)`: channels, height, width."""
+        """`(D, H, W)`: channels, height, width; of a text `(L,)`."""
         return tuple(self.train_images.shape[1:])
 
     @property
@@ -55,6 +57,16 @@ class Dataset:
     def pixels(self, images: Tensor) -> Tensor:
         """The input of a network for uint8 images: float32, standardised to mean 0 and standard deviation 1 per channel."""
         return images.float().sub_(self.pixel_mean_std[0]).mul_(self._inverse_std)
+
+    def inputs(self, images: Tensor, dtype: torch.dtype) -> Tensor:
+        """The input of a network in `dtype`."""
+        pixels = self.pixels(images)
+        return pixels if pixels.dtype == dtype else pixels.to(dtype)
+
+    @property
+    def example_labels(self) -> Tensor:
+        """The class of each training example `(N,)`, by which examples are chosen."""
+        return self.train_labels
 
     @functools.cached_property
     def _inverse_std(self) -> Tensor:

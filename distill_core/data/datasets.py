@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from distill_core import paths
+from distill_core.data import texts
 from distill_core.data.dataset import (
     Dataset,
     add_label_noise,
@@ -30,20 +31,26 @@ from distill_core.data.dataset import (
 )
 from distill_core.data.decoding import shorten
 from distill_core.data.download import Progress, download
+from distill_core.data.texts import TEXTS, is_text, keep_text, kept_texts, load_text
 from distill_core.data.uploads import is_decoded, keep_zip, kept_zips, load_zip, prepare_zip, title
 
 # Training and pages find the operations on a set beside the sets: `datasets.choose_images`, `datasets.keep_zip`.
 __all__ = [
-    "DATASETS", "Dataset", "Progress", "Source", "add_label_noise", "choose_images", "choose_validation_images", "fetch",
-    "import_torchvision", "is_ready", "keep_zip", "kept_zips", "load", "random_flip", "random_shift", "seeded", "title",
+    "DATASETS", "SOURCES", "TEXTS", "Dataset", "Progress", "Source", "add_label_noise", "choose_images", "choose_validation_images",
+    "fetch", "import_torchvision", "is_ready", "is_text", "keep_text", "keep_zip", "kept_texts", "kept_zips", "load", "random_flip",
+    "random_shift", "seeded", "source_of", "title",
 ]  # fmt: skip
 
 
 def load(name: str) -> Dataset:
-    """The set called `name`, a key of DATASETS or the path of a zip: the same object at each call. `fetch` brings it here.
+    """The set called `name`, a key of SOURCES or the path of a zip or a .txt: the same object at each call. `fetch` brings it here.
 
     Raises `ValueError` with one sentence if the name is unknown or if the files are missing, cut or altered.
     """
+    if name.endswith(".txt"):
+        return load_text(name)
+    if name in TEXTS:
+        return texts.load_named(name)
     return load_zip(name) if name.endswith(".zip") else _load_named(_source(name).name)
 
 
@@ -52,6 +59,8 @@ def is_ready(name: str) -> bool:
     try:
         if name == JPEG_COPY:
             name = _jpeg_copy_path()
+        if name.endswith(".txt"):
+            return load_text(name) is not None
         return is_decoded(name) if name.endswith(".zip") else _source(name).is_here()
     except ValueError:
         return False
@@ -64,6 +73,9 @@ def fetch(name: str) -> Progress:
     """
     if name.endswith(".zip"):
         yield from prepare_zip(name)
+        return
+    if name.endswith(".txt"):
+        load_text(name)
         return
     yield from _source(name).fetch()
     if name == JPEG_COPY and _source(name).is_here():
@@ -83,6 +95,7 @@ class Source:
     read: Callable[[], tuple[Tensor, Tensor, Tensor, Tensor]]
     folder: str = ""  # of its files, inside paths.data()
     kind: str = ""  # the class of torchvision.datasets that downloads it, if there is one
+    is_text = False
     fingerprint: str = ""  # of the published set, where it is known
 
     def is_here(self) -> bool:
@@ -114,10 +127,17 @@ class Source:
             _torchvision_set(self, train=True, download=True)
 
 
-def _source(name: str) -> Source:
-    if name not in DATASETS:
-        raise ValueError(f"dataset {shorten(name)!r} is not known; choose one of: {', '.join(DATASETS)}, or the path of a .zip of images")
-    return DATASETS[name]
+def source_of(name: str) -> Source | texts.TextSource | None:
+    """What is known of a data set before it is loaded; None of one in a file of its own."""
+    return SOURCES.get(name)
+
+
+def _source(name: str) -> Source | texts.TextSource:
+    if name not in SOURCES:
+        raise ValueError(
+            f"dataset {shorten(name)!r} is not known; choose one of: {', '.join(SOURCES)}, or the path of a .zip of images or of a .txt"
+        )
+    return SOURCES[name]
 
 
 @functools.lru_cache(maxsize=4)
@@ -289,3 +309,4 @@ DATASETS = {
         Source(JPEG_COPY, "CIFAR-10 (JPEG)", 50_000, 10_000, (3, 32, 32), CIFAR10_NAMES, _read_cifar10_jpeg, "cifar10-jpeg.zip"),
     )
 }
+SOURCES: dict[str, Source | texts.TextSource] = DATASETS | TEXTS  # all data sets; pages that need images list DATASETS

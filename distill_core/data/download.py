@@ -13,13 +13,15 @@ from pathlib import Path
 Progress = Iterator[tuple[str, float]]  # a description of the current step, and the fraction of it that is done
 
 
-def download(addresses: list[str], path: Path, *, md5: str, tries: int = 3) -> Iterator[float]:
+def download(addresses: list[str], path: Path, *, md5: str = "", sha256: str = "", tries: int = 3) -> Iterator[float]:
     """Download one file from the first address that works; yields the fraction done.
 
-    A file with the right MD5 sum is not downloaded again. An interrupted download stays as `NAME.part` and is resumed.
+    `md5` or `sha256`: the checksum of the file. A file that has it is not downloaded again. An interrupted download stays as
+    `NAME.part` and is resumed.
     Raises `ValueError` with the file and the reason if no address works.
     """
-    if path.exists() and _md5(path) == md5:
+    algorithm, expected = ("sha256", sha256) if sha256 else ("md5", md5)
+    if path.exists() and _checksum(path, algorithm) == expected:
         return
     part = path.with_name(path.name + ".part")
     problem = "no address is known"
@@ -30,7 +32,7 @@ def download(addresses: list[str], path: Path, *, md5: str, tries: int = 3) -> I
             except (OSError, http.client.HTTPException) as error:  # a URLError is an OSError
                 problem = " ".join(str(getattr(error, "reason", error)).split())[:200]  # the text of a server: any length, any lines
                 continue
-            if _md5(part) == md5:
+            if _checksum(part, algorithm) == expected:
                 part.replace(path)
                 return
             problem = "the downloaded file has a wrong checksum"
@@ -63,6 +65,6 @@ def _resume(address: str, part: Path) -> Iterator[float]:
             raise OSError("the connection was cut")
 
 
-def _md5(path: Path) -> str:
+def _checksum(path: Path, algorithm: str) -> str:
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()

@@ -16,7 +16,7 @@ import threading
 import time
 import zipfile
 from collections import Counter, defaultdict
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,7 +35,8 @@ MAX_DIRECTORY = 20 * 1024**2  # bytes of the list of files in a zip
 MAX_CLASSES = 100
 MIN_SIDE = 8  # images of one size from this to MAX_SIDE keep it; all others become 32 x 32
 MAX_DECODED = 64 * 1024**2  # bytes of the images of an upload: 20,000 colour images of 32 x 32
-FOLDER = "pictures"  # of the kept zips, and of the cache of their tensors
+FOLDER = "pictures"  # of the kept uploads, and of the cache of their tensors
+SUFFIXES = (".zip", ".txt")  # of what is kept
 OWNERS = "owners"  # in it: a folder for each browser, with an empty file for each of its zips
 MAX_OWN = 5  # sets of one browser; the oldest goes first
 MAX_KEPT = 2 * 1024**3  # bytes of all kept zips and their tensors; the oldest go first
@@ -199,15 +200,27 @@ def keep_zip(blob: bytes, *, name: str, owner: str = "") -> str:
     `owner` is the mark of the browser that has it among its sets from now on. Raises `ValueError` with one sentence if the zip
     cannot be used; it is then not kept.
     """
+
+    def store(path: Path) -> None:
+        dataset = read_zip(io.BytesIO(blob), name=name, budget=Budget(kept=MAX_DECODED))
+        paths.write_atomically(path, blob)
+        _write_cache(_cache_path(*locate(path.name)), dataset)
+
+    return keep_upload(blob, name=name, suffix=".zip", owner=owner, store=store)
+
+
+def keep_upload(blob: bytes, *, name: str, suffix: str, owner: str, store: Callable[[Path], None]) -> str:
+    """Keep an uploaded file under the hash of its content; returns its name. `store(path)` checks the file and writes it.
+
+    `owner` is the mark of the browser that has it among its sets from now on.
+    """
     stem = re.sub(r"[^\w-]+", "-", Path(name).stem).strip("-")[:40] or "images"
-    kept = f"{stem}-{hashlib.sha256(blob).hexdigest()[:32]}.zip"
+    kept = f"{stem}-{hashlib.sha256(blob).hexdigest()[:32]}{suffix}"
     folder = paths.home() / FOLDER
     with _one_at_a_time(owner):
         if not (folder / kept).exists():
-            dataset = read_zip(io.BytesIO(blob), name=name, budget=Budget(kept=MAX_DECODED))
             folder.mkdir(parents=True, exist_ok=True)
-            paths.write_atomically(folder / kept, blob)
-            _write_cache(_cache_path(*_locate(kept)), dataset)
+            store(folder / kept)
         if owner:
             marker = folder / OWNERS / owner / kept
             marker.parent.mkdir(parents=True, exist_ok=True)
@@ -248,22 +261,28 @@ def _tidy(folder: Path, *, spared: str) -> None:
             marker.unlink(missing_ok=True)
         else:
             last_upload[marker.name] = max(marker.stat().st_mtime, last_upload.get(marker.name, 0.0))
-    zips = {path: last_upload.get(path.name, path.stat().st_mtime) for path in folder.glob("*.zip")}
+    files = [path for suffix in SUFFIXES for path in folder.glob(f"*{suffix}")]
+    used = {path: last_upload.get(path.name, path.stat().st_mtime) for path in files}
     total = 0
-    for path in sorted(zips, key=lambda path: (path.name != spared, -zips[path])):  # the new one first, then by age
-        cached = _cache_path(*_locate(path.name))
+    for path in sorted(used, key=lambda path: (path.name != spared, -used[path])):  # the new one first, then by age
+        cached = _cache_path(*locate(path.name))
         total += sum(file.stat().st_size for file in (path, cached) if file.exists())
-        if path.name != spared and (now - zips[path] > MAX_AGE or total > MAX_KEPT):
+        if path.name != spared and (now - used[path] > MAX_AGE or total > MAX_KEPT):
             path.unlink(missing_ok=True)
             cached.unlink(missing_ok=True)
 
 
 def kept_zips(owner: str | None = None) -> list[str]:
     """The names of all uploaded zips, or of those of one browser."""
+    return kept(".zip", owner)
+
+
+def kept(suffix: str, owner: str | None = None) -> list[str]:
+    """The names of all uploads of one kind, or of those of one browser."""
     folder = paths.home() / FOLDER
     if owner is None:
-        return sorted(path.name for path in folder.glob("*.zip"))
-    return sorted(path.name for path in (folder / OWNERS / owner).glob("*.zip") if (folder / path.name).exists()) if owner else []
+        return sorted(path.name for path in folder.glob(f"*{suffix}"))
+    return sorted(path.name for path in (folder / OWNERS / owner).glob(f"*{suffix}") if (folder / path.name).exists()) if owner else []
 
 
 def title(name: str) -> str:
@@ -276,7 +295,7 @@ def load_zip(name: str) -> Dataset:
 
     Raises `ValueError` with one sentence if the file is missing or cannot be used.
     """
-    return _load(name, *_locate(name))
+    return _load(name, *locate(name))
 
 
 def prepare_zip(name: str) -> Generator[tuple[str, float], None, None]:
@@ -284,25 +303,26 @@ def prepare_zip(name: str) -> Generator[tuple[str, float], None, None]:
 
     Raises `ValueError` as `load_zip` does.
     """
-    path, stamp = _locate(name)
+    path, stamp = locate(name)
     if not _cache_path(path, stamp).exists():
         yield from _load_steps(name, path, stamp)
 
 
 def is_decoded(name: str) -> bool:
     """Whether the tensors of a zip are on disk. Raises `ValueError` for a zip that cannot be opened."""
-    return _cache_path(*_locate(name)).exists()
+    return _cache_path(*locate(name)).exists()
 
 
-def _locate(name: str) -> tuple[str, tuple[int, int]]:
-    """The path of a zip, and its size and time, which change with its content."""
+def locate(name: str, *, kind: str = "zip") -> tuple[str, tuple[int, int]]:
+    """The path of an upload, and its size and time, which change with its content. Raises `ValueError` where it is missing."""
     kept = paths.home() / FOLDER / name
     path = kept if Path(name).name == name and kept.exists() else Path(name)
     try:
         status = path.stat()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise ValueError(f"the zip '{shorten(str(path), 200)}' cannot be opened ({reason}); give the path of a zip of images") from error
+        what = "a zip of images" if kind == "zip" else "a .txt"
+        raise ValueError(f"the {kind} '{shorten(str(path), 200)}' cannot be opened ({reason}); give the path of {what}") from error
     return str(path), (status.st_size, status.st_mtime_ns)
 
 

@@ -8,7 +8,7 @@ import time
 from distill_core import analysis, models
 from distill_core.compression import NONE, cost_of
 from distill_core.export.trained import Trained
-from distill_core.objectives import METHODS
+from distill_core.objectives import method_of
 from distill_core.statistics import format_interval, format_percent, mean_interval
 
 LIMITS = (
@@ -68,9 +68,9 @@ def _recipe(trained: Trained) -> list[str]:
     fields = [
         f"- {f.name.replace('_', ' ')}: {plain(getattr(one, f.name))}" for f in dataclasses.fields(one) if matters(f.name, one, usual)
     ]
-    loss = f"alpha x hard loss + (1 - alpha) x {METHODS[one.method].loss_name}, alpha {one.alpha:g}, T {one.temperature:g}"
+    loss = f"alpha x hard loss + (1 - alpha) x {method_of(one.method).loss_name}, alpha {one.alpha:g}, T {one.temperature:g}"
     compressed = [] if trained.compression == NONE else [f"- compressed: {trained.compression.in_words}"]
-    return [f"{METHODS[one.method].title} ({METHODS[one.method].paper}). Loss: {loss}.", "", *fields, *compressed]
+    return [f"{method_of(one.method).title} ({method_of(one.method).paper}). Loss: {loss}.", "", *fields, *compressed]
 
 
 def matters(name: str, one: object, usual: object) -> bool:

@@ -80,7 +80,8 @@ class Standardised(nn.Module):
 
 
 def of_teacher(dataset: Dataset, name: str) -> Trained:
-    """A trained teacher of this set. Raises `ValueError` if there is none of this name."""
+    """A trained teacher of this set. Raises `ValueError` if there is none of this name, or if it reads texts."""
+    _check_images(dataset)
     teacher = teachers.load_teacher(dataset, name)
     about = teachers.describe(teacher.card) if teacher.card else f"an ensemble of {name}"
     return Trained(name, name, "teacher", teacher.network, dataset, about=about)
@@ -91,6 +92,7 @@ def of_run(
 ) -> Trained:
     """The student of a finished run, from the weights that the run kept. Raises `ValueError` if they are not its student's."""
     dataset = datasets.load(experiment.dataset)
+    _check_images(dataset)
     network = students.empty(experiment, dataset)
     own = {name.removeprefix(f"{role}."): value.float() for name, value in weights.items() if name.startswith(f"{role}.")}
     try:
@@ -100,6 +102,11 @@ def of_run(
     found = students.parse_compression(experiment.compression)
     network = network.eval().requires_grad_(False)
     return Trained(experiment.student, experiment.student, "student", network, dataset, found, experiment, results, records)
+
+
+def _check_images(dataset: Dataset) -> None:
+    if dataset.is_text:
+        raise ValueError(f"{dataset.title} is a text, and only networks for images can be exported, compressed or served; choose one")
 
 
 def empty_network(description: dict) -> nn.Module:

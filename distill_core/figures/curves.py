@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from distill_core.figures.palette import OTHERS, ROLES, plain_labels, style_of
-from distill_core.statistics import t_margin
+from distill_core.figures.palette import GREY, OTHERS, ROLES, plain_labels, style_of
+from distill_core.statistics import BITS, t_margin
 
 FIELDS = {
     "test_accuracy": "test accuracy (%)",
+    "test_bits_per_character": "bits per character, lower is better",
     "agreement": "agreement with the teacher (%)",
     "hard_loss": "hard loss (nats)",
     "soft_loss": "soft loss (nats)",  # of another method its own loss: see `loss_label`
@@ -122,8 +123,11 @@ def race_drawing(
     fields: Sequence[str] = ("test_accuracy",),
     members: Sequence[str] = ("student", "baseline"),
     teacher_accuracy: float | None = None,
+    teacher_bits: float | None = None,
+    entropy_rate: float | None = None,
     epochs: float | None = None,
     accuracy_from: float = 0.0,
+    bits_between: tuple[float, float] | None = None,
     log: bool = False,
     height: int = 360,
     loss_label: str = FIELDS["soft_loss"],
@@ -133,7 +137,8 @@ def race_drawing(
     Axes and the number of traces do not depend on the progress of the run, so that a live chart never jumps and keeps its
     zoom: the epochs run from 0 to `epochs`, percentages from `accuracy_from` (a fraction) to 100, losses from 0 to a round
     number above the highest point, or over whole powers of ten with `log`. `height` is the height of the chart in pixels
-    (label positions depend on it). `loss_label` names the field `soft_loss`, the method's own loss, with its unit.
+    (label positions depend on it). Bits a character run from 0 to a round number, or over `bits_between`; `entropy_rate` is a line
+    that no model crosses. `loss_label` names the field `soft_loss`, the method's own loss, with its unit.
     """
     last = epochs or max((band["x"][-1] for band in curves.values()), default=1) or 1
     plot = max(60, height - TOP - BOTTOM)  # px of all panels
@@ -145,11 +150,15 @@ def race_drawing(
         to_axis = _log10 if log and field not in PERCENT else float
         low, high = _range(field, shown.values(), accuracy_from) if to_axis is float else _decades(shown.values())
         teacher = teacher_accuracy * 100 if teacher_accuracy is not None and field == "test_accuracy" else None
+        if field == BITS.field:
+            (low, high), teacher = bits_between or (low, high), teacher_bits
         drawn = []
         for number, (member, band) in enumerate(shown.items()):
             hover = _hover(member, band, field, label if len(fields) > 1 else "") if band else []
             drawn += band_traces(member, band, field, hover, number, to_axis, legend=row == 1)
-        drawn += [_teacher_line(teacher, last)] if teacher is not None else []
+        unit = "bits" if field == BITS.field else "%"
+        drawn += [_teacher_line(teacher, last, unit)] if teacher is not None else []
+        drawn += [_floor(entropy_rate, last)] if entropy_rate is not None and field == BITS.field else []
         drawn += _line_labels(shown, teacher, last, field, to_axis, gap=LABEL_GAP * (high - low) / panel, bounds=(low, high))
         axis = f"y{row if row > 1 else ''}"
         traces += [{"type": "scatter", "xaxis": "x", "yaxis": axis, **trace} for trace in drawn]
@@ -263,7 +272,7 @@ def band_traces(
 
 def _hover(member: str, band: Band, field: str, label: str) -> list[str]:
     """One text per point. The text of a loss starts with its `label`, if there is one."""
-    unit, digits = (" %", 2) if field in PERCENT else ("", 3)
+    unit, digits = (" %", 2) if field in PERCENT else (" bits", 4) if field == BITS.field else ("", 3)
     name = f"{member}, {label}:" if label and field not in PERCENT else member
     if not band["band"]:
         return [f"{name} {mean:.{digits}f}{unit}" for mean in band["mean"]]
@@ -273,7 +282,16 @@ def _hover(member: str, band: Band, field: str, label: str) -> list[str]:
     ]
 
 
-def _teacher_line(accuracy: float, last: float) -> dict:
+def _floor(bits: float, last: float) -> dict:
+    """The entropy rate of a text whose truth is known, with its name above its end."""
+    return {
+        "x": [0, last], "y": [bits, bits], "uid": "entropy rate", "mode": "lines+text", "name": "entropy rate", "showlegend": False,
+        "line": {"color": GREY, "width": 2, "dash": "solid"}, "text": ["entropy rate of the text", ""], "textposition": "bottom right",
+        "textfont": {"size": TEXT, "color": GREY}, "hovertemplate": f"entropy rate {bits:.4f} bits<extra></extra>",
+    }  # fmt: skip
+
+
+def _teacher_line(accuracy: float, last: float, unit: str = "%") -> dict:
     style = ROLES["teacher"]
     return {
         "x": [0, last],
@@ -284,7 +302,7 @@ def _teacher_line(accuracy: float, last: float) -> dict:
         "legendgroup": "teacher",
         "showlegend": False,
         "line": {"color": style.light, "width": 3, "dash": style.dash},
-        "hovertemplate": f"teacher {accuracy:.2f} %<extra></extra>",
+        "hovertemplate": f"teacher {accuracy:.2f} %<extra></extra>" if unit == "%" else f"teacher {accuracy:.4f} {unit}<extra></extra>",
     }
 
 

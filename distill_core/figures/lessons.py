@@ -19,7 +19,8 @@ def guess_figure(gains: Sequence[dict], guess: float | str | None, *, height: in
     `guess`: a number, drawn as a dashed line, or the label of an arm, whose place is shaded.
     """
     arms = [one["arm"] for one in gains]
-    style = style_of("student")
+    style, unit = style_of("student"), gains[0].get("unit", "points") if gains else "points"
+    digits, title = (1, "student minus baseline<br>(points)") if unit == "points" else (4, f"baseline minus student<br>({unit})")
     figure = go.Figure(
         go.Scatter(
             x=list(range(len(arms))),
@@ -32,7 +33,8 @@ def guess_figure(gains: Sequence[dict], guess: float | str | None, *, height: in
                 "arrayminus": [one["difference"] - one["low"] for one in gains],
             },
             customdata=[[one["arm"], one["low"], one["high"]] for one in gains],
-            hovertemplate="%{customdata[0]}: %{y:+.1f} points (%{customdata[1]:+.1f} to %{customdata[2]:+.1f})<extra></extra>",
+            hovertemplate=f"%{{customdata[0]}}: %{{y:+.{digits}f}} {unit} (%{{customdata[1]:+.{digits}f}} to "
+            f"%{{customdata[2]:+.{digits}f}})<extra></extra>",
             showlegend=False,
         )
     )  # fmt: skip
@@ -47,7 +49,7 @@ def guess_figure(gains: Sequence[dict], guess: float | str | None, *, height: in
         figure.add_annotation(x=0, xref="paper", xanchor="left", y=guess, yanchor="bottom", **label)
     names = ["<br>".join(textwrap.wrap(arm, 18)) for arm in arms]
     figure.update_xaxes(range=[-0.6, len(arms) - 0.4], tickvals=list(range(len(arms))), ticktext=names, automargin=True, zeroline=False)
-    figure.update_yaxes(title="student minus baseline<br>(points)", automargin=True, zeroline=False)
+    figure.update_yaxes(title=title, automargin=True, zeroline=False)
     figure.update_layout(
         height=height, margin={"l": 10, "r": 10, "t": 10, "b": 10}, font={"size": TEXT}, hoverlabel={"font": {"size": TEXT}},
         hoverlabel_font_color=TEXT_COLOUR,

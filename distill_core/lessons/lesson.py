@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from distill_core.experiment import Experiment
-from distill_core.statistics import format_points, paired_difference
+from distill_core.statistics import ACCURACY, BITS, format_points, paired_bits, paired_difference, score_of
 from distill_core.together import Results
 
 GROUPS = ("Concepts", "When and why", "Experiments", "Around it")
@@ -40,12 +40,16 @@ class Choice:
 
 @dataclass(frozen=True)
 class Gain:
-    """Test accuracy of an arm's students minus that of their baselines, in points, with its 95 % interval."""
+    """Test accuracy of an arm's students minus that of their baselines, in points, with its 95 % interval.
+
+    On a text it is in bits a character: how many fewer the students need.
+    """
 
     arm: str
     difference: float
     low: float
     high: float
+    unit: str = "points"
 
 
 @dataclass(frozen=True)
@@ -111,14 +115,22 @@ def arms(usual: Experiment, **values: dict) -> dict[str, Experiment]:
 
 
 def accuracies(results: Sequence[dict], member: str = "student") -> np.ndarray:
-    """Test accuracy in percent, seed by seed, `(seeds,)`."""
-    return np.array([100 * one[member]["test_accuracy"] for one in results])
+    """Test accuracy in percent, seed by seed, `(seeds,)`; on a text minus the bits a character, so that more is better."""
+    score = score_of(results[0][member])
+    return np.array([score.sign * score.scale * one[member][score.field] for one in results])
+
+
+def difference(better: np.ndarray, other: np.ndarray, first: dict) -> tuple[float, float, float]:
+    """The mean of the paired differences of such values with its interval; `first`: any of the results."""
+    if score_of(first["student"]) is BITS:
+        return tuple(map(float, paired_bits(better, other)))
+    return tuple(map(float, paired_difference(better, other, test_images=first["student"]["test_images"])))
 
 
 def gain(arm: str, results: Sequence[dict]) -> Gain:
     """The paired difference of an arm's students from their baselines."""
-    images = results[0]["student"]["test_images"]
-    return Gain(arm, *map(float, paired_difference(accuracies(results), accuracies(results, "baseline"), test_images=images)))
+    found = difference(accuracies(results), accuracies(results, "baseline"), results[0])
+    return Gain(arm, *found, score_of(results[0]["student"]).unit)
 
 
 def gains(results: Results) -> list[Gain]:
@@ -148,15 +160,16 @@ def best(*, worst: bool = False) -> Callable[[Results], Finding]:
     def judge(results: Results) -> Finding:
         of_seeds = {arm: accuracies(one) - accuracies(one, "baseline") for arm, one in results.items()}
         first, second, *_ = sorted(of_seeds, key=lambda arm: -sign * of_seeds[arm].mean())
-        images = results[first][0]["student"]["test_images"]
+        score = score_of(results[first][0]["student"])
+        digits = 1 if score is ACCURACY else score.digits
         other = accuracies(results[second])  # the gains are compared on the baseline of the second arm, within 0 to 100 %
         moved = accuracies(results[second], "baseline") + of_seeds[first]
-        difference, low, high = map(float, paired_difference(moved, other, test_images=images))
-        word, between = "smallest" if worst else "largest", f"{format_points(low, 1)} to {format_points(high, 1)}"
-        sentence = f"The {word} gain is that of {first} ({format_points(of_seeds[first].mean(), 1)} points). "
+        mean, low, high = difference(moved, other, results[first][0])
+        word, between = "smallest" if worst else "largest", f"{format_points(low, digits)} to {format_points(high, digits)}"
+        sentence = f"The {word} gain is that of {first} ({format_points(of_seeds[first].mean(), digits)} {score.unit}). "
         if low > 0 or high < 0:
-            return Finding(f"{sentence}It differs from {second} by {format_points(difference, 1)} points ({between}).", first)
-        return Finding(f"{sentence}Whether it really differs from {second}, these seeds cannot decide ({between} points).", None)
+            return Finding(f"{sentence}It differs from {second} by {format_points(mean, digits)} {score.unit} ({between}).", first)
+        return Finding(f"{sentence}Whether it really differs from {second}, these seeds cannot decide ({between} {score.unit}).", None)
 
     return judge
 

@@ -42,7 +42,7 @@ def find(name: str, *, store: Store | None = None):  # noqa: ANN201 (a Trained: 
         return files.read_safetensors(Path(name))
     dataset, _, teacher = name.partition("/")
     if teacher:
-        if dataset not in datasets.DATASETS:
+        if dataset not in datasets.SOURCES:
             raise ValueError(f"'{name}' names no teacher: dataset '{dataset}' is not known; choose one of: {', '.join(datasets.DATASETS)}")
         for _ in datasets.fetch(dataset):
             pass

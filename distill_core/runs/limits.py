@@ -33,7 +33,14 @@ MAX_SNAPSHOT = 64e6  # bytes of a state that is saved while training; after a cr
 MAX_SECONDS = 900.0  # of a run; DISTILL_CAP
 NETWORKS_SHARE = 0.75  # of a worker's memory; the rest is for torch, the data set and the teacher
 TENSORS_OF_TRIPLES = 6  # cosines of all triples of a batch, and what their gradient needs
-RATES = {"linear": 2e10, "mlp": 2e10, "cnn": 1e10, "resnet": 1e10}  # multiplications a second, until a run has been measured
+RATES = {
+    "linear": 2e10,
+    "mlp": 2e10,
+    "cnn": 1e10,
+    "resnet": 1e10,
+    "gpt": 1e10,
+    "gru": 3e9,
+}  # multiplications a second, until a run has been measured
 SECONDS_A_STEP = 5e-4  # that a step takes beside its multiplications
 
 
@@ -136,8 +143,8 @@ def _check_dataset(dataset: str) -> None:
     """A browser may name a zip that was uploaded to the lab, and no other file of this machine."""
     from distill_core.data import datasets
 
-    if dataset not in datasets.DATASETS and dataset not in datasets.kept_zips():
-        raise ValueError(f"the data set '{Path(dataset).name}' is not in this lab; upload the zip again, or choose another data set")
+    if dataset not in datasets.SOURCES and dataset not in (*datasets.kept_zips(), *datasets.kept_texts()):
+        raise ValueError(f"the data set '{Path(dataset).name}' is not in this lab; upload the file again, or choose another data set")
 
 
 # --- estimates ------------------------------------------------------------------------------------------------------
@@ -192,26 +199,26 @@ def _steps(experiment: Experiment) -> int:
 def _images(experiment: Experiment) -> int:
     from distill_core.data import datasets
 
-    source = datasets.DATASETS.get(experiment.dataset)
+    source = datasets.SOURCES.get(experiment.dataset)
     return experiment.images or (source.train - experiment.validation if source else 1000)
 
 
 def _costs(experiment: Experiment) -> list:
     """`models.Cost` of every network that trains: student, baseline, peers, then those that teach."""
     from distill_core import models
-    from distill_core.objectives import METHODS
+    from distill_core.objectives import method_of
 
     shape, classes = _shape(experiment)
     student, *earlier = (models.cost(name, image_shape=shape, classes=classes) for name in (experiment.student, *experiment.earlier))
-    return [student] * (2 + METHODS[experiment.method].peers) + earlier
+    return [student] * (2 + method_of(experiment.method).peers) + earlier
 
 
 def _layers_between(experiment: Experiment) -> list[int]:
     """Parameters of the layers that the method trains beside each earlier network and, last, the student, such as a regressor."""
     from distill_core import teachers
-    from distill_core.objectives import METHODS
+    from distill_core.objectives import method_of
 
-    if METHODS[experiment.method].make_regressor is None:
+    if method_of(experiment.method).make_regressor is None:
         return [0] * (1 + len(experiment.earlier))
     own_teacher = experiment.teacher == teachers.SELF  # which learns from labels only, without such a layer
     chain = [experiment.student if own_teacher else teachers.single(experiment.teacher).model, *experiment.assistants, experiment.student]
@@ -225,27 +232,30 @@ def _parameters_between(method: str, student: str, teacher: str, shape: tuple[in
     import torch
 
     from distill_core import models
-    from distill_core.objectives import METHODS
+    from distill_core.objectives import method_of
 
     networks = [models.build(name, image_shape=shape, classes=classes, seed=0) for name in (student, teacher)]
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        layers = METHODS[method].make_regressor(*(network(torch.zeros(1, *shape), features=True)[1] for network in networks))
+        layers = method_of(method).make_regressor(*(network(torch.zeros(1, *shape), features=True)[1] for network in networks))
     return sum(parameter.numel() for parameter in layers.parameters())
 
 
 def _shape(experiment: Experiment) -> tuple[tuple[int, int, int], int]:
     """Shape of the images and number of classes; of an upload, the usual ones."""
     from distill_core.data import datasets
+    from distill_core.data.texts import CHARACTER_WINDOW
 
-    source = datasets.DATASETS.get(experiment.dataset)
+    source = datasets.SOURCES.get(experiment.dataset)
+    if source is None and datasets.is_text(experiment.dataset):
+        return (CHARACTER_WINDOW,), 100
     return (source.image_shape, len(source.class_names)) if source else ((3, 32, 32), 10)
 
 
 def _size(experiment: Experiment) -> tuple[float, float]:
     """Multiplications and bytes of one experiment, with its baseline, peers and assistants, rather too few than too many."""
-    from distill_core.objectives import METHODS
+    from distill_core.objectives import method_of
 
-    method, costs, images = METHODS[experiment.method], _costs(experiment), _images(experiment)
+    method, costs, images = method_of(experiment.method), _costs(experiment), _images(experiment)
     steps = -(-images // experiment.batch_size)  # of an epoch, over which the images without labels are spread
     batch = min(experiment.batch_size, images) + experiment.unlabelled // steps
     work = (images + experiment.unlabelled) * experiment.epochs * sum(cost.multiplications for cost in costs)

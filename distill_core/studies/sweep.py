@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from distill_core.experiment import Experiment
+from distill_core.statistics import score_of
 
 AXES = ("temperature", "alpha", "student", "images", "label_noise", "teacher", "method")
 MAX_RACES = 400  # of one sweep
@@ -64,16 +65,20 @@ def grid_of(experiments: Sequence[Experiment]) -> Grid:
 def best_settings(experiments: Sequence[Experiment], results: Sequence[dict]) -> list[tuple[Experiment, float]]:
     """The settings of a sweep, best first, each with its gain: mean test accuracy above the baseline's, in percentage points.
 
+    Of a text it is the number of bits a character that the student needs less than its baseline.
+
     The order is that of the same gain on the validation images, where there are any: what is chosen on them is only
     reported on the test images. Both are means over the seeds.
     """
     by_setting: dict[Experiment, list[dict]] = {}
     for experiment, result in zip(experiments, results, strict=True):
         by_setting.setdefault(replace(experiment, seed=0), []).append(result)
-    measure = "validation_accuracy" if experiments[0].validation else "test_accuracy"
-    ordered = sorted(by_setting, key=lambda setting: -_gain(by_setting[setting], measure))
-    return [(setting, _gain(by_setting[setting], "test_accuracy")) for setting in ordered]
+    score = score_of(results[0]["student"])
+    measure = "validation_accuracy" if experiments[0].validation else score.field
+    factor = score.sign * score.scale
+    ordered = sorted(by_setting, key=lambda setting: -_gain(by_setting[setting], measure, factor))
+    return [(setting, _gain(by_setting[setting], score.field, factor)) for setting in ordered]
 
 
-def _gain(results: Sequence[dict], measure: str) -> float:
-    return 100 * fmean(one["student"][measure] - one["baseline"][measure] for one in results)
+def _gain(results: Sequence[dict], measure: str, factor: float) -> float:
+    return factor * fmean(one["student"][measure] - one["baseline"][measure] for one in results)

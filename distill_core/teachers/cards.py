@@ -9,7 +9,8 @@ from pathlib import Path
 
 from distill_core import paths
 from distill_core.data.dataset import Dataset
-from distill_core.data.datasets import DATASETS
+from distill_core.data.datasets import SOURCES
+from distill_core.models import LANGUAGE
 from distill_core.teachers.recipes import SAME_IMAGES, Recipe, parse_ensemble
 
 
@@ -28,6 +29,7 @@ class Card:
     seconds: float  # of training
     made_with: str  # version of torch, threads, device
     sha256: str  # of the weights as stored
+    test_bits_per_character: float | None = None  # of a text, whose test_images and test_errors count tokens
 
     @property
     def test_accuracy(self) -> float:
@@ -75,20 +77,26 @@ def describe(card: Card) -> str:
         recipe.about,
         f"label noise {recipe.label_noise:g}" if recipe.label_noise else "",
         f"dropout {recipe.dropout:g}" if recipe.dropout else "",
-        f"random shifts to {recipe.random_shift} px" if recipe.random_shift else "",
+        _augmentation(recipe),
         "random flips" if recipe.random_flip else "",
         f"label smoothing {recipe.smoothing:g}" if recipe.smoothing else "",
         f"{recipe.epochs} epochs of {'SGD with cutout' if recipe.model.startswith('airbench') else adamw}",
         f"{recipe.finetune_epochs} epochs of AdamW without cutout" if recipe.finetune_epochs else "",
         f"seed {recipe.seed}",
     ]
-    also = [DATASETS[name].title for name, source in SAME_IMAGES.items() if source == card.dataset != name]
+    also = [SOURCES[name].title for name, source in SAME_IMAGES.items() if source == card.dataset != name]
     limits = [
         f"; used for {' and '.join(also)} too, where this accuracy was not measured" if also else "",
         "; label smoothing makes a teacher less effective (Müller et al. 2019, section 4)" if recipe.smoothing else "",
     ]
     made = f"{card.seconds:.0f} s with {card.made_with}; weights in float16"
     return f"{', '.join(part for part in parts if part)}; {made}{''.join(limits)}"
+
+
+def _augmentation(recipe: Recipe) -> str:
+    if not recipe.random_shift:
+        return ""
+    return "windows from any place" if recipe.model.startswith(LANGUAGE) else f"random shifts to {recipe.random_shift} px"
 
 
 def teacher_fingerprints(dataset: str, teacher: str) -> list[str]:

@@ -6,11 +6,22 @@ import math
 
 from distill_core import models
 from distill_core.data import datasets
-from distill_core.data.datasets import DATASETS
+from distill_core.data.datasets import SOURCES, is_text
 from distill_core.teachers.cards import Card, recipe_of, shipped, teacher_fingerprints
-from distill_core.teachers.recipes import ON_ANY_DATASET, SAME_IMAGES, TEACHERS, Recipe, adapt, parse_ensemble
+from distill_core.teachers.recipes import (
+    ON_ANY_DATASET,
+    ON_ANY_TEXT,
+    SAME_IMAGES,
+    TEACHERS,
+    Recipe,
+    adapt,
+    parse_ensemble,
+    reads_text,
+)
 
-DEFAULTS = {"cifar10": "cnn-32", "cifar10-jpeg": "cnn-32", "fashion-mnist": "cnn-32"}  # shipped, or the quickest to train
+DEFAULTS = {  # shipped, or the quickest to train
+    "cifar10": "cnn-32", "cifar10-jpeg": "cnn-32", "fashion-mnist": "cnn-32", "little-language": "gpt-64x2", "shakespeare": "gpt-96x4",
+}  # fmt: skip
 USUAL = "mlp-1200x2"  # the default of all other sets
 CARD_CORES = 2  # that trained the shipped teachers; their cards have the seconds
 MAX_CORES = 4  # that training one network uses well
@@ -18,7 +29,7 @@ MAX_CORES = 4  # that training one network uses well
 
 def default_teacher(dataset: str) -> str:
     """The teacher of a data set where none is named."""
-    return DEFAULTS.get(dataset, USUAL)
+    return DEFAULTS.get(dataset, ON_ANY_TEXT[0] if is_text(dataset) else USUAL)
 
 
 def shipped_for(dataset: str) -> list[Card]:
@@ -31,7 +42,7 @@ def shipped_for(dataset: str) -> list[Card]:
 def offered(dataset: str) -> list[str]:
     """The names of the teachers for a data set: its default, the other shipped ones, and those that are trained on first use."""
     names = [card.name for card in shipped_for(dataset)] or [default_teacher(dataset)]
-    return [*names, *(name for name in ON_ANY_DATASET if name not in names)]
+    return [*names, *(name for name in (ON_ANY_TEXT if is_text(dataset) else ON_ANY_DATASET) if name not in names)]
 
 
 def teacher_after_change(dataset: str, teacher: str) -> str:
@@ -56,7 +67,7 @@ def untrained_note(dataset: str, teacher: str, *, cores: int) -> str:
         return ""
     size = _size(dataset)
     seconds = sum(training_seconds(name, **size, cores=cores) for name in missing)
-    title = DATASETS[dataset].title if dataset in DATASETS else dataset.removesuffix(".zip")
+    title = SOURCES[dataset].title if dataset in SOURCES else datasets.title(dataset)
     ready = [card.name for card in shipped_for(dataset)]
     instead = f" Ready at once: {', '.join(ready)}." if ready else ""
     return (
@@ -95,11 +106,12 @@ def training_seconds(name: str, *, images: int, image_shape: tuple[int, int, int
     work, cost = _work(TEACHERS[name], images=images, image_shape=image_shape, classes=classes)
 
     def measured(card: Card) -> tuple[float, float]:
-        source, recipe = DATASETS[card.dataset], recipe_of(card)
+        source, recipe = SOURCES[card.dataset], recipe_of(card)
         card_work, card_cost = _work(recipe, images=source.train, image_shape=source.image_shape, classes=len(source.class_names))
         return abs(math.log(card_cost / cost)), card.seconds / card_work
 
-    cards = [card for card in shipped() if card.name == name] or shipped()
+    alike = [card for card in shipped() if reads_text(card.name) == reads_text(name)]
+    cards = [card for card in alike if card.name == name] or alike
     _, seconds = min(map(measured, cards))
     return seconds * work * CARD_CORES / max(1, min(cores, MAX_CORES))
 
@@ -119,8 +131,8 @@ def _work(recipe: Recipe, *, images: int, image_shape: tuple[int, int, int], cla
 
 
 def _size(dataset: str) -> dict:
-    if dataset in DATASETS:
-        source = DATASETS[dataset]
+    if dataset in SOURCES:
+        source = SOURCES[dataset]
         return {"images": source.train, "image_shape": source.image_shape, "classes": len(source.class_names)}
     uploaded = datasets.load(dataset)
     return {"images": len(uploaded.train_labels), "image_shape": uploaded.image_shape, "classes": uploaded.classes}

@@ -22,24 +22,34 @@ CHUNK = 16 * ROWS  # test images between two reports of the progress
 
 @torch.no_grad()
 def logits(network: nn.Module, dataset: Dataset, images: Tensor, *, batch_size: int = 250) -> Tensor:
-    """The network's logits `(N, C)` for uint8 images `(N, D, H, W)`."""
+    """The network's logits `(N, C)` for uint8 images `(N, D, H, W)`; of a text `(N, L, V)` for tokens `(N, L)`."""
     dtype = next(network.parameters()).dtype
-    batches = [network(dataset.pixels(batch).to(dtype, memory_format=torch.channels_last)) for batch in images.split(batch_size)]
-    return torch.cat(batches) if batches else torch.empty(0, dataset.classes, device=images.device)
+    batches = [network(channels_last(dataset.inputs(batch, dtype))) for batch in images.split(batch_size)]
+    return torch.cat(batches) if batches else torch.empty(0, *logit_shape(dataset), device=images.device)
+
+
+def channels_last(images: Tensor) -> Tensor:
+    """Images in the order of memory in which convolutions on a CPU are fastest; what is no image stays as it is."""
+    return images.contiguous(memory_format=torch.channels_last) if images.dim() == 4 else images
+
+
+def logit_shape(dataset: Dataset) -> tuple[int, ...]:
+    """The shape of a network's output for one example: `(C,)`, of a window of text `(L, V)`."""
+    return (*(dataset.image_shape if dataset.is_text else ()), dataset.classes)
 
 
 def teacher_logits(teacher: Teacher, dataset: Dataset, *, part: str, indices: Tensor) -> Tensor:
-    """The teacher's logits `(N, C)` for a part of the set, `"train"` or `"test"`, on the set's device.
+    """The teacher's logits `(N, C)`, of a text `(N, L, V)` in float16, for a part of the set, `"train"` or `"test"`, on the set's device.
 
     Row i belongs to example i; it is set for all of `indices`, and NaN for examples that no run has needed yet. The
     cache is keyed by data, weights, device and dtype, and a row never depends on which others are computed with it.
     """
     images, path = getattr(dataset, f"{part}_images"), _path(teacher, dataset, part)
-    cached = _read(path, (len(images), dataset.classes))
+    cached = _read(path, (len(images), *logit_shape(dataset)))
     wanted = indices.cpu()
-    missing = wanted[cached[wanted, 0].isnan()].unique()
+    missing = wanted[cached.flatten(1)[wanted, 0].isnan()].unique()
     if len(missing):
-        cached[missing] = _compute(teacher.network, dataset, images, missing)
+        cached[missing] = _compute(teacher.network, dataset, images, missing).to(cached.dtype)
         _merge(cached, path)
     return cached.to(images.device)
 
@@ -50,10 +60,10 @@ def prepare_test_logits(teacher: Teacher, dataset: Dataset, name: str) -> Genera
     Where the cache cannot be written, the run computes them itself.
     """
     n, path = len(dataset.test_labels), _path(teacher, dataset, "test")
-    shape, indices = (n, dataset.classes), torch.arange(n)
-    missing = indices[_read(path, shape)[:, 0].isnan()]
+    shape, indices = (n, *logit_shape(dataset)), torch.arange(n)
+    missing = indices[_read(path, shape).flatten(1)[:, 0].isnan()]
     for start in range(0, len(missing), CHUNK):
-        if start and _read(path, shape)[missing[0], 0].isnan():  # the first chunk was not kept
+        if start and _read(path, shape).flatten(1)[missing[0], 0].isnan():  # the first chunk was not kept
             return
         yield f"computing the logits of the teacher {name} for {dataset.title}", start / len(missing)
         teacher_logits(teacher, dataset, part="test", indices=missing[start : start + CHUNK])
@@ -80,7 +90,7 @@ def _compute(network: nn.Module, dataset: Dataset, images: Tensor, indices: Tens
     table = indices[0].repeat(int(counts.max()), ROWS)
     table[batch, rows] = indices
     found = logits(network, dataset, images[table.flatten().to(images.device)], batch_size=ROWS)
-    return found.cpu().float().view(*table.shape, -1)[batch, rows]
+    return found.cpu().float().unflatten(0, tuple(table.shape))[batch, rows]
 
 
 def _merge(computed: Tensor, path: Path) -> None:
@@ -90,11 +100,11 @@ def _merge(computed: Tensor, path: Path) -> None:
         paths.write_atomically(path, save({"logits": torch.where(computed.isnan(), cached, computed)}))
 
 
-def _read(path: Path, shape: tuple[int, int]) -> Tensor:
+def _read(path: Path, shape: tuple[int, ...]) -> Tensor:
     try:
         cached = load_file(path)["logits"]
         if cached.shape == shape:
             return cached
     except (OSError, SafetensorError, KeyError):  # no file yet, or a cut one
         pass
-    return torch.full(shape, torch.nan)
+    return torch.full(shape, torch.nan, dtype=torch.float16 if len(shape) == 3 else torch.float32)

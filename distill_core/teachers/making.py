@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from distill_core import models, paths
 from distill_core.data.dataset import Dataset, add_label_noise, choose_images, random_flip, random_shift, seeded
+from distill_core.data.text import Text
+from distill_core.losses import bits_per_character
 from distill_core.teachers import airbench
 from distill_core.teachers.cards import Card, find_weights, shipped
 from distill_core.teachers.logit_cache import logits
@@ -80,16 +82,21 @@ def make_teacher(
         data_fingerprint=dataset.fingerprint,
         recipe=asdict(recipe),
         parameters=models.parameters(network),
-        test_images=len(dataset.test_labels),
-        test_errors=int((test_logits.argmax(dim=1) != dataset.test_labels).sum()),
+        test_images=dataset.test_labels.numel(),
+        test_errors=int((test_logits.argmax(dim=-1) != dataset.test_labels).sum()),
         seconds=round(time.perf_counter() - started, 1),
         made_with=f"torch {torch.__version__}, {torch.get_num_threads()} threads, {torch.device(device).type}",
         sha256=hashlib.sha256(b"".join(blobs)).hexdigest(),
+        test_bits_per_character=_bits(test_logits, dataset) if dataset.is_text else None,
     )
     write_parts(folder / f"{stem}.safetensors", blobs)
     # The card comes last: where it is, the weights are complete.
     paths.write_atomically(folder / f"{stem}.json", json.dumps(asdict(card), indent=1).encode())
     return card
+
+
+def _bits(logits: Tensor, dataset: Text) -> float:
+    return round(bits_per_character(logits, dataset.test_labels, characters=dataset.characters_per_token).item(), 4)
 
 
 # --- training -------------------------------------------------------------------------------------------------------
@@ -125,6 +132,9 @@ def _fit(network: nn.Module, dataset: Dataset, recipe: Recipe) -> Iterator[float
     `airbench.finetune` is a loop of its own: it runs in bfloat16, drops the last incomplete batch and draws its random
     numbers for other purposes. One loop for both would change the shipped weights.
     """
+    if dataset.is_text:
+        yield from _fit_text(network, dataset, recipe)
+        return
     images, labels = dataset.train_images, dataset.train_labels
     chosen = choose_images(labels, images=recipe.images, hide_classes=(), seed=recipe.seed)
     # Negative, as no student's seed is: the wrong labels of teacher and student are drawn independently.
@@ -146,6 +156,36 @@ def _fit(network: nn.Module, dataset: Dataset, recipe: Recipe) -> Iterator[float
                 loss = nn.functional.cross_entropy(batch_logits, labels[batch], label_smoothing=recipe.smoothing)
                 optimizer.zero_grad()
                 loss.backward()
+                optimizer.step()
+                schedule.step()
+                if number == steps or number % REPORT_EVERY == 0:
+                    yield (epoch + number / steps) / recipe.epochs
+        network.eval()
+
+
+def _fit_text(network: nn.Module, dataset: Text, recipe: Recipe) -> Iterator[float]:
+    """The same for a language model. With `random_shift` the windows of a batch begin anywhere in the text."""
+    windows, targets, length = dataset.train_images, dataset.train_labels, dataset.length
+    stream = torch.cat([windows.flatten(), targets[-1, -1:].to(windows.dtype)]).long()  # of a text by characters: all of it
+    steps = math.ceil(len(windows) / recipe.batch_size)
+    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=recipe.weight_decay, betas=(0.9, 0.95), fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, total_steps=recipe.epochs * steps, pct_start=0.1)
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)  # dropout draws from the global generator
+        network.train()
+        for epoch in range(recipe.epochs):
+            generator = seeded(recipe.seed, "teacher", epoch)
+            order = torch.randperm(len(windows), generator=generator).to(windows.device)
+            for number, batch in enumerate(order.split(recipe.batch_size), start=1):
+                tokens, wanted = windows[batch].long(), targets[batch]
+                if recipe.random_shift:
+                    begin = torch.randint(len(stream) - length, (len(batch), 1), generator=generator).to(windows.device)
+                    places = begin + torch.arange(length, device=windows.device)  # (B, L)
+                    tokens, wanted = stream[places], stream[places + 1]
+                loss = nn.functional.cross_entropy(network(tokens).flatten(0, 1), wanted.flatten())
+                optimizer.zero_grad()
+                loss.backward()
+                nn.utils.clip_grad_norm_(network.parameters(), 1.0)
                 optimizer.step()
                 schedule.step()
                 if number == steps or number % REPORT_EVERY == 0:

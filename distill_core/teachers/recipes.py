@@ -22,7 +22,7 @@ class Recipe:
     batch_size: int = 256
     learning_rate: float = 1e-3  # the maximum
     dropout: float = 0.0  # probability, in each hidden layer
-    random_shift: int = 0  # maximum in pixels, horizontally and vertically
+    random_shift: int = 0  # maximum in pixels, horizontally and vertically; of a text: windows that begin anywhere in it
     random_flip: bool = False  # left to right, with probability 1/2
     smoothing: float = 0.0  # label smoothing
     weight_decay: float = 0.01
@@ -43,6 +43,10 @@ _AIRBENCH = Recipe(
     epochs=30, batch_size=1024, random_shift=airbench.SHIFT, random_flip=True, smoothing=0.2, finetune_epochs=4,
 )  # fmt: skip
 
+_TRANSFORMER = Recipe(
+    "gpt-64x2", "transformer of two blocks, width 64", epochs=6, batch_size=64, learning_rate=4e-3, dropout=0.05, weight_decay=0.05
+)
+
 TEACHERS = {
     "mlp-1200x2": _HINTON,
     "mlp-1200x2-smoothed": replace(_HINTON, about="mlp-1200x2 trained on smoothed labels", smoothing=0.1),
@@ -61,8 +65,17 @@ TEACHERS = {
     ),
     "airbench-256": _AIRBENCH,
     "airbench-pair": replace(_AIRBENCH, about="two airbench-256 of different seeds, mean probabilities", members=2),
+    "gpt-64x2": _TRANSFORMER,
+    "gpt-96x3": replace(
+        _TRANSFORMER, model="gpt-96x3", about="transformer of three blocks, width 96", epochs=4, dropout=0.1, random_shift=1
+    ),
+    "gpt-96x4": replace(
+        _TRANSFORMER, model="gpt-96x4", about="transformer of four blocks, width 96", epochs=4, learning_rate=4e-3, dropout=0.0,
+        random_shift=1, weight_decay=0.1,
+    ),
 }  # fmt: skip
 ON_ANY_DATASET = ("mlp-1200x2", "cnn-32")  # trained on first use where the lab ships none
+ON_ANY_TEXT = ("gpt-96x3",)  # the same of texts
 SELF = "self"  # the name of a teacher of the student's own size, which the run trains first on labels only
 SAME_IMAGES = {  # the same images in another encoding: teachers of the second also teach the first
     "cifar10": "cifar10-jpeg",
@@ -75,8 +88,15 @@ def recipe_for(dataset: Dataset, name: str) -> Recipe:
     return adapt(TEACHERS[check_teacher(name)], images=len(dataset.train_labels), channels=dataset.image_shape[0])
 
 
+def reads_text(name: str) -> bool:
+    """Whether the teacher of this name is a language model."""
+    return TEACHERS[name].model.startswith(models.LANGUAGE)
+
+
 def adapt(recipe: Recipe, *, images: int, channels: int) -> Recipe:
-    """The recipe for so many training images of 1 or 3 channels."""
+    """The recipe for so many training images of 1 or 3 channels; of a language model for so many windows."""
+    if recipe.model.startswith(models.LANGUAGE):  # few windows are used more often, up to 60,000 in all
+        return replace(recipe, epochs=min(100, max(recipe.epochs, 60_000 // images)))
     if images < 10_000:
         usual = 60 if recipe.label_noise else 120  # few, so that wrong labels are not memorised
         epochs = usual if recipe.epochs > 2 else recipe.epochs  # one that is stopped early stays so

@@ -29,17 +29,21 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.utils._pytree import tree_map
 
-from distill_core import students, teachers
+from distill_core import analysis, students, teachers
 from distill_core.batch import Batch
+from distill_core.data.datasets import seeded
+from distill_core.data.texts import sentence_start
 from distill_core.experiment import Experiment
-from distill_core.objectives import METHODS, objective, peers_of
-from distill_core.training import perceptrons
+from distill_core.language_models import write
+from distill_core.objectives import method_of, objective, peers_of
+from distill_core.training import own_text, perceptrons
 from distill_core.training.initial import MEMBERS, initial_regressor, initial_student
 from distill_core.training.records import TEACHER, Record, logged_measures, record, result
 from distill_core.training.run_data import Inputs, load_run_data
 from distill_core.training.schedule import Schedule
 from distill_core.training.stacked import AfterStem, StackedOptimizer, views, wide_stem
 
+SAMPLED_AT = 0.8  # T of the texts that a language model writes while it is trained
 REGRESSOR = "regressor."  # what stands before the names of its weights, beside the network's own
 
 
@@ -101,7 +105,7 @@ class Cohort:
     ) -> None:
         self.experiments, self.roles, self.quiet = tuple(experiments), tuple(roles), quiet
         self.first = self.experiments[0]
-        self.method = METHODS[self.first.method]
+        self.method = method_of(self.first.method)
         self.seeds = sorted({e.seed for e in self.experiments})
         self.data = load_run_data([self.first_of(seed) for seed in self.seeds], device=device, dtype=dtype)
         self.schedule = Schedule(self.first, self.data.indices.shape[1], len(self.data.dataset.test_labels))
@@ -109,7 +113,7 @@ class Cohort:
         self.index = {member_key(*member): k for k, member in enumerate(self.members)}
         self.epoch, self.step = 0, 0
         self._own_seconds = 0.0  # of training, over all its stretches, without the assistants'
-        self.predictions: dict[int, Tensor] = {}  # (roles, N_test) by epoch, of the first experiment
+        self.predictions: dict[int, Tensor] = {}  # (roles, N_test) by epoch, of the first experiment; of a text what they write
         self.test_logits: Tensor | None = None  # (K, N_test, C), of the last test
         self.validation_accuracies: list[float | None] = []  # (K,) of the same
         self._sums: dict[str, Tensor] = {}  # (K,) each, of raw losses since the last record
@@ -233,10 +237,12 @@ class Cohort:
     def train_step(self, indices: Tensor, *, learning_rate: float) -> None:
         """One step of all members on the images at `indices` `(S, B)`, seed by seed."""
         inputs = self.data.get_batch(indices, self.step)
+        if is_own := own_text.is_own(self.method, self.step):
+            inputs = self._with_own_text(inputs)
         terms = self._backward_by_hand(inputs) if self._layers else self._backward_by_autograd(inputs)  # (K,) each
         self.constraint.keep_zeros(self._gradients)
         self.optimizer.step(learning_rate)
-        for name, term in terms.items():
+        for name, term in terms.items() if not is_own else ():
             examples = inputs.examples(name)
             self._sums[name] = term * examples if name not in self._sums else self._sums[name].add_(term, alpha=examples)
             self._examples[name] = self._examples.get(name, 0) + examples
@@ -264,6 +270,11 @@ class Cohort:
         logits, features = self.forward(inputs.images, self.constraint.rounded(weights), features=True)  # (K, B, C), (K, B, ...) each
         shared = {"teacher_logits": inputs.teacher_logits, "labels": inputs.labels}  # by the members of a seed, (S, B, ...) each
         own = {"student_logits": logits, **self._choices}  # (K, ...) each
+        if inputs.is_own:
+            own["alpha"] = torch.zeros_like(own["alpha"])
+        if self.data.dataset.is_text:  # every position is an example: (K, B, L, V) to (K, B * L, V)
+            own["student_logits"] = logits = logits.flatten(1, -2)
+            shared = {"teacher_logits": inputs.teacher_logits.flatten(1, -2), "labels": inputs.labels.flatten(1)}
         if inputs.teacher_features:
             shared["teacher_features"], own["student_features"] = inputs.teacher_features, features
         if self.method.peers:
@@ -271,7 +282,7 @@ class Cohort:
         own["regressor"] = {name.removeprefix(REGRESSOR): value for name, value in weights.items() if name.startswith(REGRESSOR)}
         by_seed = tree_map(lambda values: values.unflatten(0, (len(inputs.labels), -1)), own)  # (S, M, ...) each
         # What a loss computes of the teacher alone, such as the distances of a batch, is computed once for a seed.
-        of_member = functools.partial(self._objective, unlabelled=inputs.unlabelled)
+        of_member = functools.partial(self._objective, unlabelled=inputs.rows(inputs.unlabelled))
         totals, terms = vmap(vmap(of_member, in_dims=(0, None)))(by_seed, shared)  # (S, M) each
         # No weight is shared, so each member's gradient is its own; where no loss has an effect, it is 0.
         gradients = torch.autograd.grad(totals.sum(), weights.values(), materialize_grads=True)
@@ -285,6 +296,18 @@ class Cohort:
         more = {"unlabelled": unlabelled, "progress": self.schedule.progress(self.step)}
         return objective(self.method, Batch(**own, **shared, **more, regressor=project))
 
+    @torch.no_grad()
+    def _with_own_text(self, inputs: Inputs) -> Inputs:
+        """A batch for each member, `(K, B, L)`: students have the text that they write, baselines that of the data set."""
+        places = [k for k, (_, role) in enumerate(self.members) if role != "baseline"]
+        own = {name: value[places] for name, value in self.weights.items()}
+        windows, labels = self._to_members(inputs.images), self._to_members(inputs.labels)
+        seeds = [self.members[k][0].seed for k in places]
+        text = own_text.written_by_students(self.network, own, windows[places], seeds=seeds, step=self.step)
+        graded, logits = self.data.graded(text), self._to_members(inputs.teacher_logits)  # each a copy
+        windows[places], labels[places], logits[places] = graded.images, graded.labels, graded.teacher_logits
+        return graded._replace(images=windows, labels=labels, teacher_logits=logits)
+
     def _to_members(self, values: Tensor) -> Tensor:
         """What belongs to a seed, `(S, ...)`, repeated for each of its members: `(K, ...)`."""
         return values.repeat_interleave(len(self.members) // len(values), dim=0)
@@ -292,9 +315,11 @@ class Cohort:
     def forward(self, images: Tensor, weights: dict[str, Tensor], *, features: bool = False) -> Tensor | tuple[Tensor, list[Tensor]]:
         """Logits `(K, B, C)` of all members; `images` `(S, B, D, H, W)`, where S may be 1 for images that all share.
 
+        Of windows `(S, B, L)` they are `(K, B, L, V)`.
+
         With `features` also the output of each block, `(K, B, ...)`.
         """
-        hidden = wide_stem(self.network.stem, weights["stem.weight"], weights["stem.bias"], images)
+        hidden = wide_stem(self.network.stem, weights["stem.weight"], weights.get("stem.bias"), images)
         rest = {name: value for name, value in weights.items() if not name.startswith(("stem.", REGRESSOR))}
         return vmap(functools.partial(self._after_stem, features=features))(rest, hidden)
 
@@ -320,7 +345,7 @@ class Cohort:
     def logits(self, images: Tensor) -> Tensor:
         """Logits `(K, N, C)` of all members on uint8 images `(S, N, D, H, W)`, where S may be 1 for images that all share."""
         dataset, dtype = self.data.dataset, self.data.dtype
-        if isinstance(self.network.stem, nn.Conv2d):  # whose maps of all members at once would not fit into the cache
+        if isinstance(self.network.stem, nn.Conv2d | nn.Embedding):  # whose outputs of all members at once would not fit into the cache
             of_members = [images[k * len(images) // len(self.members)] for k in range(len(self.members))]
             return torch.stack([teachers.logits(self.member(k), dataset, own) for k, own in enumerate(of_members)])
         batches = [dataset.pixels(batch).to(dtype) for batch in images.split(500, dim=1)]
@@ -347,13 +372,20 @@ class Cohort:
         if what == "test":
             self.test()
             predictions = self.test_logits.max(dim=-1).indices  # (K, N_test); four times as fast as argmax
-            measured["test_accuracy"] = (predictions == self.data.dataset.test_labels).double().mean(dim=1).tolist()
+            if self.data.dataset.is_text:
+                bits = [analysis.score(logits, self.data.dataset) for logits in self.test_logits]
+                measured |= {name: [one[name] for one in bits] for name in bits[0]}
+            else:
+                measured["test_accuracy"] = (predictions == self.data.dataset.test_labels).double().mean(dim=1).tolist()
             of_teacher = self.data.teacher_test_logits.argmax(dim=-1).unsqueeze(1)  # (1 or S, 1, N_test)
-            agrees = predictions.view(len(of_teacher), -1, predictions.shape[1]) == of_teacher
-            measured["agreement"] = agrees.flatten(0, 1).double().mean(dim=1).tolist()
+            agrees = predictions.unflatten(0, (len(of_teacher), -1)) == of_teacher
+            measured["agreement"] = agrees.flatten(0, 1).flatten(1).double().mean(dim=1).tolist()
             if self.first.validation:
                 measured["validation_accuracy"] = self.validation_accuracies
-            if epoch == int(epoch):
+            if self.data.dataset.is_text:
+                if int(epoch) in self.schedule.sampled_epochs and epoch == int(epoch):
+                    self.predictions[int(epoch)] = self._texts()
+            elif epoch == int(epoch):
                 self.predictions[int(epoch)] = predictions[list(self.pair(self.first))].to(torch.uint8).cpu()
         self._own_seconds = time.perf_counter() - self._started
         records = []
@@ -363,8 +395,17 @@ class Cohort:
                 own = {name: values[k] for name, values in measured.items() if name in fields}
                 if self.members[k][0].temperature != experiment.temperature:  # a shared baseline, measured at another's T
                     own.pop("soft_loss", None)
-                records.append({**record(role, step=self.step, epoch=epoch, seconds=self.seconds, **own), "experiment": i})
+                place = {"step": self.step, "epoch": epoch, "seconds": self.seconds, "of_text": self.data.dataset.is_text}
+                records.append({**record(role, **place, **own), "experiment": i})
         return records
+
+    def _texts(self) -> Tensor:
+        """What the members of the first experiment write now, from the start of a sentence: `(roles, tokens)`, of language models."""
+        dataset, seed = self.data.dataset, self.first.seed
+        begin = torch.full((1, 1), sentence_start(dataset), device=self.data.device)
+        length = {"length": dataset.length, "temperature": SAMPLED_AT}
+        texts = [write(self.member(k), begin, dataset.length, **length, generator=seeded(seed, "sample")) for k in self.pair(self.first)]
+        return torch.cat(texts)[:, 1:].to(torch.uint8).cpu()
 
     def _results(self) -> list[Record]:
         if self.test_logits is None:  # restored after the last step
@@ -418,6 +459,8 @@ class Cohort:
     def artefacts(self) -> dict[str, bytes]:
         """Of the first experiment: the trained weights, and all predictions on the test images after each epoch.
 
+        Of a text, what its student and its baseline wrote after some of the epochs takes the place of the predictions.
+
         Generation 0 is among the weights, as `teacher`: no file has it.
         """
         number = self.data.number_of(self.first)
@@ -429,6 +472,10 @@ class Cohort:
         }
         for network in self.own_teachers[number : number + 1]:
             weights |= {f"{TEACHER}.{name}": value.cpu().contiguous() for name, value in network.state_dict().items()}
+        if self.data.dataset.is_text:
+            epochs = sorted(self.predictions)
+            texts = {"epochs": torch.tensor(epochs), "by_epoch": torch.stack([self.predictions[epoch] for epoch in epochs])}
+            return {"weights.safetensors": save(weights), "texts.safetensors": save(texts)}
         predictions = {
             "epochs": torch.tensor(sorted(self.predictions)),  # (E,)
             "by_epoch": torch.stack([self.predictions[epoch] for epoch in sorted(self.predictions)]),  # (E, 2, N_test)

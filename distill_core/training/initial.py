@@ -8,21 +8,25 @@ from torch import nn
 from distill_core import models, students
 from distill_core.data.datasets import Dataset
 from distill_core.experiment import Experiment
-from distill_core.objectives import METHODS
+from distill_core.objectives import method_of
 from distill_core.training.run_data import RunData, block_outputs, draw_seed
 
 MEMBERS = ("student", "baseline")
 
 
 def initial_student(experiment: Experiment, dataset: Dataset, *, member: str = "student") -> models.Network:
-    """The student before its training. The baseline starts from the same weights; peers, assistants and generation 0 from others."""
+    """The student before its training. The baseline starts from the same weights; peers, assistants and generation 0 from others.
+
+    A baseline has no block of a teacher: where the method copies some into the student, it starts from the weights that the seed draws.
+    """
+    experiment = experiment.baseline if member == "baseline" else experiment
     seed = experiment.seed if member in MEMBERS else draw_seed(experiment.seed, member)
     return students.initial(experiment, dataset, seed=seed)
 
 
 def initial_regressor(experiment: Experiment, data: RunData, network: nn.Module, teacher: nn.Module | None) -> nn.Module | None:
     """The untrained layer that the method trains with the student; None if it has none. Of both networks only the shapes count."""
-    make = METHODS[experiment.method].make_regressor
+    make = method_of(experiment.method).make_regressor
     if make is None:
         return None
     one = data.pixels(data.indices[0, :1])

@@ -18,8 +18,9 @@ from torch import Tensor
 from distill_core import analysis, students, teachers
 from distill_core.batch import Batch
 from distill_core.experiment import Experiment
-from distill_core.objectives import METHODS, objective, peers_of
+from distill_core.objectives import method_of, objective, peers_of
 from distill_core.training.initial import MEMBERS, initial_regressor, initial_student
+from distill_core.training.own_text import is_own, written_by_students
 from distill_core.training.records import TEACHER, Record, logged_measures, record, result
 from distill_core.training.run_data import Inputs, RunData, load_run_data
 from distill_core.training.schedule import Schedule, make_optimizer
@@ -53,27 +54,35 @@ def train(experiment: Experiment, *, device: str = "auto", dtype: torch.dtype = 
 def train_members(experiment: Experiment, data: RunData, members: Sequence[str], started: float) -> Generator[Record, None, list[Learner]]:
     """Train the members side by side, with peers if the method has any; yields their records, returns them trained."""
     learners = make_learners(experiment, data, members)
-    schedule = Schedule(experiment, data.indices.shape[1], len(data.dataset.test_labels))
+    schedule, method = Schedule(experiment, data.indices.shape[1], len(data.dataset.test_labels)), method_of(experiment.method)
     logged = [learners[member] for member in members]
     step = 0
     yield from log(logged, data, schedule, step, started)
     for epoch in range(experiment.epochs):
         for indices in data.batches(epoch):
             inputs = data.get_batch(indices, step)
-            train_step(learners, inputs, learning_rate=schedule.learning_rate(step), progress=schedule.progress(step))
+            own = (
+                {name: one.write(data, inputs, step) for name, one in learners.items() if name != "baseline"}
+                if is_own(method, step)
+                else {}
+            )
+            train_step(learners, inputs, own, learning_rate=schedule.learning_rate(step), progress=schedule.progress(step))
             step += 1
             if step in schedule.log_steps:
                 yield from log(logged, data, schedule, step, started)
     return logged
 
 
-def train_step(learners: dict[str, Learner], inputs: Inputs, *, learning_rate: float, progress: float) -> None:
-    """One step of all networks on one batch."""
-    for learner in learners.values():
-        learner.forward(inputs.images[0])  # all of them before any of them changes
-    for learner in learners.values():
-        peers = [learners[name].logits.detach() for name in learner.peers]
-        learner.update(inputs, peers, learning_rate=learning_rate, progress=progress)
+def train_step(
+    learners: dict[str, Learner], inputs: Inputs, own: dict[str, Inputs] | None = None, *, learning_rate: float, progress: float
+) -> None:
+    """One step of all networks on one batch, or on the `own` text of those that have written one."""
+    own = own or {}
+    for name, learner in learners.items():
+        learner.forward(own.get(name, inputs).images[0])  # all of them before any of them changes
+    for name, learner in learners.items():
+        peers = [learners[peer].logits.detach() for peer in learner.peers]
+        learner.update(own.get(name, inputs), peers, learning_rate=learning_rate, progress=progress, counts=not own)
 
 
 def log(learners: Sequence[Learner], data: RunData, schedule: Schedule, step: int, started: float) -> Iterator[Record]:
@@ -82,14 +91,15 @@ def log(learners: Sequence[Learner], data: RunData, schedule: Schedule, step: in
         measured = learner.test(data) if schedule.log_steps[step] == "test" else {}
         seconds, epoch = time.perf_counter() - started, step / schedule.steps_per_epoch
         measured = {name: value for name, value in measured.items() if name in logged_measures(learner.method, learner.member)}
-        yield record(learner.member, step=step, epoch=epoch, seconds=seconds, **learner.mean_losses(), **measured)
+        place = {"step": step, "epoch": epoch, "seconds": seconds, "of_text": data.dataset.is_text}
+        yield record(learner.member, **place, **learner.mean_losses(), **measured)
 
 
 class Learner:
     """One network in training: its weights, its optimizer, and its raw losses since the last record."""
 
     def __init__(self, experiment: Experiment, data: RunData, member: str) -> None:
-        self.experiment, self.member, self.method = experiment, member, METHODS[experiment.method]
+        self.experiment, self.member, self.method = experiment, member, method_of(experiment.method)
         # channels_last makes convolutions on a CPU one and a half times as fast.
         network = initial_student(experiment, data.dataset, member=member)
         self.network = network.to(data.device, data.dtype, memory_format=torch.channels_last)
@@ -103,19 +113,30 @@ class Learner:
         self.validation_accuracy: float | None = None
 
     def forward(self, images: Tensor) -> None:
-        """Compute the logits `(B, C)` and the output of each block for a batch `(B, D, H, W)`."""
-        self.logits, self.features = self.constraint.forward(self.network, images.contiguous(memory_format=torch.channels_last))
+        """Compute the logits `(B, C)` and the output of each block for a batch `(B, D, H, W)`.
 
-    def update(self, inputs: Inputs, peer_logits: list[Tensor], *, learning_rate: float, progress: float) -> None:
-        """One step of the optimizer on the batch of the last `forward`."""
+        Of windows `(B, L)` every position is an example: their logits `(B, L, V)` become `(B * L, V)`.
+        """
+        logits, self.features = self.constraint.forward(self.network, teachers.channels_last(images))
+        self.logits = logits.flatten(0, -2)
+
+    def write(self, data: RunData, inputs: Inputs, step: int) -> Inputs:
+        """The batch that this network writes itself, graded by the teacher."""
+        stacked = {name: weight.detach().unsqueeze(0) for name, weight in self.network.named_parameters()}
+        with torch.no_grad():
+            text = written_by_students(self.network, stacked, inputs.images, seeds=[self.experiment.seed], step=step)
+        return data.graded(text)
+
+    def update(self, inputs: Inputs, peer_logits: list[Tensor], *, learning_rate: float, progress: float, counts: bool = True) -> None:
+        """One step of the optimizer on the batch of the last `forward`; `counts`: whether its losses are recorded."""
         batch = Batch(
             student_logits=self.logits,
-            teacher_logits=inputs.teacher_logits[0],
-            labels=inputs.labels[0],
-            alpha=self.experiment.alpha,
+            teacher_logits=inputs.teacher_logits[0].flatten(0, -2),
+            labels=inputs.labels[0].flatten(),
+            alpha=0.0 if inputs.is_own else self.experiment.alpha,
             temperature=self.experiment.temperature,
             labels_only=self.member == "baseline",
-            unlabelled=inputs.unlabelled,
+            unlabelled=inputs.rows(inputs.unlabelled),
             progress=progress,
             student_features=self.features,
             teacher_features=[feature[0] for feature in inputs.teacher_features],
@@ -129,7 +150,7 @@ class Learner:
         if self.constraint.masks:
             self.constraint.keep_zeros({name: weight.grad for name, weight in self.network.named_parameters()})
         self.optimizer.step()
-        for name, term in terms.items():
+        for name, term in terms.items() if counts else ():
             self.sums[name] = self.sums.get(name, 0.0) + term.detach() * inputs.examples(name)
             self.examples[name] = self.examples.get(name, 0) + inputs.examples(name)
 
@@ -145,7 +166,7 @@ class Learner:
         network = self.constraint.applied(self.network)
         self.test_logits = teachers.logits(network, data.dataset, data.dataset.test_images)
         measured = {
-            "test_accuracy": analysis.accuracy(self.test_logits, data.dataset.test_labels),
+            **analysis.score(self.test_logits, data.dataset),
             "agreement": analysis.agreement(self.test_logits, data.teacher_test_logits[0]),
         }
         if self.experiment.validation:
@@ -161,5 +182,5 @@ class Learner:
 
 def make_learners(experiment: Experiment, data: RunData, members: Sequence[str]) -> dict[str, Learner]:
     """The members and the student's peers, each with its initial weights, by their names."""
-    names = [*members, *peers_of("student", METHODS[experiment.method].peers)]
+    names = [*members, *peers_of("student", method_of(experiment.method).peers)]
     return {name: Learner(experiment, data, name) for name in names}

@@ -18,7 +18,7 @@ from torch.func import grad, vmap
 
 from distill_core.batch import Batch
 from distill_core.models import Network
-from distill_core.objectives import METHODS, Method, objective
+from distill_core.objectives import Method, method_of, objective
 
 Layer = tuple[Tensor, Tensor]  # weights (K, units, inputs) and biases (K, units, 1) of K networks
 
@@ -100,7 +100,7 @@ GRADIENTS: dict[str, Gradient] = dict.fromkeys(("soft-targets", "permuted-classe
 
 def gradient_of(method: str) -> Gradient:
     """The gradient of a method's total loss with respect to the logits: written out in GRADIENTS, or else by autograd."""
-    return GRADIENTS.get(method) or gradient_by_autograd(METHODS[method])
+    return GRADIENTS.get(method) or gradient_by_autograd(method_of(method))
 
 
 def gradient_by_autograd(method: Method) -> Gradient:

@@ -17,12 +17,16 @@ Record = dict  # {"event": "record", "member": "student" | "baseline" | "assista
 PAIR = ("student", "baseline")
 TEACHER = "teacher"  # the member that is generation 0, where the teacher is `self`
 MEASURED = ("hard_loss", "soft_loss", "test_accuracy", "validation_accuracy", "agreement")
+MEASURED_OF_TEXT = ("hard_loss", "soft_loss", "test_bits_per_character", "agreement")
 
 
-def record(member: str, *, step: int, epoch: float, seconds: float, **measured: float) -> Record:
-    """One record. What was not measured at this step is None, and so is the loss of a run that diverged: NaN is no JSON."""
+def record(member: str, *, step: int, epoch: float, seconds: float, of_text: bool = False, **measured: float) -> Record:
+    """One record, with the fields of images or of a text.
+
+    What was not measured at this step is None, and so is the loss of a run that diverged: NaN is no JSON.
+    """
     finite = {name: value for name, value in measured.items() if math.isfinite(value)}
-    values = {name: finite.get(name) for name in MEASURED}
+    values = {name: finite.get(name) for name in (MEASURED_OF_TEXT if of_text else MEASURED)}
     return {"event": "record", "member": member, "epoch": round(epoch, 4), "step": step, "seconds": round(seconds, 4), **values}
 
 
@@ -38,12 +42,16 @@ def result(
     """The last record of a race, from the `scores` of its members, and of its assistants if it has any.
 
     `correct`: for each member, which test images it classifies correctly, `(N_test,)`. From it student and baseline each
-    get `discordant`: the number of images that this one of the two classifies correctly and the other does not.
+    get `discordant`: the number of images that this one of the two classifies correctly and the other does not. Of a text it has
+    the bits a character of each window, and both get `difference_error`, the standard error of the mean difference.
     """
     if scores.keys() >= set(PAIR):
         scores = dict(scores)
         for one, other in (PAIR, PAIR[::-1]):
-            scores[one] = {**scores[one], "discordant": analysis.discordant(correct[one], correct[other])}
+            if data.dataset.is_text:
+                scores[one] = {**scores[one], "difference_error": analysis.standard_error(correct[one] - correct[other])}
+            else:
+                scores[one] = {**scores[one], "discordant": analysis.discordant(correct[one], correct[other])}
     return {
         "event": "result",
         "key": experiment.key,
@@ -58,6 +66,6 @@ def result(
 def logged_measures(method: Method, member: str) -> tuple[str, ...]:
     """What is recorded of a member: a baseline has no regressor of its own, and no peers; generation 0 has no teacher."""
     if member == TEACHER:
-        return ("hard_loss", "test_accuracy")
+        return ("hard_loss", "test_accuracy", "test_bits_per_character")
     only_hard = member == "baseline" and (method.make_regressor or method.peers)
-    return tuple(name for name in MEASURED if name != "soft_loss" or not only_hard)
+    return tuple(name for name in dict.fromkeys(MEASURED + MEASURED_OF_TEXT) if name != "soft_loss" or not only_hard)

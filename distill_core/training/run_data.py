@@ -20,22 +20,35 @@ from distill_core.data import datasets
 from distill_core.data.datasets import Dataset, Progress, seeded
 from distill_core.data.unlabelled import NO_LABEL, NOISE, SAME, choose_unlabelled, images_from
 from distill_core.experiment import Experiment
-from distill_core.objectives import METHODS
+from distill_core.language_models import LanguageModel
+from distill_core.objectives import method_of
 from distill_core.teachers import Teacher
+from distill_core.training.own_text import written_by_teacher
 
 
 class Inputs(NamedTuple):
-    """One batch of B images for each of S seeds, before any student sees it."""
+    """One batch of B images for each of S seeds, before any student sees it; of a text B windows of L tokens."""
 
-    images: Tensor  # (S, B, D, H, W), normalised, as the student sees them
-    labels: Tensor  # (S, B)
-    teacher_logits: Tensor  # (S, B, C)
+    images: Tensor  # (S, B, D, H, W), normalised, as the student sees them; (S, B, L) tokens
+    labels: Tensor  # (S, B); (S, B, L)
+    teacher_logits: Tensor  # (S, B, C); (S, B, L, V)
     teacher_features: list[Tensor]  # (S, B, ...) block by block; empty unless the method compares features
-    unlabelled: int = 0  # of the B images, the last: their labels are -1
+    unlabelled: int = 0  # of the B images, the last: their labels are -1; or windows that the teacher wrote
+    is_own = False
+
+    def rows(self, examples: int) -> int:
+        """So many images are as many examples of a loss; so many windows are L times as many."""
+        return examples * (self.labels.shape[2] if self.labels.dim() == 3 else 1)
 
     def examples(self, loss: str) -> int:
         """The number of images over which a loss is averaged: the hard loss over those with a label."""
         return self.labels.shape[1] - (self.unlabelled if loss == "hard_loss" else 0)
+
+
+class OwnText(Inputs):
+    """Windows that the students wrote: they have no hard loss."""
+
+    is_own = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +90,8 @@ class RunData:
 
     def get_batch(self, indices: Tensor, step: int) -> Inputs:
         """The batch of example indices `(S, B)` in this step: images, labels, and the teacher's outputs for them."""
-        augmentation, labels = self.experiments[0].augmentation, self.labels.gather(1, indices)
-        unlabelled = int((labels[0] == NO_LABEL).sum()) if self.unlabelled.shape[1] else 0
+        augmentation, labels = self.experiments[0].augmentation, take(self.labels, indices)
+        unlabelled = self._count_unlabelled(indices[0], labels[0])
         views = None if augmentation == "none" else self._augmented(indices, step, unlabelled)  # (S, B, D, H, W) uint8
         images = self.pixels(indices) if views is None else self.dataset.pixels(views).to(self.dtype)
         # With fixed targets the teacher's outputs are those of the images as they are in the data set.
@@ -89,17 +102,31 @@ class RunData:
             logits = [teachers.logits(self._teacher_of(s).network, self.dataset, views[s]).to(self.dtype) for s in range(len(indices))]
         else:
             logits = [self.teacher_logits[s % len(self.teacher_logits)].index_select(0, own) for s, own in enumerate(indices)]
-        if change := METHODS[self.experiments[0].method].change_targets:
+        if change := method_of(self.experiments[0].method).change_targets:
             logits = [change(own, seeded(one.seed, "targets", step)) for one, own in zip(self.experiments, logits, strict=True)]
-        features = self._teacher_features(teacher_images) if METHODS[self.experiments[0].method].compares != "logits" else []
+        features = self._teacher_features(teacher_images) if method_of(self.experiments[0].method).compares != "logits" else []
         logits = logits[0].unsqueeze(0) if len(logits) == 1 else torch.stack(logits)  # a copy less for a run of one seed
         return Inputs(images, labels, logits, features, unlabelled)
+
+    def _count_unlabelled(self, indices: Tensor, labels: Tensor) -> int:
+        """How many of these examples have no label, or were written by the teacher, whose windows are the last."""
+        if not self.unlabelled.shape[1]:
+            return 0
+        if self.dataset.is_text:
+            return int((indices >= len(self.images) - self.unlabelled.numel()).sum())
+        return int((labels == NO_LABEL).sum())
+
+    def graded(self, text: Tensor) -> Inputs:
+        """The batch of texts `(K, B, L + 1)` that K students wrote, with the teacher's logits for each position."""
+        tokens = text[..., :-1]
+        teachers_of = [self._teacher_of(number * len(self.experiments) // len(text)).network for number in range(len(text))]
+        logits = [teachers.logits(network, self.dataset, own) for network, own in zip(teachers_of, tokens, strict=True)]
+        return OwnText(tokens, text[..., 1:], torch.stack(logits).to(self.dtype), [])
 
     def pixels(self, indices: Tensor) -> Tensor:
         """The images at `indices`, of any shape, normalised: `(*indices, D, H, W)`."""
         images = self.images.index_select(0, indices.flatten())  # for bytes, 15 times as fast as indexing
-        pixels = self.dataset.pixels(images).view(*indices.shape, *images.shape[1:])
-        return pixels if pixels.dtype == self.dtype else pixels.to(self.dtype)
+        return self.dataset.inputs(images, self.dtype).view(*indices.shape, *images.shape[1:])
 
     def _augmented(self, indices: Tensor, step: int, unlabelled: int) -> Tensor:
         """Random views of the images at `indices`; those of the labelled images come first and do not depend on the others."""
@@ -114,7 +141,7 @@ class RunData:
     @property
     def _teacher_runs(self) -> bool:
         """Whether the teacher runs in every step, because its outputs are too many to be stored, or change."""
-        return self.teacher_in_train_mode is not None or METHODS[self.experiments[0].method].compares != "logits"
+        return self.teacher_in_train_mode is not None or method_of(self.experiments[0].method).compares != "logits"
 
     def _teacher_of(self, seed_number: int) -> Teacher:
         return self.teachers[seed_number % len(self.teachers)]
@@ -177,17 +204,31 @@ class RunData:
         return [self._scores(logits, logits, parameters=self.teacher_parameters) for logits in self.teacher_test_logits]
 
     def _scores(self, logits: Tensor, teacher_logits: Tensor, *, parameters: int) -> dict:
+        if self.dataset.is_text:
+            return analysis.text_scores(logits, self.dataset, teacher_logits, parameters=parameters)
         common = {"labels": self.dataset.test_labels, "teacher_logits": teacher_logits, "classes": self.dataset.classes}
         return analysis.scores(logits, parameters=parameters, **common)
 
     def correct(self, logits: Tensor) -> Tensor:
-        """Which test images are classified correctly: `(..., N_test)`, from logits `(..., N_test, C)`."""
+        """Which test images are classified correctly: `(..., N_test)`, from logits `(..., N_test, C)`.
+
+        Of a text: the bits a character of each test window, from logits `(..., N_test, L, V)`.
+        """
+        if self.dataset.is_text:
+            return analysis.bits_of_windows(logits, self.dataset)
         return logits.argmax(dim=-1) == self.dataset.test_labels
 
     @property
     def device(self) -> torch.device:
         """Where the run trains."""
         return self.indices.device
+
+
+def take(labels: Tensor, indices: Tensor) -> Tensor:
+    """Of labels `(S, N)`, or of next tokens `(S, N, L)`, the examples at `indices` `(S, B)` of each seed."""
+    if labels.dim() == 2:
+        return labels.gather(1, indices)
+    return torch.stack([of_seed.index_select(0, own) for of_seed, own in zip(labels, indices, strict=True)])
 
 
 _GLOBAL_GENERATOR = threading.Lock()
@@ -219,8 +260,9 @@ def load_run_data(experiments: Sequence[Experiment], *, device: str = "auto", dt
         pass
     dataset = datasets.load(first.dataset).to(device_found)
     choice = {"images": first.images, "hide_classes": first.hide_classes, "validation": first.validation}
-    indices = torch.stack([datasets.choose_images(dataset.train_labels, **choice, seed=one.seed) for one in experiments])
-    held_out = [datasets.choose_validation_images(dataset.train_labels, validation=first.validation, seed=one.seed) for one in experiments]
+    classes = dataset.example_labels
+    indices = torch.stack([datasets.choose_images(classes, **choice, seed=one.seed) for one in experiments])
+    held_out = [datasets.choose_validation_images(classes, validation=first.validation, seed=one.seed) for one in experiments]
     validation = torch.stack(held_out)
     noise = {"label_noise": first.label_noise, "classes": dataset.classes, "hide_classes": first.hide_classes}
     labels = torch.stack([datasets.add_label_noise(dataset.train_labels, **noise, seed=one.seed) for one in experiments])
@@ -230,6 +272,8 @@ def load_run_data(experiments: Sequence[Experiment], *, device: str = "auto", dt
         labels = torch.nn.functional.pad(labels, (0, len(images) - labels.shape[1])).scatter(1, unlabelled, NO_LABEL)
     common = {"experiments": tuple(experiments), "dataset": dataset, "dtype": dtype}
     common |= {"images": images, "indices": indices, "unlabelled": unlabelled, "validation": validation, "labels": labels}
+    if dataset.is_text:
+        return _text_run_data(common, device_found)
     if first.teacher == teachers.SELF:
         return RunData(**common, **_no_teacher_yet(first, dataset, images, dtype))
     teacher = teachers.load_teacher(dataset, first.teacher, combine=first.combine, device=device_found)
@@ -238,7 +282,7 @@ def load_run_data(experiments: Sequence[Experiment], *, device: str = "auto", dt
     others = [teachers.logits(teacher.network, dataset, part) for part in images[len(logits) :].split(max(1, first.unlabelled))]
     test_indices = torch.arange(len(dataset.test_labels), device=device_found)
     test_logits = teachers.teacher_logits(teacher, dataset, part="test", indices=test_indices)
-    in_train_mode = teachers.in_training_mode(teacher, dataset, first.teacher) if METHODS[first.method].teacher_in_train_mode else None
+    in_train_mode = teachers.in_training_mode(teacher, dataset, first.teacher) if method_of(first.method).teacher_in_train_mode else None
     return RunData(
         **common,
         teachers=(teacher,),
@@ -247,6 +291,41 @@ def load_run_data(experiments: Sequence[Experiment], *, device: str = "auto", dt
         teacher_parameters=teacher.parameters,
         teacher_in_train_mode=in_train_mode,
     )
+
+
+def _text_run_data(common: dict, device: torch.device) -> RunData:
+    """The same of a text, of which only the windows that a seed has are kept: a window has as many teacher logits as L images."""
+    first, dataset, dtype = common["experiments"][0], common["dataset"], common["dtype"]
+    own = common["indices"].unique()  # (n,) of all seeds
+    indices = torch.searchsorted(own, common["indices"])
+    common |= {"images": dataset.train_images[own], "labels": common["labels"][:, own], "indices": indices}
+    if first.teacher == teachers.SELF:
+        return RunData(**common, **_no_teacher_yet(first, dataset, common["images"], dtype))
+    teacher = teachers.load_teacher(dataset, first.teacher, combine=first.combine, device=device)
+    logits = teachers.teacher_logits(teacher, dataset, part="train", indices=own)[own]
+    if method_of(first.method).teacher_writes:
+        common, written = _with_written(common, teacher.network)
+        logits = torch.cat([logits.float(), written])
+    test = teachers.teacher_logits(teacher, dataset, part="test", indices=torch.arange(len(dataset.test_labels), device=device))
+    return RunData(
+        **common,
+        teachers=(teacher,),
+        teacher_logits=logits.to(dtype).unsqueeze(0),
+        teacher_test_logits=test.to(dtype).unsqueeze(0),
+        teacher_parameters=teacher.parameters,
+    )
+
+
+def _with_written(common: dict, network: LanguageModel) -> tuple[dict, Tensor]:
+    """The same with as many windows that the teacher writes for each seed, behind the others; and its logits for them."""
+    dataset, images, indices = common["dataset"], common["images"], common["indices"]
+    seeds = [one.seed for one in common["experiments"]]
+    found = [written_by_teacher(network, dataset, images[own], seed=seed) for own, seed in zip(indices, seeds, strict=True)]
+    tokens, labels = (torch.cat(parts) for parts in zip(*found, strict=True))  # (S * n, L) each
+    places = torch.arange(len(images), len(images) + len(tokens), device=images.device).view(len(seeds), -1)
+    more = labels.expand(len(seeds), -1, -1)
+    new = {"images": torch.cat([images, tokens]), "labels": torch.cat([common["labels"], more], dim=1), "unlabelled": places}
+    return common | new, teachers.logits(network, dataset, tokens)
 
 
 def _images_without_labels(experiments: Sequence[Experiment], dataset: Dataset, taken: Tensor) -> tuple[Tensor, Tensor]:
@@ -269,7 +348,8 @@ def _images_without_labels(experiments: Sequence[Experiment], dataset: Dataset, 
 
 def _no_teacher_yet(experiment: Experiment, dataset: Dataset, images: Tensor, dtype: torch.dtype) -> dict:
     """What stands for the teacher `self` until the run has trained it. Logits of 0 are never learned from: alpha is 1 until then."""
-    train, test = (torch.zeros(1, len(rows), dataset.classes, device=rows.device) for rows in (images, dataset.test_images))
+    shape = teachers.logit_shape(dataset)
+    train, test = (torch.zeros(1, len(rows), *shape, device=rows.device) for rows in (images, dataset.test_images))
     size = models.count_parameters(experiment.student, image_shape=dataset.image_shape, classes=dataset.classes)
     return {"teachers": (), "teacher_logits": train.to(dtype), "teacher_test_logits": test, "teacher_parameters": size}
 
@@ -297,8 +377,9 @@ def order_of_images(experiment: Experiment, indices: Tensor, epoch: int, *, purp
 
 def block_outputs(network: nn.Module, images: Tensor) -> list[Tensor]:
     """The output of each block of a network for images `(N, D, H, W)`, first block first."""
-    dtype = next(network.parameters()).dtype
-    _, features = network(images.to(dtype, memory_format=torch.channels_last), features=True)
+    if images.is_floating_point():
+        images = images.to(next(network.parameters()).dtype, memory_format=torch.channels_last)
+    _, features = network(images, features=True)
     return features
 
 

@@ -60,6 +60,11 @@ class Schedule:
         tests = min(epochs, max(10, 3 * self.images * epochs // self.test_images))
         return marks | {steps * round(epochs * test / tests): "test" for test in range(tests + 1)}
 
+    @functools.cached_property
+    def sampled_epochs(self) -> frozenset[int]:
+        """After which epochs a language model writes a text: the first, the last and seven between them, as far as it is tested then."""
+        return frozenset(round(self.experiment.epochs * eighth / 8) for eighth in range(9))
+
 
 def make_optimizer(experiment: Experiment, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
     """Adam, or SGD with momentum 0.9; neither with weight decay."""

@@ -49,12 +49,16 @@ class AfterStem(nn.Module):
         return self.network.after_stem(hidden, features=features)
 
 
-def wide_stem(stem: nn.Module, weight: Tensor, bias: Tensor, images: Tensor) -> Tensor:
+def wide_stem(stem: nn.Module, weight: Tensor, bias: Tensor | None, images: Tensor) -> Tensor:
     """The first layer of K networks as one wide product for each of S seeds: images `(S, B, D, H, W)` to `(K, B, ...)`.
 
     Networks of one seed have the same images, so their first layers stand side by side like one layer with more units.
     """
     seeds, batch = images.shape[:2]
+    if isinstance(stem, nn.Embedding):  # weight (K, V, D), images (S, B, L) tokens: to (K, B, L, D)
+        side_by_side = weight.unflatten(0, (seeds, -1)).transpose(1, 2).flatten(2)  # (S, V, M * D)
+        hidden = torch.stack([nn.functional.embedding(own, table) for own, table in zip(images, side_by_side, strict=True)])
+        return hidden.unflatten(-1, (-1, weight.shape[-1])).movedim(-2, 1).flatten(0, 1)
     if isinstance(stem, nn.Linear):
         wide = weight.reshape(seeds, -1, weight.shape[-1])  # (S, M * units, pixels)
         hidden = torch.baddbmm(bias.reshape(seeds, 1, -1), images.flatten(2), wide.transpose(1, 2))  # (S, B, M * units)

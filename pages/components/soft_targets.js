@@ -1,5 +1,5 @@
 // One image and the softmax outputs of up to three networks at temperature T. Dragging T needs no server.
-// `data`: {image: {pixels (base64, D x H x W), shape}, members: [{name, logits or null, light, dark}], classes, label or null,
+// `data`: {image: {pixels (base64, D x H x W), shape} or null, shown: indices of the classes that have a bar, or null for all, members: [{name, logits or null, light, dark}], classes, label or null,
 // temperature, low, high, moving, details: {hide_top, log_scale, formula_class} or null}.
 // With details, the class `Details` of soft_targets_details.js adds the options, the numbers and the gradient meter.
 
@@ -109,6 +109,7 @@ class SoftTargets {
     const hidden = this.details?.hideTop(probabilities) ?? -1;
     probabilities.forEach((row, m) => {
       row.forEach((p, c) => {
+        if (!this.cells[m][c]) return; // a class without a bar counts in the softmax only
         const { bar, label } = this.cells[m][c];
         const length = this.details?.logScale ? logLength(p) : p;
         bar.style.setProperty("--p", (c === hidden ? 0 : length).toFixed(5));
@@ -121,6 +122,8 @@ class SoftTargets {
   // --- parts that change only with the data
 
   drawImage() {
+    this.root.querySelector(".aside").hidden = !this.data.image && !this.data.moving;
+    if (!this.data.image) return;
     const { pixels, shape: [depth, height, width] } = this.data.image;
     if (pixels === this.drawn) return;
     this.drawn = pixels;
@@ -139,8 +142,8 @@ class SoftTargets {
   }
 
   buildRows() {
-    const { members, classes, label } = this.data;
-    const built = JSON.stringify([members.map(({ name, light, dark }) => [name, light, dark]), classes, label]);
+    const { members, classes, label, shown } = this.data;
+    const built = JSON.stringify([members.map(({ name, light, dark }) => [name, light, dark]), classes, label, shown]);
     if (built !== this.built) this.build(members, classes, label);
     this.built = built;
     this.predictions.forEach((cell, m) => {
@@ -178,7 +181,8 @@ class SoftTargets {
       cell.append(fill, text);
       this.cells[m][c] = { bar: cell, label: text };
     };
-    classes.forEach((name, c) => {
+    (this.data.shown ?? classes.map((_, c) => c)).forEach((c) => {
+      const name = classes[c];
       if (mirrored) bar(0, c, "left");
       const title = add(`class ${c === label ? "true" : ""}`, name);
       title.dataset.class = c;

@@ -57,8 +57,8 @@ class SoftTargets:
 
 def soft_targets(
     *,
-    pixels: Sequence | np.ndarray,
-    image_shape: tuple[int, int, int],
+    pixels: Sequence | np.ndarray | None = None,
+    image_shape: tuple[int, int, int] = (1, 1, 1),
     logits: dict[str, Sequence[float] | None],
     class_names: Sequence[str],
     label: int | None,
@@ -66,10 +66,12 @@ def soft_targets(
     key: str,
     moving: bool = False,
     details: Details | None = None,
+    shown: Sequence[int] | None = None,
 ) -> SoftTargets:
     """Show one image beside softmax(z / T) of one to three networks, with a slider for T. Two networks are drawn as mirrored bars.
 
-    - `pixels`: D x H x W numbers from 0 to 255.
+    - `pixels`: D x H x W numbers from 0 to 255; None shows no image.
+    - `shown`: the classes that have a bar, in this order; the others count in the softmax only. None shows all.
     - `logits`: C logits by network, such as `{"teacher": [...], "student": [...]}`; None leaves that network's bars empty.
     - `label`: index of the true class; None where it is not known, as for a drawing.
     - `moving`: T moves between 1 and 12 until the learner touches the component or presses *Pause*; where the browser asks for
@@ -84,7 +86,8 @@ def soft_targets(
         raise ValueError(f"soft targets of {len(logits)} networks cannot be shown; give one, two or three")
     roles = {name: style_of(name, number) for number, name in enumerate(logits)}
     data = {
-        "image": {"pixels": _base64(pixels, image_shape), "shape": list(image_shape)},
+        "image": None if pixels is None else {"pixels": _base64(pixels, image_shape), "shape": list(image_shape)},
+        "shown": None if shown is None else [int(c) for c in shown],
         "members": [
             {
                 "name": name,

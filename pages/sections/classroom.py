@@ -202,10 +202,10 @@ def dots_of(started: Sequence[Started]) -> list[Dot]:
 
 @st.cache_data(max_entries=1000, show_spinner=False)
 def _dot(run_id: str, version: int) -> tuple[float, float, float | None] | None:
-    """T, alpha and gain of a run at `version`."""
+    """T, alpha and gain of a run at `version`; none of a race on a text, whose gain has another unit."""
     run = store().get(run_id)
     first: Experiment | None = first_experiment(run) if run is not None else None
-    if first is None or run.kind != "race":
+    if first is None or run.kind != "race" or datasets.is_text(first.dataset):
         return None
     gains = [100 * (one["student"]["test_accuracy"] - one["baseline"]["test_accuracy"]) for one in store().results(run_id)]
     return first.temperature, first.alpha, float(np.mean(gains)) if run.status == "finished" and gains else None

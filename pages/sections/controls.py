@@ -11,10 +11,21 @@ import streamlit as st
 from distill_core import models, teachers
 from distill_core.compression import parse_compression
 from distill_core.data import datasets
+from distill_core.data.texts import CHARACTER_WINDOW
 from distill_core.data.unlabelled import NOISE, SAME
-from distill_core.experiment import AUGMENTATIONS, COMBINATIONS, MAX, OPTIMIZERS, SCHEDULES, Experiment
+from distill_core.experiment import (
+    AUGMENTATIONS,
+    COMBINATIONS,
+    MAX,
+    ON_IMAGES_ONLY,
+    OPTIMIZERS,
+    SCHEDULES,
+    Experiment,
+    methods_for,
+    usual_of_text,
+)
 from distill_core.glossary import linked
-from distill_core.objectives import METHODS, Method
+from distill_core.objectives import Method, method_of
 from pages.sections import networks
 from pages.server import incoming, pictures
 from pages.server.lab import link, owner
@@ -25,6 +36,8 @@ START = Experiment(images=200, epochs=100, batch_size=16)
 IMAGES = [100, 200, 300, 500, 1000, 1800, 3000, 5000, 10_000, 20_000, 60_000]
 UNLABELLED = [0, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000]
 STUDENTS = ["linear", "mlp-10x1", "mlp-30x2", "mlp-128x2", "mlp-300x2", "mlp-800x2", "cnn-4", "cnn-8", "cnn-16", "cnn-32", "resnet-8"]
+TEXT_STUDENTS = ["gpt-16x1", "gpt-32x1", "gpt-32x2", "gpt-48x2", "gpt-64x3", "gru-32", "gru-64", "gru-128"]
+WINDOWS = [50, 100, 200, 300, 500, 1000, 2000, 5000]
 TEMPERATURES = [0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0]
 VALIDATION = [0, 100, 300, 1000, 2000, 5000, 10_000]
 RATES = [0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3]
@@ -35,9 +48,9 @@ AUGMENTATION_TITLES = {
     "consistent": "random shifts, teacher sees the same view",
 }
 _HELP = {
-    "dataset": "The images to classify, split into training and test images. CIFAR-10 (JPEG) has the images of "
-    "CIFAR-10, compressed again as "
-    "JPEG files.",
+    "dataset": "The images to classify, split into training and test images; or a text, whose next word or character is predicted. "
+    "CIFAR-10 (JPEG) has the images of CIFAR-10, compressed again as JPEG files. The little language has sentences of forty words from "
+    "a grammar whose probabilities are known.",
     "images": "How many labelled images student and baseline train on (the transfer set), drawn at random for each seed.",
     "teacher": "The large network whose outputs the student learns from; it is trained already. mlp-1200x2 has two hidden layers of 1,200 "
     "units, cnn-32 has three convolutions, the first with 32 channels. Names joined by + form an ensemble, which is averaged; a factor "
@@ -108,9 +121,10 @@ def restore_link(values: dict[str, list[str]], settings: list[Experiment]) -> No
         fields = {name: _parse(name, texts) for name, texts in values.items()}
         new_dataset = "dataset" in fields and fields["dataset"] != base.dataset
         fields.setdefault("teacher", "" if new_dataset else base.teacher)  # empty: the default of the data set
-        linked = Experiment.from_fields(asdict(base) | fields)
-        if linked.dataset not in (*datasets.DATASETS, *datasets.kept_zips()):
-            raise ValueError(f"the pictures '{linked.dataset}' are not in this lab; upload the zip again, or choose another data set")
+        usual = usual_of(fields["dataset"]) if new_dataset and datasets.is_text(fields["dataset"]) else {}
+        linked = Experiment.from_fields(asdict(base) | usual | fields)
+        if linked.dataset not in (*datasets.SOURCES, *datasets.kept_zips(), *datasets.kept_texts()):
+            raise ValueError(f"the data set '{linked.dataset}' is not in this lab; upload the file again, or choose another data set")
         if not 1 <= seeds <= MAX_SEEDS:
             raise ValueError(f"seeds {seeds} cannot be run; give a number from 1 to {MAX_SEEDS}")
     except ValueError as error:
@@ -129,7 +143,8 @@ def _parse(field: str, texts: list[str]) -> object:
 def link_to(experiments: list[Experiment], run: tuple[str, list[Experiment]] | None = None) -> dict[str, str | list[str]]:
     """The query of the race page's address: every setting that is not the default, and the run with what was changed beside it."""
     usual_teacher = {"teacher": teachers.default_teacher(experiments[0].dataset)}
-    usual = [asdict(START) | usual_teacher | {"seeds": 5}]
+    of_text = usual_of(experiments[0].dataset) if datasets.is_text(experiments[0].dataset) else {}
+    usual = [asdict(START) | of_text | usual_teacher | {"seeds": 5}]
     link = {}
     if run:
         link["run"], of_run = run
@@ -177,8 +192,11 @@ def choose() -> list[Experiment] | None:
     )  # fmt: skip
     with st.expander("Assistants, generations, ensembles"):
         fields |= _choose_chain(fields["teacher"], fields["student"])
-    with st.expander("Training, augmentation, label noise"):
-        fields |= _choose_training(fields["dataset"]) | _choose_unlabelled(fields["dataset"])
+    is_text = datasets.is_text(fields["dataset"])
+    with st.expander("Training" if is_text else "Training, augmentation, label noise"):
+        fields |= _choose_training(fields["dataset"])
+        if not is_text:
+            fields |= _choose_examples(fields["dataset"]) | _choose_unlabelled(fields["dataset"])
     try:
         first = Experiment(**fields)
         with sizes:
@@ -191,10 +209,13 @@ def choose() -> list[Experiment] | None:
 
 def _choose_networks() -> dict:
     """Data set, training images, teacher, method and student."""
-    dataset = _selectbox("dataset", "Data set", _datasets(), format_func=_title, on_change=_follow_dataset)
-    most = _classes_and_images(dataset)[1]
+    dataset = _selectbox("dataset", "Data set", _datasets(), format_func=_title, on_change=follow_dataset)
+    most, is_text = _classes_and_images(dataset)[1], datasets.is_text(dataset)
     images = _selectbox(
-        "images", "Training images", [n for n in IMAGES if n < most] + [0], format_func=lambda n: f"{n:,}" if n else f"all {most:,}"
+        "images", f"Training windows of {_window_in_words(dataset)}" if is_text else "Training images",
+        [n for n in (WINDOWS if is_text else IMAGES) if n < most] + [0], format_func=lambda n: f"{n:,}" if n else f"all {most:,}",
+        help="How many windows of the text student and baseline train on (the transfer set), drawn at random for each seed. Every position "
+        "of a window is one example: the token that follows it." if is_text else "",
     )  # fmt: skip
     offered = teachers.offered(dataset)
     teacher = _selectbox(
@@ -202,9 +223,9 @@ def _choose_networks() -> dict:
         accept_new_options=True,
     )  # fmt: skip
     networks.show_notes(dataset, teacher)
-    method = _selectbox("method", "Method", list(METHODS), format_func=method_title)
-    st.caption(linked(idea(METHODS[method])))
-    student = _selectbox("student", "Student", STUDENTS, format_func=networks.name_with_layers)
+    method = _selectbox("method", "Method", methods_for(dataset), format_func=method_title)
+    st.caption(linked(idea(method_of(method))))
+    student = _selectbox("student", "Student", TEXT_STUDENTS if is_text else STUDENTS, format_func=networks.name_with_layers)
     return {"dataset": dataset, "images": images, "teacher": teacher, "method": method, "student": student}
 
 
@@ -238,8 +259,9 @@ def _choose_loss() -> dict:
 
 def _choose_chain(teacher: str, student: str) -> dict:
     """What stands between teacher and student, and how several teachers are averaged."""
+    networks_here = TEXT_STUDENTS if datasets.is_text(st.session_state["dataset"]) else STUDENTS
     assistants = st.multiselect(
-        "Teaching assistants, largest first", _with_all("assistants", STUDENTS), key="assistants", persist_state="session",
+        "Teaching assistants, largest first", _with_all("assistants", networks_here), key="assistants", persist_state="session",
         disabled=is_locked("assistants"),
         format_func=networks.name_with_layers,
         help="Networks between teacher and student: the teacher trains the first, each trains the next, the last trains the student "
@@ -262,8 +284,7 @@ def _choose_chain(teacher: str, student: str) -> dict:
 
 
 def _choose_training(dataset: str) -> dict:
-    """Epochs, optimizer, augmentation, and what is wrong or missing in the training data."""
-    classes, most = _classes_and_images(dataset)
+    """Epochs, batches, learning rate and optimizer."""
     return {
         "epochs": int(
             st.number_input(
@@ -276,6 +297,13 @@ def _choose_training(dataset: str) -> dict:
         "schedule": _selectbox(
             "schedule", "Learning rate schedule", list(SCHEDULES), "one-cycle: the rate rises over the first third, then falls to zero."
         ),
+    }
+
+
+def _choose_examples(dataset: str) -> dict:
+    """Images that are held out, augmentation, and what is wrong or missing in the training data."""
+    classes, most = _classes_and_images(dataset)
+    return {
         "validation": _selectbox(
             "validation", "Validation images", [n for n in VALIDATION if n < most / 2],
             "Training images that are held out: nothing trains on them. Choose between settings by the accuracy on them, and let the test "
@@ -341,10 +369,11 @@ def offer(label: str, choices: dict[str, str], *, take: Callable[[str], None], h
 
 def upload_images() -> None:
     """A learner's own zip becomes a data set to choose."""
-    with st.expander("Use your own images"):
+    with st.expander("Use your own images or text"):
         file = st.file_uploader(
-            "A zip with one folder of images per class", type="zip", key="zip",
-            help="Each folder's name is a class. One image in five becomes a test image, unless the zip has folders train and test. The "
+            "A zip with one folder of images per class, or a text (.txt)", type=["zip", "txt"], key="zip",
+            help="A text is read by characters: UTF-8, from 5,000 characters to 2 MB; its last tenth is the test text. Of a zip each "
+            "folder's name is a class. One image in five becomes a test image, unless the zip has folders train and test. The "
             "images then become the chosen data set; a teacher for them is trained when you press Train. Other browsers see them only by "
             "the link of a run. The lab keeps the last 5 sets of a browser, for 14 days.",
         )  # fmt: skip
@@ -356,15 +385,34 @@ def upload_images() -> None:
                 st.session_state["zip_error"] = str(error)
             else:
                 st.session_state.update({"dataset": name, "images": 0, "hide_classes": []})
-                _follow_dataset()
+                follow_dataset()
         if error := st.session_state.get("zip_error"):
             show_error(error)
 
 
-def _follow_dataset() -> None:
-    """Keep the chosen teacher if it is shipped for the new data set; otherwise choose the default of the set."""
+def follow_dataset() -> None:
+    """Keep the chosen teacher if it is shipped for the new data set; otherwise choose the default of the set.
+
+    Between images and texts nearly all settings change: those of a good run take their place.
+    """
     state = st.session_state
     state["teacher"] = teachers.teacher_after_change(state["dataset"], state["teacher"])
+    of_text = datasets.is_text(state["dataset"])
+    if of_text == state["student"].startswith(models.LANGUAGE):
+        return
+    state.update({name: getattr(Experiment, name) for name in ON_IMAGES_ONLY} | {"hide_classes": [], "assistants": [], "generations": 0})
+    fields = ("student", "images", "temperature", "alpha", "epochs", "batch_size", "learning_rate")
+    state.update(usual_of(state["dataset"]) if of_text else {name: getattr(START, name) for name in fields})
+    if state["method"] not in methods_for(state["dataset"]):
+        state["method"] = Experiment.method
+
+
+def usual_of(dataset: str) -> dict:
+    """The settings of a good run on a text. Empty where an own text cannot be read: its message is shown where it is used."""
+    try:
+        return usual_of_text(dataset)
+    except ValueError:
+        return {}
 
 
 def _selectbox(field: str, label: str, options: list, help: str = "", format_func: Callable = str, **settings: object) -> object:
@@ -394,12 +442,18 @@ def _with_all(field: str, options: list) -> list:
 
 
 def _datasets() -> list[str]:
-    here = [name for name, source in datasets.DATASETS.items() if source.kind or source.is_here()]
-    return here + pictures.own()
+    here = [name for name, source in datasets.SOURCES.items() if source.kind or source.is_here()]
+    return here + pictures.own() + pictures.own_texts()
+
+
+def _window_in_words(dataset: str) -> str:
+    """The length of a window: 32 words, 64 characters."""
+    source = datasets.source_of(dataset)
+    return f"{source.image_shape[0] if source else CHARACTER_WINDOW} {'words' if source and source.separator else 'characters'}"
 
 
 def _title(name: str) -> str:
-    source = datasets.DATASETS.get(name)
+    source = datasets.source_of(name)
     if source is None:
         return datasets.title(name)
     return source.title if source.is_here() else f"{source.title} (not on this machine: the first run downloads it)"
@@ -407,8 +461,7 @@ def _title(name: str) -> str:
 
 def _classes_and_images(dataset: str) -> tuple[tuple[str, ...], int]:
     """Class names, and the number of training images."""
-    if dataset in datasets.DATASETS:
-        source = datasets.DATASETS[dataset]
+    if source := datasets.source_of(dataset):
         return source.class_names, source.train
     try:
         uploaded = datasets.load(dataset)
@@ -422,7 +475,7 @@ def _classes_and_images(dataset: str) -> tuple[tuple[str, ...], int]:
 
 def method_title(name: str) -> str:
     """A method as the list shows it: controls and mistakes are marked as such."""
-    method = METHODS[name]
+    method = method_of(name)
     return method.title if method.kind not in ("control", "mistake") else f"{method.kind}: {method.title}"
 
 
@@ -431,8 +484,7 @@ def show_sizes(experiment: Experiment) -> None:
 
     A teacher `self` has the student's size.
     """
-    if experiment.dataset in datasets.DATASETS:
-        source = datasets.DATASETS[experiment.dataset]
+    if source := datasets.source_of(experiment.dataset):
         size = {"image_shape": source.image_shape, "classes": len(source.class_names)}
     else:
         uploaded = datasets.load(experiment.dataset)
@@ -468,7 +520,7 @@ def show_start(experiment: Experiment) -> None:
 
 def show_loss(experiment: Experiment) -> None:
     """The loss that the student minimises, with the current T and alpha; for other methods than soft targets, their idea."""
-    t, method = f"{experiment.temperature:g}", METHODS[experiment.method]
+    t, method = f"{experiment.temperature:g}", method_of(experiment.method)
     if experiment.method == Experiment.method:
         st.latex(
             rf"L = {experiment.alpha:.2f} \, L_\text{{hard}} + {1 - experiment.alpha:.2f} \, L_\text{{soft}}^{{\,T={t}}}",

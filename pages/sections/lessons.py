@@ -16,6 +16,7 @@ from distill_core.lessons.lesson import GROUPS, Choice, Lesson
 from distill_core.lessons.measured import kept
 from distill_core.references import citations, reference
 from distill_core.runs.store import Run
+from distill_core.statistics import ACCURACY, BITS
 from pages.components.live_chart import have_charts_ready, live_chart
 from pages.sections import race
 from pages.server.curves import ICONS, latest_accuracies
@@ -86,7 +87,7 @@ def _size(lesson: Lesson) -> str:
         return lesson.size
     pairs = len(lesson.arms) * lesson.seeds
     first = next(iter(lesson.arms.values()))
-    return f"Trains {pairs} pairs of student and baseline on {datasets.DATASETS[first.dataset].title}."
+    return f"Trains {pairs} pairs of student and baseline on {datasets.SOURCES[first.dataset].title}."
 
 
 # --- the result -----------------------------------------------------------------------------------------------------
@@ -111,8 +112,10 @@ def show_result(name: str, lesson: Lesson, guess: float | str) -> bool:
             race.show_unreadable(run)
             return False
         _conclude(lesson.find(lesson.by_arm(results)), guess)
-        page = "pages/race.py" if run.kind == "race" else "pages/sweep.py"
-        link(page, "Open this run with all its settings", icon="tune", run=run.id)
+        if run.kind == "race":
+            link("pages/race.py", "Open this run with all its settings", icon="tune", run=run.id)
+        elif not datasets.is_text(next(iter(lesson.arms.values())).dataset):  # the page Sweep shows images
+            link("pages/sweep.py", "Open this run with all its settings", icon="tune", run=run.id)
     return run.status == "finished"
 
 
@@ -136,11 +139,12 @@ def _draw(name: str, gains: list[lessons.Gain], guess: float | str, *, revision:
 def _gains(run: Run, lesson: Lesson) -> list[lessons.Gain]:
     """The gain of each arm by the latest accuracies of both networks; arms that were not tested yet are left out."""
     latest, seeds = latest_accuracies(run.id, store().version(run.id)[1]), lesson.seeds
-    images = datasets.DATASETS[next(iter(lesson.arms.values())).dataset].test
+    first = next(iter(lesson.arms.values()))
+    images, field = datasets.SOURCES[first.dataset].test, (BITS if datasets.is_text(first.dataset) else ACCURACY).field
     found = []
     for place, arm in enumerate(lesson.arms):
         both = [
-            {role: {"test_accuracy": latest[place * seeds + seed, role], "test_images": images} for role in ("student", "baseline")}
+            {role: {field: latest[place * seeds + seed, role], "test_images": images} for role in ("student", "baseline")}
             for seed in range(seeds)
             if {(place * seeds + seed, "student"), (place * seeds + seed, "baseline")} <= set(latest)
         ]

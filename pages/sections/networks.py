@@ -15,7 +15,7 @@ from distill_core import models, students, teachers
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.machine import available_cores
-from distill_core.objectives import METHODS
+from distill_core.objectives import method_of
 from distill_core.runs.schema import Entry
 from distill_core.runs.store import Run
 from distill_core.training.records import TEACHER
@@ -62,6 +62,11 @@ def show_notes(dataset: str, *names: str) -> None:
                 st.caption(note)
 
 
+def say_images_only() -> None:
+    """On pages that need images."""
+    st.caption("This page takes images only; a race on a text shows its networks on the page Race.")
+
+
 def show_untrained(dataset: str, *names: str) -> None:
     """Which of these teachers a run must train first, and how long that takes."""
     for name in dict.fromkeys(names):
@@ -95,7 +100,7 @@ def describe(run: Entry) -> str:
         f"{first.student} ({run.id[:6]})",
         f"T {first.temperature:g}",
         f"alpha {first.alpha:g}",
-        METHODS[first.method].title,
+        method_of(first.method).title,
         f"{first.images:,} images of {first.dataset}" if first.images else f"all images of {first.dataset}",
         f"{run.size} seed{'s' if run.size > 1 else ''}",
         time.strftime("%d %b %H:%M", time.localtime(run.created)),

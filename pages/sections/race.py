@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import streamlit as st
 
 from distill_core import analysis
+from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.glossary import linked
-from distill_core.objectives import METHODS
+from distill_core.objectives import method_of
 from distill_core.references import citations, reference
 from distill_core.runs.keys import owner_mark
 from distill_core.runs.store import Run
@@ -172,25 +173,37 @@ def _show_status(run: Run) -> None:
     st.markdown(f":material/{icon}: {plain(line)}", help=explanation)
 
 
+TEST_ACCURACY = "- **Test accuracy**: the share of test images that are classified correctly. The dotted line is the teacher.\n"
+BITS_PER_CHARACTER = (
+    "- **Bits per character**: what the network needs to encode a character of the test text; lower is better. The dotted line is the "
+    "teacher; of the little language the grey line is the entropy rate, which no network can beat.\n"
+)
+
+
 def explain_charts(experiment: Experiment) -> None:
     """What each chart of a race shows, and in which unit."""
+    score, measure, examples = (
+        (BITS_PER_CHARACTER, "bits a character", "positions of the text")
+        if datasets.is_text(experiment.dataset)
+        else (TEST_ACCURACY, "test accuracies", "images")
+    )
     with st.expander("What the charts show"):
         text = (
-            "- **Test accuracy**: the share of test images that are classified correctly. The dotted line is the teacher.\n"
-            "- **Student minus baseline**: the mean difference of their test accuracies, seed by seed, with its 95 % interval. The "
-            "conclusion is read from its last point. Two bands of the test accuracy may overlap while their difference is clear: what "
+            f"{score}"
+            f"- **Student minus baseline**: the mean difference of their {measure}, seed by seed, with its 95 % interval. The "
+            "conclusion is read from its last point. Two bands of the first chart may overlap while their difference is clear: what "
             "a seed does to both networks cancels in the difference.\n"
-            "- **Hard loss**: cross-entropy with the labels on the training images, in nats (natural logarithm; 1 nat = 1.44 bits), "
+            f"- **Hard loss**: cross-entropy with the labels on the training {examples}, in nats (natural logarithm; 1 nat = 1.44 bits), "
             "before its weight alpha.\n"
-            f"- **{loss_label(experiment.method).capitalize()}**: the loss of the method *{METHODS[experiment.method].title}* on the "
-            "training images, before its weight. It is measured for the baseline too where it is defined, but the "
+            f"- **{loss_label(experiment.method).capitalize()}**: the loss of the method *{method_of(experiment.method).title}* on the "
+            f"training {examples}, before its weight. It is measured for the baseline too where it is defined, but the "
             "baseline does not train on it.\n"
-            "- **Agreement**: the share of test images to which a network and the teacher assign the same class, right or wrong.\n"
+            f"- **Agreement**: the share of test {examples} to which a network and the teacher assign the same class, right or wrong.\n"
             "- **Line and band**: the mean over the seeds with its 95 % confidence interval; for two seeds the band of a single curve is "
             "their range.\n"
-            "- **What an interval covers**: the variation between seeds (initial weights, choice and order of the training images), with "
-            "this teacher and these test images held fixed. It does not show what another teacher or another test set would give. With "
-            "one seed the interval covers the choice of test images instead, and not the seeds."
+            f"- **What an interval covers**: the variation between seeds (initial weights, choice and order of the training {examples}), "
+            f"with this teacher and these test {examples} held fixed. It does not show what another teacher or another test set would "
+            f"give. With one seed the interval covers the choice of test {examples} instead, and not the seeds."
         )
         st.markdown(linked(text))
 

@@ -17,6 +17,7 @@ from distill_core.figures.classes import class_accuracy, confusion_figure, per_c
 from distill_core.runs.store import Run
 from distill_core.statistics import format_interval, format_percent
 from pages.components.live_chart import live_chart
+from pages.sections import texts
 from pages.server.byte_cache import ByteCache
 from pages.server.experiments import experiments_of
 from pages.server.lab import link, store
@@ -49,7 +50,13 @@ MAIN = ["network", "test accuracy", "95 % interval", "errors", "agreement"]  # w
 
 
 def show(run: Run) -> None:
-    """The scores, and for the first seed the predictions by epoch: changed ones, the confusion matrix, accuracy by class."""
+    """The scores, and for the first seed the predictions by epoch: changed ones, the confusion matrix, accuracy by class.
+
+    Of a text `texts.show` takes its place.
+    """
+    if datasets.is_text(experiments_of(run)[0].dataset):
+        texts.show(run)
+        return
     if results := store().results(run.id):
         _show_scores(results)
         if run.status == "finished":

@@ -64,7 +64,7 @@ def _can_be_shown(run: Run) -> bool:
         experiments = experiments_of(run)
         grid_of(experiments)
         if experiments[0].dataset not in datasets.DATASETS:
-            raise ValueError(f"run {run.id} is a sweep over images that were uploaded, which this page cannot show; open another run")
+            raise ValueError(f"run {run.id} is a sweep over uploaded images or a text, which this page cannot show; open another run")
     except ValueError as error:
         show_error(error)
         return False

@@ -15,7 +15,7 @@ from distill_core.experiment import Experiment
 from distill_core.machine import available_cores
 from distill_core.runs.keys import run_key
 from pages.components.gallery import gallery
-from pages.sections import networks, race
+from pages.sections import networks, race, texts
 from pages.server.lab import link, store
 from pages.server.plain_text import plain
 
@@ -31,6 +31,9 @@ def show(experiments: Sequence[Experiment]) -> None:
         race.show_conclusion(results, method=first.method)
         link("pages/race.py", "Open this finished race", icon="flag", run=run.id)
     if not datasets.is_ready(first.dataset) or first.teacher == teachers.SELF:
+        return
+    if datasets.is_text(first.dataset):
+        texts.show_transfer_set(first)
         return
     if teachers.untrained_note(first.dataset, first.teacher, cores=available_cores()):
         return

@@ -17,8 +17,9 @@ from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.figures.curves import Bands, bands, race_drawing
 from distill_core.figures.difference import difference_band, difference_drawing
-from distill_core.objectives import METHODS
+from distill_core.objectives import method_of
 from distill_core.runs.store import Run
+from distill_core.statistics import ACCURACY, BITS
 from distill_core.teachers import SELF
 from distill_core.training.records import TEACHER
 from pages.server.byte_cache import ByteCache
@@ -125,16 +126,21 @@ def _draw(run_id: str, version: tuple[int, int], panel: str) -> str:
     if panel == "difference":
         test_images = _test_images(first, results)
         band = difference_band(records, test_images=test_images) if test_images else None
+        score = BITS if datasets.is_text(first.dataset) else ACCURACY
         settled = first.epochs / 2 if results else 0.0  # after the race the axis fits its second half: the first is far from zero
-        return to_json_plotly(difference_drawing(band, epochs=first.epochs, from_epoch=settled, height=height))
+        return to_json_plotly(difference_drawing(band, epochs=first.epochs, from_epoch=settled, height=height, score=score))
     own_teacher = (TEACHER,) if first.teacher == SELF else ()  # has a curve of its own, in place of a line
+    is_text = datasets.is_text(first.dataset)
     drawing = race_drawing(
         run_bands,
-        fields=(panel,),
+        fields=(BITS.field if is_text and panel == ACCURACY.field else panel,),
         height=height,
-        teacher_accuracy=results[0]["teacher"]["test_accuracy"] if results and not own_teacher else None,
+        teacher_accuracy=results[0]["teacher"]["test_accuracy"] if results and not own_teacher and not is_text else None,
+        teacher_bits=results[0]["teacher"][BITS.field] if results and not own_teacher and is_text else None,
+        entropy_rate=results[0]["student"].get("entropy_rate") if results else None,
+        bits_between=_bits_shown(results) if is_text else None,
         epochs=first.epochs,
-        accuracy_from=_lowest_accuracy_shown(results),
+        accuracy_from=_lowest_accuracy_shown(results) if not is_text else 0.0,
         members=("student", "baseline", *(f"assistant-{number + 1}" for number in range(len(first.assistants))), *own_teacher),
         loss_label=loss_label(first.method),
     )
@@ -145,7 +151,7 @@ def _test_images(experiment: Experiment, results: Sequence[dict]) -> int:
     """The number of test images of a race; a zip is opened for it until the race has ended. 0 if that zip is not here any more."""
     if results:
         return results[0]["student"]["test_images"]
-    if source := datasets.DATASETS.get(experiment.dataset):
+    if source := datasets.source_of(experiment.dataset):
         return source.test
     try:
         return len(datasets.load(experiment.dataset).test_labels)
@@ -155,15 +161,14 @@ def _test_images(experiment: Experiment, results: Sequence[dict]) -> int:
 
 def loss_label(method: str) -> str:
     """A method's own loss with its unit, as its axis names it: "hint loss (squared activations)"."""
-    name, unit = METHODS[method].loss_name, METHODS[method].unit
+    name, unit = method_of(method).loss_name, method_of(method).unit
     return f"{name} ({unit})" if unit else name
 
 
 def latest_accuracies(run_id: str, resets: int) -> dict[tuple[int, str], float]:
-    """The newest test accuracy of each network of a run, by the place of its experiment and by its role."""
-    return {
-        (one["experiment"], one["member"]): one["test_accuracy"] for one in _records(run_id, resets) if one["test_accuracy"] is not None
-    }
+    """The newest test accuracy, or bits a character, of each network of a run, by the place of its experiment and by its role."""
+    scored = ((one, one["test_accuracy"] if one["test_accuracy"] is not None else one.get(BITS.field)) for one in _records(run_id, resets))
+    return {(one["experiment"], one["member"]): value for one, value in scored if value is not None}
 
 
 def _records(run_id: str, resets: int) -> list[dict]:
@@ -177,6 +182,16 @@ def _records(run_id: str, resets: int) -> list[dict]:
     if new:
         _RECORDS.grown(key)
     return found
+
+
+def _bits_shown(results: Sequence[dict]) -> tuple[float, float] | None:
+    """Where the axis of bits a character begins and ends after a race: just around the ends of the curves and their teacher."""
+    ends = [result[role][BITS.field] for result in results for role in ("student", "baseline", "teacher")]
+    if not ends or None in ends:
+        return None
+    low = min([*ends, *(result["student"].get("entropy_rate", ends[0]) for result in results)])
+    room = max(ends) - low
+    return low - 0.3 * room, max(ends) + 1.5 * room
 
 
 def _lowest_accuracy_shown(results: Sequence[dict]) -> float:

@@ -10,8 +10,9 @@ from pages.server.lab import owner, run_owner
 
 
 def keep(blob: bytes, *, name: str) -> str:
-    """Keep a zip as one of this browser's sets; returns its name. Raises `ValueError` with one sentence if it cannot be used."""
-    return datasets.keep_zip(blob, name=name, owner=owner_mark(owner()))
+    """Keep a zip or a text as one of this browser's sets; returns its name. Raises `ValueError` with one sentence if it cannot be used."""
+    kept = datasets.keep_text if name.lower().endswith(".txt") else datasets.keep_zip
+    return kept(blob, name=name, owner=owner_mark(owner()))
 
 
 def own() -> list[str]:
@@ -19,6 +20,11 @@ def own() -> list[str]:
     return datasets.kept_zips(owner_mark(owner()))
 
 
+def own_texts() -> list[str]:
+    """The names of this browser's texts."""
+    return datasets.kept_texts(owner_mark(owner()))
+
+
 def visible() -> Visible:
     """Which runs a list shows here: none about the pictures of somebody else, and no race of Find the bug."""
-    return Visible(HIDDEN, (*datasets.DATASETS, *own()), owner_mark(run_owner()))
+    return Visible(HIDDEN, (*datasets.SOURCES, *own(), *own_texts()), owner_mark(run_owner()))

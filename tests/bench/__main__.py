@@ -1,4 +1,4 @@
-"""`python -m tests.bench [training] [sweep] [cifar] [page] [serve] [compress] [--json]`: prints the tables of README.md (or one object)."""
+"""`python -m tests.bench [training] [sweep] [cifar] [page] [serve] [compress] [texts] [--json]`: the tables of README.md (or JSON)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SUBJECTS = ("training", "sweep", "cifar", "page", "serve", "compress")
+SUBJECTS = ("training", "sweep", "cifar", "page", "serve", "compress", "texts")
 
 
 def main(names: list[str], *, as_json: bool) -> int:

@@ -1,0 +1,127 @@
+"""The comparison of all methods on texts: ten seeds of the same student on the same windows, each beside its baseline.
+
+`python -m distill_core compare little-language shakespeare-100k` measures it, one row after another, and goes on where it was stopped;
+with `--keep` the rows go to `text_methods.json`. Temperature, alpha and learning rate are the usual ones of the text: nothing is tuned.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from distill_core import paths, writing
+from distill_core.data.datasets import load
+from distill_core.experiment import Experiment, usual_of_text
+from distill_core.objectives import METHODS, TEXT_METHODS, method_of
+from distill_core.statistics import BITS, format_points, holm, paired_bits, paired_p_value
+from distill_core.studies.comparison import machine
+from distill_core.training.cohort import Cohort
+
+SHIPPED = Path(__file__).with_name("text_methods.json")
+LEVEL = 0.05
+COMMON = ("soft-targets", "logits", "reverse-kl", "jensen-shannon", "mutual-2", "label-smoothing", "permuted-classes", "shuffled-targets")
+
+
+def _usual(dataset: str, **choices: object) -> Experiment:
+    return Experiment(**{"dataset": dataset, **usual_of_text(dataset), **choices})
+
+
+SETTINGS = {
+    "little-language": ("Little language, 300 windows", _usual("little-language")),
+    "shakespeare-100k": ("Shakespeare, 1,563 windows (100,000 characters)", _usual("shakespeare", images=1563, epochs=10)),
+}
+
+
+def entries(setting: str) -> dict[str, Experiment]:
+    """The compared experiments by the names of their methods; DistilBERT and its ablations have every second block of the teacher."""
+    usual = SETTINGS[setting][1]
+    width, _, depth = usual.teacher.removeprefix("gpt-").partition("x")
+    found = {}
+    for name in (*(name for name in METHODS if name in COMMON), *TEXT_METHODS):
+        half = {"student": f"gpt-{width}x{int(depth) // 2}"} if name.startswith("distilbert") else {}
+        found[name] = replace(usual, method=name, **half)
+    return found
+
+
+def compare(setting: str, *, seeds: int, only: Sequence[str] = (), before: Sequence[dict] = (), device: str = "auto") -> Iterator[dict]:
+    """Train each method over the seeds 0, 1, 2 ...; yields its row as soon as it is measured. Rows of `before` are not measured again."""
+    done = {row["name"] for row in before if row["setting"] == setting and len(row["students"]) >= seeds}
+    for name, experiment in entries(setting).items():
+        if name in done or (only and name not in only):
+            continue
+        started = time.perf_counter()
+        cohort = Cohort([replace(experiment, seed=seed) for seed in range(seeds)], quiet=True, device=device)
+        results = [one for records in cohort.steps() for one in records if one["event"] == "result"]
+        scores = {role: [one[role] for one in results] for role in ("student", "baseline")}
+        row = {
+            "setting": setting,
+            "name": name,
+            "title": method_of(name).title,
+            "kind": method_of(name).kind,
+            "student": experiment.student,
+            "students": [round(one[BITS.field], 5) for one in scores["student"]],
+            "baselines": [round(one[BITS.field], 5) for one in scores["baseline"]],
+            "teacher": round(results[0]["teacher"][BITS.field], 5),
+            "teacher_kl": round(sum(one["teacher_kl"] for one in scores["student"]) / seeds, 5),
+            "seconds": round(time.perf_counter() - started, 1),
+        }
+        yield row | _judged(cohort, experiment)
+
+
+def _judged(cohort: Cohort, experiment: Experiment) -> dict:
+    """Of the little language: the sentences that the first seed's student writes, judged by the grammar."""
+    dataset = load(experiment.dataset)
+    if dataset.truth is None:
+        return {}
+    found = writing.judge(cohort.member(cohort.pair(cohort.first)[0]), dataset)
+    return {"grammatical": round(found["grammatical"], 4), "kinds": round(found["kinds"], 4)}
+
+
+# --- the rows, kept and compared ------------------------------------------------------------------------------------
+
+
+def unfinished() -> Path:
+    """Where rows are kept that do not go into the repository."""
+    return paths.cache("comparison") / "text_methods.json"
+
+
+def kept(file: Path = SHIPPED) -> dict:
+    """The rows of a file: `{"rows": [...], "measured": {setting: {...}}}`; empty where there is none."""
+    return json.loads(file.read_text()) if file.exists() else {"rows": [], "measured": {}}
+
+
+def keep(row: dict, *, file: Path, command: str, date: str) -> None:
+    """Write one row, at once, in place of an earlier one; note the command, the date, the machine and the time of its setting."""
+    found, setting = kept(file), row["setting"]
+    found["rows"] = [one for one in found["rows"] if (one["setting"], one["name"]) != (setting, row["name"])] + [row]
+    seconds = round(sum(one["seconds"] for one in found["rows"] if one["setting"] == setting))
+    found["measured"][setting] = {"command": command, "seconds": seconds, "date": date, "machine": machine()}
+    paths.write_atomically(file, (json.dumps(found, indent=1) + "\n").encode())
+
+
+def differences(rows: Sequence[dict], setting: str) -> list[dict]:
+    """The rows of a setting, best first, each with its paired difference from its baseline in bits a character.
+
+    `p_value` is that of the paired t test after Holm's correction over all rows; `sign` is 1 for clearly better than the baseline at
+    LEVEL, -1 for clearly worse, 0 for not clear.
+    """
+    found = [row for row in rows if row["setting"] == setting]
+    p_values = holm([paired_p_value(row["students"], row["baselines"]) for row in found]) if found else []
+    compared = []
+    for row, p_value in zip(found, p_values, strict=True):
+        difference, low, high = map(float, paired_bits(row["students"], row["baselines"]))
+        sign = 0 if p_value >= LEVEL else -1 if difference > 0 else 1
+        compared.append({**row, "difference": difference, "low": low, "high": high, "p_value": float(p_value), "sign": sign})
+    return sorted(compared, key=lambda row: row["difference"])
+
+
+def in_words(row: dict) -> str:
+    """One line on a row of `differences`."""
+    digits = {name: format_points(row[name], 4) for name in ("difference", "low", "high")}
+    mean = sum(row["students"]) / len(row["students"])
+    judged = f"   grammatical {100 * row['grammatical']:.1f} %, kinds {100 * row['kinds']:.0f} %" if "grammatical" in row else ""
+    between = f"{digits['difference']} ({digits['low']} to {digits['high']}){'*' if row['sign'] else ' '}"
+    return f"{row['title']:52}{row['student']:11}{mean:8.4f} bits   {between}   KL to teacher {row['teacher_kl']:.4f}{judged}"
