@@ -321,7 +321,7 @@ def test_a_preset_gives_its_own_experiments(alone):
 def test_a_race_says_what_its_interval_covers_and_of_which_kind_each_interval_is(alone, finished):
     app = alone("race", link={"run": finished()}).run()
     assert not app.exception
-    (told,) = [one.value for one in app.markdown if "What an interval covers" in one.value]
+    (told,) = [re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", one.value) for one in app.markdown if "What an interval covers" in one.value]
     assert "this teacher and these test images held fixed" in told and "Student minus baseline" in told
     (table,) = [one.value for one in app.dataframe if "interval covers" in one.value]
     assert dict(zip(table["network"], table["interval covers"], strict=True))["teacher"] == "test images (Wilson)"
@@ -638,7 +638,7 @@ def test_a_database_that_cannot_be_used_gives_one_sentence_on_every_page(alone, 
 
 MENU = {
     "Learn": ["Start", "Lessons", "Checks", "Glossary"],
-    "Experiment": ["Race", "Sweep", "Methods", "Experiments from papers", "Find the bug", "Compress"],
+    "Experiment": ["Race", "Sweep", "Methods", "Experiments from papers", "Find the bug", "Compress", "Advisor"],
     "Look inside": ["Soft targets", "Dark knowledge", "Calibration", "Draw"],
     "Lab notebook": ["Runs"],
     "Class": ["Classroom", "Presentation", "Lecturer", "Preflight"],
