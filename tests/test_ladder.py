@@ -96,7 +96,7 @@ def test_latencies_are_measured_again_without_anything_else():
     again = list(ladder.measure("small", seeds=2, before=rows, latency_only=True))
     assert [row["rung"] for row in again] == [row["rung"] for row in rows]
     for row, before in zip(again, rows, strict=True):
-        assert {name for name in row if row[name] != before[name]} <= {"latency_ms"}
+        assert {name for name in row if row[name] != before[name]} <= {"latency_ms", "load"}
 
 
 def test_changed_images_are_changed_as_their_names_say():
@@ -128,6 +128,11 @@ def rung(name, size, accuracy):
 
 
 ROWS = [rung("teacher", 8000, 0.98), rung("student", 1000, 0.97), rung("int8", 300, 0.968), rung("int2", 100, 0.5)]
+
+
+def test_latencies_of_a_loaded_machine_are_known_as_such():
+    quiet, busy, unknown = {"load": 0.9}, {"load": 7.0}, {}
+    assert not ladder.was_busy([quiet]) and ladder.was_busy([quiet, busy]) and ladder.was_busy([unknown])
 
 
 def test_findings_name_the_smallest_close_to_the_teacher_or_the_one_that_is_closest():

@@ -7,6 +7,7 @@ with recovery was trained further for a few epochs, once with the teacher and on
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ from distill_core.training.shards import Shards
 SHIPPED = Path(__file__).with_name("ladder.json")
 RECOVERY_EPOCHS = 3
 BATCHES = (1, 64)
+BUSY = 1.5  # a load average; measuring alone is 1
 LOSSY = ("prune-80", "neurons-50", "rank-30", "int4", "neurons-50+prune-50+int4")  # after which training is worth its time
 RUNGS = ("prune-50", "prune-80", "neurons-50", "rank-30", "int8", "int4", "neurons-50+prune-50+int4")
 
@@ -231,13 +233,23 @@ def measure(setting: str, *, seeds: int, before: Sequence[dict] = (), device: st
     reference = networks.teacher.logits(networks.dataset.test_images)
     for name in names_of(networks.entry):
         if latency_only and name in done:
-            yield {**done[name], "latency_ms": latencies(networks.of(name)[0][0])}
+            yield {**done[name], "latency_ms": latencies(networks.of(name)[0][0]), "load": _load()}
         elif not latency_only and name not in done:
             members, trained_for = networks.of(name)
             started = time.process_time()
             found = rung(name, members, reference)
             seconds = round(trained_for + time.process_time() - started, 1)
-            yield {"setting": setting, "seeds": seeds, "cpu_seconds": seconds, **found}
+            yield {"setting": setting, "seeds": seeds, "cpu_seconds": seconds, **found, "load": _load()}
+
+
+def _load() -> float | None:
+    """The load average of the last minute, where the system has one."""
+    return round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
+
+
+def was_busy(rows: Sequence[dict]) -> bool:
+    """Whether latencies were measured while the machine did more than this, or it is not known."""
+    return any((row.get("load") or BUSY) >= BUSY for row in rows)
 
 
 class Networks:

@@ -260,6 +260,10 @@ def show_ladder() -> None:
     ]
     st.dataframe(pd.DataFrame(table), hide_index=True)
     about = ladder.kept()["measured"][setting]
+    if ladder.was_busy(own):
+        st.caption(
+            "The milliseconds were measured while other programs used the machine: compare them with caution, 99th percentiles not at all."
+        )
     st.caption(
         f"Means over {own[-1]['seeds']} seeds with 95 % intervals; the teacher's is Wilson's. Milliseconds of one image: median and 99th "
         "percentile, on one thread. Over labels only: points that recovery with the teacher gains over recovery with labels, paired by "
