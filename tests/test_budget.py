@@ -1,6 +1,8 @@
 """The check that trains the answer: a choice for a budget, against the advisor's, judged by its paired interval."""
 
 import pytest
+from browser_fixtures import ROOT
+from streamlit.testing.v1 import AppTest
 
 from distill_core import budget
 from distill_core.advisor import advise
@@ -70,3 +72,14 @@ def test_the_verdict_is_that_of_the_paired_interval(yours, labs, says):
     found = budget.judge(results(*yours), results(*labs))
     assert (found.difference, found.low, found.high) == pytest.approx(paired_difference(yours, labs, test_images=1000))
     assert found.sentence.startswith(says)
+
+
+def test_the_page_offers_a_choice_that_fits_and_refuses_one_that_does_not(home):
+    app = AppTest.from_file(str(ROOT / "pages" / "checks.py"), default_timeout=90)
+    app.query_params["kind"], app.query_params["number"] = "Choose for a budget", "2"
+    app.run()
+    question = budget.budget(2)
+    assert not app.exception and question.question in app.markdown[0].value and not app.error
+    assert app.selectbox[0].value == question.smallest and not app.button(key="budget_run").disabled
+    app.selectbox[0].set_value("mlp-100x2").run()
+    assert "and the budget is" in app.error[0].value and app.button(key="budget_run").disabled
