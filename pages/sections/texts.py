@@ -113,7 +113,8 @@ def show_transfer_set(experiment: Experiment) -> None:
     bits = writing.entropies(network, dataset, tokens)
     names = [dataset.class_names[token] for token in tokens]
     st.markdown(
-        f"**From the {len(chosen):,} training windows:** the first one. The stronger the colour of a token, the less certain the teacher was before it."
+        f"**From the {len(chosen):,} training windows:** the first one. The stronger the colour of a token, the less certain the teacher "
+        "was before it."
     )
     coloured = [(dataset.separator + name, value) for name, value in zip(names[1:], bits, strict=True)]
     coloured_text(
