@@ -113,7 +113,8 @@ def show_transfer_set(experiment: Experiment) -> None:
     bits = writing.entropies(network, dataset, tokens)
     names = [dataset.class_names[token] for token in tokens]
     st.markdown(
-        f"**From the {len(chosen):,} training windows:** the first one. The darker a token, the less certain the teacher was before it."
+        f"**From the {len(chosen):,} training windows:** the first one. The stronger the colour of a token, the less certain the teacher "
+        "was before it."
     )
     coloured = [(dataset.separator + name, value) for name, value in zip(names[1:], bits, strict=True)]
     coloured_text(
@@ -167,7 +168,7 @@ def _show_writing(run: Run, dataset: Text, members: dict[str, nn.Module]) -> Non
         bits = writing.entropies(network, dataset, [*tokens, *written])[len(tokens) - 1 :]
         texts[role] = [(dataset.separator + dataset.class_names[token], value) for token, value in zip(written, bits, strict=True)]
     coloured_text(texts, most=float(np.log2(dataset.classes)), unit="bits of entropy", prompt=prompt, key=f"texts_{run.id}")
-    st.caption("The darker a token, the less certain the network was before it: the entropy of its prediction at T = 1.")
+    st.caption("The stronger the colour of a token, the less certain the network was before it: the entropy of its prediction at T = 1.")
     st.subheader("The next token", help="The softmax of the logits for the token after the prompt, at any temperature.")
     logits = {role: writing.next_logits(network, dataset, tokens).numpy() for role, network in members.items()}
     most = np.max([np.exp(z - z.max()) / np.exp(z - z.max()).sum() for z in logits.values()], axis=0)
