@@ -40,7 +40,7 @@ def test_a_race_that_a_learner_starts_ticks_until_it_ends(lab):
         for _ in range(600):
             if learner.update() is None:
                 break
-        assert any("finished: 2 epochs" in text for text in learner.markdown), learner.messages
+        assert any("finished\\: 2 epochs" in text for text in learner.markdown), learner.messages
 
 
 def test_a_value_that_no_browser_sends_is_refused_with_a_sentence_and_reaches_nothing(lab):
@@ -79,7 +79,7 @@ def test_no_text_of_a_zip_is_markdown_or_html_on_any_page(lab):
         learner.press("Train")
         while learner.update() is not None:
             assert_plain(learner, "race")
-        assert any("finished: " in text for text in learner.markdown), learner.messages
+        assert any("finished\\: " in text for text in learner.markdown), learner.messages
         run = learner.query.partition("run=")[2].partition("&")[0]
         for page in ("race", "calibration", "runs", "draw", "soft_targets"):
             learner.open(page, f"run={run}")

@@ -48,3 +48,18 @@ def test_a_prepared_process_keeps_freed_memory_and_lets_idle_threads_sleep():
 def test_a_policy_that_the_user_has_set_stays():
     statement = "os.environ['OMP_WAIT_POLICY'] = 'active'; from distill_core.runs.process import prepare_process; prepare_process()"
     assert after(statement)["environment"] == {"OMP_WAIT_POLICY": "active"}
+
+
+def test_a_server_may_open_more_files_than_a_system_with_a_low_limit_starts_with():
+    resource = pytest.importorskip("resource")
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    script = """
+import resource
+from distill_core.runs.process import allow_many_files
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+allow_many_files(4000)
+allow_many_files(300)  # lowers nothing
+print(resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert found.strip() == str((4000 if hard == resource.RLIM_INFINITY else min(4000, hard), hard))

@@ -32,6 +32,21 @@ def keep_freed_memory() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, 256 << 20)
 
 
+def allow_many_files(wanted: int = 8192) -> None:
+    """Raise the limit of open files as far as the system lets this process, up to `wanted`; not on Windows, which has none.
+
+    A session of Streamlit holds four of them, for two minutes longer than its page is open. Some systems start with 256.
+    """
+    try:
+        import resource
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 def ignore_clock_changes() -> None:
     """Let Dask's messages in this process follow a clock that nobody can set back.
 

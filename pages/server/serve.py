@@ -10,10 +10,11 @@ from pathlib import Path
 import streamlit as st
 from starlette.middleware import Middleware
 
-from distill_core.runs.process import prepare_process
-from pages.server import live_updates, network, room, streamlit_patches
+from distill_core.runs.process import allow_many_files, prepare_process
+from pages.server import identity, live_updates, network, room, streamlit_patches
 
 prepare_process()  # before a page imports torch
+allow_many_files()  # for a class
 streamlit_patches.apply()
 
 
@@ -28,6 +29,6 @@ async def _announced(_: object) -> AsyncIterator[None]:
 app = st.App(
     Path(__file__).resolve().parents[2] / "app.py",
     routes=live_updates.routes(),
-    middleware=[Middleware(network.AllowedHosts)],
+    middleware=[Middleware(network.AllowedHosts), Middleware(identity.TokenCookie)],
     lifespan=_announced,
 )

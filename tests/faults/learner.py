@@ -26,6 +26,8 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import connect
 
+from pages.server.identity import COOKIE
+
 TIMEOUT = 120.0  # seconds that a run of a page may take: a machine that does much else needs a minute for the first
 VALUE_FIELDS = {  # of WidgetState, by the kind of element
     "selectbox": "string_value", "radio": "string_value", "text_input": "string_value", "text_area": "string_value",
@@ -104,6 +106,7 @@ class Learner:
         self._socket = connect(
             self.address.replace("http", "ws", 1) + "/_stcore/stream",
             subprotocols=["streamlit"], origin=self.address, max_size=None, compression=None, proxy=None,
+            additional_headers={"Cookie": f"{COOKIE}={self.token}"},  # which a browser gets with the first page
         )  # fmt: skip
 
     def __enter__(self) -> Learner:

@@ -20,7 +20,7 @@ from tests.faults.server import LabServer, percentile
 def soak(*, minutes: float, every: float, port: int = 0) -> dict:
     """One learner after another opens the lab, trains, and looks at all pages that list runs."""
     scratch = set(Path(tempfile.gettempdir()).glob("distill-workers-*"))
-    memory, files, ticks, errors, runs = [], [], [], [], 0
+    memory, files, updates, errors, runs = [], [], [], [], 0
     server = LabServer(port=port, DISTILL_STORED_GB="0.02")  # so that old results are deleted meanwhile
     with server:
         warm_up(server)
@@ -33,7 +33,7 @@ def soak(*, minutes: float, every: float, port: int = 0) -> dict:
                 follow(learner, seen, until=time.monotonic() + 60)
                 for page in ("runs", "soft_targets"):
                     learner.open(page)
-            runs, ticks, errors = runs + 1, ticks + seen.ticks, errors + seen.errors
+            runs, updates, errors = runs + 1, updates + seen.updates, errors + seen.errors
             memory.append(sum(process.memory_info().rss for process in server.family) / 1e6)
             files.append(server.process.num_fds())
             time.sleep(max(0.0, due - time.monotonic()))
@@ -46,7 +46,7 @@ def soak(*, minutes: float, every: float, port: int = 0) -> dict:
         "memory_mb": [round(memory[0]), round(early), round(late)],
         "memory_late_over_early": round(late / early, 3),
         "open_files_first_last": [files[0], files[-1]],
-        "ticks_p95_ms": round(1000 * percentile(ticks, 95), 1),
+        "updates_p95_ms": round(1000 * percentile(updates, 95), 1),
         "processes_left": len(server.left),
         "folders_left": len(set(Path(tempfile.gettempdir()).glob("distill-workers-*")) - scratch),
         "errors": errors,
