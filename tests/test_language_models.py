@@ -217,7 +217,7 @@ def test_distilbert_starts_from_every_second_block_of_its_teacher(refused):
     assert not torch.equal(other["head.weight"], teacher["head.weight"])
     with refused("distilbert", "choose gpt-64x1"):
         Experiment(dataset="little-language", method="distilbert", student="gpt-48x2")
-    with refused("sequence-level", "trained teacher"):
+    with refused("sequence-level", "a teacher that is trained"):
         Experiment(dataset="little-language", method="sequence-level", teacher="self")
     with refused("on-policy", "is for texts"):
         Experiment(dataset="digits", method="on-policy")
