@@ -27,7 +27,7 @@ def test_a_choice_above_the_budget_is_refused_and_one_that_fits_is_trained_again
     student.click()
     page.get_by_role("option", name=re.compile("mlp-3x2")).click()
     page.locator(".st-key-budget_run button:enabled:visible").click(timeout=BUSY)
-    expect(page.get_by_text(re.compile(r"Over 5 seeds your student has a test accuracy of .* 95 % interval"))).to_be_visible(timeout=BUSY)
+    expect(page.get_by_text(re.compile(r"Over 5 seeds your student has a test accuracy of .*95 % interval"))).to_be_visible(timeout=BUSY)
     expect(page.get_by_text("The lab's choice:")).to_be_visible()
     expect(page.get_by_text("of 1 right at the first answer.")).to_be_visible()
     assert page.evaluate("document.querySelector(\"[class*='st-key-budget_curves'] .js-plotly-plot\")?.data.length") == 4
