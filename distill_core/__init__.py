@@ -40,6 +40,7 @@ READING_ORDER = (
     "batch",  # what a method gets in one step
     "controls",  # soft targets without the knowledge, and mistakes of public code
     "objectives",  # the methods: which losses, with which weights
+    "text_objectives",  # the methods of texts alone
     "experiment",  # every choice of a run, as one value
     "starts",  # trained networks that a run starts from
     "students",  # the student of an experiment, before its training

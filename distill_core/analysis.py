@@ -17,7 +17,6 @@ from distill_core.calibration import expected_calibration_error
 from distill_core.data.dataset import Dataset
 from distill_core.data.text import Text
 from distill_core.losses import bits_per_character, hard_loss, soft_loss, soften
-from distill_core.objectives import method_of
 from distill_core.statistics import (
     ACCURACY,
     BITS,
@@ -29,6 +28,7 @@ from distill_core.statistics import (
     paired_difference,
     score_of,
 )
+from distill_core.text_objectives import method_of
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:

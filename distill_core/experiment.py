@@ -13,8 +13,9 @@ from distill_core.data.datasets import DATASETS, SOURCES, is_text, load
 from distill_core.data.texts import CHARACTER_WINDOW, LITTLE
 from distill_core.data.unlabelled import NOISE, SAME
 from distill_core.models import LANGUAGE, check_image_shape, check_model
-from distill_core.objectives import METHODS, TEXT_METHODS, method_of
+from distill_core.objectives import METHODS
 from distill_core.teachers import SELF, TEACHERS, default_teacher, parse_ensemble, single
+from distill_core.text_objectives import TEXT_METHODS, method_of
 
 OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("one-cycle", "constant")

@@ -14,9 +14,9 @@ from distill_core import models
 from distill_core.compression import compress, fake_quantise, nonzero, parse_compression
 from distill_core.data.dataset import Dataset
 from distill_core.experiment import Experiment
-from distill_core.objectives import method_of
 from distill_core.starts import load_start
 from distill_core.teachers import load_teacher
+from distill_core.text_objectives import method_of
 
 
 def initial(experiment: Experiment, dataset: Dataset, *, seed: int) -> models.Network:

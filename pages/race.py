@@ -5,8 +5,8 @@ import streamlit as st
 from distill_core.data.datasets import is_text
 from distill_core.experiment import Experiment
 from distill_core.losses import mixed_loss
-from distill_core.objectives import method_of
 from distill_core.studies.presets import PRESETS, preset_of
+from distill_core.text_objectives import method_of
 from pages.components.live_chart import have_charts_ready
 from pages.sections import controls, networks, race, results, transfer_set
 from pages.sections.source import functions_of, show_source

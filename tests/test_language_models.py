@@ -15,8 +15,9 @@ from distill_core.data.grammar import little_language
 from distill_core.experiment import Experiment
 from distill_core.language_models import draw, write
 from distill_core.losses import bits_per_character, jensen_shannon_loss, reverse_soft_loss, soft_loss, top_k_loss
-from distill_core.objectives import METHODS, TEXT_METHODS, objective
+from distill_core.objectives import METHODS, objective
 from distill_core.references import citations
+from distill_core.text_objectives import TEXT_METHODS
 from distill_core.training.own_text import is_own, written_by_students
 from distill_core.training.run_data import load_run_data
 from distill_core.training.schedule import Schedule

@@ -8,8 +8,8 @@ import time
 from distill_core import analysis, models
 from distill_core.compression import NONE, cost_of
 from distill_core.export.trained import Trained
-from distill_core.objectives import method_of
 from distill_core.statistics import format_interval, format_percent, mean_interval
+from distill_core.text_objectives import method_of
 
 LIMITS = (
     "It outputs one of the classes above for any image.",

@@ -206,7 +206,7 @@ def _images(experiment: Experiment) -> int:
 def _costs(experiment: Experiment) -> list:
     """`models.Cost` of every network that trains: student, baseline, peers, then those that teach."""
     from distill_core import models
-    from distill_core.objectives import method_of
+    from distill_core.text_objectives import method_of
 
     shape, classes = _shape(experiment)
     student, *earlier = (models.cost(name, image_shape=shape, classes=classes) for name in (experiment.student, *experiment.earlier))
@@ -216,7 +216,7 @@ def _costs(experiment: Experiment) -> list:
 def _layers_between(experiment: Experiment) -> list[int]:
     """Parameters of the layers that the method trains beside each earlier network and, last, the student, such as a regressor."""
     from distill_core import teachers
-    from distill_core.objectives import method_of
+    from distill_core.text_objectives import method_of
 
     if method_of(experiment.method).make_regressor is None:
         return [0] * (1 + len(experiment.earlier))
@@ -232,7 +232,7 @@ def _parameters_between(method: str, student: str, teacher: str, shape: tuple[in
     import torch
 
     from distill_core import models
-    from distill_core.objectives import method_of
+    from distill_core.text_objectives import method_of
 
     networks = [models.build(name, image_shape=shape, classes=classes, seed=0) for name in (student, teacher)]
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
@@ -253,7 +253,7 @@ def _shape(experiment: Experiment) -> tuple[tuple[int, int, int], int]:
 
 def _size(experiment: Experiment) -> tuple[float, float]:
     """Multiplications and bytes of one experiment, with its baseline, peers and assistants, rather too few than too many."""
-    from distill_core.objectives import method_of
+    from distill_core.text_objectives import method_of
 
     method, costs, images = method_of(experiment.method), _costs(experiment), _images(experiment)
     steps = -(-images // experiment.batch_size)  # of an epoch, over which the images without labels are spread

@@ -15,9 +15,10 @@ from pathlib import Path
 from distill_core import paths, writing
 from distill_core.data.datasets import load
 from distill_core.experiment import Experiment, usual_of_text
-from distill_core.objectives import METHODS, TEXT_METHODS, method_of
+from distill_core.objectives import METHODS
 from distill_core.statistics import BITS, format_points, holm, paired_bits, paired_p_value
 from distill_core.studies.comparison import machine
+from distill_core.text_objectives import TEXT_METHODS, method_of
 from distill_core.training.cohort import Cohort
 
 SHIPPED = Path(__file__).with_name("text_methods.json")

@@ -35,7 +35,8 @@ from distill_core.data.datasets import seeded
 from distill_core.data.texts import sentence_start
 from distill_core.experiment import Experiment
 from distill_core.language_models import write
-from distill_core.objectives import method_of, objective, peers_of
+from distill_core.objectives import objective, peers_of
+from distill_core.text_objectives import method_of
 from distill_core.training import own_text, perceptrons
 from distill_core.training.initial import MEMBERS, initial_regressor, initial_student
 from distill_core.training.records import TEACHER, Record, logged_measures, record, result

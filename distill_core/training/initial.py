@@ -8,7 +8,7 @@ from torch import nn
 from distill_core import models, students
 from distill_core.data.datasets import Dataset
 from distill_core.experiment import Experiment
-from distill_core.objectives import method_of
+from distill_core.text_objectives import method_of
 from distill_core.training.run_data import RunData, block_outputs, draw_seed
 
 MEMBERS = ("student", "baseline")

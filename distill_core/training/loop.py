@@ -18,7 +18,8 @@ from torch import Tensor
 from distill_core import analysis, students, teachers
 from distill_core.batch import Batch
 from distill_core.experiment import Experiment
-from distill_core.objectives import method_of, objective, peers_of
+from distill_core.objectives import objective, peers_of
+from distill_core.text_objectives import method_of
 from distill_core.training.initial import MEMBERS, initial_regressor, initial_student
 from distill_core.training.own_text import is_own, written_by_students
 from distill_core.training.records import TEACHER, Record, logged_measures, record, result

@@ -18,7 +18,8 @@ from torch.func import grad, vmap
 
 from distill_core.batch import Batch
 from distill_core.models import Network
-from distill_core.objectives import Method, method_of, objective
+from distill_core.objectives import Method, objective
+from distill_core.text_objectives import method_of
 
 Layer = tuple[Tensor, Tensor]  # weights (K, units, inputs) and biases (K, units, 1) of K networks
 

@@ -21,8 +21,8 @@ from distill_core.data.datasets import Dataset, Progress, seeded
 from distill_core.data.unlabelled import NO_LABEL, NOISE, SAME, choose_unlabelled, images_from
 from distill_core.experiment import Experiment
 from distill_core.language_models import LanguageModel
-from distill_core.objectives import method_of
 from distill_core.teachers import Teacher
+from distill_core.text_objectives import method_of
 from distill_core.training.own_text import written_by_teacher
 
 

@@ -25,7 +25,8 @@ from distill_core.experiment import (
     usual_of_text,
 )
 from distill_core.glossary import linked
-from distill_core.objectives import Method, method_of
+from distill_core.objectives import Method
+from distill_core.text_objectives import method_of
 from pages.sections import networks
 from pages.server import incoming, pictures
 from pages.server.lab import link, owner

@@ -15,9 +15,9 @@ from distill_core import models, students, teachers
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.machine import available_cores
-from distill_core.objectives import method_of
 from distill_core.runs.schema import Entry
 from distill_core.runs.store import Run
+from distill_core.text_objectives import method_of
 from distill_core.training.records import TEACHER
 from pages.server import pictures
 from pages.server.byte_cache import ByteCache

@@ -11,11 +11,11 @@ from distill_core import analysis
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.glossary import linked
-from distill_core.objectives import method_of
 from distill_core.references import citations, reference
 from distill_core.runs.keys import owner_mark
 from distill_core.runs.store import Run
 from distill_core.studies.presets import preset_of
+from distill_core.text_objectives import method_of
 from pages.components.live_chart import live_chart
 from pages.server import live_updates, room
 from pages.server.curves import HEIGHTS, loss_label, race_figures, status_line

@@ -17,10 +17,10 @@ from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.figures.curves import Bands, bands, race_drawing
 from distill_core.figures.difference import difference_band, difference_drawing
-from distill_core.objectives import method_of
 from distill_core.runs.store import Run
 from distill_core.statistics import ACCURACY, BITS
 from distill_core.teachers import SELF
+from distill_core.text_objectives import method_of
 from distill_core.training.records import TEACHER
 from pages.server.byte_cache import ByteCache
 from pages.server.experiments import experiments_of
