@@ -140,7 +140,10 @@ def test_a_zip_of_one_class_is_one_line_and_status_2(one_class, capsys):
 def test_teachers_are_listed_with_their_intervals(capsys):
     cards = lines(capsys, "teachers")
     assert {("digits", "mlp-1200x2"), ("mnist", "cnn-32")} <= {(card["dataset"], card["name"]) for card in cards}
-    assert all(card["low"] < card["test_accuracy"] < card["high"] and card["recipe"]["epochs"] for card in cards)
+    of_images = [card for card in cards if "test_accuracy" in card]
+    assert all(card["low"] < card["test_accuracy"] < card["high"] for card in of_images) and len(of_images) > 5
+    assert all(card["recipe"]["epochs"] for card in cards)
+    assert all(0 < card["test_bits_per_character"] < 5 for card in cards if card not in of_images)
 
 
 def test_presets_are_listed(capsys):

@@ -14,10 +14,14 @@ def from_link(page: str, defaults: dict[str, object]) -> bool:
 
     What the address does not name keeps its value in the session, at first the one in `defaults`. Whether a value is among
     the choices of the page is found where it is drawn: see `settle` and `bound`.
+
+    A choice that the session has lost is read from the address again: a run of the page that was broken off before its
+    widgets were drawn leaves none of them behind.
     """
+    lost = [name for name in defaults if f"{page}_{name}" not in st.session_state and name in st.query_params]
     for name, value in defaults.items():
         st.session_state.setdefault(f"{page}_{name}", value)
-    values = opened(page, defaults)
+    values = opened(page, defaults) or {name: st.query_params.get_all(name) for name in lost}
     for name, texts in values.items():
         try:
             st.session_state[f"{page}_{name}"] = incoming.read(name, texts[-1], type(defaults[name]))
