@@ -21,7 +21,7 @@ SEEDS = 8
 
 @functools.cache  # several bugs are compared with the same correct code
 def records_of(method, temperature, alpha, epochs=BASE.epochs, **options):
-    """All records and results of a race over eight seeds."""
+    """All records and results of a race over `SEEDS` seeds."""
     first = replace(experiments(method, temperature, alpha)[0], epochs=epochs)
     shards = Shards([replace(first, seed=seed) for seed in range(SEEDS)], device="cpu", **options)
     return [record for step in shards.steps() for record in step]

@@ -58,11 +58,12 @@ def test_a_race_pauses_continues_and_steps_by_one_epoch(lab, watched):
 IMAGE = "![x](https://stranger.invalid/x.png)<img src=https://stranger.invalid/y.png>"
 
 
-@pytest.mark.parametrize("link", ["race?dataset=", "race?run=", "compress?network=", "experiments_from_papers?study=", "lessons?lesson="])
-def test_no_image_of_a_strangers_host_in_a_link_is_requested(lab, watched, link):
-    page = watched(f"{lab[0]}/{link}{quote(IMAGE)}")  # which fails for a request to another host
-    settled(page)
-    assert page.locator("img[src*=stranger]").count() == 0
+def test_no_image_of_a_strangers_host_in_a_link_is_requested(lab, watched):
+    page = watched(lab[0])  # which fails for a request to another host
+    for link in ("race?dataset=", "race?run=", "compress?network=", "experiments_from_papers?study=", "lessons?lesson="):
+        page.goto(f"{lab[0]}/{link}{quote(IMAGE)}")
+        settled(page)
+        assert page.locator("img[src*=stranger]").count() == 0, link
 
 
 def test_another_browser_sees_a_race_cannot_control_it_and_can_start_its_own(lab, watched):

@@ -130,13 +130,13 @@ def test_the_default_race_is_measured_at_least_ten_times():
 def small(method, **choices):
     """An experiment of this method that takes little time; DistilBERT's has every second block of its teacher."""
     student = "gpt-64x1" if method.startswith("distilbert") else "gpt-16x1"
-    usual = {"images": 20, "epochs": 3, "batch_size": 8, "learning_rate": 0.01}
+    usual = {"images": 16, "epochs": 2, "batch_size": 8, "learning_rate": 0.01}
     return Experiment(**{"dataset": "little-language", "student": student, "method": method, **usual, **choices})
 
 
 @pytest.mark.parametrize("method", TEXT_METHODS)
 def test_a_method_of_texts_trains_as_a_cohort_what_it_trains_alone(method, monkeypatch):
-    experiments = [small(method, seed=seed, alpha=alpha) for alpha in (0.3, 0.0) for seed in (1, 0)]
+    experiments = [small(method, seed=1, alpha=0.3), small(method, seed=0, alpha=0.0)]
     for experiment, found in zip(experiments, together(experiments, torch.float64), strict=True):
         assert_same(found, alone(experiment, torch.float64, monkeypatch), DOUBLE)
 
