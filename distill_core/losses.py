@@ -49,7 +49,7 @@ def bits_per_character(logits: Tensor, labels: Tensor, *, characters: float = 1.
 
     Two models can be compared by it whatever their tokens are. No model is below the entropy rate of the text.
 
-    - `logits`: `(..., V)`; `labels`: `(...)`, the next tokens; `characters`: c, the mean length of a token.
+    - `logits`: `(N, V)` or `(B, L, V)`; `labels`: `(N,)` or `(B, L)`, the next tokens; `characters`: c, the mean length of a token.
     - Returns a scalar in bits a character.
     """
     return hard_loss(logits, labels) / (characters * math.log(2))
@@ -234,6 +234,10 @@ def top_k_loss(student_logits: Tensor, teacher_logits: Tensor, *, k: int, temper
 
     Of the other classes only the probability of all together is known. With `keep_rest` they are one further class, whose logit is
     the logarithm of their sum in both networks; without it they are left out, and the k classes are scaled to 1.
+
+    $$L_{soft}(z^{student}, z^{teacher}), \qquad z = \left( \log p_{c_1}, \dots, \log p_{c_k}, \log \textstyle\sum_{c \ne c_i} p_c \right)$$
+
+    with $c_1 \dots c_k$ the teacher's most probable classes and p the probabilities at T = 1.
 
     - `student_logits`, `teacher_logits`: `(N, C)`; `k`: 1 or more, fewer than C; `temperature`: above 0.
     - Returns a scalar in nats, averaged over the N examples; 0 where both networks give the k classes and the rest equal probabilities.
