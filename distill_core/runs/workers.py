@@ -50,6 +50,9 @@ def main() -> None:
             "distributed.scheduler.allowed-failures": 0,  # the engine submits the run again, and shows it
             "distributed.admin.low-level-log-length": 100,  # events that the scheduler keeps of a topic; the store has them all
             "distributed.worker.profile.enabled": False,
+            # Every process of the cluster else measures itself 50 times a second, which costs a lab that nobody uses 8 % of a core.
+            "distributed.admin.tick.interval": "1s",
+            "distributed.admin.system-monitor.interval": "5s",
             "distributed.worker.daemon": True,
             # Limits hold runs below a worker's memory; these would stop a run without a message.
             **{f"distributed.worker.memory.{name}": False for name in ("target", "spill", "pause", "terminate")},
