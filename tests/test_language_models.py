@@ -169,7 +169,7 @@ def test_text_of_the_student_begins_as_the_window_and_is_graded_at_its_own_posit
 
 
 def test_a_batch_has_as_much_text_of_the_teacher_as_of_the_data_set_and_no_hard_loss_on_it():
-    data = load_run_data([small("sequence-level", seed=seed) for seed in (0, 1)], device="cpu")
+    data = load_run_data([small("sequence-level", seed=seed, images=20) for seed in (0, 1)], device="cpu")
     inputs = data.get_batch(next(data.batches(0)), 0)
     assert inputs.images.shape[0] == 2 and inputs.images.shape[2] == 32 and inputs.rows(inputs.unlabelled) == inputs.unlabelled * 32
     assert inputs.examples("hard_loss") == 8 and inputs.examples("soft_loss") == 8 + inputs.unlabelled
