@@ -559,12 +559,17 @@ def test_a_token_outlives_a_reload_and_is_not_another_persons(who, new_page):
 def test_a_damaged_token_is_replaced_by_that_of_the_cookie_or_by_a_new_one(who, new_page):
     page = new_page(who)
     mine = token(page)
-    page.evaluate("localStorage.setItem('distill-lab-owner', 'not a token')")
-    page.reload()
+
+    def damage():
+        page.goto(f"{server_of(who)}/_stcore/health")  # where no script of the page writes it meanwhile
+        page.evaluate("localStorage.setItem('distill-lab-owner', 'not a token')")
+
+    damage()
+    page.goto(who)
     assert token(page) == mine
-    page.evaluate("localStorage.setItem('distill-lab-owner', 'not a token')")
+    damage()
     page.context.clear_cookies()
-    page.reload()
+    page.goto(who)
     assert valid_token(token(page))
     assert token(page) != mine
 
