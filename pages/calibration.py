@@ -116,5 +116,5 @@ if note:
 choices = ("run",) if run_id != TEACHERS_ONLY else ("dataset", "teacher", "compare")
 more = ("sort",) if view == DISAGREEMENTS else ()
 to_link("calibration", {field: st.session_state[f"calibration_{field}"] for field in (*choices, "view", *more)})
-networks.say_images_only()
+networks.note_images_only()
 show_source(reliability, expected_calibration_error, fit_temperature, divergence)

@@ -21,5 +21,5 @@ if (chosen := compress.choose()) is not None:
     compress.downloads(trained, compression)
     to_link("compress", {"network": name, "recovery": st.session_state.get("compress_recovery", "")})
 compress.show_ladder()
-networks.say_images_only()
+networks.note_images_only()
 show_source(prune_weights, prune_neurons, factorise, fake_quantise)

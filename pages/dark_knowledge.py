@@ -132,5 +132,5 @@ if view in (MEANS, PROJECTION):
 
 options = ("first", "second") if view == PAIR else [field for field, *_ in OPTIONS[view]]
 to_link("dark", {field: state[f"dark_{field}"] for field in ("dataset", "teacher", "compare", "part", "T", "view", *options)})
-networks.say_images_only()
+networks.note_images_only()
 show_source(soften, mean_soft_targets, class_spread)

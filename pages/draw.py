@@ -23,5 +23,5 @@ except ValueError as error:
     show_error(error)
     st.stop()
 draw.show_pad_and_bars(choices, loaded)
-networks.say_images_only()
+networks.note_images_only()
 show_source(centre_digit)

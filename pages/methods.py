@@ -38,6 +38,6 @@ else:
 methods.show_comparison(name)
 to_link("methods", {choice: state.get(f"methods_{choice}", "") for choice in DEFAULTS})
 methods.show_references(name)
-networks.say_images_only()
+networks.note_images_only()
 if name in METHODS:
     show_source(*functions_of(METHODS[name]))

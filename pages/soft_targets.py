@@ -30,5 +30,5 @@ with images:
 with bars:
     soft_targets.show_bars(loaded, image)
 soft_targets.write_link(choices, image)
-networks.say_images_only()
+networks.note_images_only()
 show_source(soften, soft_loss)

@@ -73,5 +73,5 @@ else:
         f"Press **Train all**. The result is a heat map with one cell per combination of the two axes. Each cell shows the "
         f"{sweep_live.CELL}; it is updated while the students train. Choose axes and settings in the sidebar."
     )
-networks.say_images_only()
+networks.note_images_only()
 show_source(*functions_of(METHODS[experiments[0].method if chosen else Experiment.method]), without_t2)

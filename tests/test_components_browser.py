@@ -301,7 +301,7 @@ def test_charts_with_updates_grow_together_without_a_tick_and_their_fragment_run
     assert page.evaluate(POINTS) == "7,6"  # the figures of the second run are the older ones
     assert asked[:5] == [1, 2, 3, 4, 5]  # one request for both
     assert page.locator(".st-key-fed .live-chart").get_attribute("data-mounts") == "1"
-    expect(page.locator(".st-key-fed .status")).to_contain_text("epoch 5 of 6")  # the end is for the page to tell
+    expect(page.locator(".st-key-fed .status")).to_contain_text("epoch 5 of 6")  # the page itself shows the end
     assert page.locator(".st-key-second .status").is_hidden()
     page.context.close()
 

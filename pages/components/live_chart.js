@@ -246,7 +246,7 @@ async function requestUpdates(address, charts) {
     const update = reply.ok ? await reply.json() : { active: false };
     shown = shown.filter((chart) => chart.follows(address)); // meanwhile the page may show another run
     for (const chart of shown) {
-      if (update.active && chart.last.status) chart.last.status = update.status; // the end is for the page to tell, with the conclusion
+      if (update.active && chart.last.status) chart.last.status = update.status; // the page itself shows the end, with the conclusion
       if (update.version > chart.last.version) {
         chart.show({ ...chart.last, version: update.version, figure: JSON.stringify(update.figures[chart.last.panel]) });
       } else chart.showStatus(chart.last.status);

@@ -1,5 +1,6 @@
 // One image and the softmax outputs of up to three networks at temperature T. Dragging T needs no server.
-// `data`: {image: {pixels (base64, D x H x W), shape} or null, shown: indices of the classes that have a bar, or null for all, members: [{name, logits or null, light, dark}], classes, label or null,
+// `data`: {image: {pixels (base64, D x H x W), shape} or null,
+// shown: indices of the classes that have a bar, or null for all, members: [{name, logits or null, light, dark}], classes, label or null,
 // temperature, low, high, moving, details: {hide_top, log_scale, formula_class} or null}.
 // With details, the class `Details` of soft_targets_details.js adds the options, the numbers and the gradient meter.
 

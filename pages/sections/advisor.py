@@ -34,7 +34,7 @@ def choose() -> tuple[str, int, float]:
     with data:
         dataset = st.selectbox(
             "Data set", list(datasets.DATASETS), key="advisor_dataset", format_func=title_of, persist_state="session",
-            help="Which of them were measured is said in the advice.",
+            help="The advice names what was measured for it and what was not.",
         )  # fmt: skip
     most = datasets.DATASETS[dataset].train
     bound("advisor_labels", 1, most)

@@ -117,7 +117,7 @@ def _draw_sliders(curves: Curves, name: str, used: dict[str, int]) -> None:
 
 
 def _show_combination(trained: Trained, curves: Curves, compression: Compression) -> Compression:
-    """Accuracy, size and work of the network after all that the sliders say; returns what the rest of the page goes on with."""
+    """Accuracy, size and work of the network with all four sliders applied; returns what the rest of the page goes on with."""
     images = curves.images_of_combination
     try:
         before, after = (curves.combination(one) for one in (NONE, compression))

@@ -62,7 +62,7 @@ def show_notes(dataset: str, *names: str) -> None:
                 st.caption(note)
 
 
-def say_images_only() -> None:
+def note_images_only() -> None:
     """On pages that need images."""
     st.caption("This page takes images only; a race on a text shows its networks on the page Race.")
 

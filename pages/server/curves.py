@@ -7,7 +7,6 @@ import json
 import math
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -38,9 +37,7 @@ ICONS = {
     "failed": "error",
 }
 
-LATEST = 32  # updates that are kept, of some 100 kB each
-_LATEST: OrderedDict[tuple[str, tuple[str, ...]], Update] = OrderedDict()
-_LATEST_LOCK = threading.Lock()
+_DRAWN: dict[str, tuple[tuple[int, int], float]] = {}  # by run: the version that was drawn last, and until when it is good enough
 _RECORDS: ByteCache[tuple[list[dict], threading.Lock]] = ByteCache(64e6, size=lambda kept: BYTES_OF_RECORD * len(kept[0]))
 _FIGURES: ByteCache[str] = ByteCache(64e6, size=len)
 _NUMBERS: ByteCache[Numbers] = ByteCache(32e6, size=lambda numbers: 2 * BYTES_OF_RECORD * (1 + len(numbers.records)))
@@ -51,40 +48,29 @@ def curves(run_id: str) -> Bands:
     return _numbers(run_id, store().version(run_id)).bands
 
 
-class Update(NamedTuple):
-    """What the charts of a run get, as JSON: `{"version", "active", "status": (icon, line), "figures": {panel: figure}}`."""
-
-    version: int
-    text: str
-    until: float  # on the monotonic clock: as long as it is good enough for all who know an older version
-
-
 def newest(run_id: str, panels: tuple[str, ...], *, after: int) -> str | None:
-    """The newest `Update` of a run for who knows version `after`; None where there is no such run.
+    """Panels of a run as JSON: `{"version", "active", "status": (icon, line), "figures": {panel: figure}}`; None without such a run.
 
-    One that was made just now serves all pages that follow the run: drawing takes a fifth of the time at most.
+    A version that was drawn just now serves all who know an older one than it: while a run trains, drawing takes a fifth of the
+    time at most.
     """
-    with _LATEST_LOCK:
-        latest = _LATEST.get((run_id, panels))
-        if latest is None or latest.version <= after or time.monotonic() > latest.until:
-            if (latest := _make_update(run_id, panels)) is None:
-                return None
-            _LATEST[run_id, panels] = latest
-            _LATEST.move_to_end((run_id, panels))
-            if len(_LATEST) > LATEST:
-                _LATEST.popitem(last=False)
-    return latest.text
-
-
-def _make_update(run_id: str, panels: tuple[str, ...]) -> Update | None:
     began, run, version = time.monotonic(), store().get(run_id), store().version(run_id)
     if run is None:
         return None
+    drawn, until = _DRAWN.get(run_id, (version, 0.0))
+    if run.active and began < until and drawn[0] > after:
+        version = drawn
     figures = ", ".join(f'"{panel}": {figure}' for panel, figure in race_figures(run_id, version, panels).items())
+    if version != drawn or began >= until:
+        _note_drawn(run_id, version, time.monotonic() + 4 * (time.monotonic() - began))
     head = {"version": version[0], "active": run.active, "status": status_line(run)}
-    text = f'{json.dumps(head)[:-1]}, "figures": {{{figures}}}}}'
-    now = time.monotonic()
-    return Update(version[0], text, now + 4 * (now - began) if run.active else now)
+    return f'{json.dumps(head)[:-1]}, "figures": {{{figures}}}}}'
+
+
+def _note_drawn(run_id: str, version: tuple[int, int], until: float) -> None:
+    if len(_DRAWN) >= 1000:  # of runs that are long over
+        _DRAWN.clear()
+    _DRAWN[run_id] = version, until
 
 
 def status_line(run: Run) -> tuple[str, str]:
