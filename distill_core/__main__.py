@@ -488,6 +488,8 @@ def compare(
         costs: measure only the costs of a step again, on an idle machine, and keep them with the accuracies.
         json: print one JSON object a line, for each row.
     """
+    if not 2 <= seeds <= 100:
+        raise ValueError(f"seeds {seeds} cannot be compared; give a number from 2 to 100")
     if settings and set(settings) <= set(text_methods.SETTINGS):
         _compare_on_texts(settings, method, seeds=seeds, device=device, keep=keep, again=again, json=json)
         return
@@ -496,8 +498,6 @@ def compare(
         for name in names:
             if name not in known:
                 raise ValueError(f"{kind} '{name}' is not compared; choose from: {', '.join(known)}")
-    if not 2 <= seeds <= 100:
-        raise ValueError(f"seeds {seeds} cannot be compared; give a number from 2 to 100")
     file = comparison.SHIPPED if keep else comparison.unfinished()
     if costs:
         comparison.measure_costs_again(file, device=device)
@@ -518,8 +518,6 @@ def compare(
 def _compare_on_texts(
     settings: Sequence[str], only: Sequence[str], *, seeds: int, device: str, keep: bool, again: bool, json: bool
 ) -> None:
-    if not 2 <= seeds <= 100:
-        raise ValueError(f"seeds {seeds} cannot be compared; give a number from 2 to 100")
     file = text_methods.SHIPPED if keep else text_methods.unfinished()
     for setting in settings:
         known = text_methods.entries(setting)
