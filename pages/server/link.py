@@ -49,13 +49,16 @@ def opened(page: str, names: Sequence[str] | dict[str, object]) -> dict[str, lis
 
 
 def to_link(page: str, choices: dict[str, object]) -> None:
-    """Write the page's choices into the address; an empty one is left out, a list gives several values."""
+    """Write the page's choices into the address; an empty one is left out, a list gives several values.
+
+    The address is noted before it is sent: sending it can end this run of the page, and the browser has it then.
+    """
     values = {name: _texts(value) for name, value in choices.items() if value not in ("", None)}
     written = {name: texts for name, texts in values.items() if texts}
     current = {name: st.query_params.get_all(name) for name in st.query_params}
+    _remember(written)
     if current != written and st.session_state.get("link_page") == page:
         st.query_params.from_dict(written)
-    _remember(written)
 
 
 def _texts(value: object) -> list[str]:
