@@ -11,11 +11,13 @@ from torch import Tensor
 from distill_core.data.dataset import seeded
 from distill_core.data.grammar import little_language
 from distill_core.data.text import Text
-from distill_core.data.texts import sentence_start
+from distill_core.data.texts import LITTLE, SHAKESPEARE, sentence_start
 from distill_core.language_models import LanguageModel, write
 
 MAX_PROMPT = 500  # characters
 JUDGED = 400  # texts of one window that are written to be judged
+PROMPTS = {LITTLE: "the king that sees the dogs", SHAKESPEARE: "ROMEO:"}  # an own text has none: networks begin a sentence
+SAMPLED_AT, SAMPLED_WORDS, SAMPLED_CHARACTERS = 0.8, 20, 80  # T and length of what networks write while they are trained
 
 
 def prompt_tokens(dataset: Text, prompt: str) -> list[int]:
@@ -30,9 +32,16 @@ def prompt_tokens(dataset: Text, prompt: str) -> list[int]:
 
 def continue_prompt(model: LanguageModel, dataset: Text, prompt: Sequence[int], *, tokens: int, temperature: float, seed: int) -> list[int]:
     """What a model writes after a prompt; the same seed gives the same text."""
-    begin = torch.tensor([list(prompt)])
+    begin = torch.tensor([list(prompt)], device=model.stem.weight.device)
     text = write(model, begin, tokens, length=dataset.length, temperature=temperature, generator=seeded(seed, "text"))
     return text[0, len(prompt) :].tolist()
+
+
+def sample(model: LanguageModel, dataset: Text, *, seed: int) -> str:
+    """What a model writes after the prompt of its text: the same random numbers each time, so that only the model makes a difference."""
+    prompt, tokens = prompt_tokens(dataset, PROMPTS.get(dataset.name, "")), SAMPLED_WORDS if dataset.separator else SAMPLED_CHARACTERS
+    text = continue_prompt(model, dataset, prompt, tokens=tokens, temperature=SAMPLED_AT, seed=seed)
+    return dataset.separator + dataset.decode(text)
 
 
 @torch.no_grad()

@@ -132,10 +132,15 @@ def test_a_run_goes_from_the_queue_to_its_result(server):
     assert engine.store.get(run_id).status == "preparing"
     event(engine, submission, "records", records=[record()], epoch=1.0, seconds=0.1)
     assert (engine.store.get(run_id).status, len(engine.store.records(run_id))) == ("running", 1)
+    version = engine.store.version(run_id)[0]
+    event(engine, submission, "files", files={"texts.json": b"{}"})
+    assert engine.store.read_artefact(run_id, "texts.json") == b"{}" and engine.store.version(run_id)[0] == version + 1
+    event(engine, "another", "files", files={"texts.json": b"late"})
+    assert engine.store.read_artefact(run_id, "texts.json") == b"{}"
     end(engine, submission, outcome())
     run = engine.store.get(run_id)
     assert (run.status, run.epoch, run.submission, engine.position(run_id)) == ("finished", 4.0, "", None)
-    assert engine.store.artefacts(run_id) == ["weights.safetensors"]
+    assert engine.store.artefacts(run_id) == ["texts.json", "weights.safetensors"]
 
 
 def test_a_stopped_runs_worker_gets_no_run_before_its_task_has_ended(server):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 
 import pytest
@@ -18,9 +19,10 @@ from distill_core.losses import bits_per_character, jensen_shannon_loss, reverse
 from distill_core.objectives import METHODS, objective
 from distill_core.references import citations
 from distill_core.text_objectives import TEXT_METHODS
+from distill_core.training.cohort import Cohort
 from distill_core.training.own_text import is_own, written_by_students
 from distill_core.training.run_data import load_run_data
-from distill_core.training.schedule import Schedule
+from distill_core.training.schedule import STEPS_PER_TEXT, Schedule
 
 LITTLE = datasets.load("little-language")
 SHAPE = {"image_shape": LITTLE.image_shape, "classes": LITTLE.classes}
@@ -122,6 +124,57 @@ def test_a_cached_probability_belongs_to_its_position():
 def test_the_default_race_is_measured_at_least_ten_times():
     experiment = Experiment(dataset="little-language", images=300, epochs=40)
     assert list(Schedule(experiment, 300, 400).log_steps.values()).count("test") >= 10
+
+
+# --- texts that are written while networks train ---------------------------------------------------------------------
+
+
+def trained(experiments, *, stop_after=None):
+    """A cohort, its records without the clock, and its state after an epoch if one is named."""
+    cohort, records, state = Cohort(experiments, device="cpu"), [], None
+    for new in cohort.steps():
+        records += [{**one, "seconds": 0} for one in new]
+        if stop_after == cohort.epoch and cohort.at_epoch_end and state is None:
+            state = cohort.state()
+    return cohort, records, state
+
+
+def test_texts_that_networks_write_while_they_train_change_no_number_of_the_training(monkeypatch):
+    experiments = [small("soft-targets", seed=seed, epochs=3) for seed in (1, 0)]
+    before = torch.get_rng_state()
+    writing_cohort, records, _ = trained(experiments)
+    assert torch.equal(torch.get_rng_state(), before)
+    monkeypatch.setattr(Schedule, "sampled_epochs", frozenset())
+    silent, same, _ = trained(experiments)
+    assert writing_cohort.texts() and not silent.texts()
+    assert records == same
+    assert all(torch.equal(value, silent.weights[name]) for name, value in writing_cohort.weights.items())
+
+
+def test_the_last_text_is_what_the_trained_networks_of_the_first_experiment_write_after_the_prompt():
+    cohort, _, state = trained([small("soft-targets", seed=seed, epochs=3) for seed in (1, 0)], stop_after=1)
+    (blob,) = cohort.texts().values()
+    found = json.loads(blob)
+    first, last = found["samples"][0], found["samples"][-1]
+    assert (first["epoch"], last["epoch"]) == (0, 3) and first["student"] == first["baseline"] != last["student"]
+    for role, k in zip(("student", "baseline"), cohort.pair(cohort.first), strict=True):
+        assert cohort.first.seed == 1 and last[role] == writing.sample(cohort.member(k), LITTLE, seed=1)
+        prompt = writing.prompt_tokens(LITTLE, found["prompt"])
+        tokens = writing.continue_prompt(cohort.member(k), LITTLE, prompt, tokens=writing.SAMPLED_WORDS, temperature=0.8, seed=1)
+        assert last[role] == " " + LITTLE.decode(tokens)
+    again = Cohort(cohort.experiments, device="cpu")
+    again.restore(state)
+    assert [one["epoch"] for one in again.samples] == [0]
+    list(again.steps())
+    assert again.texts() == cohort.texts()
+
+
+@pytest.mark.parametrize(("images", "epochs"), [(300, 40), (10_000, 100), (8, 1), (300, 2)])
+def test_a_run_writes_at_most_nine_texts_the_first_before_its_training_and_the_last_at_its_end(images, epochs):
+    schedule = Schedule(Experiment(dataset="little-language", images=images, epochs=epochs, batch_size=32), images, 400)
+    found = sorted(schedule.sampled_epochs)
+    assert (found[0], found[-1]) == (0, epochs) and len(found) <= 9
+    assert len(found) == 2 or schedule.steps / (len(found) - 1) >= STEPS_PER_TEXT
 
 
 # --- methods of texts -----------------------------------------------------------------------------------------------

@@ -94,6 +94,22 @@ def test_many_that_wait_for_one_run_cost_the_reads_of_one(store, run_id):
     assert live_updates.WATCHER.waiting == {} and not live_updates.WATCHER.clients
 
 
+def test_an_update_of_a_race_on_a_text_has_the_newest_text_and_one_of_images_none(store, run_id):
+    def written(run):
+        (reply,) = replies(request(run, panels="agreement"))
+        return json.loads(reply.body)["written"]
+
+    assert written(run_id) is None
+    small = Experiment(dataset="little-language", student="gpt-16x1", teacher="gpt-64x2")
+    text_run = store.create([small.to_json()], key="t", status="running")
+    assert written(text_run) is None
+    found = [{"epoch": epoch, "student": f" <b>s{epoch}", "baseline": f" b{epoch}"} for epoch in (0, 5)]
+    store.write(text_run, files={curves.SAMPLES: json.dumps({"prompt": "the", "samples": found}).encode()})
+    assert written(text_run) == {"prompt": "the", **found[1]}
+    store.write(text_run, files={curves.SAMPLES: b"{"})
+    assert written(text_run) is None
+
+
 def test_a_client_that_waits_too_often_is_refused_and_others_are_not(store, run_id, monkeypatch):
     monkeypatch.setattr(live_updates, "MAX_WAITING_OF_CLIENT", 3)
     version = store.version(run_id)[0]

@@ -1,6 +1,7 @@
 """The task of a worker, followed in this process: what it reports, where it pauses, and what it saves."""
 
 import itertools
+import json
 
 import filelock
 import pytest
@@ -41,6 +42,20 @@ def train(texts, reporter=None, *, state=None, until_epoch=None, cap=100.0):
 def plain(records):
     """Records and results without the clock."""
     return [{name: value for name, value in one.items() if name != "seconds"} for one in records]
+
+
+def test_the_texts_of_a_race_are_sent_while_it_trains_and_the_last_are_its_artefact():
+    small = {"dataset": "little-language", "student": "gpt-16x1", "teacher": "gpt-64x2", "images": 16, "epochs": 2, "batch_size": 8}
+    reporter = Recorder()
+    outcome = train(race(2, **small), reporter)
+    kinds = [event["about"] for event in reporter.events]
+    files = [event["files"] for event in reporter.about("files")]
+    assert [[one["epoch"] for one in json.loads(file["texts.json"])["samples"]] for file in files] == [[0], [0, 2]]
+    assert kinds.index("files") == kinds.index("records") + 1 and files[-1].items() <= outcome["artefacts"].items()
+    assert len(files[-1]["texts.json"]) < 2000
+    images = Recorder()
+    train(race(1, images=20, epochs=1), images)
+    assert images.about("files") == []
 
 
 def two_shapes():

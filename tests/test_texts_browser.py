@@ -23,7 +23,16 @@ def test_a_race_on_a_text_ends_in_a_conclusion_and_a_prompt_gives_texts_and_bars
     expect(page.get_by_text("training windows", exact=False).first).to_be_visible(timeout=BUSY)
     press(page, "Train")
     until(lambda: points(page, line="student test_bits_per_character"))
+    written = page.locator("[class*='st-key-samples_'] .coloured-text")
+    expect(written.locator("figcaption")).to_have_text(["teacher", "baseline", "student"], timeout=BUSY)
     finished(page)
+    expect(written.locator(".epoch")).to_have_text("After epoch 4", timeout=BUSY)
+    texts = written.locator(".text").all_inner_texts()
+    assert all(text.startswith("the king that sees the dogs ") for text in texts) and len(set(texts)) == 3
+    page.locator("[class*='st-key-text_epoch_'] [role=slider]").focus()
+    page.keyboard.press("ArrowLeft")
+    expect(written.locator(".epoch")).to_have_text("Before the training", timeout=BUSY)
+    assert written.locator(".text").all_inner_texts()[1:] != texts[1:]
     sentence = page.locator("[data-testid='stAlert']").first
     expect(sentence).to_contain_text(
         re.compile(r"Over 3 seeds, 400 test windows: the student needs \d\.\d+ bits a character"), timeout=BUSY

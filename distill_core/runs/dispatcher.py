@@ -314,6 +314,8 @@ class Dispatcher:
         elif about == "records":
             reached = {"epoch": event["epoch"], "seconds": event["seconds"]}
             self._write_later("train", job, only_if=guard, records=event["records"], what="", **reached)
+        elif about == "files":
+            self._write_later("train", job, only_if=guard, files=event["files"])
         elif about == "snapshot":  # for the case that the worker, or this server, dies
             save = functools.partial(self._save_snapshot, job.run_id, guard)
             self.cluster.fetch_snapshot(submission, event["worker"], save)

@@ -107,6 +107,8 @@ def train_stage(
     for records in cohort.steps():
         epochs = stage.start + cohort.done
         reporter.add([{**one, "experiment": stage.places[one["experiment"]]} for one in records], done=epochs, earlier=earlier)
+        if records and stage.places[0] == 0:
+            reporter.show(cohort.texts())
         trained = epochs == stage.end  # only the results of this cohort are left
         if REQUESTS.get(reporter.submission) == "stop":
             return reporter.outcome("stopped")
@@ -226,6 +228,7 @@ class Reporter:
         self.artefacts: dict[str, bytes] = {}
         self._unsent: list[dict] = []
         self._sent_at = 0.0  # the first record goes out at once
+        self._shown: dict[str, bytes] = {}
         self._reached: dict[str, float] = {}  # epoch and seconds
 
     def add(self, records: list[dict], *, done: int, earlier: float) -> None:
@@ -238,6 +241,12 @@ class Reporter:
         if self._unsent and time.monotonic() - self._sent_at >= EVENT_INTERVAL:
             self.send(about="records", records=self._unsent, **self._reached)
             self._unsent, self._sent_at = [], time.monotonic()
+
+    def show(self, files: dict[str, bytes]) -> None:
+        """Small files that a page shows while the run trains, as soon as they differ from those of the last call."""
+        if files != self._shown:
+            self._shown = files
+            self.send(about="files", files=files)
 
     def progress(self, what: str, fraction: float) -> None:
         """Which step of the preparation is running, and the fraction of it that is done."""

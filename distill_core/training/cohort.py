@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import json
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -29,12 +30,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.utils._pytree import tree_map
 
-from distill_core import analysis, students, teachers
+from distill_core import analysis, students, teachers, writing
 from distill_core.batch import Batch
-from distill_core.data.datasets import seeded
-from distill_core.data.texts import sentence_start
 from distill_core.experiment import Experiment
-from distill_core.language_models import write
 from distill_core.objectives import objective, peers_of
 from distill_core.text_objectives import method_of
 from distill_core.training import own_text, perceptrons
@@ -44,7 +42,6 @@ from distill_core.training.run_data import Inputs, load_run_data
 from distill_core.training.schedule import Schedule
 from distill_core.training.stacked import AfterStem, StackedOptimizer, views, wide_stem
 
-SAMPLED_AT = 0.8  # T of the texts that a language model writes while it is trained
 REGRESSOR = "regressor."  # what stands before the names of its weights, beside the network's own
 
 
@@ -114,7 +111,8 @@ class Cohort:
         self.index = {member_key(*member): k for k, member in enumerate(self.members)}
         self.epoch, self.step = 0, 0
         self._own_seconds = 0.0  # of training, over all its stretches, without the assistants'
-        self.predictions: dict[int, Tensor] = {}  # (roles, N_test) by epoch, of the first experiment; of a text what they write
+        self.predictions: dict[int, Tensor] = {}  # (roles, N_test) by epoch, of the first experiment
+        self.samples: list[dict] = []  # of a text, what its student and its baseline wrote after some of the epochs
         self.test_logits: Tensor | None = None  # (K, N_test, C), of the last test
         self.validation_accuracies: list[float | None] = []  # (K,) of the same
         self._sums: dict[str, Tensor] = {}  # (K,) each, of raw losses since the last record
@@ -384,8 +382,8 @@ class Cohort:
             if self.first.validation:
                 measured["validation_accuracy"] = self.validation_accuracies
             if self.data.dataset.is_text:
-                if int(epoch) in self.schedule.sampled_epochs and epoch == int(epoch):
-                    self.predictions[int(epoch)] = self._texts()
+                if epoch in self.schedule.sampled_epochs and self.roles == MEMBERS:
+                    self.samples.append({"epoch": int(epoch), **self.write_samples()})
             elif epoch == int(epoch):
                 self.predictions[int(epoch)] = predictions[list(self.pair(self.first))].to(torch.uint8).cpu()
         self._own_seconds = time.perf_counter() - self._started
@@ -400,13 +398,12 @@ class Cohort:
                 records.append({**record(role, **place, **own), "experiment": i})
         return records
 
-    def _texts(self) -> Tensor:
-        """What the members of the first experiment write now, from the start of a sentence: `(roles, tokens)`, of language models."""
-        dataset, seed = self.data.dataset, self.first.seed
-        begin = torch.full((1, 1), sentence_start(dataset), device=self.data.device)
-        length = {"length": dataset.length, "temperature": SAMPLED_AT}
-        texts = [write(self.member(k), begin, dataset.length, **length, generator=seeded(seed, "sample")) for k in self.pair(self.first)]
-        return torch.cat(texts)[:, 1:].to(torch.uint8).cpu()
+    def write_samples(self) -> dict[str, str]:
+        """What student and baseline of the first experiment write now, by role; their random numbers are their own."""
+        return {
+            role: writing.sample(self.member(k), self.data.dataset, seed=self.first.seed)
+            for role, k in zip(self.roles, self.pair(self.first), strict=True)
+        }
 
     def _results(self) -> list[Record]:
         if self.test_logits is None:  # restored after the last step
@@ -439,6 +436,7 @@ class Cohort:
         tensors = {"weights": self.optimizer.weights, **{f"optimizer.{name}": value for name, value in self.optimizer.state.items()}}
         tensors["progress"] = torch.tensor([self.epoch, self.step, self._own_seconds], dtype=torch.float64)
         tensors |= {f"predictions.{epoch}": predictions for epoch, predictions in self.predictions.items()}
+        tensors["samples"] = torch.frombuffer(bytearray(json.dumps(self.samples).encode()), dtype=torch.uint8)
         if self.before:
             tensors["before"] = torch.frombuffer(bytearray(self.before.state()), dtype=torch.uint8)
         return save({name: value.cpu().contiguous() for name, value in tensors.items()})
@@ -449,6 +447,7 @@ class Cohort:
         epoch, step, self._own_seconds = tensors["progress"].tolist()
         self.epoch, self.step = int(epoch), int(step)
         self.predictions = {int(name.split(".")[1]): value for name, value in tensors.items() if name.startswith("predictions.")}
+        self.samples = json.loads(tensors["samples"].numpy().tobytes()) if "samples" in tensors else []  # an older lab's state has none
         if self.before:
             self.before.restore(tensors["before"].numpy().tobytes())
             if self._teacher_is_trained:
@@ -456,6 +455,16 @@ class Cohort:
         self.optimizer.weights.copy_(tensors["weights"])
         for name, value in self.optimizer.state.items():
             value.copy_(tensors[f"optimizer.{name}"])
+
+    def texts(self) -> dict[str, bytes]:
+        """The file of the texts that the first experiment's networks have written so far, as JSON; none of images.
+
+        `{"prompt", "samples": [{"epoch", "student", "baseline"}]}`.
+        """
+        if not self.samples:
+            return {}
+        prompt = writing.PROMPTS.get(self.first.dataset, "")
+        return {"texts.json": json.dumps({"prompt": prompt, "samples": self.samples}).encode()}
 
     def artefacts(self) -> dict[str, bytes]:
         """Of the first experiment: the trained weights, and all predictions on the test images after each epoch.
@@ -474,9 +483,7 @@ class Cohort:
         for network in self.own_teachers[number : number + 1]:
             weights |= {f"{TEACHER}.{name}": value.cpu().contiguous() for name, value in network.state_dict().items()}
         if self.data.dataset.is_text:
-            epochs = sorted(self.predictions)
-            texts = {"epochs": torch.tensor(epochs), "by_epoch": torch.stack([self.predictions[epoch] for epoch in epochs])}
-            return {"weights.safetensors": save(weights), "texts.safetensors": save(texts)}
+            return {"weights.safetensors": save(weights), **self.texts()}
         predictions = {
             "epochs": torch.tensor(sorted(self.predictions)),  # (E,)
             "by_epoch": torch.stack([self.predictions[epoch] for epoch in sorted(self.predictions)]),  # (E, 2, N_test)

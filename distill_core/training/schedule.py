@@ -12,6 +12,8 @@ from torch import Tensor
 
 from distill_core.experiment import Experiment
 
+STEPS_PER_TEXT = 50  # steps of a training, at least, between two texts that its networks write
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -62,8 +64,12 @@ class Schedule:
 
     @functools.cached_property
     def sampled_epochs(self) -> frozenset[int]:
-        """After which epochs a language model writes a text: the first, the last and seven between them, as far as it is tested then."""
-        return frozenset(round(self.experiment.epochs * eighth / 8) for eighth in range(9))
+        """After which epochs a language model writes a text, as far as it is tested then: 0, the last, and up to seven between them.
+
+        A short training has fewer, so that writing takes at most 2 % of its time.
+        """
+        parts = max(1, min(8, self.steps // STEPS_PER_TEXT))
+        return frozenset(round(self.experiment.epochs * part / parts) for part in range(parts + 1))
 
 
 def make_optimizer(experiment: Experiment, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:

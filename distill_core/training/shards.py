@@ -128,7 +128,15 @@ class Shards:
 
     def artefacts(self) -> dict[str, bytes]:
         """Those of the first experiment."""
-        return next(shard for shard, group in zip(self.shards, self.groups, strict=True) if 0 in group).artefacts()
+        return self._of_first.artefacts()
+
+    def texts(self) -> dict[str, bytes]:
+        """The same of the texts that its networks have written so far."""
+        return self._of_first.texts()
+
+    @property
+    def _of_first(self) -> Cohort:
+        return next(shard for shard, group in zip(self.shards, self.groups, strict=True) if 0 in group)
 
 
 def _one_thread() -> None:

@@ -19,12 +19,26 @@ _coloured_text = st.components.v2.component(
 )
 
 
-def coloured_text(texts: dict[str, Sequence[tuple[str, float | None]]], *, most: float, unit: str, prompt: str, key: str) -> None:
+def coloured_text(
+    texts: dict[str, Sequence[tuple[str, float | None]]],
+    *,
+    most: float,
+    unit: str,
+    prompt: str,
+    key: str,
+    epoch: int | None = None,
+    updates: str = "",
+) -> None:
     """Show the texts of several networks by name: tokens, each with its number from 0 to `most`, or None for no colour.
 
     `prompt` is what all of them begin with. Texts are written as they are, never as Markdown or HTML.
-    """
+
+    - `epoch`: after which of them the texts were written, in a line above them.
+    - `updates`: the address of a live chart on the same page: the texts that its updates bring replace those of these names.
+    """  # fmt: skip
     data = {
+        "epoch": epoch,
+        "updates": updates,
         "prompt": prompt,
         "most": most,
         "unit": unit,

@@ -4,7 +4,7 @@
 // `patient`: draw when the browser is idle, so that the chart that matters most is drawn first.
 // `updates`: an address. The charts of one address request their next figures there, as soon as they have drawn the last
 // ones, each chart the figure of its `panel`; one of them sends the trigger "over" when the run has ended. `version` tells
-// which of two figures is the newer.
+// which of two figures is the newer. What the reply has `written` is for coloured_text.js, by the event "written".
 // `status`: [icon, text], a line above the chart, or null.
 // `details`: {frame (JSON text), cells: [{title, lines: {uid: [xs, ys]}}], first}: a second chart beside the first, which
 // shows the lines of the cell under the pointer; a click sends the cell's number. A touch screen has no hover: there the
@@ -244,6 +244,7 @@ async function requestUpdates(address, charts) {
     const reply = await fetch(labAddress(`${address}?panels=${shown.map((chart) => chart.last.panel)}&after=${version}`)).catch(() => undefined);
     if (!reply?.ok && reply?.status !== 404) { await wait(RETRY); continue; }
     const update = reply.ok ? await reply.json() : { active: false };
+    if (update.written) document.dispatchEvent(new CustomEvent("written", { detail: { address, written: update.written } }));
     shown = shown.filter((chart) => chart.follows(address)); // meanwhile the page may show another run
     for (const chart of shown) {
       if (update.active && chart.last.status) chart.last.status = update.status; // the page itself shows the end, with the conclusion

@@ -17,6 +17,7 @@ from distill_core.runs.store import Run
 from distill_core.studies.presets import preset_of
 from distill_core.text_objectives import method_of
 from pages.components.live_chart import live_chart
+from pages.sections import texts
 from pages.server import live_updates, room
 from pages.server.curves import HEIGHTS, loss_label, race_figures, status_line
 from pages.server.curves import curves as curves  # for Find the bug, which draws two races in one chart
@@ -159,6 +160,8 @@ def _draw(run: Run, key: str, panels: tuple[str, ...]) -> None:
                     show_conclusion(results, method=experiments_of(run)[0].method)
                 elif run.status == "finished":
                     show_unreadable(run)
+            with st.container():  # likewise
+                texts.show_samples(run, updates=updates)
 
 
 def _show_status(run: Run) -> None:

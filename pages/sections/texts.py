@@ -1,11 +1,10 @@
-"""A finished race on a text: the scores, what the networks write from one prompt, and what they expect next at any temperature."""
+"""A race on a text: what its networks write while they train; then the scores, what they write from any prompt, and expect next."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 import streamlit as st
-from safetensors.numpy import load
 from torch import nn
 
 from distill_core import statistics, teachers, writing
@@ -16,20 +15,17 @@ from distill_core.experiment import Experiment
 from distill_core.figures.texts import kinds_figure
 from distill_core.runs.store import Run
 from distill_core.statistics import BITS, format_bits, format_percent
-from distill_core.training.cohort import SAMPLED_AT
+from distill_core.writing import PROMPTS, SAMPLED_AT
 from pages.components.coloured_text import coloured_text
 from pages.components.live_chart import live_chart
 from pages.components.soft_targets import soft_targets
 from pages.sections import networks
-from pages.server.byte_cache import ByteCache
+from pages.server.curves import samples
 from pages.server.experiments import experiments_of
 from pages.server.lab import store
 from pages.server.plain_text import plain, show_error
 
 BARS = 12  # tokens with a bar
-TEXTS = "texts.safetensors"  # what student and baseline wrote, by epoch
-_TEXTS: ByteCache[dict[str, np.ndarray]] = ByteCache(4e6, size=lambda arrays: sum(array.nbytes for array in arrays.values()))
-PROMPTS = {LITTLE: "the king that sees the dogs", "shakespeare": "ROMEO:"}
 ROLES = ("teacher", "baseline", "student")
 MEANINGS = {
     "bits per character": "What the network needs to encode a character of the test text; lower is better. Of the little language it is "
@@ -59,7 +55,6 @@ def show(run: Run) -> None:
     except ValueError as error:
         st.warning(plain(error))
         return
-    _show_progress(run, dataset)
     _show_writing(run, dataset, members)
     if experiment.dataset == LITTLE:
         _show_grammar(run, dataset, members)
@@ -122,22 +117,51 @@ def show_transfer_set(experiment: Experiment) -> None:
     )  # fmt: skip
 
 
-def _show_progress(run: Run, dataset: Text) -> None:
-    """What student and baseline of the first seed wrote after some of the epochs, each time with the same random numbers."""
-    if not store().has_artefact(run.id, TEXTS):
+# --- while they train -----------------------------------------------------------------------------------------------
+
+
+def show_samples(run: Run, *, updates: str = "") -> None:
+    """What the networks of the first seed write while they train, always after the same prompt and with the same random numbers.
+
+    While the race runs, the newest texts, which `updates` (see `live_chart`) replaces; then those after any of the epochs.
+    """
+    written = samples(run.id)
+    if not written:
         return
-    texts = _TEXTS.get((run.id, run.resets, run.finished), lambda: load(store().read_artefact(run.id, TEXTS)))
-    epochs = texts["epochs"].tolist()
-    if len(epochs) < 2:
-        return
-    st.subheader("While they learned", help=f"Texts of one window, drawn at T = {SAMPLED_AT:g} after the chosen epoch of the training.")
-    epoch = st.select_slider("Epoch", epochs, epochs[-1], key=f"text_epoch_{run.id}", help="Texts after this epoch of training.")
-    written = texts["by_epoch"][epochs.index(epoch)]
-    shown = {
-        role: [(dataset.separator + dataset.class_names[token], None) for token in tokens]
-        for role, tokens in zip(("baseline", "student"), written[::-1].tolist(), strict=True)
-    }
-    coloured_text(shown, most=1.0, unit="", prompt="", key=f"progress_{run.id}")
+    experiment = experiments_of(run)[0]
+    st.markdown(
+        f"**What they write while they train**, drawn at T = {SAMPLED_AT:g}",
+        help=f"Networks of seed {experiment.seed}. The prompt and the random numbers are the same each time, so that only the training "
+        "makes a difference.",
+    )
+    chosen = written[-1]
+    if not run.active and len(written) > 1:
+        epochs = [one["epoch"] for one in written]
+        epoch = st.select_slider("Epoch", epochs, epochs[-1], key=f"text_epoch_{run.id}", help="Texts after this epoch of training.")
+        chosen = written[epochs.index(epoch)]
+    by_role = {"teacher": _sample_of_teacher(run, experiment), "baseline": chosen["baseline"], "student": chosen["student"]}
+    coloured_text(
+        {role: [(text, None)] for role, text in by_role.items() if text}, most=1.0, unit="", prompt=chosen["prompt"],
+        key=f"samples_{run.id}", epoch=chosen["epoch"], updates=updates,
+    )  # fmt: skip
+
+
+def _sample_of_teacher(run: Run, experiment: Experiment) -> str:
+    """What the teacher writes; empty while there is none: the run trains it first."""
+    try:
+        if experiment.teacher == teachers.SELF:
+            network, fingerprint = networks.with_own_teacher(run)["teacher"], run.id
+        else:
+            network = networks.teacher(experiment.dataset, experiment.teacher, experiment.combine)
+            fingerprint = f"{experiment.teacher} {experiment.combine}"
+        return _sample(experiment.dataset, fingerprint, experiment.seed, _network=network)
+    except ValueError:
+        return ""
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _sample(dataset: str, fingerprint: str, seed: int, *, _network: nn.Module) -> str:
+    return writing.sample(_network, datasets.load(dataset), seed=seed)
 
 
 # --- a prompt -------------------------------------------------------------------------------------------------------

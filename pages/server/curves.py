@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import math
@@ -27,6 +28,7 @@ from pages.server.lab import engine, store
 
 BYTES_OF_RECORD = 900  # of a record as a Python dictionary
 HEIGHTS = {"test_accuracy": 380, "difference": 280, "agreement": 280, "hard_loss": 280, "soft_loss": 280}  # px of each panel
+SAMPLES = "texts.json"  # what student and baseline of the first seed wrote while they trained
 ICONS = {
     "queued": "hourglass_top",
     "preparing": "download",
@@ -49,7 +51,8 @@ def curves(run_id: str) -> Bands:
 
 
 def newest(run_id: str, panels: tuple[str, ...], *, after: int) -> str | None:
-    """Panels of a run as JSON: `{"version", "active", "status": (icon, line), "figures": {panel: figure}}`; None without such a run.
+    """Panels of a run as JSON: `{"version", "active", "status": (icon, line), "written", "figures": {panel: figure}}`; None without
+    such a run. `written` is the newest of the `samples` of a race on a text.
 
     A version that was drawn just now serves all who know an older one than it: while a run trains, drawing takes a fifth of the
     time at most.
@@ -63,8 +66,18 @@ def newest(run_id: str, panels: tuple[str, ...], *, after: int) -> str | None:
     figures = ", ".join(f'"{panel}": {figure}' for panel, figure in race_figures(run_id, version, panels).items())
     if version != drawn or began >= until:
         _note_drawn(run_id, version, time.monotonic() + 4 * (time.monotonic() - began))
-    head = {"version": version[0], "active": run.active, "status": status_line(run)}
+    newest_text = next(reversed(samples(run_id)), None)
+    head = {"version": version[0], "active": run.active, "status": status_line(run), "written": newest_text}
     return f'{json.dumps(head)[:-1]}, "figures": {{{figures}}}}}'
+
+
+def samples(run_id: str) -> list[dict]:
+    """What student and baseline of a race on a text have written so far: `{"epoch", "prompt", "student", "baseline"}`; none of images."""
+    if datasets.is_text(_first_experiment(run_id).dataset) and store().has_artefact(run_id, SAMPLES):
+        with contextlib.suppress(ValueError):  # deleted or reset meanwhile, or cut
+            found = json.loads(store().read_artefact(run_id, SAMPLES))
+            return [{"prompt": found["prompt"], **sample} for sample in found["samples"]]
+    return []
 
 
 def _note_drawn(run_id: str, version: tuple[int, int], until: float) -> None:

@@ -27,6 +27,7 @@ def run() -> Iterator[Figure]:
         alone, together = [steps_of([one], role="student") for one in ten], steps_of(ten, role="student")
         seconds = alternate({"alone": lambda steps=alone: [one() for one in steps], "together": together}, times=TIMES)
         yield Figure(f"{name}: ten students at once over one after another", ratios(seconds, "alone", "together"), "x", "at least 2")
+        yield _texts_written([Experiment(**{"dataset": name, **usual_of_text(name)})])
         own = steps_of([replace(usual, method="on-policy")], role="student", own=True)
         rates = [STEPS / one for one in alternate({"own": own}, times=TIMES)["own"]]
         yield Figure(f"{name}: on-policy steps a second, writing included", rates, "", "at least 8")
@@ -46,6 +47,21 @@ def steps_of(experiments: list[Experiment], *, role: str, own: bool = False) -> 
             cohort.train_step(indices, learning_rate=1e-4)
 
     return steps
+
+
+def _texts_written(experiments: list[Experiment]) -> Figure:
+    """What student and baseline write while they train, as a share of the time of their steps; more seeds make it smaller."""
+    cohort = Cohort(experiments, device="cpu")
+    indices = next(cohort.data.batches(0))
+
+    def steps() -> None:
+        for _ in range(STEPS):
+            cohort.train_step(indices, learning_rate=1e-4)
+
+    seconds = alternate({"text": cohort.write_samples, "steps": steps}, times=TIMES)
+    texts_per_step = len(cohort.schedule.sampled_epochs) / cohort.schedule.steps
+    shares = [100 * texts_per_step * STEPS * ratio for ratio in ratios(seconds, "text", "steps")]
+    return Figure(f"{cohort.first.dataset}: texts written while one seed trains, share of its time", shares, "%", "at most 2")
 
 
 def _writes(cohort: Cohort, step: int) -> bool:
