@@ -258,6 +258,7 @@ SYMBOLS = {  # of the formulas of the losses, in LaTeX, in the order in which th
     r"\tau": "temperature of the similarities",
     "A_n": "examples with another label than n",
     "y_n": "label of example n",
+    "t_n": "token that the teacher wrote",
     "K": "number of networks",
     "N": "number of examples in the batch",
     "C": "number of classes",

@@ -376,6 +376,20 @@ def attention_map(features: Tensor) -> Tensor:
 # --- relations between the examples of a batch ----------------------------------------------------------------------
 
 
+def cosine_loss(student_features: Tensor, teacher_features: Tensor) -> Tensor:
+    r"""How far the features of student and teacher point apart: one minus the cosine of their angle.
+
+    $$L_{cos} = 1 - \frac{1}{N} \sum_n
+      \frac{f^{student}_n \cdot f^{teacher}_n}{\lVert f^{student}_n \rVert \, \lVert f^{teacher}_n \rVert}$$
+
+    - `student_features`, `teacher_features`: `(N, D)`, or `(N, L, D)` where each of L positions is an example; both of the same width D.
+    - Returns a scalar without a unit from 0 (the same direction) to 2 (opposite ones), averaged over the examples.
+
+    Source: Sanh et al. 2019 (DistilBERT), section 3.
+    """
+    return 1 - torch.cosine_similarity(student_features, teacher_features.detach(), dim=-1).mean()
+
+
 def similarity_loss(student_features: Tensor, teacher_features: Tensor) -> Tensor:
     r"""Squared difference between the pairwise similarities of the examples of a batch, of student and teacher.
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from distill_core import losses
@@ -49,6 +48,8 @@ def top_five_scaled(batch: Batch) -> Tensor:
 def sequence_level(batch: Batch) -> Tensor:
     r"""Train on text that the teacher wrote, as on labels: all that an API without probabilities allows. T has no effect.
 
+    $$L = -\frac{1}{N} \sum_n \log p^{student}_{n, t_n}$$
+
     Each batch has as many windows of the teacher's text as of the data set; the hard loss is that of the latter.
 
     Source: Kim and Rush 2016, section 3.2, here with text that is drawn instead of searched for.
@@ -77,9 +78,8 @@ def on_policy_reverse(batch: Batch) -> Tensor:
 
 
 def cosine_of_last_blocks(batch: Batch) -> Tensor:
-    r"""How far the last hidden states of both networks point apart, `1 - cos`, averaged over the positions."""
-    student, teacher = batch.student_features[-1], batch.teacher_features[-1].detach()
-    return 1 - torch.cosine_similarity(student, teacher, dim=-1).mean()
+    """How far the outputs of the last blocks of both networks point apart."""
+    return losses.cosine_loss(batch.student_features[-1], batch.teacher_features[-1])
 
 
 def distilbert(batch: Batch) -> Tensor:

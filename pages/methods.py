@@ -3,15 +3,16 @@
 import streamlit as st
 
 from distill_core.glossary import linked
-from distill_core.objectives import METHODS
-from pages.sections import methods, networks
+from distill_core.studies.comparison import SET_UPS
+from distill_core.text_objectives import method_of
+from pages.sections import methods, networks, text_comparison
 from pages.sections.method_inputs import show_inputs
 from pages.sections.source import functions_of, show_source
 from pages.server.lab import set_up
 from pages.server.link import from_link, settle, to_link
 from pages.server.old_links import translate_old_link
 
-DEFAULTS = {"group": "Logits", "method": "", "setting": "", "dataset": "", "image": 0, "student": ""}
+DEFAULTS = {"group": "Logits", "method": "", "setting": "", "text": "", "dataset": "", "image": 0, "student": ""}
 
 set_up("Methods")
 st.title("What can a student learn from?")
@@ -31,13 +32,14 @@ name = st.selectbox(
     "Method", list(names), key="methods_method", format_func=names.get, persist_state="session", help="The methods of this group."
 )
 methods.show_card(name)
-if group in methods.WITH_SEVERAL_NETWORKS:
-    methods.show_networks(name)
+if group == methods.TEXTS:
+    text_comparison.show()
 else:
-    show_inputs(name)
-methods.show_comparison(name)
+    methods.show_networks(name) if group in methods.WITH_SEVERAL_NETWORKS else show_inputs(name)
+    methods.show_comparison(name)
 to_link("methods", {choice: state.get(f"methods_{choice}", "") for choice in DEFAULTS})
 methods.show_references(name)
-networks.note_images_only()
-if name in METHODS:
-    show_source(*functions_of(METHODS[name]))
+if group != methods.TEXTS:
+    networks.note_images_only()
+if name not in SET_UPS:
+    show_source(*functions_of(method_of(name)))

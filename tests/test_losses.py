@@ -933,11 +933,23 @@ def test_other_losses_refuse_a_temperature_that_is_not_above_zero(refused, tempe
         correlation_loss(STUDENT, TEACHER, temperature=temperature)
 
 
+def test_the_cosine_loss_is_that_of_its_formula_and_sends_no_gradient_to_the_teacher():
+    student, teacher = (torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) for seed in (0, 1))
+    rows, others = student.view(12, 5).numpy(), teacher.view(12, 5).numpy()
+    cosines = [a @ b / (np.linalg.norm(a) * np.linalg.norm(b)) for a, b in zip(rows, others, strict=True)]
+    assert losses.cosine_loss(student, teacher).item() == pytest.approx(1 - np.mean(cosines), rel=1e-12)
+    assert losses.cosine_loss(student, 3 * student).item() == pytest.approx(0, abs=1e-12)
+    assert losses.cosine_loss(student, -student).item() == pytest.approx(2)
+    teacher.requires_grad_()
+    losses.cosine_loss(student.clone().requires_grad_(), teacher).backward()
+    assert teacher.grad is None
+
+
 def test_every_loss_documents_its_formula_its_shapes_and_its_unit():
     functions = {name: f for name, f in inspect.getmembers(losses, inspect.isfunction) if f.__module__ == losses.__name__}
     others = {"mixed_loss", "bits_per_character"}  # a mixture of two losses, and a loss in another unit
     public = {name: f for name, f in functions.items() if not name.startswith("_") and name not in others}
-    assert len(public) == 24
+    assert len(public) == 25
     for name, function in public.items():
         text = inspect.getdoc(function)
         assert text.count("$$") == 2 and "(N, " in text and "Returns" in text, name

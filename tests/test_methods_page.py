@@ -13,8 +13,9 @@ from distill_core.figures.methods import points
 from distill_core.glossary import SYMBOLS, explained
 from distill_core.objectives import METHODS
 from distill_core.runs.engine import Engine
-from distill_core.studies import comparison
-from pages.sections import methods
+from distill_core.studies import comparison, text_methods
+from distill_core.text_objectives import TEXT_METHODS
+from pages.sections import methods, text_comparison
 from pages.server import lab
 
 
@@ -91,5 +92,59 @@ def test_the_symbols_of_the_formula_are_explained_below_it(open_methods):
 
 
 def test_every_symbol_is_one_of_a_formula():
-    formulas = [methods.formula_of(method) for method in METHODS.values()]
+    formulas = [methods.formula_of(method) for method in (METHODS | TEXT_METHODS).values()]
     assert all(any(f"${symbol}$: " in explained(formula) for formula in formulas) for symbol in SYMBOLS)
+
+
+# --- methods of texts -----------------------------------------------------------------------------------------------
+
+ROW = {
+    **{"setting": "little-language", "title": "Top-5 probabilities", "kind": "response-based", "student": "gpt-48x2", "teacher": 0.4},
+    **{"teacher_kl": 0.02, "seconds": 60.0, "grammatical": 0.9, "kinds": 0.75},
+}
+BASE = [0.60, 0.61, 0.62, 0.60, 0.61]
+
+
+def text_rows(*names):
+    """Rows as the command keeps them: of the first, students that need 0.05 bits fewer than their baselines; of the others, as many."""
+    gains = [(0.05, 0.051, 0.049, 0.05, 0.05), *[(0.01, -0.01, 0.0, 0.01, -0.01)] * (len(names) - 1)]
+    return [
+        {**ROW, "name": name, "students": [b - g for b, g in zip(BASE, gain, strict=True)], "baselines": BASE}
+        for name, gain in zip(names, gains, strict=True)
+    ]
+
+
+@pytest.fixture
+def text_file(monkeypatch, tmp_path):
+    monkeypatch.setattr(text_methods, "SHIPPED", tmp_path / "text_methods.json")
+    return text_methods.SHIPPED
+
+
+def test_methods_of_texts_have_a_group_of_their_own_with_formula_code_and_a_race(open_methods, text_file):
+    app = open_methods([], group="Texts", method="top-5")
+    text = words(app)
+    assert list(app.selectbox(key="methods_method").options) == [method.title for method in TEXT_METHODS.values()]
+    assert r"\log p_{c_1}" in app.latex[0].value and "Peng et al. 2024" in text
+    assert text.count("**not measured yet**") == 2 and "python -m distill_core compare little-language --keep" in text
+    assert not any("This page takes images only" in caption.value for caption in app.caption)
+    assert methods._race("top-5")["method"] == "top-5" and methods._race("top-5")["dataset"] == "little-language"
+    app.selectbox(key="methods_method").set_value("distilbert").run()
+    assert "Sanh et al. 2019" in words(app) and methods._race("distilbert")["student"] == "gpt-64x1"
+
+
+@pytest.mark.parametrize("name", TEXT_METHODS)
+def test_every_method_of_texts_has_a_formula(name):
+    assert methods.formula_of(TEXT_METHODS[name])
+
+
+def test_the_measured_methods_of_texts_are_a_table_with_the_command_that_measured_them(open_methods, text_file):
+    for row in text_rows("top-5", "on-policy"):
+        text_methods.keep(row, file=text_file, command="the command", date="2026-01-01")
+    app = open_methods([], group="Texts", method="top-5")
+    text = words(app)
+    assert "Little language, 300 windows: **\u22120.0500 (\u22120.05" in text and "Shakespeare, 1,563 windows (100,000 characters)" in text
+    assert "Of 2 methods and controls **1** need clearly fewer" in text and "**0** clearly more" in text
+    assert "by `the command` in 2 minutes" in text and "Not measured yet: Soft targets" in text
+    (found,) = [one.value for one in app.dataframe if "minus its baseline" in one.value]
+    assert list(found["clear"]) == ["better", ""] and list(found["bits a character"]) == ["0.5580", "0.6080"]
+    assert text_comparison.table(text_methods.differences(text_rows("top-5"), "little-language"))["grammatical"][0].startswith("90")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 
 import numpy as np
@@ -16,14 +17,15 @@ from distill_core.figures import methods as figures
 from distill_core.glossary import explained, linked
 from distill_core.objectives import METHODS, Method
 from distill_core.statistics import format_percent
-from distill_core.studies import comparison
+from distill_core.studies import comparison, text_methods
+from distill_core.text_objectives import TEXT_METHODS, method_of
 from pages.components.live_chart import live_chart
-from pages.sections import controls
+from pages.sections import controls, text_comparison
 from pages.sections.source import losses_in
 from pages.server.lab import link
 from pages.server.link import settle
 
-CHAINS = "Ensembles and chains"
+CHAINS, TEXTS = "Ensembles and chains", "Texts"
 GROUPS = {
     "Logits": "**Response-based, offline.** The teacher is trained first. The student learns from the teacher's logits for each image.",
     "Features": "**Feature-based, offline.** The student learns from the activations of the teacher's hidden layers.",
@@ -32,6 +34,8 @@ GROUPS = {
     CHAINS: "**Ensembles and chains.** Several teachers, assistants, self-distillation. The loss is that of soft targets; the networks "
     "that teach differ.",
     "Controls": "**Control experiments.** Soft targets without a part of their information. They show where the gain comes from.",
+    TEXTS: "**Methods of language models alone.** Every position of a text is an example, and the tokens are its classes: the methods that "
+    "compare logits apply to texts too. These are the further ones: what an API allows, what a student writes itself.",
 }
 GROUPS_HELP = "Methods are grouped by what the student learns from.\n\n" + "\n\n".join(GROUPS.values())
 TITLES = {  # of groups whose names in a link differ
@@ -39,6 +43,7 @@ TITLES = {  # of groups whose names in a link differ
     "Features": "Feature-based",
     "Relations": "Relation-based",
     "Controls": "Control experiments",
+    TEXTS: "Language models",
 }
 OTHERS = {
     "control": "**Control experiments**, tuned in the same way. They show where the gain comes from.",
@@ -78,13 +83,15 @@ def members(group: str) -> dict[str, str]:
     """Titles of a group's methods, by name."""
     if group == CHAINS:
         return {name: entry.title for name, entry in comparison.SET_UPS.items()}
+    if group == TEXTS:
+        return {name: method.title for name, method in TEXT_METHODS.items()}
     kind, scheme = ("response-based", "online") if group == "Online" else (KINDS[group], "offline")
     return {name: method.title for name, method in METHODS.items() if (method.kind, method.scheme) == (kind, scheme)}
 
 
 def show_card(name: str) -> None:
     """A method's idea, formula, source and weight, its measured differences, and a link to a race with it."""
-    method = METHODS.get(name)
+    method = None if name in comparison.SET_UPS else method_of(name)
     with st.container(border=True):
         st.markdown(controls.idea(method) if method else comparison.SET_UPS[name].idea)
         if method and (formula := formula_of(method)):
@@ -102,6 +109,9 @@ def show_card(name: str) -> None:
                 )
             link("pages/race.py", "Race this method", icon="sprint", **_race(name))
         with results:
+            if name in TEXT_METHODS:
+                text_comparison.show_differences(name)
+                return
             kept = comparison.kept()["rows"]
             lines = [f"{setting.title}: **{_difference(kept, key, name)}**" for key, setting in comparison.SETTINGS.items()]
             st.markdown(
@@ -111,9 +121,9 @@ def show_card(name: str) -> None:
 
 
 def formula_of(method: Method) -> str:
-    """The formula of the method's own loss, from its docstring; empty if there is none."""
-    for loss in losses_in(method.definition):
-        if loss is not losses.hard_loss and len(parts := loss.__doc__.split("$$")) > 2:
+    """The formula of the method's own loss, from its docstring or that of a loss which it calls; empty if there is none."""
+    for loss in (method.definition, *losses_in(method.definition)):
+        if loss is not losses.hard_loss and len(parts := inspect.getdoc(loss).split("$$")) > 2:
             return " ".join(parts[1].split())
     return ""
 
@@ -141,7 +151,9 @@ def _race(name: str) -> dict[str, str]:
 
 
 def _experiment(name: str) -> Experiment:
-    """A quick experiment with networks and images to which the method applies."""
+    """A quick experiment with networks and images to which the method applies, or with the little language."""
+    if name in TEXT_METHODS:
+        return text_methods.entries("little-language")[name]
     base = controls.START
     _, changes = comparison.entries(base)[name]
     if name in METHODS and METHODS[name].compares == "maps":
@@ -179,7 +191,7 @@ def show_networks(name: str) -> None:
 
 def show_references(name: str) -> None:
     """The publication of a method in full, and below it all that the lab cites."""
-    source = METHODS[name].paper if name in METHODS else comparison.SET_UPS[name].idea
+    source = comparison.SET_UPS[name].idea if name in comparison.SET_UPS else method_of(name).paper
     own = [references.reference(citation) for citation in references.citations(source)]
     with st.expander("References"):
         for title, entries in (("This method", own), ("All publications that the lab cites", references.REFERENCES.values())):
