@@ -240,6 +240,7 @@ class Service:
 
 def make_app(trained: Trained) -> Starlette:
     """The service as an ASGI application."""
+    trained.check_images("served")
     service = Service(trained)
 
     async def refuse(_: Request, error: HTTPException) -> Response:

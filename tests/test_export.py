@@ -18,14 +18,16 @@ from distill_core.compression import Compression, parse_compression
 from distill_core.data import datasets
 from distill_core.data.drawing import centre_digit
 from distill_core.experiment import Experiment
-from distill_core.export import FORMATS, export, file_name
+from distill_core.export import FORMATS, OF_TEXTS, export, file_name, offered
 from distill_core.export.files import read_safetensors
 from distill_core.export.onnx_model import TOLERANCE, OnnxModel, compare, onnx, onnx_int8
 from distill_core.export.trained import Trained, of_run, of_teacher
 from distill_core.runs.finished import find, keep_finished
 from distill_core.runs.finished import of_run as of_stored_run
 from distill_core.runs.store import Store
+from distill_core.serving import make_app
 from distill_core.statistics import format_percent
+from distill_core.studies import ladder
 from distill_core.training.cohort import Cohort
 
 EXPERIMENT = Experiment(epochs=5, student="mlp-20x2")
@@ -206,6 +208,73 @@ def test_what_is_no_chain_of_layers_has_no_page_and_no_notebook(digits, form, re
     network = models.build("resnet-8", image_shape=(1, 8, 8), classes=10, seed=0).eval()
     with refused("chain"):
         export(Trained("resnet-8", "resnet-8", "student", network, digits), form)
+
+
+# --- language models ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=["gpt-16x2", "gru-12"])
+def writer(request):
+    """A language model of a run on the little language."""
+    from safetensors.torch import load
+
+    experiment = Experiment(dataset="little-language", student=request.param, images=16, epochs=2, batch_size=8, learning_rate=0.01)
+    trained = Cohort([experiment], device="cpu")
+    records = [one for records in trained.steps() for one in records]
+    results, logged = ([one for one in records if one["event"] == kind] for kind in ("result", "record"))
+    return of_run(experiment, load(trained.artefacts()["weights.safetensors"]), results=results, records=logged)
+
+
+def code_of_notebook(trained):
+    return [cell["source"] for cell in json.loads(export(trained, "notebook"))["cells"] if cell["cell_type"] == "code"]
+
+
+def test_a_language_model_comes_back_from_its_file_with_the_same_outputs_and_vocabulary(writer, tmp_path):
+    path = tmp_path / file_name(writer, "safetensors")
+    path.write_bytes(export(writer, "safetensors"))
+    again, tokens = read_safetensors(path), writer.dataset.test_images[:20]
+    assert torch.equal(again.logits(tokens), writer.logits(tokens)) and again.dataset.class_names == writer.dataset.class_names
+    assert path.name == f"little-language-{writer.name}.safetensors"
+
+
+def test_onnx_of_a_language_model_agrees_with_torch_on_the_test_windows(writer):
+    blob = onnx(writer)
+    difference, same = compare(writer, blob)
+    assert difference <= TOLERANCE and same == 1
+    assert OnnxModel(blob).logits(writer.dataset.test_images[:3].numpy()).shape == (3, 32, writer.dataset.classes)
+
+
+def test_the_notebook_of_a_language_model_gives_the_runs_number_without_the_lab_and_writes(writer, capsys):
+    number = writer.results[0]["student"]["test_bits_per_character"]
+    *without_lab, again = code_of_notebook(writer)
+    assert not any("distill_core" in cell for cell in without_lab)
+    space = {}
+    for cell in without_lab:
+        exec(cell, space)
+    said, text = capsys.readouterr().out.splitlines()
+    assert said.startswith(f"{number:.4f} bits a character") and text.startswith("the king that sees the dogs ")
+    exec(again, {})
+    assert f"student {number:.4f}," in capsys.readouterr().out
+
+
+def test_every_format_that_is_offered_for_a_language_model_is_a_file_and_every_other_is_refused(writer, refused):
+    assert offered(writer) == list(OF_TEXTS) and all(export(writer, form) for form in ("safetensors", "csv"))
+    rows = list(csv.DictReader(io.StringIO(export(writer, "csv").decode())))
+    assert len(rows) == len(writer.records) and float(rows[-1]["test_bits_per_character"]) > 0
+    for form in FORMATS.keys() - set(OF_TEXTS):
+        with refused("language model", form, "safetensors, onnx, notebook, csv"):
+            export(writer, form)
+
+
+def test_a_language_model_is_neither_compressed_nor_served(writer, refused):
+    for attempt in (lambda: writer.compressed(Compression(bits=8)), lambda: make_app(writer), lambda: list(ladder.of_one(writer, seeds=1))):
+        with refused("language model", "only networks for images"):
+            attempt()
+
+
+def test_a_teacher_of_texts_is_exported_by_its_name(home):
+    teacher = find("little-language/gpt-64x2")
+    assert offered(teacher) == ["safetensors", "onnx", "notebook"] and len(code_of_notebook(teacher)) == 4
 
 
 # --- the page, in a browser without a network -----------------------------------------------------------------------

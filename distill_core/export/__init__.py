@@ -43,14 +43,26 @@ FORMATS: dict[str, tuple[str, Callable[[Trained], bytes]]] = {
 }
 
 
+OF_RUNS = ("csv", "report")  # which need the records of a training
+OF_TEXTS = ("safetensors", "onnx", "notebook", "csv")  # which language models can have
+
+
+def offered(trained: Trained) -> list[str]:
+    """The forms that this network can have, as far as its kind and its run decide; its layers or its size may still forbid one."""
+    forms = OF_TEXTS if trained.dataset.is_text else FORMATS
+    return [form for form in forms if form not in OF_RUNS or trained.records]
+
+
 def export(trained: Trained, form: str) -> bytes:
     """The file of this form. Raises `ValueError` with one sentence for an unknown form, or one that this network cannot have."""
     if form not in FORMATS:
         raise ValueError(f"format '{form}' is not known; choose one of: {', '.join(FORMATS)}")
+    if trained.dataset.is_text and form not in OF_TEXTS:
+        raise ValueError(f"{trained.name} is a language model, for which there is no {form}; choose one of: {', '.join(OF_TEXTS)}")
     return FORMATS[form][1](trained)
 
 
 def file_name(trained: Trained, form: str) -> str:
     """A name for the file of a download, of letters, digits, dots and dashes."""
-    text = "-".join(filter(None, (trained.dataset.name.removesuffix(".zip"), trained.name, str(trained.compression))))
+    text = "-".join(filter(None, (trained.dataset.name.removesuffix(".zip").removesuffix(".txt"), trained.name, str(trained.compression))))
     return "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-.") else "-" for letter in text) + FORMATS[form][0]

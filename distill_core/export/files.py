@@ -19,14 +19,16 @@ FORMAT = "distill-lab 1"
 
 def safetensors(trained: Trained) -> bytes:
     """The weights, in float32 or in as many bits as they have, with what is needed to use them in the header."""
-    mean, deviation = trained.dataset.pixel_mean_std
+    dataset, pixels = trained.dataset, {}
+    if not dataset.is_text:
+        mean, deviation = dataset.pixel_mean_std
+        pixels = {"pixel_mean": json.dumps(mean.flatten().tolist()), "pixel_std": json.dumps(deviation.flatten().tolist())}
     header = {
         "format": FORMAT,
         "network": trained.description,
         "name": trained.name,
-        "dataset": trained.dataset.name,
-        "pixel_mean": json.dumps(mean.flatten().tolist()),
-        "pixel_std": json.dumps(deviation.flatten().tolist()),
+        "dataset": dataset.name,
+        **(pixels or {"separator": dataset.separator}),  # between two tokens of a text
         **({"experiment": trained.experiment.to_json()} if trained.experiment else {}),
     }
     return save(pack(trained.network, bits=trained.compression.bits), metadata=header)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import base64
+import inspect
 import json
 from dataclasses import asdict
 
+import torch
 from safetensors.torch import save
 from torch import nn
 
-from distill_core import models
+from distill_core import analysis, language_models, models, writing
 from distill_core.compression.pruning import AROUND, is_chain
 from distill_core.export.card import plain
 from distill_core.export.trained import Trained
-from distill_core.statistics import format_percent
+from distill_core.statistics import BITS, format_bits, format_percent
 
 MAX_WEIGHTS = 4_000_000  # bytes in the notebook
 
@@ -44,21 +46,48 @@ class Scale(nn.Module):
     def forward(self, values):
         return self.factor * values
 """
+_WINDOWS = """import base64
+
+from safetensors.torch import load
+
+data = load(base64.b64decode("{blob}"))
+windows, labels = data.pop("windows").long(), data.pop("labels").long()  # tokens of the test text, and the token after each
+vocabulary, separator = {vocabulary!r}, {separator!r}
+network = {network}.eval()
+network.load_state_dict(data)"""
+_BITS = """characters = torch.tensor([len(token) + len(separator) for token in vocabulary])[labels].double().mean().item()  # of a token
+with torch.no_grad():
+    parts = zip(windows.split(100), labels.split(100))
+    nats = sum(F.cross_entropy(network(part).flatten(0, 1), after.flatten(), reduction="sum").item() for part, after in parts)
+bits = nats / labels.numel() / math.log(2) / characters
+print(f"{{bits:.4f}} bits a character, the run's {number:.4f}")
+assert abs(bits - {number!r}) < 0.0005  # rounding"""
+_WRITE = """prompt = torch.tensor([[vocabulary.index(token) for token in {prompt!r}]])
+text = write(network, prompt, 100, length=windows.shape[1], temperature=0.8, generator=torch.Generator().manual_seed(0))
+print(separator.join(vocabulary[token] for token in text[0, 1:].tolist()))"""
 _KINDS = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10"}
 
 
 def notebook(trained: Trained) -> str:
     """The notebook as JSON. Raises `ValueError` for a network that does not fit into one, or is more than a chain of layers."""
-    if not is_chain(trained.network) or isinstance(trained.network, models.FlipAveraged):
+    is_text = trained.dataset.is_text
+    if not is_text and (not is_chain(trained.network) or isinstance(trained.network, models.FlipAveraged)):
         raise ValueError(f"{trained.name} is more than a chain of layers; the notebook is there for an mlp or a cnn")
     if models.parameters(trained.network) * 4 > MAX_WEIGHTS:
         raise ValueError(
             f"{trained.name} has more than {MAX_WEIGHTS // 4:,} parameters, which is too large for a notebook; export safetensors"
         )
+    cells = _cells_of_text(trained) if is_text else _cells_of_images(trained)
+    about = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}, "language_info": {"name": "python"}}
+    numbered = [{**cell, "id": f"cell-{number}"} for number, cell in enumerate(cells)]
+    return json.dumps({"cells": numbered, "metadata": about, "nbformat": 4, "nbformat_minor": 5}, indent=1)
+
+
+def _cells_of_images(trained: Trained) -> list[dict]:
     logits = trained.logits(trained.dataset.test_images)
     correct = int((logits.argmax(dim=1) == trained.dataset.test_labels).sum())
     number = trained.results[0]["student"]["test_accuracy"] if trained.results else correct / len(trained.dataset.test_labels)
-    cells = [
+    return [
         _text(
             f"# {plain(trained.title)}\n\nThis notebook repeats the number of a run of Distill Lab without its pages: "
             f"test accuracy **{format_percent(number)}**. The first part needs PyTorch and the data set only; the weights are in this file."
@@ -66,18 +95,53 @@ def notebook(trained: Trained) -> str:
         _code(_network_code(trained)),
         _code(f"import torch\n\n{_data_code(trained.dataset.name)}"),
         _code(_accuracy_code(trained, number)),
+        *_training_cells(trained, number, field="test_accuracy"),
     ]
-    if trained.experiment:
-        cells += [
-            _text(
-                "## Training it again\n\nThe same experiment, trained by `distill_core`, the part of Distill Lab without pages. On "
-                "the same machine with the same versions the numbers are the same to the last digit; elsewhere rounding differs."
-            ),
-            _code(_training_code(trained, number)),
-        ]
-    about = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}, "language_info": {"name": "python"}}
-    numbered = [{**cell, "id": f"cell-{number}"} for number, cell in enumerate(cells)]
-    return json.dumps({"cells": numbered, "metadata": about, "nbformat": 4, "nbformat_minor": 5}, indent=1)
+
+
+def _cells_of_text(trained: Trained) -> list[dict]:
+    """A language model: the file that defines it, its weights and test windows, its bits a character, and what it writes."""
+    dataset, network = trained.dataset, trained.network
+    if not isinstance(network, language_models.LanguageModel):
+        raise ValueError(f"{trained.name} is more than one language model; the notebook is there for a gpt or a gru")
+    computed = analysis.score(trained.logits(dataset.test_images), dataset)[BITS.field]
+    number = trained.results[0]["student"][BITS.field] if trained.results else computed
+    if number is None:
+        raise ValueError(f"{trained.name} diverged, so a notebook has no number to repeat; train it with a smaller learning rate")
+    sizes = [dataset.length, dataset.classes, network.stem.embedding_dim, *([len(network.blocks)] if hasattr(network, "blocks") else [])]
+    windows = {"windows": dataset.test_images.cpu(), "labels": dataset.test_labels.to(torch.uint8).cpu()}
+    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    parts = {
+        "blob": base64.b64encode(save(weights | windows)).decode(),
+        "vocabulary": list(dataset.class_names),
+        "separator": dataset.separator,
+        "network": f"{type(network).__name__}({', '.join(map(str, sizes))})",
+    }
+    prompt = writing.prompt_tokens(dataset, writing.PROMPTS.get(dataset.name, ""))
+    return [
+        _text(
+            f"# {plain(trained.title)}\n\nThis notebook repeats the number of a run of Distill Lab without its pages: "
+            f"**{format_bits(number)} bits a character** on the test text. The first part needs PyTorch and safetensors only; the "
+            "weights and the windows of the test text are in this file."
+        ),
+        _code(inspect.getsource(language_models)),
+        _code(_WINDOWS.format(**parts)),
+        _code(_BITS.format(number=number)),
+        _code(_WRITE.format(prompt=[dataset.class_names[token] for token in prompt])),
+        *_training_cells(trained, number, field=BITS.field),
+    ]
+
+
+def _training_cells(trained: Trained, number: float, *, field: str) -> list[dict]:
+    if trained.experiment is None:
+        return []
+    return [
+        _text(
+            "## Training it again\n\nThe same experiment, trained by `distill_core`, the part of Distill Lab without pages. On "
+            "the same machine with the same versions the numbers are the same to the last digit; elsewhere rounding differs."
+        ),
+        _code(_training_code(trained, number, field=field)),
+    ]
 
 
 def _network_code(trained: Trained) -> str:
@@ -128,13 +192,13 @@ def _accuracy_code(trained: Trained, number: float) -> str:
     )
 
 
-def _training_code(trained: Trained, number: float) -> str:
+def _training_code(trained: Trained, number: float, *, field: str) -> str:
     fields = {name: value for name, value in asdict(trained.experiment).items() if value != getattr(type(trained.experiment), name, None)}
     return (
         "from distill_core.cohort import train_cohort\nfrom distill_core.experiment import Experiment\n\n"
         f"experiment = Experiment(**{fields!r})\n"
         "*records, result = train_cohort([experiment])\n"
-        f"print(f\"student {{result['student']['test_accuracy']:.4f}}, baseline {{result['baseline']['test_accuracy']:.4f}}, \"\n"
+        f"print(f\"student {{result['student']['{field}']:.4f}}, baseline {{result['baseline']['{field}']:.4f}}, \"\n"
         f'      "the run\'s student {number:.4f}")'
     )
 

@@ -20,12 +20,14 @@ from distill_core.statistics import format_percent
 TOLERANCE = 1e-3  # the largest difference of a logit between torch and ONNX Runtime in float32, on CHECKED images
 CHECKED = 1000
 CALIBRATION = 500  # training images by which the ranges of the activations are found
-IMAGES, LOGITS = "images", "logits"  # names of the input, uint8 (N, D, H, W), and the output, float32 (N, C)
+IMAGES, TOKENS, LOGITS = "images", "tokens", "logits"  # inputs, uint8 (N, D, H, W) or (N, L); output, float32 (N, C) or (N, L, V)
 _EXPORTING = threading.Lock()  # torch's exporter has global state
 
 
 def onnx(trained: Trained) -> bytes:
     """The network with its standardisation as ONNX, compared with torch on 1,000 test images. The metadata has its classes.
+
+    A language model reads windows of L tokens, and is compared on the test windows.
 
     Raises `ValueError` if the outputs differ by more than the tolerance.
     """
@@ -75,15 +77,15 @@ class OnnxModel:
         try:
             self.session = onnxruntime.InferenceSession(blob, options, providers=["CPUExecutionProvider"])
             (entry,), (result,) = self.session.get_inputs(), self.session.get_outputs()
-            if (entry.name, entry.type, result.name) != (IMAGES, "tensor(uint8)", LOGITS):
+            if entry.name not in (IMAGES, TOKENS) or (entry.type, result.name) != ("tensor(uint8)", LOGITS):
                 raise ValueError("another input")
         except Exception as error:  # ONNX Runtime has many kinds of error for a file that is none
             raise ValueError("this is no ONNX model of the lab, or it is cut; give a file that `export --format onnx` wrote") from error
-        self.image_shape = tuple(entry.shape[1:])
+        self.name, self.image_shape = entry.name, tuple(entry.shape[1:])
 
     def logits(self, images: np.ndarray) -> np.ndarray:
-        """Logits `(N, C)` of images `(N, D, H, W)` uint8."""
-        return self.session.run([LOGITS], {IMAGES: images})[0]
+        """Logits `(N, C)` of images `(N, D, H, W)` uint8, or `(N, L, V)` of tokens `(N, L)` uint8."""
+        return self.session.run([LOGITS], {self.name: images})[0]
 
 
 def compare(trained: Trained, blob: bytes) -> tuple[float, float]:
@@ -91,7 +93,7 @@ def compare(trained: Trained, blob: bytes) -> tuple[float, float]:
     images = trained.dataset.test_images[:CHECKED].cpu()
     ours = trained.logits(images).cpu().numpy()
     theirs = OnnxModel(blob).logits(images.numpy())
-    return float(np.abs(ours - theirs).max()), float((ours.argmax(axis=1) == theirs.argmax(axis=1)).mean())
+    return float(np.abs(ours - theirs).max()), float((ours.argmax(axis=-1) == theirs.argmax(axis=-1)).mean())
 
 
 def _export(trained: Trained) -> bytes:
@@ -103,7 +105,8 @@ def _export(trained: Trained) -> bytes:
     """
     file = io.BytesIO()
     example = torch.zeros(2, *trained.dataset.image_shape, dtype=torch.uint8)
-    names = {"input_names": [IMAGES], "output_names": [LOGITS], "dynamic_axes": {IMAGES: {0: "N"}, LOGITS: {0: "N"}}}
+    given = TOKENS if trained.dataset.is_text else IMAGES
+    names = {"input_names": [given], "output_names": [LOGITS], "dynamic_axes": {given: {0: "N"}, LOGITS: {0: "N"}}}
     with _EXPORTING, _quiet():
         torch.onnx.export(trained.deployable().to(memory_format=torch.contiguous_format), (example,), file, dynamo=False, **names)
     return file.getvalue()

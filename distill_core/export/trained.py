@@ -41,21 +41,28 @@ class Trained:
         """What it is, in a few words."""
         return f"{self.name}, {self.dataset.title}{f', {self.compression.in_words}' if self.compression != NONE else ''}"
 
+    def check_images(self, what: str) -> None:
+        """Raise `ValueError` for a language model, which cannot be `what`, such as "served"."""
+        if self.dataset.is_text:
+            raise ValueError(f"{self.title}, is a language model, and only networks for images can be {what}; choose one of these")
+
     def compressed(self, compression: Compression) -> Trained:
         """The same network, compressed further. What a run measured of it is no longer its own."""
         if compression == NONE:
             return self
+        self.check_images("compressed")
         if self.compression != NONE:
             raise ValueError(f"{self.name} is compressed already ({self.compression}); start from the network that it was made of")
         return replace(self, network=compress(self.network, compression), compression=compression, results=(), records=())
 
     def logits(self, images: Tensor) -> Tensor:
-        """Logits `(N, C)` of images `(N, D, H, W)` uint8."""
+        """Logits `(N, C)` of images `(N, D, H, W)` uint8, or `(N, L, V)` of tokens `(N, L)` uint8."""
         return teachers.logits(self.network, self.dataset, images)
 
     def deployable(self) -> nn.Module:
-        """Images as they are stored, uint8, to logits: the network with the standardisation of its pixels in front."""
-        return Standardised(self.network, self.dataset).eval().requires_grad_(False)
+        """Images as they are stored, uint8, to logits: the network with the standardisation of its pixels in front. Tokens likewise."""
+        whole = FromBytes(self.network) if self.dataset.is_text else Standardised(self.network, self.dataset)
+        return whole.eval().requires_grad_(False)
 
     @property
     def description(self) -> str:
@@ -79,9 +86,19 @@ class Standardised(nn.Module):
         return self.network((images.float() - self.mean) * self.inverse_std)
 
 
+class FromBytes(nn.Module):
+    """A language model whose input is tokens in one byte each."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.network(tokens.long())
+
+
 def of_teacher(dataset: Dataset, name: str) -> Trained:
-    """A trained teacher of this set. Raises `ValueError` if there is none of this name, or if it reads texts."""
-    _check_images(dataset)
+    """A trained teacher of this set. Raises `ValueError` if there is none of this name."""
     teacher = teachers.load_teacher(dataset, name)
     about = teachers.describe(teacher.card) if teacher.card else f"an ensemble of {name}"
     return Trained(name, name, "teacher", teacher.network, dataset, about=about)
@@ -92,7 +109,6 @@ def of_run(
 ) -> Trained:
     """The student of a finished run, from the weights that the run kept. Raises `ValueError` if they are not its student's."""
     dataset = datasets.load(experiment.dataset)
-    _check_images(dataset)
     network = students.empty(experiment, dataset)
     own = {name.removeprefix(f"{role}."): value.float() for name, value in weights.items() if name.startswith(f"{role}.")}
     try:
@@ -102,11 +118,6 @@ def of_run(
     found = students.parse_compression(experiment.compression)
     network = network.eval().requires_grad_(False)
     return Trained(experiment.student, experiment.student, "student", network, dataset, found, experiment, results, records)
-
-
-def _check_images(dataset: Dataset) -> None:
-    if dataset.is_text:
-        raise ValueError(f"{dataset.title} is a text, and only networks for images can be exported, compressed or served; choose one")
 
 
 def empty_network(description: dict) -> nn.Module:

@@ -399,5 +399,6 @@ def keep(row: dict, *, file: Path, command: str) -> None:
 
 def of_one(trained: Trained, *, seeds: int, device: str = "auto") -> Iterator[dict]:
     """The ladder of any network: recovery is there for the student of a run, which has an experiment to go on with."""
+    trained.check_images("compressed")
     experiment = trained.experiment if trained.compression == NONE else None
     yield from ladder(trained, experiment=experiment, seeds=seeds, device=device)

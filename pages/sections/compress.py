@@ -13,7 +13,6 @@ from distill_core.compression import NONE, Compression
 from distill_core.compression.curves import AXES, Curves
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
-from distill_core.export import FORMATS, export, file_name
 from distill_core.export.trained import Trained, of_teacher
 from distill_core.figures.ladder import ladder_figure
 from distill_core.runs.finished import of_run
@@ -23,6 +22,7 @@ from distill_core.studies import ladder
 from distill_core.teachers import default_teacher
 from pages.components.compress_sliders import compress_sliders
 from pages.components.live_chart import live_chart
+from pages.sections import downloads as files
 from pages.sections import networks, race
 from pages.server.lab import store
 from pages.server.link import settle
@@ -37,18 +37,6 @@ TITLES = {
 DEFAULTS = {"network": "", "recovery": ""}
 FIRST, PART, TICK = 0.4, 0.3, 0.2  # seconds of measuring before the page is drawn, and in each tick; seconds between two ticks
 RECOVERY = {"images": 5000, "epochs": 3, "batch_size": 64, "learning_rate": 0.003}
-FORMAT_TITLES = {
-    "html": "HTML file for a phone",
-    "safetensors": "safetensors",
-    "onnx": "ONNX",
-    "onnx-int8": "ONNX, 8 bits",
-    "torch": "torch.export",
-    "notebook": "Notebook",
-    "report": "Report on one page",
-    "csv": "Records as CSV",
-    "card": "Model card",
-}
-OF_RUNS = ("report", "csv")  # which a network without records of its training does not have
 
 
 def offered() -> dict[str, str]:
@@ -75,6 +63,7 @@ def load(name: str, resets: int) -> tuple[Trained, Curves]:
         raise ValueError(f"there is no run '{name}'; it may have been deleted, choose another network")
     else:
         trained = of_run(store(), run)
+    trained.check_images("compressed")
     return trained, Curves(trained.network, trained.dataset)
 
 
@@ -189,39 +178,11 @@ def _experiments(trained: Trained, compression: Compression) -> list[Experiment]
 
 
 def downloads(trained: Trained, compression: Compression) -> None:
-    """A button for each format; the file is made when it is pressed."""
-    st.subheader("Take it home")
+    """The files of the network as the sliders compress it."""
     try:
-        small = trained.compressed(compression)
+        files.show(trained.compressed(compression), key="compress")
     except ValueError as error:
         show_error(error)
-        return
-    forms = [name for name in FORMAT_TITLES if name in FORMATS and (name not in OF_RUNS or small.records)]
-    form = st.selectbox(
-        "File format", forms, key="compress_format", format_func=FORMAT_TITLES.get,
-        help="HTML: draw a digit and have it classified, on a phone and offline. safetensors: the weights alone. ONNX: a network for other "
-        "runtimes, compared with torch on 1,000 test images. torch.export: a program for PyTorch. The notebook repeats the number "
-        "without the app. The report, HTML that prints to PDF, has the run's settings, conclusion, curves and limits. CSV: what was "
-        "measured while it trained. Report and CSV are there for finished runs, without compression.",
-    )  # fmt: skip
-    if st.button(
-        "Make the file",
-        key="compress_make",
-        icon=":material/build:",
-        help="Makes the file of the network above, compressed as set by the sliders.",
-    ):
-        try:
-            with st.spinner("Making the file"):
-                st.session_state["compress_file"] = (small.title, file_name(small, form), export(small, form))
-        except ValueError as error:
-            st.session_state.pop("compress_file", None)
-            show_error(error)
-    if made := st.session_state.get("compress_file"):
-        title, name, blob = made
-        st.download_button(
-            f"Download {name}", blob, file_name=name, key="compress_download", icon=":material/download:", help="Saves the file."
-        )
-        st.caption(f"{plain(title)}: {len(blob):,} bytes")
 
 
 def show_ladder() -> None:

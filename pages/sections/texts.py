@@ -12,14 +12,16 @@ from distill_core.data import datasets
 from distill_core.data.text import Text
 from distill_core.data.texts import LITTLE, as_shown
 from distill_core.experiment import Experiment
+from distill_core.export.trained import Trained
 from distill_core.figures.texts import kinds_figure
+from distill_core.runs.finished import of_run
 from distill_core.runs.store import Run
 from distill_core.statistics import BITS, format_bits, format_percent
 from distill_core.writing import PROMPTS, SAMPLED_AT
 from pages.components.coloured_text import coloured_text
 from pages.components.live_chart import live_chart
 from pages.components.soft_targets import soft_targets
-from pages.sections import networks
+from pages.sections import downloads, networks
 from pages.server.curves import samples
 from pages.server.experiments import experiments_of
 from pages.server.lab import store
@@ -58,6 +60,17 @@ def show(run: Run) -> None:
     _show_writing(run, dataset, members)
     if experiment.dataset == LITTLE:
         _show_grammar(run, dataset, members)
+    if run.status == "finished":
+        try:
+            downloads.show(_trained(run.id, run.resets, _run=run), key=f"file_{run.id}")
+        except ValueError as error:
+            show_error(error)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _trained(run_id: str, resets: int, *, _run: Run) -> Trained:
+    """The student of the first seed with its records, keyed by run."""
+    return of_run(store(), _run)
 
 
 def _members(run: Run, experiment: Experiment) -> dict[str, nn.Module]:
