@@ -32,7 +32,7 @@ from distill_core.data import datasets
 from distill_core.data.jpeg_copy import make_jpeg_copy
 from distill_core.doctor import examine
 from distill_core.experiment import Experiment, usual_of_text
-from distill_core.lessons import LESSONS
+from distill_core.lessons import ALL_LESSONS
 from distill_core.lessons import lesson as lessons
 from distill_core.lessons.measured import keep as keep_finding
 from distill_core.lessons.measured import kept as kept_findings
@@ -422,17 +422,17 @@ def lesson(
         json: print one JSON object a line.
     """
     if list:
-        for key, entry in LESSONS.items():
+        for key, entry in ALL_LESSONS.items():
             fields = {"name": key, "title": entry.title, "group": entry.group, "question": entry.question, "arms": [*entry.arms]}
             _print_json(fields) if json else print(f"{key:28}{entry.group}: {entry.title}")
         return
-    if name and name not in LESSONS:
-        raise ValueError(f"lesson '{name}' is not known; choose one of: {', '.join(LESSONS)}")
+    if name and name not in ALL_LESSONS:
+        raise ValueError(f"lesson '{name}' is not known; choose one of: {', '.join(ALL_LESSONS)}")
     if not 2 <= seeds <= 100:
         raise ValueError(f"seeds {seeds} cannot be run; give a number from 2 to 100")
     measured = {key for key, one in kept_findings().items() if one["seeds"] >= seeds} if keep and not again else set()
-    for key in [name] if name else [key for key, entry in LESSONS.items() if entry.judge and key not in measured]:
-        entry, started = LESSONS[key], time.perf_counter()
+    for key in [name] if name else [key for key, entry in ALL_LESSONS.items() if entry.judge and key not in measured]:
+        entry, started = ALL_LESSONS[key], time.perf_counter()
         results = entry.trial(seeds) if entry.trial else entry.by_arm(_train_all(entry.experiments(seeds), device=device))
         finding, seconds = entry.find(results), time.perf_counter() - started
         if json:

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from distill_core.figures.lessons import guess_figure
 from distill_core.glossary import BEFORE, TERMS, TIMELINE, find, linked, marked
-from distill_core.lessons import LESSONS, measured
+from distill_core.lessons import ALL_LESSONS, LESSONS, measured
 from distill_core.lessons import lesson as lessons
 from distill_core.lessons.lesson import GROUPS, LEVELS, MAX_WORDS, Choice, Finding, Lesson, Number
 from distill_core.lessons.measured import kept
@@ -23,7 +23,7 @@ from distill_core.statistics import paired_difference
 from distill_core.studies.sweep import grid_of
 from pages.sections.controls import HELP
 
-WITH_ARMS = [name for name, lesson in LESSONS.items() if lesson.arms]
+WITH_ARMS = [name for name, lesson in ALL_LESSONS.items() if lesson.arms]
 MEASURED = [name for name, lesson in LESSONS.items() if lesson.judge]
 
 
@@ -36,9 +36,9 @@ def results(students, baselines, images=1000):
 # --- the texts ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", LESSONS)
+@pytest.mark.parametrize("name", ALL_LESSONS)
 def test_a_lesson_explains_itself_in_at_most_150_words_whose_terms_are_in_the_glossary(name):
-    lesson = LESSONS[name]
+    lesson = ALL_LESSONS[name]
     assert set(lesson.explanations()) in ({""}, set(LEVELS))
     for text in lesson.explanations().values():
         words = len(text.replace("[[", "").replace("]]", "").split())
@@ -65,7 +65,7 @@ def unlinked_terms(text):
     return missing
 
 
-@pytest.mark.parametrize("text", [*(text for lesson in LESSONS.values() for text in lesson.explanations().values()), *HELP.values()])
+@pytest.mark.parametrize("text", [*(text for lesson in ALL_LESSONS.values() for text in lesson.explanations().values()), *HELP.values()])
 def test_every_term_of_a_lesson_or_a_help_text_links_to_its_entry_at_its_first_use(text):
     shown = linked(text) if "](glossary" not in text else text
     assert unlinked_terms(shown) == []
@@ -80,9 +80,9 @@ def test_only_the_first_use_of_a_term_is_a_link_and_code_formulas_and_names_are_
     )
 
 
-@pytest.mark.parametrize("name", LESSONS)
+@pytest.mark.parametrize("name", ALL_LESSONS)
 def test_a_lesson_has_an_experiment_or_a_fact_and_leads_to_pages_that_exist(name):
-    lesson = LESSONS[name]
+    lesson = ALL_LESSONS[name]
     assert lesson.group in GROUPS and bool(lesson.arms or lesson.trial) == bool(lesson.judge) != bool(lesson.fact)
     assert bool(lesson.trial) == bool(lesson.size) and not (lesson.arms and lesson.trial)
     assert all((ROOT / page).exists() for page, _ in lesson.look.values())
@@ -92,7 +92,7 @@ def test_a_lesson_has_an_experiment_or_a_fact_and_leads_to_pages_that_exist(name
 
 def test_the_lessons_of_a_group_are_numbered_without_a_gap():
     for group in GROUPS:
-        places = [lesson.place for lesson in LESSONS.values() if lesson.group == group]
+        places = [lesson.place for lesson in ALL_LESSONS.values() if lesson.group == group]
         assert places == list(range(1, len(places) + 1)) and places
 
 
@@ -128,7 +128,7 @@ def test_what_to_know_before_is_a_graph_without_a_cycle_that_ends_in_distillatio
 
 @pytest.mark.parametrize("name", WITH_ARMS)
 def test_an_experiment_of_a_lesson_runs_offline_within_the_limits_and_opens_as_a_race_or_a_sweep(name):
-    lesson = LESSONS[name]
+    lesson = ALL_LESSONS[name]
     experiments = lesson.experiments()
     assert {one.dataset for one in experiments} in ({"digits"}, {"little-language"})  # which need no download
     check_limits(experiments, kind="race" if len(lesson.arms) == 1 else "sweep")
@@ -158,7 +158,7 @@ def test_the_readme_has_the_measured_sentence_of_every_lesson_of_the_experiments
 def test_the_command_measures_only_lessons_that_were_not_measured_over_as_many_seeds(tmp_path, monkeypatch, capsys):
     from distill_core import __main__ as command
 
-    complete = {name: {"seeds": 10} for name in MEASURED}
+    complete = {name: {"seeds": 10} for name, lesson in ALL_LESSONS.items() if lesson.judge}
     monkeypatch.setattr(measured, "FILE", tmp_path / "measured.json")
     measured.FILE.write_text(json.dumps(complete | {"robustness": {"seeds": 2}}))
     command.lesson(seeds=3, keep=True)
@@ -235,7 +235,12 @@ def test_the_example_of_readme_is_a_lesson_that_the_page_shows(home, monkeypatch
 
 def test_every_lesson_is_found_by_its_file_alone():
     files = {path.stem for path in Path(inspect.getfile(lessons)).parent.glob("*.py") if "LESSON = " in path.read_text()}
-    assert files == set(LESSONS)
+    assert files == set(ALL_LESSONS)
+
+
+def test_a_lesson_joins_the_course_when_its_experiment_was_measured():
+    assert {name for name in ALL_LESSONS if name not in LESSONS} == {name for name, one in ALL_LESSONS.items() if one.judge} - set(kept())
+    assert list(LESSONS) == [name for name in ALL_LESSONS if name in LESSONS]
 
 
 def test_a_lesson_with_a_fact_answers_at_once_and_a_choice_must_be_made_first(home):

@@ -1,4 +1,7 @@
-"""LESSONS: every file of this folder that defines `LESSON`, in the order of the course. A lesson is added by one file."""
+"""LESSONS: the course, from every file of this folder that defines `LESSON`. A lesson is added by one file.
+
+One with an experiment joins the course as soon as its experiment was measured (`measured.py`); ALL_LESSONS has the others too.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import importlib
 import pkgutil
 
 from distill_core.lessons.lesson import GROUPS, Lesson
+from distill_core.lessons.measured import kept
 
 
 def _found() -> dict[str, Lesson]:
@@ -14,4 +18,5 @@ def _found() -> dict[str, Lesson]:
     return dict(sorted(found.items(), key=lambda item: (GROUPS.index(item[1].group), item[1].place)))
 
 
-LESSONS = _found()
+ALL_LESSONS = _found()
+LESSONS = {name: lesson for name, lesson in ALL_LESSONS.items() if not lesson.judge or name in kept()}
