@@ -100,7 +100,8 @@ def export(
     Args:
         run: a run's id of the page Runs, the key that `train --json` printed, a teacher such as mnist/cnn-32, or a file that
             `export --format safetensors` wrote.
-        format: safetensors, onnx, onnx-int8, torch, html, notebook, report, csv or card.
+        format: safetensors, onnx, onnx-int8, torch, html, notebook, report, csv or card; of a language model safetensors, onnx,
+            notebook or csv.
         out: the file to write; by default one in this folder, named by the network.
         compression: compress it first, such as neurons-50+int4.
         json: print one JSON object.

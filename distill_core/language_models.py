@@ -104,7 +104,7 @@ def attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 def normalise(hidden: Tensor) -> Tensor:
     """Each position with mean 0 and standard deviation 1 over its units."""
-    return F.layer_norm(hidden, hidden.shape[-1:])
+    return F.layer_norm(hidden, [int(hidden.shape[-1])])  # a plain number also where the export to ONNX follows the computation
 
 
 # --- the recurrent network ------------------------------------------------------------------------------------------

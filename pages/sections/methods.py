@@ -96,7 +96,8 @@ def show_card(name: str) -> None:
         st.markdown(controls.idea(method) if method else comparison.SET_UPS[name].idea)
         if method and (formula := formula_of(method)):
             st.latex(formula)
-            st.caption(explained(formula))
+            if words := explained(formula):
+                st.caption(words)
         facts, results = st.columns([2, 3], gap="large")
         with facts:
             if method:

@@ -143,7 +143,7 @@ def show_samples(run: Run, *, updates: str = "") -> None:
         return
     experiment = experiments_of(run)[0]
     st.markdown(
-        f"**What they write while they train**, drawn at T = {SAMPLED_AT:g}",
+        f"**What the networks write while they train**, drawn at T = {SAMPLED_AT:g}",
         help=f"Networks of seed {experiment.seed}. The prompt and the random numbers are the same each time, so that only the training "
         "makes a difference.",
     )
