@@ -17,7 +17,7 @@ from distill_core.language_models import LanguageModel, write
 MAX_PROMPT = 500  # characters
 JUDGED = 400  # texts of one window that are written to be judged
 PROMPTS = {LITTLE: "the king that sees the dogs", SHAKESPEARE: "ROMEO:"}  # an own text has none: networks begin a sentence
-SAMPLED_AT, SAMPLED_WORDS, SAMPLED_CHARACTERS = 0.8, 20, 80  # T and length of what networks write while they are trained
+SAMPLED_AT, SAMPLED_WORDS, SAMPLED_CHARACTERS = 0.8, 16, 60  # T and length of what networks write while they are trained
 
 
 def prompt_tokens(dataset: Text, prompt: str) -> list[int]:

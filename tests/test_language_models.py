@@ -144,7 +144,7 @@ def test_texts_that_networks_write_while_they_train_change_no_number_of_the_trai
     before = torch.get_rng_state()
     writing_cohort, records, _ = trained(experiments)
     assert torch.equal(torch.get_rng_state(), before)
-    monkeypatch.setattr(Schedule, "sampled_epochs", frozenset())
+    monkeypatch.setattr(Schedule, "sampled_epochs", lambda schedule, networks: frozenset())
     silent, same, _ = trained(experiments)
     assert writing_cohort.texts() and not silent.texts()
     assert records == same
@@ -169,12 +169,14 @@ def test_the_last_text_is_what_the_trained_networks_of_the_first_experiment_writ
     assert again.texts() == cohort.texts()
 
 
-@pytest.mark.parametrize(("images", "epochs"), [(300, 40), (10_000, 100), (8, 1), (300, 2)])
-def test_a_run_writes_at_most_nine_texts_the_first_before_its_training_and_the_last_at_its_end(images, epochs):
+@pytest.mark.parametrize(("images", "epochs", "networks"), [(300, 40, 2), (300, 40, 10), (10_000, 100, 2), (8, 1, 2), (300, 2, 10)])
+def test_a_run_writes_nine_texts_at_most_and_fewer_where_it_takes_few_steps(images, epochs, networks):
     schedule = Schedule(Experiment(dataset="little-language", images=images, epochs=epochs, batch_size=32), images, 400)
-    found = sorted(schedule.sampled_epochs)
-    assert (found[0], found[-1]) == (0, epochs) and len(found) <= 9
-    assert len(found) == 2 or schedule.steps / (len(found) - 1) >= STEPS_PER_TEXT
+    found = sorted(schedule.sampled_epochs(networks))
+    assert (found[0], found[-1]) == (0, epochs) and 2 <= len(found) <= 9
+    assert len(found) == 2 or schedule.steps * networks >= len(found) * STEPS_PER_TEXT
+    gaps = [after - before for before, after in pairwise(found)]
+    assert gaps == sorted(gaps)  # most at the beginning
 
 
 # --- methods of texts -----------------------------------------------------------------------------------------------

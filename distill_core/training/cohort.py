@@ -382,7 +382,7 @@ class Cohort:
             if self.first.validation:
                 measured["validation_accuracy"] = self.validation_accuracies
             if self.data.dataset.is_text:
-                if epoch in self.schedule.sampled_epochs and self.roles == MEMBERS:
+                if epoch in self.schedule.sampled_epochs(len(self.members)) and self.roles == MEMBERS:
                     self.samples.append({"epoch": int(epoch), **self.write_samples()})
             elif epoch == int(epoch):
                 self.predictions[int(epoch)] = predictions[list(self.pair(self.first))].to(torch.uint8).cpu()

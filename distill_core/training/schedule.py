@@ -12,7 +12,7 @@ from torch import Tensor
 
 from distill_core.experiment import Experiment
 
-STEPS_PER_TEXT = 50  # steps of a training, at least, between two texts that its networks write
+STEPS_PER_TEXT = 200  # steps of one network, at least, for each text that student and baseline write
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,14 @@ class Schedule:
         tests = min(epochs, max(10, 3 * self.images * epochs // self.test_images))
         return marks | {steps * round(epochs * test / tests): "test" for test in range(tests + 1)}
 
-    @functools.cached_property
-    def sampled_epochs(self) -> frozenset[int]:
-        """After which epochs a language model writes a text, as far as it is tested then: 0, the last, and up to seven between them.
+    def sampled_epochs(self, networks: int) -> frozenset[int]:
+        """After which epochs language models write a text, as far as they are tested then: 0, the last, and some between them.
 
-        A short training has fewer, so that writing takes at most 2 % of its time.
+        More often at the beginning, when they learn most. There are nine at most, and fewer in a short training of few `networks`,
+        so that writing takes less than 2 % of its time; but always two.
         """
-        parts = max(1, min(8, self.steps // STEPS_PER_TEXT))
-        return frozenset(round(self.experiment.epochs * part / parts) for part in range(parts + 1))
+        parts = max(2, min(9, self.steps * networks // STEPS_PER_TEXT)) - 1
+        return frozenset(round(self.experiment.epochs * (part / parts) ** 2) for part in range(parts + 1))
 
 
 def make_optimizer(experiment: Experiment, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:

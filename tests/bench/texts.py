@@ -59,7 +59,7 @@ def _texts_written(experiments: list[Experiment]) -> Figure:
             cohort.train_step(indices, learning_rate=1e-4)
 
     seconds = alternate({"text": cohort.write_samples, "steps": steps}, times=TIMES)
-    texts_per_step = len(cohort.schedule.sampled_epochs) / cohort.schedule.steps
+    texts_per_step = len(cohort.schedule.sampled_epochs(len(cohort.members))) / cohort.schedule.steps
     shares = [100 * texts_per_step * STEPS * ratio for ratio in ratios(seconds, "text", "steps")]
     return Figure(f"{cohort.first.dataset}: texts written while one seed trains, share of its time", shares, "%", "at most 2")
 
