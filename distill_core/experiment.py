@@ -360,7 +360,7 @@ def usual_of_text(dataset: str) -> dict:
     """A good run on a text, as fields of an Experiment: what pages and command line start from."""
     usual = {"student": TEXT_STUDENT, "temperature": 2.0, "alpha": 0.3, "batch_size": 32, "learning_rate": 0.005}
     if dataset == LITTLE:
-        return {**usual, "images": 300, "epochs": 40}
+        return {**usual, "student": "gpt-32x1", "images": 300, "epochs": 20, "learning_rate": 0.01}
     windows = SOURCES[dataset].train if dataset in SOURCES else len(load(dataset).train_labels)
     return {**usual, "images": 500 if windows > 500 else 0, "epochs": 30}
 

@@ -31,7 +31,7 @@ def test_choosing_a_text_sets_a_good_run_and_choosing_images_again_sets_that_of_
     app.selectbox(key="dataset").set_value("little-language").run()
     assert not app.exception and not app.error
     state = app.session_state
-    assert (state["student"], state["teacher"], state["temperature"], state["images"]) == ("gpt-48x2", "gpt-64x2", 2.0, 300)
+    assert (state["student"], state["teacher"], state["temperature"], state["images"]) == ("gpt-32x1", "gpt-64x2", 2.0, 300)
     assert "Training windows of 32 words" in labels(app) and not {"Label noise", "Hidden classes", "Validation images"} & labels(app)
     app.selectbox(key="method").set_value("on-policy").run()
     assert not app.exception and not app.error
