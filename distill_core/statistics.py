@@ -123,7 +123,7 @@ def paired_difference(
 
 
 def discordant_margin(discordant: np.ndarray, *, total: int, difference: np.ndarray, level: float = 0.95) -> np.ndarray:
-    r"""Half the width of Agresti and Min's interval for the difference of two accuracies on the same `total` images.
+    r"""Half the width of the Wald+2 interval for the difference of two accuracies on the same `total` images.
 
     $$\frac{z}{N + 2} \sqrt{d + 1 - \frac{(N \delta)^2}{N + 2}}$$
 

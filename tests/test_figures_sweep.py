@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from distill_core.analysis import verdict
 from distill_core.figures import sweep
 from distill_core.statistics import paired_difference
 
@@ -46,6 +47,26 @@ def test_one_seed_has_the_interval_of_two_proportions():
     cells = sweep.cells(history([[0.9]], [[0.8]]), rows=1, columns=1, seeds=1, test_images=1000)
     half = 1.959964 * 100 * math.sqrt((0.9 * 0.1 + 0.8 * 0.2) / 1000)
     assert cells.difference[0, 0] == pytest.approx(10) and cells.high[0, 0] - cells.low[0, 0] == pytest.approx(2 * half, rel=1e-6)
+
+
+def test_one_seed_has_the_interval_of_its_race_once_the_discordant_images_are_known():
+    test = {"test_images": 1000}
+    result = {"student": {"test_accuracy": 0.9, "discordant": 30, **test}, "baseline": {"test_accuracy": 0.88, "discordant": 10, **test}}
+    accuracies, shape = history([[0.9], [0.9]], [[0.88], [0.88]]), {"rows": 1, "columns": 2, "seeds": 1, "test_images": 1000}
+    cells, expected = sweep.cells(accuracies, discordant={0: 40}, **shape), verdict([result], method="soft-targets")
+    assert (cells.low[0, 0], cells.high[0, 0]) == pytest.approx((expected.low, expected.high)) and cells.clear[0, 0]
+    assert cells.low[0, 1] < cells.low[0, 0] and not cells.clear[0, 1]  # of the second race they are not known
+
+
+def test_the_summary_of_one_seed_is_about_its_networks_and_says_neither_helped_nor_chance():
+    students, baselines = random_sweep(5, 5, 1, gain=0.05)
+    cells = sweep.cells(history(students, baselines), rows=5, columns=5, seeds=1, test_images=1000)
+    values = {"x": "temperature", "xs": [1.0, 2.0, 3.0, 4.0, 8.0], "y": "alpha", "ys": [0.1, 0.2, 0.3, 0.4, 0.5]}
+    text = sweep.summary(cells, **values)
+    assert "not the variation between seeds" in text and "these networks and not about the settings" in text
+    assert "helped" not in text and "by chance alone" not in text
+    several = sweep.cells(history(*random_sweep(5, 5, 2, gain=0.05)), rows=5, columns=5, seeds=2, test_images=1000)
+    assert "by chance alone" in sweep.summary(several, **values) and "these networks" not in sweep.summary(several, **values)
 
 
 def test_an_interval_is_at_least_one_test_image_to_either_side():

@@ -95,7 +95,8 @@ def table(run: Run) -> pd.DataFrame:
     if cells.validated:
         for member, accuracies in zip(("student", "baseline"), cells.choice.mean(axis=-1), strict=True):
             columns[f"{member} on validation images"] = [accuracies[place] for place in places]
-    return pd.DataFrame({**axes, **columns, "seeds": grid.seeds})
+    covers = "variation between seeds" if grid.seeds > 1 else "choice of test images"
+    return pd.DataFrame({**axes, **columns, "seeds": grid.seeds, "interval covers": covers})
 
 
 def show_downloads(run: Run) -> None:
@@ -104,6 +105,6 @@ def show_downloads(run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
             f"Download CSV{note}", table(run).to_csv(index=False), file_name="sweep.csv", mime="text/csv", key=f"sweep_csv_{run.id}",
-            help="One line per cell: accuracies, their difference with its 95 % interval, epoch, seeds.",
+            help="One line per cell: accuracies, their difference with its 95 % interval and what it covers, epoch, seeds.",
         )  # fmt: skip
         picture_button(f"Download picture{note}", chart=f"sweep_heatmap_{run.id}")
