@@ -56,17 +56,20 @@ def paired_bits(students: np.ndarray, baselines: np.ndarray, *, error: float | N
     return mean, mean - margin, mean + margin
 
 
-def mean_interval(values: Sequence[float], *, level: float = 0.95) -> tuple[float, float, float]:
+def mean_interval(
+    values: Sequence[float], *, level: float = 0.95, within: tuple[float, float] = (-math.inf, math.inf)
+) -> tuple[float, float, float]:
     """Mean of independent values with Student's t interval: `(mean, low, high)`, in the unit of the values.
 
-    A single value has no interval: `low` and `high` are NaN.
+    `within`: the lowest and highest possible value, such as 0 and 100 %, which the limits do not pass. A single value has no
+    interval: `low` and `high` are NaN.
     """
     values = np.asarray(values, dtype=np.float64)
     mean = float(values.mean())
     if len(values) < 2:
         return mean, math.nan, math.nan
     margin = t_margin(values, level=level)
-    return mean, float(mean - margin), float(mean + margin)
+    return mean, float(max(mean - margin, within[0])), float(min(mean + margin, within[1]))
 
 
 def t_margin(values: np.ndarray, *, level: float = 0.95) -> np.ndarray:

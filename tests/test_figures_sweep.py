@@ -209,6 +209,16 @@ def test_the_size_axis_has_space_for_every_name_and_equal_ticks(sizes):
     assert sorted(names) == sorted(f"mlp-{size}x2" for size in sizes)
 
 
+def test_validation_images_decide_who_is_on_the_front_and_test_accuracies_are_drawn():
+    test, validation = {"student": [80.0, 95.0, 90.0]}, {"student": [80.0, 79.0, 90.0]}
+    common = {"sizes": [1, 2, 3], "sides": test, "names": ["a", "b", "c"], "size": "parameters"}
+    line = sweep.front_figure(**common, chosen_by=validation).to_dict()["data"][0]
+    assert list(line["x"]) == [1, 3] and list(line["y"]) == [80.0, 90.0]
+    assert list(sweep.front_figure(**common).to_dict()["data"][0]["x"]) == [1, 2]
+    cells = validated_sweep()
+    assert sweep.choice_along(cells, 1)["student"] == pytest.approx(cells.choice[0].mean(axis=-1).max(axis=1))
+
+
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 50)), min_size=1, max_size=20))
 def test_the_front_holds_the_students_that_no_other_dominates(students):
     sizes, accuracies = zip(*students, strict=True)

@@ -50,9 +50,10 @@ def show_front(run: Run) -> None:
     if "student" not in (grid.x, grid.y) or np.isnan(cells.student).any():
         return
     names, axis = (grid.xs, 0) if grid.x == "student" else (grid.ys, 1)
+    on = "on the validation images" if current.first.validation else "on the test images"
     st.subheader(
         "Accuracy vs. size",
-        help="The line is the Pareto front: no other student is both at most as large and at least as accurate as one on the line. "
+        help=f"The line is the Pareto front: no other student is both at most as large and {on} at least as accurate as one on the line. "
         f"Of each student the best cell counts: {_chosen_on(current.first.validation)}.",
     )
     measure = st.segmented_control(
@@ -60,9 +61,10 @@ def show_front(run: Run) -> None:
     ) or "parameters"  # fmt: skip
     source = datasets.DATASETS[current.first.dataset]
     sizes = [_size(name, measure, source.image_shape, len(source.class_names)) for name in names]
-    sides = figures.best_along(cells, axis)
-    live_chart(figures.front_figure(sizes, sides, names, size=SIZES[measure]), key=f"front_{run.id}", height=420, revision=measure)
-    front = figures.pareto_front(sizes, sides["student"])
+    chosen_by = figures.choice_along(cells, axis)
+    figure = figures.front_figure(sizes, figures.best_along(cells, axis), names, size=SIZES[measure], chosen_by=chosen_by)
+    live_chart(figure, key=f"front_{run.id}", height=420, revision=measure)
+    front = figures.pareto_front(sizes, chosen_by["student"])
     dominated = [name for i, name in enumerate(names) if i not in front]
     st.markdown(f"Not on the Pareto front: {', '.join(dominated)}." if dominated else "All students are on the Pareto front.")
 

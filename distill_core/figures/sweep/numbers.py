@@ -103,6 +103,11 @@ def best_along(cells: Cells, axis: int) -> dict[str, list[float]]:
     return best
 
 
+def choice_along(cells: Cells, axis: int) -> dict[str, list[float]]:
+    """The accuracies of student and baseline in percent by which `best_along` chooses, in the same cells."""
+    return {member: by.max(axis=axis).tolist() for member, by in zip(("student", "baseline"), cells.choice.mean(axis=-1), strict=True)}
+
+
 def cell_lines(history: History, position: tuple[int, int], *, columns: int, seeds: int) -> dict[str, list[list[float]]]:
     """Mean curves of the cell at `(row, column)` over its seeds: `{member: [epochs, percentages]}`."""
     first = (position[0] * columns + position[1]) * seeds
