@@ -389,7 +389,7 @@ def similarity_loss(student_features: Tensor, teacher_features: Tensor) -> Tenso
       loss is 0.
     - Returns a scalar without a unit, averaged over the $N^2$ pairs.
 
-    Source: Tung and Mori 2019 (section not checked); RepDistiller's code, which one of the authors verified.
+    Source: Tung and Mori 2019, equation 4; RepDistiller's code, which one of the authors verified.
     """
     return (similarity_matrix(student_features) - similarity_matrix(teacher_features.detach())).square().mean()
 
@@ -401,7 +401,7 @@ def similarity_matrix(features: Tensor) -> Tensor:
 
     - `features`: `(N, D, H, W)` or `(N, D)`. Returns `(N, N)`, without a unit.
 
-    Source: Tung and Mori 2019 (section not checked).
+    Source: Tung and Mori 2019, equation 3.
     """
     flat = features.flatten(1)  # (N, D * H * W)
     return _unit(flat @ flat.mT)
