@@ -14,7 +14,7 @@ st.markdown(
     "Two students train on the same digits with the same teacher. The implementation of the first is **correct**. That of the second, "
     f"the **suspect**, has one of {len(bugs.BUGS)} bugs that are common in distillation code. Choose T and alpha, train "
     f"both, compare the curves, and "
-    "name the bug. Each bug shows best at certain values of T and alpha, and not at all at others."
+    "name the bug. Each bug shows best at certain values of T and alpha, and not at all at others." + bugs.method_note()
 )
 with st.container(horizontal=True, vertical_alignment="bottom"):
     temperature = st.select_slider("Temperature T", bugs.TEMPERATURES, 8.0, key="bug_T", help=controls.HELP["temperature"])

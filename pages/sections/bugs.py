@@ -30,6 +30,7 @@ MEANINGS = {
     "of its size.",
     "shuffled-targets": "Each image is trained on the soft targets of another image.",
     "teacher-in-train-mode": "Dropout stays on while the teacher computes the soft targets.",
+    "detach-forgotten": "In mutual learning the soft targets keep their gradient: each network is trained by its peer's loss too.",
     "alpha-swapped": "The hard loss has the weight 1 \u2212 alpha, the soft loss the weight alpha.",
     "doubled-hard-loss": "The hard loss is added a second time, with weight 1.",
     "probabilities-in-kl-div": "PyTorch's divergence expects the logarithms of the student's probabilities and gets the probabilities.",
@@ -49,6 +50,15 @@ def hidden_bug() -> str:
     return st.session_state.setdefault("bug_hidden", random.choice(list(BUGS)))
 
 
+def method_note() -> str:
+    """A sentence where the correct code of this session's bug is not plain soft targets; empty otherwise."""
+    if BUGS[hidden_bug()].correct == Experiment.method:
+        return ""
+    return (
+        " This time both train by **mutual learning**: each student has a peer that trains beside it, and learns from the peer's outputs."
+    )
+
+
 def draw_new_bug() -> None:
     """Draw another bug, and clear the curves and guesses of the last one."""
     state = st.session_state
@@ -64,7 +74,7 @@ def experiments(method: str, temperature: float, alpha: float) -> list[Experimen
 
 def start(temperature: float, alpha: float) -> bool:
     """Queue the correct race and the suspect's, or find their finished runs; False if one was refused."""
-    methods = (Experiment.method, hidden_bug())
+    methods = (BUGS[hidden_bug()].correct, hidden_bug())
     ids = tuple(
         race.start(experiments(method, temperature, alpha), title="Find the bug", kind=HIDDEN) for method in methods
     )  # fmt: skip
