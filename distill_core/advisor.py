@@ -123,7 +123,7 @@ def _not_measured(dataset: str, labels: int) -> Advice:
 def _candidate(row: dict) -> Candidate:
     """The best setting of a row by its mean validation accuracy, measured on the test images."""
     chosen = max(row["settings"], key=lambda setting: fmean(setting["validation"]))
-    alone = _labels_alone(row)
+    alone = advice.labels_alone(row)
     gain = paired_difference(np.array(chosen["test"]), np.array(alone["test"]), test_images=row["test_images"])
     experiment = Experiment.from_fields(row["experiment"] | {name: chosen[name] for name in ("temperature", "alpha")})
     return Candidate(
@@ -134,10 +134,6 @@ def _candidate(row: dict) -> Candidate:
         mean_interval(alone["test"]),
         tuple(map(float, gain)),
     )
-
-
-def _labels_alone(row: dict) -> dict:
-    return next(setting for setting in row["settings"] if setting["alpha"] == advice.LABELS_ALONE)
 
 
 def _seeds(row: dict) -> int:

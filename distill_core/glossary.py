@@ -1,7 +1,8 @@
 """The glossary: every term of the lessons in one or two sentences, with the page that shows it; the symbols of the formulas; the history.
 
-`linked` makes the first use of every term in a text a link to its entry. A text may also mark a term with double brackets,
-[[soft targets]]: that it is in the glossary is then checked.
+`linked` makes the first use of every term in a text a link to its entry; help texts of the pages pass through it too, in one
+place (`pages/server/streamlit_patches.py`). A text may also mark a term with double brackets, [[soft targets]]: that it is in
+the glossary is then checked.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 MARK = re.compile(r"\[\[([^\]]+)\]\]")
 
@@ -36,16 +37,22 @@ def marked(text: str) -> list[str]:
     return MARK.findall(text)
 
 
+@functools.lru_cache(maxsize=4096)  # the help texts of a page are the same in each of its runs
 def linked(text: str, *, page: str = "glossary") -> str:
     """The text, which is Markdown of this lab, with the first use of each term as a link to its entry on this page.
 
-    A term is found in singular and plural; not within code, a formula, a link, or a longer name such as `student-2`.
+    A term is found in singular and plural; not within code, a formula, a link, or a longer name such as `student-2`. A text
+    that is linked already stays as it is.
     """
+    target = re.compile(rf"\]\({re.escape(page)}\?term=([^)]*)\)$")
     used: set[str] = set()
 
     def link(found: re.Match) -> str:
         word = found["word"]
-        if word is None or (name := _entry(word)) in used:
+        if word is None:  # it is passed over; if it is a link to an entry, the term has its link
+            used.update(unquote(there[1]) for there in target.finditer(found[0]))
+            return found[0]
+        if (name := _entry(word)) in used:
             return found[0]
         used.add(name)
         return f"[{word}]({page}?term={quote(name)})"

@@ -73,7 +73,7 @@ with st.sidebar:
         )  # fmt: skip
 
 settle("calibration_view", list(VIEWS))
-view = st.segmented_control("View", VIEWS, key="calibration_view", required=True, help=linked(VIEW_HELP), **kept)
+view = st.segmented_control("View", VIEWS, key="calibration_view", required=True, help=VIEW_HELP, **kept)
 st.caption(linked(CAPTIONS[view]))
 try:
     if run_id == TEACHERS_ONLY:

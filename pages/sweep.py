@@ -6,7 +6,7 @@ from distill_core.controls import without_t2
 from distill_core.experiment import Experiment
 from distill_core.objectives import METHODS
 from pages.components.live_chart import have_charts_ready
-from pages.sections import networks, race, sweep, sweep_live, sweep_results
+from pages.sections import networks, race, sweep, sweep_before, sweep_live, sweep_results
 from pages.sections.source import functions_of, show_source
 from pages.server.lab import set_up, store
 from pages.server.link import from_link, to_link
@@ -68,10 +68,13 @@ if run_ids:
     for run in ended:
         sweep_results.show_downloads(run)
 else:
-    have_charts_ready()
     st.markdown(
-        f"Press **Train all**. The result is a heat map with one cell per combination of the two axes. Each cell shows the "
-        f"{sweep_live.CELL}; it is updated while the students train. Choose axes and settings in the sidebar."
+        "Press **Train all**. The result is a heat map with one cell per combination of the two axes; it is updated while the students "
+        "train. Choose axes and settings in the sidebar (on a phone, open it with \u00bb at the top)."
     )
+    if chosen:
+        sweep_before.show(experiments)
+    else:
+        have_charts_ready()
 networks.note_images_only()
 show_source(*functions_of(METHODS[experiments[0].method if chosen else Experiment.method]), without_t2)

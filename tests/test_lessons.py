@@ -1,5 +1,6 @@
 """The lessons: their texts, their experiments, and how results are judged and laid beside a guess."""
 
+import ast
 import inspect
 import json
 import re
@@ -22,6 +23,7 @@ from distill_core.runs.limits import check_limits
 from distill_core.statistics import paired_difference
 from distill_core.studies.sweep import grid_of
 from pages.sections.controls import HELP
+from pages.sections.sweep_live import CELL_HELP
 
 WITH_ARMS = [name for name, lesson in LESSONS.items() if lesson.arms]
 MEASURED = [name for name, lesson in LESSONS.items() if lesson.judge]
@@ -65,11 +67,37 @@ def unlinked_terms(text):
     return missing
 
 
-@pytest.mark.parametrize("text", [*(text for lesson in LESSONS.values() for text in lesson.explanations().values()), *HELP.values()])
+HELPING = ("HELP", "MEANINGS", "CAPTIONS", "COLUMNS")  # how constants with help texts are named
+
+
+def help_texts():
+    """Every help text of the pages, from their source: what is passed as `help`, and such constants; f-strings in parts."""
+    for path in sorted((ROOT / "pages").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            is_argument = isinstance(node, ast.keyword) and node.arg == "help"
+            if is_argument or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).endswith(HELPING)):
+                texts = [one.value for one in ast.walk(node.value) if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+                yield from (text for text in texts if " " in text)
+
+
+LESSON_TEXTS = [text for lesson in LESSONS.values() for text in lesson.explanations().values()]
+
+
+@pytest.mark.parametrize("text", dict.fromkeys([*LESSON_TEXTS, *help_texts()]))
 def test_every_term_of_a_lesson_or_a_help_text_links_to_its_entry_at_its_first_use(text):
-    shown = linked(text) if "](glossary" not in text else text
-    assert unlinked_terms(shown) == []
+    shown = linked(text)
+    assert unlinked_terms(shown) == [] and linked(shown) == shown
     assert all(unquote(link[2]) in TERMS for link in LINK.finditer(shown))
+
+
+def test_the_help_texts_of_the_pages_are_found_in_their_source():
+    found = set(help_texts())
+    assert len(found) > 150 and {HELP["temperature"], CELL_HELP} <= found
+
+
+def test_a_text_whose_terms_are_links_already_stays_as_it_is():
+    text = "A student, [soft targets](glossary?term=Soft%20targets) and the same student's soft targets."
+    assert linked(text) == text.replace("A student", "A [student](glossary?term=Student)")
 
 
 def test_only_the_first_use_of_a_term_is_a_link_and_code_formulas_and_names_are_left_alone():

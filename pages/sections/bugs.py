@@ -10,7 +10,6 @@ import streamlit as st
 
 from distill_core.experiment import Experiment
 from distill_core.figures.bugs import BUGS, bug_drawing, combine_races
-from distill_core.glossary import linked
 from distill_core.objectives import METHODS
 from pages.components.live_chart import live_chart
 from pages.sections import race
@@ -87,7 +86,7 @@ def follow() -> None:
     active = training()
     if active:
         st.markdown(f":material/sprint: Both are training: {', '.join(plain(engine().status(run_id)) for run_id in runs())}.")
-    st.markdown(f"{SEEDS} seeds each. Compare the **correct** student with the **suspect**.", help=linked(CURVES_HELP))
+    st.markdown(f"{SEEDS} seeds each. Compare the **correct** student with the **suspect**.", help=CURVES_HELP)
     st.fragment(_update, run_every=pace() if active else None)(runs(), active)
 
 
