@@ -18,7 +18,7 @@ from distill_core.references import citations, reference
 from distill_core.runs.store import Run
 from distill_core.statistics import ACCURACY, BITS
 from pages.components.live_chart import have_charts_ready, live_chart
-from pages.sections import race
+from pages.sections import race, transfer_set
 from pages.server.curves import ICONS, latest_accuracies
 from pages.server.lab import engine, link, pace, store
 from pages.server.plain_text import plain
@@ -225,7 +225,9 @@ def explain(name: str, lesson: Lesson) -> None:
 
 
 def invite(lesson: Lesson) -> None:
-    """Before the guess: what will happen."""
+    """Before the guess: what will happen, and images or text that the experiment trains on."""
     have_charts_ready()
     seconds = " The experiment then runs in front of you, in some seconds." if lesson.judge else ""
     st.markdown(f"Guess first: what is predicted is remembered.{seconds} The explanation follows the result.")
+    if lesson.arms:
+        transfer_set.show_examples(next(iter(lesson.arms.values())))

@@ -21,7 +21,7 @@ from pages.server.lab import link, store
 def show(experiments: Sequence[Experiment]) -> None:
     """The finished sweep of these settings, if the lab has one; otherwise the measured sweep that is most like them."""
     run = store().finished_with_key(run_key(experiments))
-    if run is not None:
+    if run is not None and run.kind != "race":
         st.markdown("**These settings were trained before:**")
         sweep_live.follow([run.id])
         link("pages/sweep.py", "Open this finished sweep", icon="flag", run=run.id)
