@@ -17,7 +17,7 @@ from distill_core.glossary import BEFORE, TERMS, TIMELINE, find, linked, marked
 from distill_core.lessons import LESSONS, measured
 from distill_core.lessons import lesson as lessons
 from distill_core.lessons.lesson import GROUPS, LEVELS, MAX_WORDS, Choice, Finding, Lesson, Number
-from distill_core.lessons.measured import kept
+from distill_core.lessons.measured import in_words, kept
 from distill_core.references import citations, reference
 from distill_core.runs.limits import check_limits
 from distill_core.statistics import paired_difference
@@ -180,7 +180,7 @@ def test_the_readme_has_the_measured_sentence_of_every_lesson_of_the_experiments
     readme = (ROOT / "README.md").read_text()
     for name, lesson in LESSONS.items():
         if lesson.group == "Experiments":
-            assert f"| {lesson.title} | {kept()[name]['sentence']} |" in readme, name
+            assert f"| {lesson.title} | {in_words(kept()[name], lesson.why_not)} |" in readme, name
 
 
 def test_the_command_measures_only_lessons_that_were_not_measured_over_as_many_seeds(tmp_path, monkeypatch, capsys):
@@ -223,6 +223,25 @@ def test_the_best_arm_is_named_only_where_its_interval_to_the_second_excludes_ze
     assert low < -82 < high < 0  # an arm far below its baseline: the limits stay in order
     unclear = {"a": results([95, 91, 96, 90, 94], base), "b": results([91, 95, 92, 96, 90], base)}
     assert lessons.best()(unclear).answer is None
+
+
+def test_an_effect_under_three_standard_errors_does_not_appear():
+    clear, unclear = [92.0, 92.5, 91.5, 92.2], [94.0, 89.0, 96.0, 90.5]
+    base = [90.0] * 4
+    assert lessons.gain_of("a")({"a": results(clear, base)}).appears
+    assert not lessons.gain_of("a")({"a": results(unclear, base)}).appears
+    two = {"a": results([95.0, 95.5, 94.8, 95.2], base), "b": results([92.0, 92.4, 91.9, 92.1], base)}
+    assert lessons.best()(two).appears and not lessons.best()(two | {"b": results([95.1, 95.3, 94.9, 95.0], base)}).appears
+    spread = np.array([0.4, 1.6, 0.1, 1.5, 0.3, 1.7, 0.2, 1.4])  # 3.6 standard errors
+    assert lessons.appears(spread, 0.3, 1.5) and not lessons.appears(spread, -0.1, 1.5)
+    assert not lessons.appears(spread - 0.3, 0.01, 1.2)  # 2.4, although the interval excludes zero
+
+
+def test_what_does_not_appear_is_said_with_a_possible_reason():
+    for name, lesson in LESSONS.items():
+        entry = kept().get(name, {})
+        if not entry.get("appears", True):
+            assert lesson.why_not and in_words(entry, lesson.why_not).endswith(f"not appear here (possible reason: {lesson.why_not}).")
 
 
 def test_a_guess_is_right_inside_the_interval_and_its_distance_is_stated():

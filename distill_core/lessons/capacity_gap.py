@@ -26,6 +26,7 @@ LESSON = Lesson(
     guess=Choice(tuple(VALUES)),
     arms=arms(replace(PRESETS["first-race"].experiment, student="mlp-10x2"), **VALUES),
     judge=best(),
+    why_not="on the digits all three teachers are nearly perfect",
     text=TEXT,
     source="Cho and Hariharan 2019, abstract; Mirzadeh et al. 2020, abstract; issue 7 of "
     "imirzadeh/Teacher-Assistant-Knowledge-Distillation",

@@ -13,7 +13,7 @@ from distill_core.glossary import linked
 from distill_core.lessons import LESSONS
 from distill_core.lessons import lesson as lessons
 from distill_core.lessons.lesson import GROUPS, Choice, Lesson
-from distill_core.lessons.measured import kept
+from distill_core.lessons.measured import in_words, kept
 from distill_core.references import citations, reference
 from distill_core.runs.store import Run
 from distill_core.statistics import ACCURACY, BITS
@@ -211,7 +211,8 @@ def explain(name: str, lesson: Lesson) -> None:
     sources = dict.fromkeys(citation for text in (lesson.source, *levels.values()) for citation in citations(text))
     st.caption(f"Source: {lesson.source}.", help="\n\n".join(str(reference(one)) for one in sources) or None)
     if measured := kept().get(name):
-        st.caption(f"Measured for this lab over {measured['seeds']} seeds, on {measured['date']}: {measured['sentence']}")
+        words = in_words(measured, lesson.why_not)
+        st.caption(f"Measured for this lab over {measured['seeds']} seeds, on {measured['date']}: {words}")
     with st.container(horizontal=True):
         for label, (page, query) in lesson.look.items():
             link(page, label, icon="arrow_outward", **query)
