@@ -285,6 +285,14 @@ def test_every_lesson_is_found_by_its_file_alone():
     assert files == set(LESSONS)
 
 
+def test_a_lesson_opens_with_images_that_it_trains_on_and_without_its_result(home):
+    app = AppTest.from_file(str(ROOT / "pages" / "lessons.py"), default_timeout=60)
+    app.query_params["lesson"] = "noisy_labels"
+    app.run()
+    assert not app.exception and not app.success and not app.info
+    assert any("From the 400 training images" in text.value for text in app.markdown)
+
+
 def test_a_lesson_with_a_fact_answers_at_once_and_a_choice_must_be_made_first(home):
     app = AppTest.from_file(str(ROOT / "pages" / "lessons.py"), default_timeout=60)
     app.query_params["lesson"] = "systems"

@@ -17,6 +17,8 @@ from pages.components.live_chart import live_chart
 from pages.sections import sweep, sweep_live
 from pages.server.lab import link, store
 
+HEIGHT = 320  # of the heat map: the title of its vertical axis fits
+
 
 def show(experiments: Sequence[Experiment]) -> None:
     """The finished sweep of these settings, if the lab has one; otherwise the measured sweep that is most like them."""
@@ -45,14 +47,13 @@ def _show_measured(row: dict) -> None:
     source = datasets.DATASETS[first.dataset]
     st.markdown(
         f":material/history: **An example, measured before:** {source.title}, {first.images:,} images, student {first.student}, "
-        f"teacher {first.teacher}, {first.epochs} epochs, {grid.seeds} seeds, recorded on {row['date']}. It is no run of yours."
+        f"teacher {first.teacher}, {first.epochs} epochs, {grid.seeds} seeds, recorded on {row['date']}. Nothing is training now."
     )
     st.markdown(f"Each cell: {sweep_live.CELL}.", help=sweep_live.CELL_HELP)
     axes = {"x": grid.x, "xs": grid.xs, "y": grid.y, "ys": grid.ys}
     shape = {"rows": len(grid.ys), "columns": len(grid.xs), "seeds": grid.seeds}
     cells = figures.cells(test, validation=validation, test_images=row["test_images"], **shape)
-    height = 260
-    live_chart(figures.sweep_figure(cells, **axes, height=height), key="sweep_example", height=height)
+    live_chart(figures.sweep_figure(cells, **axes, height=HEIGHT), key="sweep_example", height=HEIGHT)
     st.markdown(figures.LEGEND)
     st.markdown(figures.summary(cells, **axes, validation=first.validation))
     link("pages/sweep.py", "Set the controls to this sweep", icon="tune", **sweep.link_to(grid, first))
