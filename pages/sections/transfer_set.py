@@ -17,7 +17,6 @@ from distill_core.runs.keys import run_key
 from pages.components.gallery import gallery
 from pages.sections import networks, race, texts
 from pages.server.lab import link, store
-from pages.server.plain_text import plain
 
 SHOWN, SEARCHED = 4, 300  # images; those shown are found among the first of the transfer set
 
@@ -62,7 +61,7 @@ def show_examples(first: Experiment) -> None:
     )
     gallery(
         dataset.train_images[indices].numpy(),
-        captions=[plain(f"label {names[label]}{note}") for label, note in zip(labels, wrong, strict=True)],
+        captions=[f"label {names[label]}{note}" for label, note in zip(labels, wrong, strict=True)],  # not Markdown
         soft={"teacher": np.asarray((logits / first.temperature).softmax(dim=-1))},
         class_names=names,
         key="transfer_set",
