@@ -526,6 +526,12 @@ def test_find_the_bug_opens_with_a_replay_of_the_correct_code_that_is_labelled_a
     assert replays()[bugs.RECORDED].caption in label and PRESETS[bugs.RECORDED].experiment.method == Experiment.method
 
 
+def test_draw_opens_with_test_images_and_how_the_teacher_classifies_them(alone):
+    app = alone("draw", link={"dataset": "digits", "T": "2"}).run()
+    assert not app.exception
+    assert any("Until you draw" in text and "at T = 2." in text for text in shown_text(app))
+
+
 def test_races_of_find_the_bug_are_listed_nowhere_because_their_settings_give_the_bug_away(alone, finished):
     run_id = finished(method="alpha-swapped")
     with contextlib.closing(sqlite3.connect(lab.store().path)) as database:
