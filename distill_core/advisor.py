@@ -193,18 +193,21 @@ def _of_comparison(dataset: str) -> list[str]:
             continue
         gain = usual["against"]["baseline"]
         others = [row for row in compared.values() if row["kind"] == "method" and row is not usual]
-        above = [row for row in compared.values() if row["kind"] != "reference" and _sign(row) > 0]
-        better = "; ".join(
-            f"{row['title']} ({format_points(row['against'][comparison.REFERENCE]['difference'], 2)} points)" for row in above
-        )
-        method = sum(_sign(row) > 0 for row in others)
+        methods = [row for row in others if _sign(row) > 0]
+        set_ups = [row for row in compared.values() if row["kind"] not in ("method", "reference") and _sign(row) > 0]
         found.append(
             f"Comparison of methods, {setting.title}, {setting.experiment.student}: soft targets "
             f"{format_points(gain['difference'], 2)} points from labels alone ({format_points(gain['low'], 2)} to "
-            f"{format_points(gain['high'], 2)}); {method or 'none'} of {len(others)} other methods clearly above soft targets."
-            + (f" Clearly above: {better}." if better else "")
+            f"{format_points(gain['high'], 2)}); {len(methods) or 'none'} of {len(others)} other methods clearly above soft targets"
+            f"{_listed(methods)}." + (f" Of controls and set-ups, clearly above{_listed(set_ups)}." if set_ups else "")
         )
     return found or [f"The comparison of methods was not measured on {title_of(dataset)}, so the method is the usual one, soft targets."]
+
+
+def _listed(rows: Sequence[dict]) -> str:
+    """These methods, each with its difference from soft targets, after a colon; empty without any."""
+    named = (f"{row['title']} ({format_points(row['against'][comparison.REFERENCE]['difference'], 2)} points)" for row in rows)
+    return f": {'; '.join(named)}" if rows else ""
 
 
 def _sign(row: dict) -> int:
