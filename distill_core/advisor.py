@@ -17,6 +17,7 @@ from distill_core.data.datasets import DATASETS
 from distill_core.data.uploads import title
 from distill_core.experiment import Experiment
 from distill_core.lessons import LESSONS
+from distill_core.lessons.measured import in_words as lesson_in_words
 from distill_core.lessons.measured import kept as kept_lessons
 from distill_core.statistics import format_points, may_be_best, mean_interval, paired_difference
 from distill_core.studies import advice, comparison
@@ -218,7 +219,7 @@ def _of_lessons(dataset: str) -> list[str]:
     """What the lessons that run on this data set showed of size, temperature and alpha."""
     found = kept_lessons()
     own = [name for name in ABOUT_ADVICE if name in found and {one.dataset for one in LESSONS[name].arms.values()} == {dataset}]
-    return [f"Lesson {LESSONS[name].title}: {found[name]['sentence']}" for name in own]
+    return [f"Lesson {LESSONS[name].title}: {lesson_in_words(found[name], LESSONS[name].why_not)}" for name in own]
 
 
 # --- what was not measured ------------------------------------------------------------------------------------------
