@@ -40,7 +40,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
     )
     has_t2 = bool(chosen) and sweep.has_t2(experiments)
     both = st.toggle(
-        "Add a second heat map, trained without T\u00b2", key="sweep_both", disabled=not has_t2,
+        "Add a heat map without T\u00b2", key="sweep_both", disabled=not has_t2,
         help="Train all then trains the sweep twice: with the factor T\u00b2 of the soft loss, and without it. Dividing the logits by T "
         "shrinks the gradient of the soft loss by T\u00b2, and the factor restores it; many implementations leave it out. Only for soft "
         "targets.",
