@@ -366,8 +366,9 @@ def preset(
         elif record["test_accuracy"] is not None:
             _status(f"epoch {record['epoch']:g} of {PRESETS[name].experiment.epochs}")
     if keep:
-        conclusion, seconds = records[-1]["came"]["conclusion"], time.perf_counter() - started
-        replays.keep(name, replays.record_replay(records, seconds=seconds, seeds=seeds, conclusion=conclusion))
+        seconds, experiment = time.perf_counter() - started, PRESETS[name].experiment
+        about = {"method": experiment.method, "test_images": datasets.source_of(experiment.dataset).test}
+        replays.keep(name, replays.record_replay(records, seconds=seconds, seeds=seeds, **about))
 
 
 def _run_study(name: str, *, seeds: int, device: str, keep: bool, json: bool) -> None:

@@ -131,8 +131,8 @@ def _candidate(row: dict) -> Candidate:
         experiment,
         row["parameters"],
         fmean(chosen["validation"]),
-        mean_interval(chosen["test"]),
-        mean_interval(alone["test"]),
+        mean_interval(chosen["test"], within=(0, 100)),
+        mean_interval(alone["test"], within=(0, 100)),
         tuple(map(float, gain)),
     )
 

@@ -339,7 +339,8 @@ def _choose_unlabelled(dataset: str) -> dict:
         "hard loss, so the baseline is the same as without them.",
         lambda n: f"{n:,}" if n else "none",
     )  # fmt: skip
-    others = [name for name, source in datasets.DATASETS.items() if name != dataset and source.is_here()]
+    itself = (dataset, datasets.COPIES.get(dataset))
+    others = [name for name, source in datasets.DATASETS.items() if name not in itself and source.is_here()]
     titles = {SAME: "the same data set", NOISE: "uniform noise"}
     source = _selectbox(
         "unlabelled_from", "Source of the images without labels", [SAME, NOISE, *others],
