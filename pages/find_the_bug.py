@@ -3,7 +3,6 @@
 import streamlit as st
 
 from distill_core.objectives import METHODS
-from pages.components.live_chart import have_charts_ready
 from pages.sections import bugs, controls
 from pages.sections.source import show_source
 from pages.server.lab import set_up
@@ -34,7 +33,7 @@ if train and bugs.start(temperature, alpha):
 if bugs.runs():
     bugs.follow()
 else:
-    have_charts_ready()
+    bugs.show_correct()
 bugs.show_guesses()
 if name := bugs.found_bug():
     show_source(METHODS[name].definition)

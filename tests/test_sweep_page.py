@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from browser_fixtures import ROOT
 from streamlit.testing.v1 import AppTest
@@ -10,6 +12,9 @@ from distill_core.analysis import verdict
 from distill_core.data.datasets import DATASETS
 from distill_core.experiment import Experiment
 from distill_core.runs.engine import Engine
+from distill_core.runs.keys import run_key
+from distill_core.studies import advice
+from distill_core.studies.sweep import Grid
 from pages.sections import sweep_live, sweep_results
 from pages.sections.sweep import loss_names
 from pages.server import lab
@@ -97,6 +102,43 @@ def test_the_alpha_axis_leaves_out_0_for_methods_that_need_the_labels(open_sweep
     assert not app.exception and not app.error
     assert min(app.session_state["sweep_values_alpha"]) == least
     assert not app.button(key="sweep_train").disabled
+
+
+SMALL = {"dataset": "digits", "images": "500", "validation": "300", "seeds": "1"} | {
+    "x": "alpha",
+    "xs": "0.1,0.5",
+    "y": "student",
+    "ys": "mlp-5x2",
+}
+
+
+def test_before_a_sweep_the_page_shows_a_measured_one_with_its_data_set_student_seeds_and_date(open_sweep):
+    app = open_sweep(**SMALL | {"y": "temperature", "ys": "1,4", "student": "mlp-10x2"})
+    assert not app.exception
+    (label,) = [text.value for text in app.markdown if "An example, measured before" in text.value]
+    rows = [row for row in advice.kept() if row["experiment"]["dataset"] == "digits" and row["experiment"]["student"] == "mlp-10x2"]
+    nearest = min(rows, key=lambda row: abs(math.log(row["experiment"]["images"] / 500)))
+    assert f"{nearest['experiment']['images']:,} images, student mlp-10x2" in label and f"recorded on {nearest['date']}" in label
+    assert "10 seeds" in label and any("Best cell, chosen on 300 validation images" in text.value for text in app.markdown)
+
+
+def test_before_a_sweep_that_was_trained_already_the_page_shows_its_result_and_not_the_example(open_sweep):
+    grid = Grid("alpha", (0.1, 0.5), "student", ("mlp-5x2",), 1)
+    experiments = grid.experiments(Experiment(dataset="digits", images=500, validation=300, epochs=20, batch_size=64, learning_rate=0.01))
+    store = lab.store()
+    run_id = store.create([one.to_json() for one in experiments], key=run_key(experiments), kind="sweep", epochs=20)
+    measured = {"step": 100, "epoch": 20.0, "seconds": 1.0, "validation_accuracy": 0.8}
+    records = [
+        {"event": "record", "experiment": place, "member": member, **measured, "test_accuracy": accuracy}
+        for place in (0, 1)
+        for member, accuracy in (("student", 0.9), ("baseline", 0.8))
+    ]
+    store.append(run_id, records, status="finished", seconds=1.0)
+    app = open_sweep(**SMALL)
+    assert not app.exception and not app.error
+    texts = [text.value for text in app.markdown]
+    assert any("These settings were trained before" in text for text in texts) and not any("An example" in text for text in texts)
+    assert any("+10.0 points over its baseline" in text for text in texts) and not app.session_state["sweep_run"]
 
 
 def test_an_old_link_with_the_run_without_t2_is_translated(open_sweep):

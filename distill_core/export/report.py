@@ -145,7 +145,7 @@ def _scores(results: Sequence[dict]) -> str:
                 role,
                 format_percent(mean),
                 f"{format_percent(low)} to {format_percent(high)}",
-                f"{np.mean([one['test_errors'] for one in scores]):,.1f} of {scores[0]['test_images']:,}",
+                f"{np.mean([one['test_errors'] for one in scores]):,.1f}".removesuffix(".0") + f" of {scores[0]['test_images']:,}",
                 format_percent(float(np.mean([one["agreement"] for one in scores]))),
                 f"{np.mean([one['ece'] for one in scores]):.3f}",
                 f"{scores[0]['parameters']:,}",

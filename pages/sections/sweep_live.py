@@ -12,7 +12,6 @@ import streamlit as st
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.figures import sweep as figures
-from distill_core.glossary import linked
 from distill_core.objectives import METHODS
 from distill_core.runs.store import Run
 from distill_core.studies.sweep import Grid, grid_of
@@ -93,7 +92,7 @@ def _update(run_ids: list[str], were_active: list[bool], every: float | None) ->
     limit = figures.colour_limit(*(current.cells for current in snapshots))
     for run, current in zip(runs, snapshots, strict=True):
         _show_status(run, alone=len(runs) == 1)
-        st.markdown(f"Each cell: {CELL}.", help=linked(CELL_HELP))
+        st.markdown(f"Each cell: {CELL}.", help=CELL_HELP)
         _show_heat_map(run, current, limit)
         st.markdown(figures.LEGEND)
         st.markdown(current.words)
