@@ -70,7 +70,7 @@ READING_ORDER = (
     "studies.advice",  # students of several sizes at several numbers of labels
     "studies.text_methods",  # the same on texts
     "studies.study",  # an experiment of more than one race: run, kept, judged
-    "studies.hinton",  # the studies of Hinton et al. on MNIST
+    "studies.hinton",  # the studies on MNIST (Hinton et al. 2015, section 3)
     "studies.literature",  # the studies, with their claims
     "export.trained",  # a trained network as it is exported
     "export.files",  # weights as safetensors, a program of torch.export

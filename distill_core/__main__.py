@@ -34,6 +34,7 @@ from distill_core.doctor import examine
 from distill_core.experiment import Experiment, usual_of_text
 from distill_core.lessons import ALL_LESSONS
 from distill_core.lessons import lesson as lessons
+from distill_core.lessons.measured import in_words
 from distill_core.lessons.measured import keep as keep_finding
 from distill_core.lessons.measured import kept as kept_findings
 from distill_core.machine import available_cores
@@ -366,8 +367,9 @@ def preset(
         elif record["test_accuracy"] is not None:
             _status(f"epoch {record['epoch']:g} of {PRESETS[name].experiment.epochs}")
     if keep:
-        conclusion, seconds = records[-1]["came"]["conclusion"], time.perf_counter() - started
-        replays.keep(name, replays.record_replay(records, seconds=seconds, seeds=seeds, conclusion=conclusion))
+        seconds, experiment = time.perf_counter() - started, PRESETS[name].experiment
+        about = {"method": experiment.method, "test_images": datasets.source_of(experiment.dataset).test}
+        replays.keep(name, replays.record_replay(records, seconds=seconds, seeds=seeds, **about))
 
 
 def _run_study(name: str, *, seeds: int, device: str, keep: bool, json: bool) -> None:
@@ -438,13 +440,19 @@ def lesson(
         finding, seconds = entry.find(results), time.perf_counter() - started
         if json:
             gains = [asdict(one) for one in lessons.gains(results)]
-            _print_json({"event": "claim", "lesson": key, "sentence": finding.sentence, "answer": finding.answer, "gains": gains})
-        else:
-            print(
-                f"{entry.title}: {finding.sentence} ({seeds} seeds, {seconds:.0f} s)"
-                if entry.judge
-                else f"{entry.title}: {finding.sentence}"
+            _print_json(
+                {
+                    "event": "claim",
+                    "lesson": key,
+                    "sentence": finding.sentence,
+                    "answer": finding.answer,
+                    "appears": finding.appears,
+                    "gains": gains,
+                }
             )
+        else:
+            about = f" ({seeds} seeds, {seconds:.0f} s)" if entry.judge else ""
+            print(f"{entry.title}: {in_words(asdict(finding), entry.why_not)}{about}")
         if keep and entry.judge:
             keep_finding(key, finding, seeds=seeds, seconds=seconds)
 

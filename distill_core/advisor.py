@@ -17,6 +17,7 @@ from distill_core.data.datasets import DATASETS
 from distill_core.data.uploads import title
 from distill_core.experiment import Experiment
 from distill_core.lessons import LESSONS
+from distill_core.lessons.measured import in_words as lesson_in_words
 from distill_core.lessons.measured import kept as kept_lessons
 from distill_core.statistics import format_points, may_be_best, mean_interval, paired_difference
 from distill_core.studies import advice, comparison
@@ -123,21 +124,17 @@ def _not_measured(dataset: str, labels: int) -> Advice:
 def _candidate(row: dict) -> Candidate:
     """The best setting of a row by its mean validation accuracy, measured on the test images."""
     chosen = max(row["settings"], key=lambda setting: fmean(setting["validation"]))
-    alone = _labels_alone(row)
+    alone = advice.labels_alone(row)
     gain = paired_difference(np.array(chosen["test"]), np.array(alone["test"]), test_images=row["test_images"])
     experiment = Experiment.from_fields(row["experiment"] | {name: chosen[name] for name in ("temperature", "alpha")})
     return Candidate(
         experiment,
         row["parameters"],
         fmean(chosen["validation"]),
-        mean_interval(chosen["test"]),
-        mean_interval(alone["test"]),
+        mean_interval(chosen["test"], within=(0, 100)),
+        mean_interval(alone["test"], within=(0, 100)),
         tuple(map(float, gain)),
     )
-
-
-def _labels_alone(row: dict) -> dict:
-    return next(setting for setting in row["settings"] if setting["alpha"] == advice.LABELS_ALONE)
 
 
 def _seeds(row: dict) -> int:
@@ -197,18 +194,21 @@ def _of_comparison(dataset: str) -> list[str]:
             continue
         gain = usual["against"]["baseline"]
         others = [row for row in compared.values() if row["kind"] == "method" and row is not usual]
-        above = [row for row in compared.values() if row["kind"] != "reference" and _sign(row) > 0]
-        better = "; ".join(
-            f"{row['title']} ({format_points(row['against'][comparison.REFERENCE]['difference'], 2)} points)" for row in above
-        )
-        method = sum(_sign(row) > 0 for row in others)
+        methods = [row for row in others if _sign(row) > 0]
+        set_ups = [row for row in compared.values() if row["kind"] not in ("method", "reference") and _sign(row) > 0]
         found.append(
             f"Comparison of methods, {setting.title}, {setting.experiment.student}: soft targets "
             f"{format_points(gain['difference'], 2)} points from labels alone ({format_points(gain['low'], 2)} to "
-            f"{format_points(gain['high'], 2)}); {method or 'none'} of {len(others)} other methods clearly above soft targets."
-            + (f" Clearly above: {better}." if better else "")
+            f"{format_points(gain['high'], 2)}); {len(methods) or 'none'} of {len(others)} other methods clearly above soft targets"
+            f"{_listed(methods)}." + (f" Of controls and set-ups, clearly above{_listed(set_ups)}." if set_ups else "")
         )
     return found or [f"The comparison of methods was not measured on {title_of(dataset)}, so the method is the usual one, soft targets."]
+
+
+def _listed(rows: Sequence[dict]) -> str:
+    """These methods, each with its difference from soft targets, after a colon; empty without any."""
+    named = (f"{row['title']} ({format_points(row['against'][comparison.REFERENCE]['difference'], 2)} points)" for row in rows)
+    return f": {'; '.join(named)}" if rows else ""
 
 
 def _sign(row: dict) -> int:
@@ -219,7 +219,7 @@ def _of_lessons(dataset: str) -> list[str]:
     """What the lessons that run on this data set showed of size, temperature and alpha."""
     found = kept_lessons()
     own = [name for name in ABOUT_ADVICE if name in found and {one.dataset for one in LESSONS[name].arms.values()} == {dataset}]
-    return [f"Lesson {LESSONS[name].title}: {found[name]['sentence']}" for name in own]
+    return [f"Lesson {LESSONS[name].title}: {lesson_in_words(found[name], LESSONS[name].why_not)}" for name in own]
 
 
 # --- what was not measured ------------------------------------------------------------------------------------------

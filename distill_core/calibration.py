@@ -90,7 +90,7 @@ def selective_accuracy(logits: Tensor, labels: Tensor, *, points: int = 100) -> 
     - `logits`: `(N, C)`; `labels`: `(N,)`.
     - Returns arrays `(points,)`: `share` (above 0, to 1), `accuracy`, `low`, `high` (Wilson's 95 % interval); fractions.
 
-    Source: Geifman and El-Yaniv 2017 (section not checked).
+    Source: Geifman and El-Yaniv 2017, section 2 (risk-coverage curve) and section 4 (softmax response).
     """
     confidence, _, gap = (values.cpu().numpy() for values in _binned(logits, labels, bins=1))
     order = np.argsort(-confidence, kind="stable")

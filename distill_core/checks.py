@@ -53,7 +53,7 @@ def order_by_temperature(logits: Tensor, labels: Tensor, class_names: Sequence[s
     answer = [LETTERS[place] for place in places]
     largest = [f"{100 * float(soft[letter].max()):.0f} % in {letter} (T = {t:g})" for letter, t in zip(answer, TEMPERATURES, strict=True)]
     return Check(
-        question="The same image, the same teacher, three temperatures. In which order do they rise?",
+        question="The same image, the same teacher, three temperatures. Order A, B and C from the lowest temperature to the highest.",
         options=tuple(", ".join(order) for order in itertools.permutations(LETTERS)),
         answer=", ".join(answer),
         reason=f"The higher the temperature, the more even the probabilities. The largest is {', '.join(largest)}.",

@@ -57,7 +57,10 @@ def compare(dataset: str, images: Sequence[int], consensus: Sequence[Sequence[fl
         "test_images": others,
         "seeds": SEEDS,
         "student": STUDENT,
-        "accuracy": {name: dict(zip(("mean", "low", "high"), mean_interval(values), strict=True)) for name, values in accuracies.items()},
+        "accuracy": {
+            name: dict(zip(("mean", "low", "high"), mean_interval(values, within=(0, 100)), strict=True))
+            for name, values in accuracies.items()
+        },
         "class_minus": compared,
         "soft_labels": {name: [[round(p, 4) for p in row] for row in target.tolist()] for name, target in targets.items()},
     }

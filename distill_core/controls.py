@@ -194,6 +194,17 @@ def softmax_twice(batch: Batch, hard: Tensor, soft: Tensor, *, weight: float) ->
     return mixed_loss(hard, soft, alpha=batch.alpha, weight=weight)
 
 
+def detach_forgotten(batch: Batch, hard: Tensor, own: Tensor, *, weight: float) -> Tensor:
+    r"""Mutual learning whose soft targets keep their gradient: each network is trained by its peer's loss as well.
+
+    The peer's loss is the divergence of the peer from this network's soft targets, which so move towards the peer's output.
+
+    Source: pytorch/translate, pull request 391, which corrects it.
+    """
+    of_peer = reverse_soft_loss(batch.student_logits, batch.peer_logits, temperature=1.0)
+    return mixed_loss(hard, own + of_peer, alpha=batch.alpha, weight=weight)
+
+
 def teacher_in_train_mode(batch: Batch) -> Tensor:
     r"""The teacher left in training mode: dropout stays on, and its logits for the same image differ each time.
 

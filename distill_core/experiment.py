@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from distill_core.compression import parse_compression
-from distill_core.data.datasets import DATASETS, SOURCES, is_text, load
+from distill_core.data.datasets import COPIES, DATASETS, SOURCES, is_text, load
 from distill_core.data.texts import CHARACTER_WINDOW, LITTLE
 from distill_core.data.unlabelled import NOISE, SAME
 from distill_core.models import LANGUAGE, check_image_shape, check_model
@@ -272,6 +272,11 @@ class Experiment:
             return
         if name == self.dataset:
             raise ValueError(f"unlabelled_from '{name}' is the set of the labelled images; write it as {SAME}")
+        if name == COPIES.get(self.dataset):
+            raise ValueError(
+                f"unlabelled_from '{name}' has the pictures of '{self.dataset}' again, labelled and validation images among them; "
+                f"write it as {SAME}"
+            )
         if name == SAME and not 0 < self.images <= available - self.unlabelled:
             given = f"images {self.images:,} of {available:,}" if self.images else "images 0 takes all of them with their labels, which"
             raise ValueError(f"{given} leaves fewer than {self.unlabelled:,} for unlabelled; give a smaller number of images, such as 200")
@@ -360,7 +365,7 @@ def usual_of_text(dataset: str) -> dict:
     """A good run on a text, as fields of an Experiment: what pages and command line start from."""
     usual = {"student": TEXT_STUDENT, "temperature": 2.0, "alpha": 0.3, "batch_size": 32, "learning_rate": 0.005}
     if dataset == LITTLE:
-        return {**usual, "images": 300, "epochs": 40}
+        return {**usual, "student": "gpt-32x1", "images": 300, "epochs": 20, "learning_rate": 0.01}
     windows = SOURCES[dataset].train if dataset in SOURCES else len(load(dataset).train_labels)
     return {**usual, "images": 500 if windows > 500 else 0, "epochs": 30}
 

@@ -1,7 +1,8 @@
 """The glossary: every term of the lessons in one or two sentences, with the page that shows it; the symbols of the formulas; the history.
 
-`linked` makes the first use of every term in a text a link to its entry. A text may also mark a term with double brackets,
-[[soft targets]]: that it is in the glossary is then checked.
+`linked` makes the first use of every term in a text a link to its entry; help texts of the pages pass through it too, in one
+place (`pages/server/streamlit_patches.py`). A text may also mark a term with double brackets, [[soft targets]]: that it is in
+the glossary is then checked.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 MARK = re.compile(r"\[\[([^\]]+)\]\]")
 
@@ -36,16 +37,22 @@ def marked(text: str) -> list[str]:
     return MARK.findall(text)
 
 
+@functools.lru_cache(maxsize=4096)  # the help texts of a page are the same in each of its runs
 def linked(text: str, *, page: str = "glossary") -> str:
     """The text, which is Markdown of this lab, with the first use of each term as a link to its entry on this page.
 
-    A term is found in singular and plural; not within code, a formula, a link, or a longer name such as `student-2`.
+    A term is found in singular and plural; not within code, a formula, a link, or a longer name such as `student-2`. A text
+    that is linked already stays as it is.
     """
+    target = re.compile(rf"\]\({re.escape(page)}\?term=([^)]*)\)$")
     used: set[str] = set()
 
     def link(found: re.Match) -> str:
         word = found["word"]
-        if word is None or (name := _entry(word)) in used:
+        if word is None:  # it is passed over; if it is a link to an entry, the term has its link
+            used.update(unquote(there[1]) for there in target.finditer(found[0]))
+            return found[0]
+        if (name := _entry(word)) in used:
             return found[0]
         used.add(name)
         return f"[{word}]({page}?term={quote(name)})"
@@ -101,6 +108,7 @@ TERMS = {
         "The observation that a teacher which is much larger than its student can be a worse one than a smaller teacher.",
         page="pages/experiments_from_papers.py",
     ),
+    "Cross-entropy": Term("Minus the mean of log q under p: for a label, minus the logarithm of the probability of its class."),
     "Dark knowledge": Term(
         "What a teacher's probabilities of the wrong classes carry: which classes, and which images, are alike.",
         page="pages/dark_knowledge.py",
@@ -111,6 +119,14 @@ TERMS = {
         "pages/lessons.py",
     ),
     "Ensemble": Term("Several networks whose outputs are averaged.", page="pages/methods.py"),
+    "Entropy": Term(
+        "Minus the mean of log p under p: how uncertain a distribution is; 0 where one class has all the probability.",
+        page="pages/soft_targets.py",
+    ),
+    "Epoch": Term("A pass over the training images: each is used once.", ("epochs",), "pages/race.py"),
+    "Expected calibration error": Term(
+        "The mean gap between confidence and accuracy, over groups of images with similar confidence.", ("ECE",), "pages/calibration.py"
+    ),
     "Feature-based distillation": Term(
         "The student learns from the activations of the teacher's hidden layers.", ("feature-based",), "pages/methods.py"
     ),
@@ -145,7 +161,9 @@ TERMS = {
         "Targets in which every wrong class has the same small probability, for every image, without a teacher.", page="pages/methods.py"
     ),
     "Logits": Term("The outputs of a network before the softmax, one number per class.", page="pages/soft_targets.py"),
-    "Low rank": Term("Replacing a weight matrix by the product of two thin ones, which have fewer weights together."),
+    "Low rank": Term(
+        "Replacing a weight matrix by the product of two thin ones, which have fewer weights together.", page="pages/compress.py"
+    ),
     "Matching logits": Term("A loss on the difference of logits; the limit of the soft loss for large T.", page="pages/methods.py"),
     "Mutual learning": Term(
         "Several students train at the same time, each on the labels and on the others' outputs.", page="pages/methods.py"
@@ -154,11 +172,15 @@ TERMS = {
     "Offline distillation": Term("The teacher is trained first and then fixed.", page="pages/methods.py"),
     "On-policy distillation": Term("The student writes texts and learns from the teacher's probabilities for them.", ("on-policy",)),
     "Online distillation": Term("The networks that teach train at the same time as those that learn.", page="pages/methods.py"),
+    "Pareto front": Term(
+        "Those of which no other is at most as large and at least as accurate: the only ones worth choosing by size and accuracy.",
+        page="pages/compress.py",
+    ),
     "Permuted classes": Term(
         "A control: soft targets whose wrong classes are put into random order, anew for each image and step.", page="pages/methods.py"
     ),
-    "Pruning": Term("Removing weights, mostly those with the smallest magnitude, or whole neurons and channels."),
-    "Quantisation": Term("Storing weights, and computing, with fewer bits."),
+    "Pruning": Term("Removing weights, mostly those with the smallest magnitude, or whole neurons and channels.", page="pages/compress.py"),
+    "Quantisation": Term("Storing weights, and computing, with fewer bits.", page="pages/compress.py"),
     "Relation-based distillation": Term(
         "The student learns how the teacher's features relate the images of a batch.", ("relation-based",), "pages/methods.py"
     ),
@@ -180,6 +202,7 @@ TERMS = {
         ("soft target",),
         "pages/soft_targets.py",
     ),
+    "Softmax": Term("Turns logits into probabilities: the exponential of each, divided by the sum of all.", page="pages/soft_targets.py"),
     "Student": Term("The network that is trained, smaller than its teacher in most cases.", page="pages/race.py"),
     "Teacher": Term("The trained network whose outputs a student learns from.", page="pages/soft_targets.py"),
     "Teaching assistant": Term(
@@ -193,6 +216,11 @@ TERMS = {
     "Token-level distillation": Term("The student learns from the teacher's probabilities of every next token.", ("token-level",)),
     "Transfer learning": Term("Starting from weights that were trained for another task."),
     "Transfer set": Term("The examples on which the student learns from its teacher. They need no labels.", page="pages/race.py"),
+    "Validation images": Term(
+        "Training images that are held out: settings are chosen on them, so that the test images only report.",
+        ("validation image",),
+        "pages/sweep.py",
+    ),
 }
 
 _BY_WORD = {word.casefold(): name for name, term in TERMS.items() for word in (name, *term.also)}

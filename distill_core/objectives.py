@@ -289,5 +289,8 @@ METHODS = {
     "logits-in-kl-div": _mistake("Logits given to kl_div", mixture=controls.logits_in_kl_div),
     "divergence-reversed": _mistake("Divergence the wrong way round", mixture=controls.divergence_reversed),
     "softmax-twice": _mistake("Softmax applied twice", mixture=controls.softmax_twice),
+    "detach-forgotten": replace(
+        _mutual("two", 1), title="Detach forgotten", paper="public code", kind="mistake", mixture=controls.detach_forgotten
+    ),
     "teacher-in-train-mode": _mistake("Teacher left in training mode", loss=controls.teacher_in_train_mode, teacher_in_train_mode=True),
 }  # fmt: skip

@@ -1,7 +1,7 @@
 """REFERENCES: the papers, books and data sets that the lab cites, each in full, by first author and year.
 
-Texts cite briefly and name the place: "Hinton et al. 2015, section 2". Where no copy could be read, they have
-"(section not checked)" instead of the place.
+Texts cite briefly and name the place: "Hinton et al. 2015, section 2", as read in a copy, or in a quotation that names it.
+Where neither could be had, they have "(section not checked)" instead of the place.
 """
 
 from __future__ import annotations

@@ -56,17 +56,20 @@ def paired_bits(students: np.ndarray, baselines: np.ndarray, *, error: float | N
     return mean, mean - margin, mean + margin
 
 
-def mean_interval(values: Sequence[float], *, level: float = 0.95) -> tuple[float, float, float]:
+def mean_interval(
+    values: Sequence[float], *, level: float = 0.95, within: tuple[float, float] = (-math.inf, math.inf)
+) -> tuple[float, float, float]:
     """Mean of independent values with Student's t interval: `(mean, low, high)`, in the unit of the values.
 
-    A single value has no interval: `low` and `high` are NaN.
+    `within`: the lowest and highest possible value, such as 0 and 100 %, which the limits do not pass. A single value has no
+    interval: `low` and `high` are NaN.
     """
     values = np.asarray(values, dtype=np.float64)
     mean = float(values.mean())
     if len(values) < 2:
         return mean, math.nan, math.nan
     margin = t_margin(values, level=level)
-    return mean, float(mean - margin), float(mean + margin)
+    return mean, float(max(mean - margin, within[0])), float(min(mean + margin, within[1]))
 
 
 def t_margin(values: np.ndarray, *, level: float = 0.95) -> np.ndarray:
@@ -123,7 +126,7 @@ def paired_difference(
 
 
 def discordant_margin(discordant: np.ndarray, *, total: int, difference: np.ndarray, level: float = 0.95) -> np.ndarray:
-    r"""Half the width of Agresti and Min's interval for the difference of two accuracies on the same `total` images.
+    r"""Half the width of the Wald+2 interval for the difference of two accuracies on the same `total` images.
 
     $$\frac{z}{N + 2} \sqrt{d + 1 - \frac{(N \delta)^2}{N + 2}}$$
 
@@ -133,7 +136,7 @@ def discordant_margin(discordant: np.ndarray, *, total: int, difference: np.ndar
 
     - `discordant`: d; `total`: N; `difference`: $\delta$, a fraction. Returns a fraction.
 
-    Source: Agresti and Min 2005 (section not checked), where it is called Wald+2; McNemar 1947 (section not checked).
+    Source: Agresti and Min 2005, the author's code, where it is called Wald+2; McNemar 1947 (section not checked).
     """
     z = special.ndtri((1 + level) / 2)
     return z * np.sqrt(discordant + 1 - (total * difference) ** 2 / (total + 2)) / (total + 2)
@@ -164,7 +167,7 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     If all m differences are zero, the probability that any adjusted value is below 0.05 is at most 0.05, however the tests
     depend on each other.
 
-    Source: Holm 1979 (section not checked).
+    Source: Holm 1979, page 67.
     """
     p_values = np.asarray(p_values, dtype=np.float64)
     order = p_values.argsort()
@@ -205,7 +208,7 @@ def accuracy_interval(correct: int, total: int, *, level: float = 0.95) -> tuple
 
     - Returns `(low, high)`, fractions from 0 to 1. Raises `ValueError` unless `0 <= correct <= total` and `total > 0`.
 
-    Source: Wilson 1927 (section not checked).
+    Source: Wilson 1927, page 210.
     """
     if not 0 <= correct <= total or total == 0:
         raise ValueError(f"{correct} correct of {total} is not a fraction; give 0 <= correct <= total, with total above 0")
@@ -249,7 +252,7 @@ def bootstrap_interval(
     - `samples`: arrays `(N, ...)`, resampled together, row by row.
     - `minimum`: the smallest possible value of the statistic; the interval is clipped to it.
 
-    Source: Davison and Hinkley 1997 (section not checked).
+    Source: Davison and Hinkley 1997, chapter 5.
     """
     n = len(samples[0])
     if n == 0:

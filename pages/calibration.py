@@ -20,8 +20,8 @@ CAPTIONS = {
     "are classified correctly.",
     COVERAGE: "The model classifies only the images of which it is most confident and abstains on the rest. The coverage is the "
     "share of images that it classifies.",
-    SCALING: "One temperature per model, which divides its logits, is fitted so that its confidence agrees with its accuracy. ECE, the "
-    "expected calibration error, is the mean gap between them.",
+    SCALING: "One temperature per model, which divides its logits, is fitted so that its confidence agrees with its accuracy. The "
+    "expected calibration error (ECE) is the mean gap between them.",
     DISAGREEMENTS: "The test images on which the models of the sidebar, such as two teachers, or teacher, baseline and student, differ "
     "most.",
 }
@@ -73,7 +73,7 @@ with st.sidebar:
         )  # fmt: skip
 
 settle("calibration_view", list(VIEWS))
-view = st.segmented_control("View", VIEWS, key="calibration_view", required=True, help=linked(VIEW_HELP), **kept)
+view = st.segmented_control("View", VIEWS, key="calibration_view", required=True, help=VIEW_HELP, **kept)
 st.caption(linked(CAPTIONS[view]))
 try:
     if run_id == TEACHERS_ONLY:

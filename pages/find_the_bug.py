@@ -3,7 +3,6 @@
 import streamlit as st
 
 from distill_core.objectives import METHODS
-from pages.components.live_chart import have_charts_ready
 from pages.sections import bugs, controls
 from pages.sections.source import show_source
 from pages.server.lab import set_up
@@ -14,7 +13,7 @@ st.markdown(
     "Two students train on the same digits with the same teacher. The implementation of the first is **correct**. That of the second, "
     f"the **suspect**, has one of {len(bugs.BUGS)} bugs that are common in distillation code. Choose T and alpha, train "
     f"both, compare the curves, and "
-    "name the bug. Each bug shows best at certain values of T and alpha, and not at all at others."
+    "name the bug. Each bug shows best at certain values of T and alpha, and not at all at others." + bugs.method_note()
 )
 with st.container(horizontal=True, vertical_alignment="bottom"):
     temperature = st.select_slider("Temperature T", bugs.TEMPERATURES, 8.0, key="bug_T", help=controls.HELP["temperature"])
@@ -34,7 +33,7 @@ if train and bugs.start(temperature, alpha):
 if bugs.runs():
     bugs.follow()
 else:
-    have_charts_ready()
+    bugs.show_correct()
 bugs.show_guesses()
 if name := bugs.found_bug():
     show_source(METHODS[name].definition)

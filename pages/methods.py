@@ -23,7 +23,7 @@ state = st.session_state
 settle("methods_group", list(methods.GROUPS))
 group = st.segmented_control(
     "Group of methods", list(methods.GROUPS), key="methods_group", required=True, persist_state="session",
-    format_func=lambda name: methods.TITLES.get(name, name), help=linked(methods.GROUPS_HELP),
+    format_func=lambda name: methods.TITLES.get(name, name), help=methods.GROUPS_HELP,
 )  # fmt: skip
 st.markdown(linked(methods.GROUPS[group]))
 names = methods.members(group)

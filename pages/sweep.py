@@ -6,7 +6,7 @@ from distill_core.controls import without_t2
 from distill_core.experiment import Experiment
 from distill_core.objectives import METHODS
 from pages.components.live_chart import have_charts_ready
-from pages.sections import networks, race, sweep, sweep_live, sweep_results
+from pages.sections import networks, race, sweep, sweep_before, sweep_live, sweep_results
 from pages.sections.source import functions_of, show_source
 from pages.server.lab import set_up, store
 from pages.server.link import from_link, to_link
@@ -40,7 +40,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
     )
     has_t2 = bool(chosen) and sweep.has_t2(experiments)
     both = st.toggle(
-        "Add a second heat map, trained without T\u00b2", key="sweep_both", disabled=not has_t2,
+        "Add a heat map without T\u00b2", key="sweep_both", disabled=not has_t2,
         help="Train all then trains the sweep twice: with the factor T\u00b2 of the soft loss, and without it. Dividing the logits by T "
         "shrinks the gradient of the soft loss by T\u00b2, and the factor restores it; many implementations leave it out. Only for soft "
         "targets.",
@@ -68,10 +68,13 @@ if run_ids:
     for run in ended:
         sweep_results.show_downloads(run)
 else:
-    have_charts_ready()
     st.markdown(
-        f"Press **Train all**. The result is a heat map with one cell per combination of the two axes. Each cell shows the "
-        f"{sweep_live.CELL}; it is updated while the students train. Choose axes and settings in the sidebar."
+        "Press **Train all**. The result is a heat map with one cell per combination of the two axes; it is updated while the students "
+        "train. Choose axes and settings in the sidebar (on a phone, open it with \u00bb at the top)."
     )
+    if chosen:
+        sweep_before.show(experiments)
+    else:
+        have_charts_ready()
 networks.note_images_only()
 show_source(*functions_of(METHODS[experiments[0].method if chosen else Experiment.method]), without_t2)

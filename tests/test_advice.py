@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from distill_core.experiment import Experiment
+from distill_core.figures import sweep
+from distill_core.statistics import paired_difference
 from distill_core.studies import advice
 from distill_core.trainer import train
 
@@ -24,6 +27,18 @@ def test_a_row_has_the_accuracies_of_the_races_with_its_settings(row):
         for part in ("test", "validation"):
             assert setting[part][1] == pytest.approx(100 * found["student"][f"{part}_accuracy"], abs=0.4)  # one image
     assert row["settings"][-1]["alpha"] == advice.LABELS_ALONE and row["parameters"] == found["student"]["parameters"]
+
+
+def test_a_row_as_a_sweep_has_its_gains_over_labels_alone_with_their_intervals(row):
+    grid, test, validation = advice.as_sweep(row)
+    shape = {"rows": len(grid.ys), "columns": len(grid.xs), "seeds": grid.seeds}
+    cells = sweep.cells(test, validation=validation, test_images=row["test_images"], **shape)
+    alone = row["settings"][-1]
+    for setting in row["settings"][:-1]:
+        place = grid.ys.index(setting["alpha"]), grid.xs.index(setting["temperature"])
+        expected = paired_difference(np.array(setting["test"]), np.array(alone["test"]), test_images=row["test_images"])
+        assert [part[place] for part in (cells.difference, cells.low, cells.high)] == pytest.approx([float(one) for one in expected])
+        assert cells.gain[place] == pytest.approx(np.mean(setting["validation"]) - np.mean(alone["validation"]))
 
 
 def test_a_row_is_measured_again_only_for_more_seeds_or_another_recipe(row):

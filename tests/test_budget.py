@@ -81,5 +81,6 @@ def test_the_page_offers_a_choice_that_fits_and_refuses_one_that_does_not(home):
     question = budget.budget(2)
     assert not app.exception and question.question in app.markdown[0].value and not app.error
     assert app.selectbox[0].value == question.smallest and not app.button(key="budget_run").disabled
+    assert any("From the 300 training images" in text.value for text in app.markdown)
     app.selectbox[0].set_value("mlp-100x2").run()
     assert "and the budget is" in app.error[0].value and app.button(key="budget_run").disabled

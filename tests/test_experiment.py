@@ -216,6 +216,8 @@ UNTRAINED_AT_ALPHA_ZERO = ("hints", "similarity", "distances", "angles", "contra
         ({"unlabelled": 1000, "images": 500}, "images 500 of 1,438"),
         ({"unlabelled_from": "noise"}, "give unlabelled"),
         ({"unlabelled": 10, "unlabelled_from": "digits"}, "write it as same"),
+        ({"dataset": "cifar10", "images": 200, "unlabelled": 10, "unlabelled_from": "cifar10-jpeg"}, "pictures of 'cifar10' again"),
+        ({"dataset": "cifar10-jpeg", "images": 200, "unlabelled": 10, "unlabelled_from": "cifar10"}, "pictures of 'cifar10-jpeg' again"),
         *(
             ({"unlabelled": 10, "images": 100, "method": name}, "label of every image")
             for name in ("decoupled", "label-smoothing", "contrastive")

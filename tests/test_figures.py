@@ -34,6 +34,13 @@ def test_the_mean_and_the_t_interval_are_scipys():
     np.testing.assert_allclose(band["high"], high, rtol=1e-12)
 
 
+def test_a_band_of_accuracies_stays_between_0_and_100_percent():
+    values = {"test_accuracy": (1.0, 0.99, 0.7), "agreement": (0.0, 0.01, 0.3), "hard_loss": (0.1, 0.2, 4.0)}
+    curves = bands([record(seed=seed, **{name: own[seed] for name, own in values.items()}) for seed in range(3)])
+    high, low = curves["student", "test_accuracy"]["high"], curves["student", "agreement"]["low"]
+    assert (high, low) == ([1.0], [0.0]) and curves["student", "hard_loss"]["high"][0] > 4.0
+
+
 def test_two_seeds_span_their_range_and_one_seed_has_no_band():
     two = bands([record(seed=0, hard_loss=1.0), record(seed=1, hard_loss=3.0)])["student", "hard_loss"]
     assert (two["low"], two["mean"], two["high"], two["band"]) == ([1.0], [2.0], [3.0], "range")

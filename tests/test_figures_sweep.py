@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from distill_core.analysis import verdict
 from distill_core.figures import sweep
 from distill_core.statistics import paired_difference
 
@@ -46,6 +47,26 @@ def test_one_seed_has_the_interval_of_two_proportions():
     cells = sweep.cells(history([[0.9]], [[0.8]]), rows=1, columns=1, seeds=1, test_images=1000)
     half = 1.959964 * 100 * math.sqrt((0.9 * 0.1 + 0.8 * 0.2) / 1000)
     assert cells.difference[0, 0] == pytest.approx(10) and cells.high[0, 0] - cells.low[0, 0] == pytest.approx(2 * half, rel=1e-6)
+
+
+def test_one_seed_has_the_interval_of_its_race_once_the_discordant_images_are_known():
+    test = {"test_images": 1000}
+    result = {"student": {"test_accuracy": 0.9, "discordant": 30, **test}, "baseline": {"test_accuracy": 0.88, "discordant": 10, **test}}
+    accuracies, shape = history([[0.9], [0.9]], [[0.88], [0.88]]), {"rows": 1, "columns": 2, "seeds": 1, "test_images": 1000}
+    cells, expected = sweep.cells(accuracies, discordant={0: 40}, **shape), verdict([result], method="soft-targets")
+    assert (cells.low[0, 0], cells.high[0, 0]) == pytest.approx((expected.low, expected.high)) and cells.clear[0, 0]
+    assert cells.low[0, 1] < cells.low[0, 0] and not cells.clear[0, 1]  # of the second race they are not known
+
+
+def test_the_summary_of_one_seed_is_about_its_networks_and_says_neither_helped_nor_chance():
+    students, baselines = random_sweep(5, 5, 1, gain=0.05)
+    cells = sweep.cells(history(students, baselines), rows=5, columns=5, seeds=1, test_images=1000)
+    values = {"x": "temperature", "xs": [1.0, 2.0, 3.0, 4.0, 8.0], "y": "alpha", "ys": [0.1, 0.2, 0.3, 0.4, 0.5]}
+    text = sweep.summary(cells, **values)
+    assert "not the variation between seeds" in text and "these networks and not about the settings" in text
+    assert "helped" not in text and "by chance alone" not in text
+    several = sweep.cells(history(*random_sweep(5, 5, 2, gain=0.05)), rows=5, columns=5, seeds=2, test_images=1000)
+    assert "by chance alone" in sweep.summary(several, **values) and "these networks" not in sweep.summary(several, **values)
 
 
 def test_an_interval_is_at_least_one_test_image_to_either_side():
@@ -186,6 +207,16 @@ def test_the_size_axis_has_space_for_every_name_and_equal_ticks(sizes):
     assert len(axis["ticktext"]) == len(axis["tickvals"]) <= 10 and all(low <= math.log10(tick) <= high for tick in axis["tickvals"])
     names = [text for trace in figure["data"] for text in trace.get("text", ()) if text]
     assert sorted(names) == sorted(f"mlp-{size}x2" for size in sizes)
+
+
+def test_validation_images_decide_who_is_on_the_front_and_test_accuracies_are_drawn():
+    test, validation = {"student": [80.0, 95.0, 90.0]}, {"student": [80.0, 79.0, 90.0]}
+    common = {"sizes": [1, 2, 3], "sides": test, "names": ["a", "b", "c"], "size": "parameters"}
+    line = sweep.front_figure(**common, chosen_by=validation).to_dict()["data"][0]
+    assert list(line["x"]) == [1, 3] and list(line["y"]) == [80.0, 90.0]
+    assert list(sweep.front_figure(**common).to_dict()["data"][0]["x"]) == [1, 2]
+    cells = validated_sweep()
+    assert sweep.choice_along(cells, 1)["student"] == pytest.approx(cells.choice[0].mean(axis=-1).max(axis=1))
 
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 50)), min_size=1, max_size=20))

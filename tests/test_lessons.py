@@ -1,5 +1,6 @@
 """The lessons: their texts, their experiments, and how results are judged and laid beside a guess."""
 
+import ast
 import inspect
 import json
 import re
@@ -16,12 +17,13 @@ from distill_core.glossary import BEFORE, TERMS, TIMELINE, find, linked, marked
 from distill_core.lessons import ALL_LESSONS, LESSONS, measured
 from distill_core.lessons import lesson as lessons
 from distill_core.lessons.lesson import GROUPS, LEVELS, MAX_WORDS, Choice, Finding, Lesson, Number
-from distill_core.lessons.measured import kept
+from distill_core.lessons.measured import in_words, kept
 from distill_core.references import citations, reference
 from distill_core.runs.limits import check_limits
 from distill_core.statistics import paired_difference
 from distill_core.studies.sweep import grid_of
 from pages.sections.controls import HELP
+from pages.sections.sweep_live import CELL_HELP
 
 WITH_ARMS = [name for name, lesson in ALL_LESSONS.items() if lesson.arms]
 MEASURED = [name for name, lesson in LESSONS.items() if lesson.judge]
@@ -65,11 +67,37 @@ def unlinked_terms(text):
     return missing
 
 
-@pytest.mark.parametrize("text", [*(text for lesson in ALL_LESSONS.values() for text in lesson.explanations().values()), *HELP.values()])
+HELPING = ("HELP", "MEANINGS", "CAPTIONS", "COLUMNS")  # how constants with help texts are named
+
+
+def help_texts():
+    """Every help text of the pages, from their source: what is passed as `help`, and such constants; f-strings in parts."""
+    for path in sorted((ROOT / "pages").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            is_argument = isinstance(node, ast.keyword) and node.arg == "help"
+            if is_argument or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).endswith(HELPING)):
+                texts = [one.value for one in ast.walk(node.value) if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+                yield from (text for text in texts if " " in text)
+
+
+LESSON_TEXTS = [text for lesson in ALL_LESSONS.values() for text in lesson.explanations().values()]
+
+
+@pytest.mark.parametrize("text", dict.fromkeys([*LESSON_TEXTS, *help_texts()]))
 def test_every_term_of_a_lesson_or_a_help_text_links_to_its_entry_at_its_first_use(text):
-    shown = linked(text) if "](glossary" not in text else text
-    assert unlinked_terms(shown) == []
+    shown = linked(text)
+    assert unlinked_terms(shown) == [] and linked(shown) == shown
     assert all(unquote(link[2]) in TERMS for link in LINK.finditer(shown))
+
+
+def test_the_help_texts_of_the_pages_are_found_in_their_source():
+    found = set(help_texts())
+    assert len(found) > 150 and {HELP["temperature"], CELL_HELP} <= found
+
+
+def test_a_text_whose_terms_are_links_already_stays_as_it_is():
+    text = "A student, [soft targets](glossary?term=Soft%20targets) and the same student's soft targets."
+    assert linked(text) == text.replace("A student", "A [student](glossary?term=Student)")
 
 
 def test_only_the_first_use_of_a_term_is_a_link_and_code_formulas_and_names_are_left_alone():
@@ -152,7 +180,7 @@ def test_the_readme_has_the_measured_sentence_of_every_lesson_of_the_experiments
     readme = (ROOT / "README.md").read_text()
     for name, lesson in LESSONS.items():
         if lesson.group == "Experiments":
-            assert f"| {lesson.title} | {kept()[name]['sentence']} |" in readme, name
+            assert f"| {lesson.title} | {in_words(kept()[name], lesson.why_not)} |" in readme, name
 
 
 def test_the_command_measures_only_lessons_that_were_not_measured_over_as_many_seeds(tmp_path, monkeypatch, capsys):
@@ -195,6 +223,25 @@ def test_the_best_arm_is_named_only_where_its_interval_to_the_second_excludes_ze
     assert low < -82 < high < 0  # an arm far below its baseline: the limits stay in order
     unclear = {"a": results([95, 91, 96, 90, 94], base), "b": results([91, 95, 92, 96, 90], base)}
     assert lessons.best()(unclear).answer is None
+
+
+def test_an_effect_under_three_standard_errors_does_not_appear():
+    clear, unclear = [92.0, 92.5, 91.5, 92.2], [94.0, 89.0, 96.0, 90.5]
+    base = [90.0] * 4
+    assert lessons.gain_of("a")({"a": results(clear, base)}).appears
+    assert not lessons.gain_of("a")({"a": results(unclear, base)}).appears
+    two = {"a": results([95.0, 95.5, 94.8, 95.2], base), "b": results([92.0, 92.4, 91.9, 92.1], base)}
+    assert lessons.best()(two).appears and not lessons.best()(two | {"b": results([95.1, 95.3, 94.9, 95.0], base)}).appears
+    spread = np.array([0.4, 1.6, 0.1, 1.5, 0.3, 1.7, 0.2, 1.4])  # 3.6 standard errors
+    assert lessons.appears(spread, 0.3, 1.5) and not lessons.appears(spread, -0.1, 1.5)
+    assert not lessons.appears(spread - 0.3, 0.01, 1.2)  # 2.4, although the interval excludes zero
+
+
+def test_what_does_not_appear_is_said_with_a_possible_reason():
+    for name, lesson in LESSONS.items():
+        entry = kept().get(name, {})
+        if not entry.get("appears", True):
+            assert lesson.why_not and in_words(entry, lesson.why_not).endswith(f"not appear here (possible reason: {lesson.why_not}).")
 
 
 def test_a_guess_is_right_inside_the_interval_and_its_distance_is_stated():
@@ -241,6 +288,14 @@ def test_every_lesson_is_found_by_its_file_alone():
 def test_a_lesson_joins_the_course_when_its_experiment_was_measured():
     assert {name for name in ALL_LESSONS if name not in LESSONS} == {name for name, one in ALL_LESSONS.items() if one.judge} - set(kept())
     assert list(LESSONS) == [name for name in ALL_LESSONS if name in LESSONS]
+
+
+def test_a_lesson_opens_with_images_that_it_trains_on_and_without_its_result(home):
+    app = AppTest.from_file(str(ROOT / "pages" / "lessons.py"), default_timeout=60)
+    app.query_params["lesson"] = "noisy_labels"
+    app.run()
+    assert not app.exception and not app.success and not app.info
+    assert any("From the 400 training images" in text.value for text in app.markdown)
 
 
 def test_a_lesson_with_a_fact_answers_at_once_and_a_choice_must_be_made_first(home):

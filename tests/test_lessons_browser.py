@@ -1,4 +1,4 @@
-"""Three lessons in a browser, from the guess to the explanation."""
+"""Three lessons in a browser, from the guess to the explanation, and a check of each kind."""
 
 import re
 
@@ -6,6 +6,8 @@ import pytest
 from browser_fixtures import ROOT
 from playwright.sync_api import expect
 from test_race_browser import BUSY
+
+from pages.sections.checks import KINDS
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +29,8 @@ def open_lesson(page, group, name):
 
 
 def test_a_learner_goes_through_a_number_a_choice_and_a_fact(lab, watched):
-    page = watched(f"{lab}/lessons?lesson=what_is_distillation")
+    page = watched(lab)
+    page.get_by_role("link", name="Take the first lesson").click(timeout=BUSY)
     expect(page.get_by_role("heading", name="What is knowledge distillation?")).to_be_visible(timeout=BUSY)
     run(page)
     expect(page.get_by_text(re.compile(r"You guessed 0.0|You guessed \+?0"))).to_be_visible(timeout=BUSY)
@@ -48,6 +51,18 @@ def test_a_learner_goes_through_a_number_a_choice_and_a_fact(lab, watched):
 
     page.reload()  # the guesses are in the browser
     expect(page.get_by_text("3 of", exact=False).filter(has_text="lessons done")).to_be_visible(timeout=BUSY)
+
+
+def test_a_learner_answers_a_question_of_each_kind_reads_the_reason_and_gets_the_next_one(lab, watched):
+    page = watched(f"{lab}/checks")
+    reason = page.get_by_text(re.compile(r"^(Right\.|The answer is )"))
+    for kind in KINDS:
+        page.get_by_text(kind, exact=True).click(timeout=BUSY)
+        page.locator(f"[class*='st-key-checks_answer_{kind.split()[0]}'] label:visible").filter(has=page.locator("input")).first.click()
+        page.locator(".st-key-checks_check button:enabled:visible").click(timeout=BUSY)
+        expect(reason).to_be_visible(timeout=BUSY)
+        page.locator(".st-key-checks_next button:visible").click()
+        expect(reason).to_be_hidden(timeout=BUSY)
 
 
 def test_a_trial_is_run_by_a_worker_and_kept_for_the_next_learner(lab, watched):

@@ -18,6 +18,7 @@ from distill_core.studies.literature import STUDIES
 from distill_core.studies.presets import PRESETS
 from distill_core.studies.study import Claim, Study, bootstrap_choice, held_out_images
 from distill_core.training.loop import train
+from distill_core.training.run_data import load_run_data
 
 KEPT = study.kept()
 
@@ -98,6 +99,15 @@ def test_held_out_images_are_unseen_and_have_the_shares_of_all_classes(hide):
     assert (counts - 300 * of_all / len(dataset.train_labels)).abs().max() <= 0.5
     again, other = (held_out_images(dataset, replace(experiment, seed=seed), images=300) for seed in (2, 3))
     assert held_out.tolist() == again.tolist() != other.tolist()
+
+
+@pytest.mark.parametrize("hide", [(), (3,)])
+def test_held_out_images_are_none_of_the_labelled_the_unlabelled_and_the_validation_images_of_a_run(hide):
+    experiment = Experiment(images=200, unlabelled=300, validation=200, hide_classes=hide, seed=1)
+    data = load_run_data([experiment])
+    own = torch.cat([data.indices, data.unlabelled, data.validation], dim=1).flatten()
+    assert len(own.unique()) == 700  # nor do these overlap
+    assert not torch.isin(held_out_images(data.dataset, experiment, images=300), own.cpu()).any()
 
 
 def test_held_out_images_of_a_student_that_saw_all_are_refused(refused):

@@ -199,6 +199,18 @@ def test_the_mistakes_with_kl_div_are_what_pytorch_computes_of_these_arguments(b
     assert total_of("divergence-reversed", batch) == total_of("reverse-kl", batch)
 
 
+def test_without_detach_a_network_is_also_trained_by_its_peers_loss(batch):
+    own, peer = (logits.clone().requires_grad_() for logits in (batch.student_logits, batch.peer_logits[0]))
+    both = losses.peer_loss(own, peer[None]) + losses.soft_loss(peer, own, temperature=1.0)
+    both_ways = [(z.log_softmax(dim=-1), w.log_softmax(dim=-1)) for z, w in ((own, peer), (peer, own))]
+    kept = sum(torch.nn.functional.kl_div(p, q, reduction="batchmean", log_target=True) for p, q in both_ways)
+    torch.testing.assert_close(both, kept)  # the values are equal, the gradients are not
+    wrong = total_of("detach-forgotten", batch, student_logits=own, peer_logits=peer.detach()[None], alpha=0.1)
+    labels = 0.1 * hard_loss(own, batch.labels)
+    gradient = torch.autograd.grad(wrong - labels, own)[0] / (0.9 * METHODS["detach-forgotten"].weight)
+    torch.testing.assert_close(gradient, torch.autograd.grad(kept, own)[0])
+
+
 def test_a_second_softmax_keeps_the_cross_entropy_of_ten_classes_above_1_46():
     logits, labels = 50 * torch.eye(10, dtype=torch.float64), torch.arange(10)
     batch = Batch(logits, logits, labels, alpha=1.0, temperature=4.0)

@@ -20,9 +20,11 @@ from distill_core.runs.engine import Engine, run_key
 from distill_core.runs.keys import owner_mark
 from distill_core.runs.store import Store
 from distill_core.studies.comparison import SET_UPS
+from distill_core.studies.presets import PRESETS
+from distill_core.studies.replays import replays
 from distill_core.teachers import default_teacher
 from distill_core.training.cohort import Cohort
-from pages.sections import calibration, controls, methods, networks, source
+from pages.sections import bugs, calibration, controls, methods, networks, source
 from pages.server import curves, lab, room
 
 NOT_FOR_PEOPLE = re.compile(r"\b(None|nan|NaN|undefined|NaT)\b|Traceback")
@@ -515,6 +517,19 @@ def test_a_sweep_opened_as_a_race_leaves_the_race_page_with_its_defaults(alone, 
     app = alone("race", link={"run": run_id}).run()
     assert not app.exception and not app.button(key="train").disabled
     assert app.session_state["seeds"] == 5
+
+
+def test_find_the_bug_opens_with_a_replay_of_the_correct_code_that_is_labelled_as_one(alone):
+    app = alone("find_the_bug").run()
+    assert not app.exception
+    (label,) = [text for text in shown_text(app) if "How the correct implementation learns" in text]
+    assert replays()[bugs.RECORDED].caption in label and PRESETS[bugs.RECORDED].experiment.method == Experiment.method
+
+
+def test_draw_opens_with_test_images_and_how_the_teacher_classifies_them(alone):
+    app = alone("draw", link={"dataset": "digits", "T": "2"}).run()
+    assert not app.exception
+    assert any("Until you draw" in text and "at T = 2." in text for text in shown_text(app))
 
 
 def test_races_of_find_the_bug_are_listed_nowhere_because_their_settings_give_the_bug_away(alone, finished):

@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from distill_core.glossary import TIMELINE
+from distill_core.lessons import LESSONS
 from distill_core.objectives import METHODS
 from distill_core.references import CITATION, REFERENCES, citations, reference
 from distill_core.studies.comparison import SET_UPS
+from distill_core.studies.literature import STUDIES
 from distill_core.studies.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,6 +29,18 @@ PLACE = re.compile(
     r"|, the (?:authors' code|author's code|README|page))"
 )
 PART = re.compile(rf"{CITATION.pattern}(?:, \*[^*]+\*)?")  # a citation alone: a constant, to which others add the place
+SENTENCE = re.compile(r"(?<!et al)[.!?:;] (?=\W*[A-Z])")  # its end
+MEMORY = re.compile(r"\((?:\w+ )*(?:from memory|unchecked|not checked)\)")  # of which one form is used: "section not checked"
+
+
+def cited_as(entry):
+    """How a citation names the authors; None for a single author, whose name alone may stand for a method or a test."""
+    first, *others = entry.surnames
+    return f"{first} et al." if len(others) > 1 else f"{first} and {others[0]}" if others else None
+
+
+NAMES = "|".join(re.escape(name) for name in sorted({cited_as(entry) for entry in REFERENCES.values()} - {None}))
+AUTHORS = re.compile(rf"\b({NAMES})(?! \d{{4}})")
 
 
 def texts(path):
@@ -45,6 +60,12 @@ def without_place(text):
     return [found[0] for found in CITATION.finditer(line) if not PLACE.match(line, found.end())]
 
 
+def without_citation(text):
+    """The sentences that name authors of a paper without its year, and do not cite it either: nobody can look up what they claim."""
+    sentences = SENTENCE.split(" ".join(text.split()))
+    return [one for one in sentences for found in AUTHORS.findall(one) if not any(c.startswith(found) for c in citations(one))]
+
+
 def names_authors(citation):
     """Whether a citation has the authors of its reference: all of them, or the first of three or more and "et al."."""
     names, surnames = citation[:-5], reference(citation).surnames
@@ -58,6 +79,15 @@ def test_every_citation_is_in_the_references_under_its_authors_and_names_its_pla
     for text in texts(path):
         assert all(names_authors(citation) for citation in citations(text)), citations(text)
         assert PART.fullmatch(text) or not without_place(text), text
+        assert not without_citation(text), text
+        assert {mark.replace("\n", " ") for mark in MEMORY.findall(" ".join(text.split()))} <= {"(section not checked)"}, text
+
+
+def test_studies_and_lessons_and_the_history_name_their_source_and_its_place():
+    sources = {name: study.source for name, study in STUDIES.items()} | {name: lesson.source for name, lesson in LESSONS.items()}
+    for name, source in [*sources.items(), *((event, source) for _, event, source in TIMELINE)]:
+        assert citations(source) or source.casefold().startswith("measured here"), name
+        assert not without_place(source), name
 
 
 def test_presets_and_methods_and_set_ups_name_their_source_and_its_place():
@@ -102,6 +132,10 @@ def test_a_citation_that_is_not_in_the_references_says_what_to_add():
 def test_a_citation_without_its_place_or_with_other_authors_is_found():
     assert without_place("Hinton et al. 2015, section 2; Park et al. 2019. Section 3 of") == ["Park et al. 2019"]
     assert without_place("Tung and Mori 2019 (section not checked), Huang et al. 2022 (DIST), the authors' code") == []
+    assert without_citation("As Cho and Hariharan found, so it is. Beyer et al. disagree (Beyer et al. 2022, section 3).") == [
+        "As Cho and Hariharan found, so it is"
+    ]
+    assert MEMORY.findall("section 3 (from memory), section 4 (section not checked)") == ["(from memory)", "(section not checked)"]
     assert not names_authors("Hinton and Dean 2015") and not names_authors("Ba et al. 2014")
 
 

@@ -10,7 +10,7 @@ from distill_core.__main__ import main
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.export import export, file_name
-from distill_core.export.svg import Line, line_chart, round_ticks
+from distill_core.export.svg import BOTTOM, HEIGHT, TOP, Line, line_chart, round_ticks
 from distill_core.export.trained import of_run, of_teacher
 from distill_core.runs.finished import default_store, keep_finished
 from distill_core.training.cohort import Cohort
@@ -67,6 +67,12 @@ def test_the_curves_end_at_the_runs_result(run, results):
     ends = {name: float(points.split()[-1].split(",")[1]) for name, points in lines.items()}
     means = {name: sum(one[name]["test_accuracy"] for one in results) for name in lines}
     assert (ends["student"] < ends["baseline"]) == (means["student"] > means["baseline"])  # down is less
+
+
+def test_a_point_outside_the_axis_is_cut_off_and_not_drawn_at_its_edge():
+    chart = line_chart([Line("a", [0, 1], [(10, 10, 10), (90, 90, 90)], "#000", "")], title="", low=40, high=100)
+    first = re.search(r'<g clip-path="url\(#plot\)">.*<polyline points="[\d.]+,([\d.]+)', chart)[1]
+    assert float(first) > HEIGHT - BOTTOM + (HEIGHT - TOP - BOTTOM) / 3 and '<clipPath id="plot">' in chart
 
 
 def test_a_network_without_a_run_is_refused(run, refused):

@@ -38,8 +38,13 @@ def test_mean_interval_is_students_t_interval():
 
 
 def test_a_single_value_has_no_interval():
-    mean, low, high = statistics.mean_interval([0.9])
+    mean, low, high = statistics.mean_interval([0.9], within=(0, 1))
     assert mean == 0.9 and math.isnan(low) and math.isnan(high)
+
+
+def test_the_interval_of_a_mean_stays_within_what_is_possible():
+    assert statistics.mean_interval([90.0, 100.0]) == pytest.approx((95, 95 - 5 * 12.706, 95 + 5 * 12.706), rel=1e-4)
+    assert statistics.mean_interval([90.0, 100.0], within=(50, 100)) == (95, 50, 100)
 
 
 # --- the paired difference of a race --------------------------------------------------------------------------------

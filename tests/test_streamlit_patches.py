@@ -65,6 +65,45 @@ def test_the_second_patch_replaces_the_one_place_where_streamlit_reads_what_a_br
     assert WStates.__getitem__ is streamlit_patches._get_checked_widget_value
 
 
+HELPED = """
+import inspect
+import streamlit as st
+from pages.server import streamlit_patches
+
+streamlit_patches.apply()
+GIVEN = {"label": "label", "body": "text", "data": "", "options": ["a", "b"], "value": 1, "url": "https://a.b", "page": "https://a.b"}
+for name, function in sorted(vars(st).items()):
+    if name != "Page" and callable(function) and "help" in (found := inspect.signature(function).parameters):
+        given = {field: value for field, value in GIVEN.items() if field in found and (field != "value" or name == "metric")}
+        if name == "form_submit_button":
+            with st.form("form"):
+                st.form_submit_button("label", help=f"The student of {name}.")
+        else:
+            function(**given, **({"key": name} if "key" in found else {}), help=f"The student of {name}.")
+"""
+
+
+def helps(node):
+    """The help texts below a node of AppTest's tree, of elements and of containers."""
+    for child in node.children.values():
+        proto = child.proto
+        if proto is not None and hasattr(proto, "WhichOneof") and proto.DESCRIPTOR.name == "Block":
+            proto = getattr(proto, proto.WhichOneof("type") or "vertical", None)
+        if text := getattr(proto, "help", ""):
+            yield text
+        if hasattr(child, "children"):
+            yield from helps(child)
+
+
+def test_the_help_text_of_every_kind_of_element_links_its_terms_to_the_glossary():
+    app = AppTest.from_string(HELPED, default_timeout=30).run()
+    assert not app.exception
+    found = list(helps(app.main))
+    names = {text.rpartition(" ")[2].rstrip(".") for text in found}
+    assert {"button", "markdown", "slider", "popover", "form_submit_button", "page_link", "metric"} <= names and len(names) == len(found)
+    assert all(text.startswith("The [student](glossary?term=Student) of ") for text in found)
+
+
 def test_a_widget_looks_up_its_value_without_a_copy_of_the_whole_state(monkeypatch):
     copies = []
     copy = streamlit_patches._copy_state

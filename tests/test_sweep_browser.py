@@ -97,7 +97,7 @@ def test_a_sweep_that_is_reloaded_while_it_trains_continues_and_can_be_stopped(l
 
 def test_the_sweep_without_t_squared_is_trained_too_if_chosen(lab, watched):
     page = watched(f"{lab}/sweep?{SMALL.replace('images=250', 'images=150')}")
-    page.get_by_text("Add a second heat map, trained without").click(timeout=BUSY)
+    page.get_by_text("Add a heat map without").click(timeout=BUSY)
     train(page)
     until(lambda: page.locator(CHART).count() == 2)
     expect(page.get_by_text("finished:")).to_have_count(2, timeout=BUSY)

@@ -31,7 +31,7 @@ def test_choosing_a_text_sets_a_good_run_and_choosing_images_again_sets_that_of_
     app.selectbox(key="dataset").set_value("little-language").run()
     assert not app.exception and not app.error
     state = app.session_state
-    assert (state["student"], state["teacher"], state["temperature"], state["images"]) == ("gpt-48x2", "gpt-64x2", 2.0, 300)
+    assert (state["student"], state["teacher"], state["temperature"], state["images"]) == ("gpt-32x1", "gpt-64x2", 2.0, 300)
     assert "Training windows of 32 words" in labels(app) and not {"Label noise", "Hidden classes", "Validation images"} & labels(app)
     app.selectbox(key="method").set_value("on-policy").run()
     assert not app.exception and not app.error
@@ -43,7 +43,7 @@ def test_choosing_a_text_sets_a_good_run_and_choosing_images_again_sets_that_of_
 def test_a_link_to_a_text_restores_its_settings(home):
     app = open_race(dataset="little-language", student="gru-64", method="top-5", seeds="2")
     assert not app.exception and not app.error
-    assert (app.session_state["student"], app.session_state["method"], app.session_state["epochs"]) == ("gru-64", "top-5", 40)
+    assert (app.session_state["student"], app.session_state["method"], app.session_state["epochs"]) == ("gru-64", "top-5", 20)
     assert app.query_params["student"] == "gru-64" and "epochs" not in app.query_params
     refused = open_race(dataset="little-language", label_noise="0.5")
     assert not refused.exception and refused.session_state["dataset"] == "digits"

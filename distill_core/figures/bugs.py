@@ -11,7 +11,7 @@ from distill_core.figures.curves import Bands, race_drawing
 class Bug:
     """A bug's symptoms and its fix. It is visible in the panel of `field` at this `temperature` and `alpha` (tested over ten seeds).
 
-    `found`: the public code in which it was seen; empty where none was looked up.
+    `found`: the public code in which it was seen; empty where none was looked up. `correct`: the method without the bug.
     """
 
     symptoms: str
@@ -20,6 +20,7 @@ class Bug:
     alpha: float
     field: str
     found: str = ""
+    correct: str = "soft-targets"
 
 
 BUGS = {
@@ -53,6 +54,15 @@ BUGS = {
         "statistics.",
         4.0, 0.1, "soft_loss",
         "TaCL, whose author confirms that the teacher's `eval()` is missing (issue 11).",
+    ),
+    "detach-forgotten": Bug(
+        "The hardest to see. With equal weights of labels and peer (alpha = 0.5) the divergence from the peer ends 30 % lower than in "
+        "the correct code: each network also moves its own soft targets towards the output of its peer. The accuracy hardly changes, so "
+        "the bug can stay for years. With a fixed teacher there is no difference: it is not trained.",
+        "call `detach()` on the logits that serve as targets, or compute them under `torch.no_grad()`.",
+        4.0, 0.5, "soft_loss",
+        "pytorch/translate, whose decoders train each other; corrected by pull request 391.",
+        correct="mutual-2",
     ),
     "alpha-swapped": Bug(
         "At alpha = 1 the student should equal the baseline to the last digit, and does not; at alpha = 0 it learns from the labels "

@@ -48,7 +48,8 @@ def bands(records: Iterable[dict], *, level: float = 0.95) -> Bands:
     for key, by_step in values.items():
         if by_step:
             table = np.array([by_step[step] for step in sorted(by_step)])  # (steps, seeds)
-            curves[key] = {"x": [epochs[step] for step in sorted(by_step)]} | _mean_and_band(table, level)
+            most = 1.0 if key[1] in PERCENT else math.inf
+            curves[key] = {"x": [epochs[step] for step in sorted(by_step)]} | _mean_and_band(table, level, most)
     return curves
 
 
@@ -76,8 +77,8 @@ def values_by_step(records: Iterable[dict]) -> tuple[dict[tuple[str, str], dict[
     return complete, epochs
 
 
-def _mean_and_band(table: np.ndarray, level: float) -> Band:
-    """Mean and band of each row of `(steps, seeds)`."""
+def _mean_and_band(table: np.ndarray, level: float, most: float) -> Band:
+    """Mean and band of each row of `(steps, seeds)`; no limit of a band is below 0 or above `most`."""
     n = table.shape[1]
     mean = table.mean(axis=1)
     if n == 1:
@@ -85,7 +86,8 @@ def _mean_and_band(table: np.ndarray, level: float) -> Band:
     if n == 2:
         return {"mean": mean.tolist(), "low": table.min(axis=1).tolist(), "high": table.max(axis=1).tolist(), "n": n, "band": "range"}
     margin = t_margin(table, level=level)
-    return {"mean": mean.tolist(), "low": (mean - margin).tolist(), "high": (mean + margin).tolist(), "n": n, "band": "interval"}
+    low, high = np.maximum(mean - margin, np.minimum(mean, 0)), np.minimum(mean + margin, most)
+    return {"mean": mean.tolist(), "low": low.tolist(), "high": high.tolist(), "n": n, "band": "interval"}
 
 
 def declutter_labels(positions: Sequence[float], *, gap: float, low: float = -math.inf, high: float = math.inf) -> list[float]:

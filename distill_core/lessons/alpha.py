@@ -25,6 +25,7 @@ LESSON = Lesson(
     guess=Choice(tuple(VALUES)),
     arms=arms(PRESETS["first-race"].experiment, **VALUES),
     judge=best(),
+    why_not="already a tenth of the loss for the teacher gives most of the gain here",
     text=TEXT,
     source="Hinton et al. 2015, section 2",
     look={"Find the bug: alpha the wrong way round": ("pages/find_the_bug.py", {})},

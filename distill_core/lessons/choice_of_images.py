@@ -25,6 +25,7 @@ LESSON = Lesson(
     size="For each of five seeds four students are trained, all with the same number of steps.",
     judge=best(),
     text=TEXT,
-    source="measured here; the choice of images by Gonzalez 1985 (section not checked)",
+    source="Measured here; the choice of images by Gonzalez 1985 (section not checked), as lecture notes on clustering of New York "
+    "University describe it",
     look={"Accuracy against the number of images": ("pages/sweep.py", {"x": "images"})},
 )

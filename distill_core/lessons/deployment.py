@@ -10,8 +10,8 @@ the cost per request decides; batches help throughput, not latency. Measure both
 median and 99th percentile.
 
 A student is a **new model**, and must be validated as one: accuracy with an [[interval]], [[calibration]], [[agreement]] with
-the teacher, robustness, and errors by group. Compression can keep the mean accuracy while errors grow on underrepresented
-groups (Hooker et al. 2020, abstract; measured for pruning and quantisation).
+the teacher, robustness, and errors by group. Compression can keep the mean accuracy while errors grow on a few examples, mostly
+with underrepresented features (Hooker et al. 2020, abstract; measured for pruning and quantisation).
 
 Keep a record of which teacher, which data, which settings. Plan for change: a teacher behind an API may be replaced without
 notice, and input drifts. Decide in advance which measured value sends you back to the teacher.

@@ -27,6 +27,7 @@ LESSON = Lesson(
         **{PERCEPTRON: {"teacher": "mlp-1200x2"}, CONVOLUTIONS: {"teacher": "cnn-32"}, BOTH: {"teacher": "mlp-1200x2+cnn-32"}},
     ),
     judge=best(),
+    why_not="both teachers are nearly perfect on the digits, so that their mean adds little",
     text=TEXT,
     source="Hinton et al. 2015, section 4",
     look={"Methods: ensembles and chains": ("pages/methods.py", {"group": "Ensembles and chains"})},

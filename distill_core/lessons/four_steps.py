@@ -5,7 +5,7 @@ from distill_core.studies.presets import PRESETS
 
 TEXT = r"""
 1. **Train the teacher** as well as you can, on all the data that you have. Label smoothing improves it but makes it a poorer
-   [[teacher]].
+   [[teacher]] (Müller et al. 2019, section 4).
 2. **Produce soft labels:** one forward pass over the [[transfer set]]. Store the [[logits]] by the index of the image, so
    that no target can belong to another image.
 3. **Train the student** on the mixture of [[hard loss]] and [[soft loss]], and a [[baseline]] on labels alone in exactly the

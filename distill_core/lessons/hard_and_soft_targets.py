@@ -25,6 +25,7 @@ LESSON = Lesson(
     guess=Choice((SOFT, SMOOTH)),
     arms=arms(PRESETS["first-race"].experiment, **{SOFT: {}, SMOOTH: {"method": "label-smoothing"}}),
     judge=best(),
+    why_not="ten seeds on 359 test images are too few for a difference of one point",
     text=TEXT,
     source="Hinton et al. 2015, section 2; Szegedy et al. 2016, section 7",
     look={"Methods": ("pages/methods.py", {"group": "Controls"})},

@@ -14,6 +14,7 @@ import numpy as np
 
 from distill_core.experiment import Experiment
 from distill_core.statistics import ACCURACY, BITS, format_points, paired_bits, paired_difference, score_of
+from distill_core.studies.study import STANDARD_ERRORS
 from distill_core.together import Results
 
 GROUPS = ("Concepts", "When and why", "Experiments", "Around it")
@@ -57,12 +58,14 @@ class Finding:
     """What the experiment shows: a sentence, and the answer to the lesson's question.
 
     `answer`: a number or an option of the guess; None where the experiment cannot tell. `low`, `high`: the interval of a number.
+    `appears`: whether the effect, a gain or what is compared with the next best, stands three standard errors from zero.
     """
 
     sentence: str
     answer: float | str | None
     low: float = float("nan")
     high: float = float("nan")
+    appears: bool = True
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,8 @@ class Lesson:
     """One lesson. `text` has one explanation, or one for each of LEVELS; terms of the glossary stand in [[double brackets]].
 
     `look`: pages to open next, by label: the file of the page and its query. `arms` or `trial`: the experiment; a trial gets
-    the number of seeds, and `size` states what it trains. A lesson without both has its `fact` in place of `judge`.
+    the number of seeds, and `size` states what it trains. A lesson without both has its `fact` in place of `judge`. `why_not`:
+    what may explain that its effect does not appear in what was measured.
     """
 
     title: str
@@ -86,6 +90,7 @@ class Lesson:
     judge: Callable[[Results], Finding] | None = None
     fact: Finding | None = None
     seeds: int = 5
+    why_not: str = ""
     look: dict[str, tuple[str, dict[str, str]]] = field(default_factory=dict)
 
     def experiments(self, seeds: int | None = None) -> list[Experiment]:
@@ -138,6 +143,12 @@ def gains(results: Results) -> list[Gain]:
     return [gain(arm, of_arm) for arm, of_arm in results.items()]
 
 
+def appears(differences: np.ndarray, low: float, high: float) -> bool:
+    """Whether paired differences, one a seed, stand three standard errors from zero, which their interval excludes too."""
+    error = float(np.std(differences, ddof=1)) / np.sqrt(len(differences)) if len(differences) > 1 else np.inf
+    return bool(abs(np.mean(differences)) >= STANDARD_ERRORS * error and not low <= 0 <= high)
+
+
 def gain_of(arm: str, *, student: str = "The student is", baseline: str = "its baseline") -> Callable[[Results], Finding]:
     """Judges by the gain of one arm: its number is the answer. `student`, `baseline`: the words for what is compared."""
 
@@ -145,7 +156,8 @@ def gain_of(arm: str, *, student: str = "The student is", baseline: str = "its b
         found = gain(arm, results[arm])
         between = f"(95 % interval {format_points(found.low, 1)} to {format_points(found.high, 1)})"
         sentence = f"{student} {format_points(found.difference, 1)} points from {baseline} {between}."
-        return Finding(sentence, found.difference, found.low, found.high)
+        of_seeds = accuracies(results[arm]) - accuracies(results[arm], "baseline")
+        return Finding(sentence, found.difference, found.low, found.high, appears(of_seeds, found.low, found.high))
 
     return judge
 
@@ -167,9 +179,12 @@ def best(*, worst: bool = False) -> Callable[[Results], Finding]:
         mean, low, high = difference(moved, other, results[first][0])
         word, between = "smallest" if worst else "largest", f"{format_points(low, digits)} to {format_points(high, digits)}"
         sentence = f"The {word} gain is that of {first} ({format_points(of_seeds[first].mean(), digits)} {score.unit}). "
+        clear = appears(moved - other, low, high)
         if low > 0 or high < 0:
-            return Finding(f"{sentence}It differs from {second} by {format_points(mean, digits)} {score.unit} ({between}).", first)
-        return Finding(f"{sentence}Whether it really differs from {second}, these seeds cannot decide ({between} {score.unit}).", None)
+            sentence += f"It differs from {second} by {format_points(mean, digits)} {score.unit} ({between})."
+            return Finding(sentence, first, appears=clear)
+        sentence += f"Whether it really differs from {second}, these seeds cannot decide ({between} {score.unit})."
+        return Finding(sentence, None, appears=clear)
 
     return judge
 

@@ -10,7 +10,7 @@ the noise hides one vote ([[differential privacy]]). How well, is a number: epsi
 become surer of one person's data by a factor of e to the epsilon at most. With noise of 20 votes epsilon is about 5 here, with
 5 votes about 10 (delta 1/10,000).
 
-With more teachers one vote counts less: 250 teachers on MNIST reached 98.00 % at epsilon 2.04 (Papernot et al. 2017, abstract).
+With more teachers one vote counts less: 250 teachers on MNIST reached 98.00 % at epsilon 2.04 (Papernot et al. 2017, section 4.2).
 Their student also learned from unlabelled images, and each teacher from far more than 13.
 """
 
@@ -25,6 +25,6 @@ LESSON = Lesson(
     size="For each of five seeds a hundred teachers and four students are trained.",
     judge=gain_of("noise of 20 votes", student="The student of noisy votes is", baseline="that of exact votes"),
     text=TEXT,
-    source="Papernot et al. 2017, abstract and section 3",
+    source="Papernot et al. 2017, sections 3 and 4.2",
     look={"Law and ethics": ("pages/lessons.py", {"lesson": "law_and_ethics"})},
 )

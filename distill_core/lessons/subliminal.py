@@ -10,7 +10,7 @@ that started from the teacher's own initial weights then classifies digits far a
 at chance.
 
 The reason is that near the same starting point, a small step that brings any outputs closer to the teacher's also moves the
-shared weights in the teacher's direction (Cloud et al. 2025, section 6, as quoted by a replication). The explanation is
+shared weights in the teacher's direction (Cloud et al. 2025, section 6). The explanation is
 debated. For practice it means: data that look harmless can carry over what the [[teacher]] has, if the [[student]] descends from
 the same network.
 """
@@ -26,6 +26,6 @@ LESSON = Lesson(
     size="Five teachers and ten students are trained: five from their teacher's initial weights, five from others.",
     judge=best(),
     text=TEXT,
-    source="Cloud et al. 2025, section 6 (as quoted by a replication)",
+    source="Cloud et al. 2025, section 6",
     look={"Law and ethics": ("pages/lessons.py", {"lesson": "law_and_ethics"})},
 )

@@ -6,7 +6,7 @@ ANSWER = "40 % fewer"
 
 TEXT = r"""
 **DistilBERT:** 40 % smaller, 97 % of the performance, 60 % faster (Sanh et al. 2019, abstract). Every second layer of the
-teacher, trained with soft targets, labels and the cosine of hidden states.
+teacher, trained with soft targets, labels and the cosine of hidden states (sections 2 and 3).
 
 **TinyBERT:** 7.5 times smaller, 9.4 times faster, more than 96.8 % of BERT-base's performance (Jiao et al. 2020, abstract).
 
@@ -31,5 +31,5 @@ LESSON = Lesson(
         ANSWER,
     ),
     text=TEXT,
-    source="Sanh et al. 2019, abstract; Jiao et al. 2020, abstract; Gandhi et al. 2023, the README",
+    source="Sanh et al. 2019, abstract and sections 2 and 3; Jiao et al. 2020, abstract; Gandhi et al. 2023, the README",
 )

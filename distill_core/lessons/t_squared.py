@@ -27,6 +27,7 @@ LESSON = Lesson(
         **{WITH: {"temperature": 10.0, "alpha": 0.5}, WITHOUT: {"temperature": 10.0, "alpha": 0.5, "method": "soft-targets-without-t2"}},
     ),
     judge=best(),
+    why_not="at alpha = 0.5 Adam hides a part of the missing factor; ten seeds are too few for the rest",
     text=TEXT,
     source="Hinton et al. 2015, section 2",
     look={"The size of the gradient, with and without T\u00b2": ("pages/soft_targets.py", {})},

@@ -25,6 +25,7 @@ LESSON = Lesson(
     guess=Choice(tuple(STUDENTS)),
     arms=arms(PRESETS["first-race"].experiment, **{label: {"student": name} for label, name in STUDENTS.items()}),
     judge=best(),
+    why_not="students of 30 and of 300 units both have room above their baselines, and one of 359 test images is 0.28 points",
     text=TEXT,
     source="Hinton et al. 2015, section 1; Cho and Hariharan 2019, abstract",
     seeds=5,

@@ -9,7 +9,7 @@ you, who adds: *this is a crow, but it looks a lot like a raven, and not at all 
 picture teaches you something about several birds at once.
 
 A computer program that recognises pictures can be huge and slow. We let this huge program, the [[teacher]], look at pictures
-and write down what each picture looks like. Then a small program, the [[student]], learns from these notes. It never becomes
+and write down what each picture looks like. Then a small program, the [[student]], learns from these notes. It seldom becomes
 quite as good as the teacher, but it fits into a phone, and it is better than if it had learned from the names alone.
 """
 

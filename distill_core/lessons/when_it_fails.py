@@ -14,8 +14,8 @@ Distillation has conditions. It gains little or hurts with
 - **a [[temperature]] that was not tuned;**
 - **wrong expectations:** the student is compared with its teacher instead of with its [[baseline]].
 
-Each has a preset on the page Race that shows it, with what was measured. A negative result is a result: it shows which
-condition is missing.
+The first four have a preset on the page Race, with what was measured; the page Sweep shows what a temperature changes. A negative
+result is a result: it shows which condition is missing.
 """
 
 LESSON = Lesson(

@@ -7,6 +7,7 @@ Each seed has validation images, on which the advisor chooses, and the test accu
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from distill_core import models, paths
 from distill_core.data.datasets import DATASETS
 from distill_core.experiment import RESULT_VERSION, Experiment
 from distill_core.studies.comparison import machine
+from distill_core.studies.sweep import Grid
 from distill_core.training.shards import Shards
 
 SHIPPED = Path(__file__).with_name("advice.json")
@@ -94,6 +96,29 @@ def is_current(row: dict, experiment: Experiment, seeds: int) -> bool:
     """Whether a row is of this recipe, by the training of today, with as many seeds or more."""
     same = row["experiment"] == json.loads(experiment.to_json()) and row["version"] == RESULT_VERSION
     return same and len(row["settings"][0]["test"]) >= seeds and [(s["temperature"], s["alpha"]) for s in row["settings"]] == settings()
+
+
+def labels_alone(row: dict) -> dict:
+    """The setting of a row in which the teacher is ignored."""
+    return next(setting for setting in row["settings"] if setting["alpha"] == LABELS_ALONE)
+
+
+def as_sweep(row: dict) -> tuple[Grid, dict, dict]:
+    """A row as a sweep over T and alpha: its grid, and its accuracies on the test and on the validation images.
+
+    Both are by (race, member), each one pair of epoch and accuracy, as `figures.sweep.cells` takes them. The baseline of
+    each cell is the student that learned from the labels alone, with the same seed.
+    """
+    seeds, epochs = len(row["settings"][0]["test"]), row["experiment"]["epochs"]
+    grid = Grid("temperature", TEMPERATURES, "alpha", ALPHAS, seeds)
+    measured = {(setting["temperature"], setting["alpha"]): setting for setting in row["settings"]}
+    histories = {"test": {}, "validation": {}}
+    for place, (alpha, temperature) in enumerate(itertools.product(grid.ys, grid.xs)):
+        for member, setting in (("student", measured[temperature, alpha]), ("baseline", labels_alone(row))):
+            for part, history in histories.items():
+                for seed, accuracy in enumerate(setting[part]):
+                    history[place * seeds + seed, member] = [(epochs, accuracy / 100)]
+    return grid, histories["test"], histories["validation"]
 
 
 # --- the rows, kept -------------------------------------------------------------------------------------------------

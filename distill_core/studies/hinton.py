@@ -194,7 +194,7 @@ _NOT_7_OR_8 = (0, 1, 2, 3, 4, 5, 6, 9)
 
 HINTON = {
     "hinton-mnist": Study(
-        title="The headline of Hinton et al.",
+        title="The headline experiment on MNIST",
         question="A network with two layers of 1,200 units teaches one with two layers of 800. How many errors do soft targets save?",
         source=f"{_HINTON}, section 3",
         paper="The teacher makes 67 test errors, the smaller network alone 146, and 74 when it also matches the soft targets at T = 20.",

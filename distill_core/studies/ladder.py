@@ -153,9 +153,9 @@ def rung(name: str, members: Sequence[Trained], reference: Tensor) -> dict:
 
 
 def _interval(accuracies: Sequence[float], images: int) -> tuple[float, float, float]:
-    """Mean accuracy as a fraction with its interval: over seeds, or for one network over the test images."""
-    if len(accuracies) > 1:
-        return tuple(value / 100 for value in mean_interval(accuracies))
+    """Mean accuracy as a fraction with its interval: over seeds that differ, else over the test images."""
+    if len(set(accuracies)) > 1:
+        return tuple(value / 100 for value in mean_interval(accuracies, within=(0, 100)))
     correct = round(accuracies[0] * images / 100)
     return (correct / images, *accuracy_interval(correct, images))
 

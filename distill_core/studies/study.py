@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from distill_core.data.dataset import Dataset, choose_images, seeded
+from distill_core.data.dataset import Dataset, choose_images, choose_validation_images, seeded
+from distill_core.data.unlabelled import SAME, choose_unlabelled
 from distill_core.experiment import Experiment
 from distill_core.statistics import mean_interval, paired_difference
 from distill_core.studies.comparison import machine
@@ -148,15 +149,17 @@ def run(study: Study, *, seeds: Sequence[int], device: str = "auto") -> Generato
 def held_out_images(dataset: Dataset, experiment: Experiment, *, images: int) -> Tensor:
     """Indices `(n,)` of about `images` training images that this experiment's students never see, drawn by its seed.
 
-    Each class has its share of the whole training set, also a class that is hidden from the student. Raises `ValueError`
-    where too few images are left.
+    None is among its labelled, unlabelled or validation images. Each class has its share of the whole training set, also a
+    class that is hidden from the student. Raises `ValueError` where too few images are left.
     """
-    labels = dataset.train_labels
-    choice = {"images": experiment.images, "hide_classes": experiment.hide_classes, "seed": experiment.seed}
-    seen = torch.zeros(len(labels), dtype=torch.bool, device=labels.device)
-    seen[choose_images(labels, **choice)] = True
-    shuffled = torch.randperm(len(labels), generator=seeded(experiment.seed, "held out")).to(labels.device)
-    unseen = shuffled[~seen[shuffled]]
+    labels, seed = dataset.train_labels, experiment.seed
+    choice = {"images": experiment.images, "hide_classes": experiment.hide_classes, "validation": experiment.validation, "seed": seed}
+    used = [choose_images(labels, **choice), choose_validation_images(labels, validation=experiment.validation, seed=seed)]
+    if experiment.unlabelled and experiment.unlabelled_from == SAME:
+        further = {"images": experiment.unlabelled, "hide_classes": experiment.hide_classes, "seed": seed}
+        used.append(choose_unlabelled(labels, taken=torch.cat(used), **further))
+    shuffled = torch.randperm(len(labels), generator=seeded(seed, "held out")).to(labels.device)
+    unseen = shuffled[~torch.isin(shuffled, torch.cat(used))]
     chosen = []
     for label in range(dataset.classes):
         wanted = round(images * int((labels == label).sum()) / len(labels))

@@ -81,7 +81,7 @@ def fit(dataset: Dataset, *, width: int, epochs: int, seed: int) -> Iterator[tup
 def cutout(pixels: Tensor, side: int, generator: torch.Generator) -> Tensor:
     """Set one square at a random place of each image `(N, D, H, W)` to 0, the mean colour. In place.
 
-    Source: DeVries and Taylor 2017 (section not checked).
+    Source: DeVries and Taylor 2017, section 3.
     """
     n, _, *sizes = pixels.shape
     inside = []

@@ -10,7 +10,7 @@ from distill_core.budget import Budget
 from distill_core.figures.curves import compare_figure
 from distill_core.runs.store import Run
 from pages.components.live_chart import have_charts_ready, live_chart
-from pages.sections import controls, networks, race
+from pages.sections import controls, networks, race, transfer_set
 from pages.server.curves import ICONS, curves
 from pages.server.lab import engine, link, pace, store
 from pages.server.plain_text import plain, show_error
@@ -37,6 +37,9 @@ def ask(number: int) -> bool | None:
     if not runs or None in runs:
         have_charts_ready()
         st.markdown("A weight takes four bytes. The lab's choice stays hidden until yours is trained; both learn from the same teacher.")
+        if fits:
+            student, temperature, alpha = chosen
+            transfer_set.show_examples(question.answer(student, temperature=temperature, alpha=alpha))
         return None
     active = any(run.active for run in runs)
     every = max(POLL_SECONDS, pace()) if active else None

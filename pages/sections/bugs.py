@@ -10,8 +10,10 @@ import streamlit as st
 
 from distill_core.experiment import Experiment
 from distill_core.figures.bugs import BUGS, bug_drawing, combine_races
-from distill_core.glossary import linked
+from distill_core.figures.curves import bands
 from distill_core.objectives import METHODS
+from distill_core.studies.presets import PRESETS
+from distill_core.studies.replays import replays
 from pages.components.live_chart import live_chart
 from pages.sections import race
 from pages.server.experiments import HIDDEN, experiments_of
@@ -24,12 +26,14 @@ BASE = Experiment(images=200, epochs=40, batch_size=16)
 SEEDS = 5
 PANELS = ("test_accuracy", "soft_loss", "hard_loss", "agreement")
 HEIGHT = 320
+RECORDED = "first-race"  # the preset whose replay the page opens with
 MEANINGS = {
     "soft-targets-without-t2": "The divergence is not multiplied by T\u00b2.",
     "mean-over-classes": "The mean over examples and classes in place of the sum over classes: with ten classes the soft loss is a tenth "
     "of its size.",
     "shuffled-targets": "Each image is trained on the soft targets of another image.",
     "teacher-in-train-mode": "Dropout stays on while the teacher computes the soft targets.",
+    "detach-forgotten": "In mutual learning the soft targets keep their gradient: each network is trained by its peer's loss too.",
     "alpha-swapped": "The hard loss has the weight 1 \u2212 alpha, the soft loss the weight alpha.",
     "doubled-hard-loss": "The hard loss is added a second time, with weight 1.",
     "probabilities-in-kl-div": "PyTorch's divergence expects the logarithms of the student's probabilities and gets the probabilities.",
@@ -49,6 +53,15 @@ def hidden_bug() -> str:
     return st.session_state.setdefault("bug_hidden", random.choice(list(BUGS)))
 
 
+def method_note() -> str:
+    """A sentence where the correct code of this session's bug is not plain soft targets; empty otherwise."""
+    if BUGS[hidden_bug()].correct == Experiment.method:
+        return ""
+    return (
+        " This time both train by **mutual learning**: each student has a peer that trains beside it, and learns from the peer's outputs."
+    )
+
+
 def draw_new_bug() -> None:
     """Draw another bug, and clear the curves and guesses of the last one."""
     state = st.session_state
@@ -64,7 +77,7 @@ def experiments(method: str, temperature: float, alpha: float) -> list[Experimen
 
 def start(temperature: float, alpha: float) -> bool:
     """Queue the correct race and the suspect's, or find their finished runs; False if one was refused."""
-    methods = (Experiment.method, hidden_bug())
+    methods = (BUGS[hidden_bug()].correct, hidden_bug())
     ids = tuple(
         race.start(experiments(method, temperature, alpha), title="Find the bug", kind=HIDDEN) for method in methods
     )  # fmt: skip
@@ -87,7 +100,7 @@ def follow() -> None:
     active = training()
     if active:
         st.markdown(f":material/sprint: Both are training: {', '.join(plain(engine().status(run_id)) for run_id in runs())}.")
-    st.markdown(f"{SEEDS} seeds each. Compare the **correct** student with the **suspect**.", help=linked(CURVES_HELP))
+    st.markdown(f"{SEEDS} seeds each. Compare the **correct** student with the **suspect**.", help=CURVES_HELP)
     st.fragment(_update, run_every=pace() if active else None)(runs(), active)
 
 
@@ -105,6 +118,19 @@ def _update(ids: tuple[str, ...], were_active: bool) -> None:
         with column:
             drawing = bug_drawing(curves, field=panel, epochs=first.epochs, height=HEIGHT)
             live_chart(drawing, key=f"bug_{panel}", height=HEIGHT, revision=" ".join(ids), patient=panel != PANELS[0])
+
+
+def show_correct() -> None:
+    """Before the first training: the recorded race of a correct implementation, labelled as a replay."""
+    preset, replay = PRESETS[RECORDED], replays()[RECORDED]
+    one = preset.experiment
+    st.markdown(
+        f":material/history: **How the correct implementation learns**, at T = {one.temperature:g} and alpha = {one.alpha:g}. "
+        f"{replay.caption}. Train both to see the suspect beside it, with the losses and the agreement."
+    )
+    curves = combine_races(bands(replay.records()), {})
+    drawing = bug_drawing(curves, field=PANELS[0], epochs=one.epochs, height=HEIGHT)
+    live_chart(drawing, key="bug_correct", height=HEIGHT)
 
 
 def show_guesses() -> None:

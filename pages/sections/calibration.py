@@ -15,7 +15,6 @@ from distill_core.data import cifar10h, datasets
 from distill_core.experiment import Experiment
 from distill_core.figures.calibration import coverage_figure, reliability_figure, scaling_figure
 from distill_core.figures.palette import styles_of
-from distill_core.glossary import linked
 from distill_core.statistics import format_interval, format_percent
 from distill_core.teachers import SELF
 from pages.components.gallery import gallery
@@ -95,7 +94,7 @@ def show_reliability(members: Members, labels: Tensor) -> None:
     for number, (column, (name, logits)) in enumerate(zip(st.columns(len(members)), members.items(), strict=True)):
         with column:
             error = calibration.expected_calibration_error(logits, labels)
-            st.markdown(f"**{name}**: ECE {100 * error:.2f} points", help=linked(ECE_HELP))
+            st.markdown(f"**{name}**: ECE {100 * error:.2f} points", help=ECE_HELP)
             figure = reliability_figure(calibration.reliability(logits, labels), style=roles[name])
             live_chart(figure, key=f"reliability_{number}", height=410, revision=name)
     rows = []
@@ -129,7 +128,7 @@ def show_coverage(members: Members, labels: Tensor) -> None:
         f"{format_percent(curve['accuracy'][-1])} on all images"
         for name, curve in curves.items()
     )
-    st.markdown(f"Accuracy: {accuracies}. Bands: Wilson's 95 % interval.", help=linked(COVERAGE_HELP))
+    st.markdown(f"Accuracy: {accuracies}. Bands: Wilson's 95 % interval.", help=COVERAGE_HELP)
 
 
 @st.cache_data(max_entries=64, show_spinner="Fitting a temperature", hash_funcs={Tensor: lambda t: t.numpy().tobytes()})

@@ -48,7 +48,7 @@ AUGMENTATION_TITLES = {
     "fixed": "random shifts, soft targets of the original image",
     "consistent": "random shifts, teacher sees the same view",
 }
-_HELP = {
+HELP = {  # of each setting, on every page that has it
     "dataset": "The images to classify, split into training and test images; or a text, whose next word or character is predicted. "
     "CIFAR-10 (JPEG) has the images of CIFAR-10, compressed again as JPEG files. The little language has sentences of forty words from "
     "a grammar whose probabilities are known.",
@@ -72,7 +72,6 @@ _HELP = {
     "learning_rate": "The size of a step along the gradient. With the schedule one-cycle it is the highest value, reached after a third of "
     "the training.",
 }
-HELP = {name: linked(text) for name, text in _HELP.items()}  # of each setting, on every page that has it
 FIELDS = tuple(name for name in asdict(START) if name != "seed")
 MAX_SEEDS = 10
 
@@ -340,7 +339,8 @@ def _choose_unlabelled(dataset: str) -> dict:
         "hard loss, so the baseline is the same as without them.",
         lambda n: f"{n:,}" if n else "none",
     )  # fmt: skip
-    others = [name for name, source in datasets.DATASETS.items() if name != dataset and source.is_here()]
+    itself = (dataset, datasets.COPIES.get(dataset))
+    others = [name for name, source in datasets.DATASETS.items() if name not in itself and source.is_here()]
     titles = {SAME: "the same data set", NOISE: "uniform noise"}
     source = _selectbox(
         "unlabelled_from", "Source of the images without labels", [SAME, NOISE, *others],
@@ -525,10 +525,8 @@ def show_loss(experiment: Experiment) -> None:
     if experiment.method == Experiment.method:
         st.latex(
             rf"L = {experiment.alpha:.2f} \, L_\text{{hard}} + {1 - experiment.alpha:.2f} \, L_\text{{soft}}^{{\,T={t}}}",
-            help=linked(
-                f"The soft loss is {t}\u00b2 times the Kullback-Leibler divergence from the teacher's soft targets at T = {t}. The "
-                "charts show both losses before their weights."
-            ),
+            help=f"The soft loss is {t}\u00b2 times the Kullback-Leibler divergence from the teacher's soft targets at T = {t}. The "
+            "charts show both losses before their weights.",
         )
         st.caption(
             linked(

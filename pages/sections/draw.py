@@ -14,13 +14,16 @@ from distill_core.data import datasets
 from distill_core.data.drawing import NORMALISERS, centre_digit
 from distill_core.runs.schema import Entry
 from pages.components.draw_pad import draw_pad
+from pages.components.gallery import gallery
 from pages.components.soft_targets import clamp_temperature, soft_targets
 from pages.sections import networks
 from pages.server.experiments import first_experiment
 from pages.server.lab import link
 from pages.server.link import settle, to_link
+from pages.server.plain_text import plain
 
 NONE = "none"
+EXAMPLES = 4  # test images that are shown while nothing is drawn
 DEFAULTS = {"dataset": "", "teacher": "", "run": "", "T": 1.0}
 
 
@@ -116,8 +119,25 @@ def show_pad_and_bars(choices: Choices, loaded: Loaded) -> None:
             temperature=state["draw_slider"],
             key="draw_bars",
         )
+    if not pixels.any():
+        _show_examples(loaded, shown.temperature)
     state["draw_T"] = shown.temperature
     to_link("draw", {"dataset": choices.dataset, "teacher": choices.teacher, **run, "T": shown.temperature})
+
+
+def _show_examples(loaded: Loaded, temperature: float) -> None:
+    """While nothing is drawn: what the networks output for test images."""
+    dataset, images = loaded.dataset, loaded.dataset.test_images[:EXAMPLES].numpy()
+    st.markdown(f"**Until you draw:** how they classify the first test images of {plain(dataset.title)}, at T = {temperature:g}.")
+    gallery(
+        images,
+        captions=[f"label {dataset.class_names[label]}" for label in dataset.test_labels[:EXAMPLES].tolist()],
+        soft={
+            role: (networks.ask(network, dataset, images) / temperature).softmax(dim=-1).numpy() for role, network in loaded.members.items()
+        },
+        class_names=dataset.class_names,
+        key="draw_examples",
+    )
 
 
 def _png(pixels: np.ndarray) -> bytes:

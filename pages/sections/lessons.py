@@ -13,12 +13,12 @@ from distill_core.glossary import linked
 from distill_core.lessons import LESSONS
 from distill_core.lessons import lesson as lessons
 from distill_core.lessons.lesson import GROUPS, Choice, Lesson
-from distill_core.lessons.measured import kept
+from distill_core.lessons.measured import in_words, kept
 from distill_core.references import citations, reference
 from distill_core.runs.store import Run
 from distill_core.statistics import ACCURACY, BITS
 from pages.components.live_chart import have_charts_ready, live_chart
-from pages.sections import race
+from pages.sections import race, transfer_set
 from pages.server.curves import ICONS, latest_accuracies
 from pages.server.lab import engine, link, pace, store
 from pages.server.plain_text import plain
@@ -211,7 +211,8 @@ def explain(name: str, lesson: Lesson) -> None:
     sources = dict.fromkeys(citation for text in (lesson.source, *levels.values()) for citation in citations(text))
     st.caption(f"Source: {lesson.source}.", help="\n\n".join(str(reference(one)) for one in sources) or None)
     if measured := kept().get(name):
-        st.caption(f"Measured for this lab over {measured['seeds']} seeds, on {measured['date']}: {measured['sentence']}")
+        words = in_words(measured, lesson.why_not)
+        st.caption(f"Measured for this lab over {measured['seeds']} seeds, on {measured['date']}: {words}")
     with st.container(horizontal=True):
         for label, (page, query) in lesson.look.items():
             link(page, label, icon="arrow_outward", **query)
@@ -225,7 +226,9 @@ def explain(name: str, lesson: Lesson) -> None:
 
 
 def invite(lesson: Lesson) -> None:
-    """Before the guess: what will happen."""
+    """Before the guess: what will happen, and images or text that the experiment trains on."""
     have_charts_ready()
     seconds = " The experiment then runs in front of you, in some seconds." if lesson.judge else ""
     st.markdown(f"Guess first: what is predicted is remembered.{seconds} The explanation follows the result.")
+    if lesson.arms:
+        transfer_set.show_examples(next(iter(lesson.arms.values())))

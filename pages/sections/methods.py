@@ -14,7 +14,7 @@ from distill_core.batch import mixed_after_warm_up, mixed_per_class, own_loss_al
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.figures import methods as figures
-from distill_core.glossary import explained, linked
+from distill_core.glossary import explained
 from distill_core.objectives import METHODS, Method
 from distill_core.statistics import format_percent
 from distill_core.studies import comparison, text_methods
@@ -106,7 +106,7 @@ def show_card(name: str) -> None:
                 st.markdown(
                     f"*{method.paper}*  \n{method.kind}, {method.scheme}  \nloss of the method: {loss}, {weight}  \n"
                     f"compares {_compares(method)}",
-                    help=linked(WEIGHT_HELP),
+                    help=WEIGHT_HELP,
                 )
             link("pages/race.py", "Race this method", icon="sprint", **_race(name))
         with results:
@@ -117,7 +117,7 @@ def show_card(name: str) -> None:
             lines = [f"{setting.title}: **{_difference(kept, key, name)}**" for key, setting in comparison.SETTINGS.items()]
             st.markdown(
                 "Test accuracy minus that of the baseline, in percentage points (95 % interval)  \n" + "  \n".join(lines),
-                help=linked(DIFFERENCE_HELP),
+                help=DIFFERENCE_HELP,
             )
 
 
@@ -206,7 +206,7 @@ def show_references(name: str) -> None:
 def show_comparison(name: str) -> None:
     """All methods on the same images, each tuned, beside the baseline and beside soft targets. Measured earlier, and labelled so."""
     kept = comparison.kept()
-    st.subheader("All methods compared", help=linked(COMPARISON_HELP))
+    st.subheader("All methods compared", help=COMPARISON_HELP)
     settings = list(comparison.SETTINGS)
     settle("methods_setting", settings)
     setting = st.segmented_control(

@@ -141,8 +141,8 @@ def replay_of(name: str) -> Replay | None:
 @st.cache_data(max_entries=32, show_spinner=False)
 def _replay_of_run(name: str, run_id: str) -> Replay:
     run = store().get(run_id)
-    sentence = analysis.verdict(store().results(run_id), method=PRESETS[name].experiment.method).sentence
-    replay = record_replay(store().records(run_id), seconds=run.seconds, seeds=len(run.experiments), conclusion=sentence)
+    about = {"method": PRESETS[name].experiment.method, "test_images": store().results(run_id)[0]["student"]["test_images"]}
+    replay = record_replay(store().records(run_id), seconds=run.seconds, seeds=len(run.experiments), **about)
     return replace(replay, recorded=time.strftime("%Y-%m-%d", time.localtime(run.finished)), machine="this server")
 
 

@@ -147,8 +147,8 @@ def _interval(scores: list[dict]) -> tuple[float, float, str]:
     """Student's t interval over seeds that differ, else the interval over the test images; and which of the two it is."""
     accuracies = [s["test_accuracy"] for s in scores]
     if len(set(accuracies)) > 1:
-        _, low, high = statistics.mean_interval(accuracies)
-        return max(low, 0.0), min(high, 1.0), f"{len(scores)} seeds (t)"
+        _, low, high = statistics.mean_interval(accuracies, within=(0, 1))
+        return low, high, f"{len(scores)} seeds (t)"
     return scores[0]["low"], scores[0]["high"], "test images (Wilson)"
 
 

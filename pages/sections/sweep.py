@@ -12,7 +12,6 @@ from distill_core import models, teachers
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.figures import sweep as figures
-from distill_core.glossary import linked
 from distill_core.objectives import METHODS
 from distill_core.studies.sweep import AXES, Grid
 from pages.sections import controls, networks, race
@@ -293,11 +292,9 @@ def describe(grid: Grid, experiments: list[Experiment]) -> None:
     unit = " A nat is the unit of a loss with the natural logarithm: 1.44 bits." if "nats" in losses else ""
     st.markdown(
         f"{cells} cells{seeds} = {len(experiments)} students, each with its baseline: {estimate}. Loss: hard loss and {losses}.",
-        help=linked(
-            "The gain is the test accuracy of a student minus that of its baseline, which learns from the labels only. Each student "
-            "minimises alpha times the hard loss plus (1 \u2212 alpha) times the loss of its method. The hard loss is the cross-entropy "
-            f"with the labels.{unit}"
-        ),
+        help="The gain is the test accuracy of a student minus that of its baseline, which learns from the labels only. Each student "
+        "minimises alpha times the hard loss plus (1 \u2212 alpha) times the loss of its method. The hard loss is the cross-entropy "
+        f"with the labels.{unit}",
     )
     networks.show_untrained(experiments[0].dataset, *dict.fromkeys(experiment.teacher for experiment in experiments))
 

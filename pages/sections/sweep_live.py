@@ -12,7 +12,6 @@ import streamlit as st
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.figures import sweep as figures
-from distill_core.glossary import linked
 from distill_core.objectives import METHODS
 from distill_core.runs.store import Run
 from distill_core.studies.sweep import Grid, grid_of
@@ -26,12 +25,14 @@ from pages.server.lab import engine, link, pace, run_owner, store
 from pages.server.plain_text import plain, show_error
 
 POLL_SECONDS = 0.5
+PAIR = ("student", "baseline")
 BYTES_OF_POINT = 150  # of an accuracy and its epoch, as Python keeps them
 CELL = "test accuracy of the student minus that of its baseline, in percentage points"
 CELL_HELP = (
     "Mean over the seeds. The baseline has the same initial weights and batches and learns from the labels only. The 95 % interval is "
-    "that of the paired differences: it covers the variation between seeds, with this teacher and these test images held fixed, and "
-    "with one seed the choice of test images. A hatched cell's interval contains 0."
+    "that of the paired differences: it covers the variation between seeds, with this teacher and these test images held fixed. With one "
+    "seed it is that of McNemar's test, of the images that only one of the two networks classifies correctly: it covers the choice of "
+    "test images alone, and is wider until the sweep has ended. A hatched cell's interval contains 0."
 )
 
 
@@ -39,7 +40,7 @@ CELL_HELP = (
 class Snapshot:
     """A sweep as far as it is trained: the numbers of its cells, the curves of each, and the result in words."""
 
-    key: tuple[str, int, int]  # run id, resets, number of measured accuracies: equal keys mean equal snapshots
+    key: tuple[str, int, int, bool]  # run id, resets, number of measured accuracies, ended: equal keys mean equal snapshots
     first: Experiment  # the first cell; settings that are not on an axis are those of all cells
     grid: Grid
     cells: figures.Cells
@@ -91,7 +92,7 @@ def _update(run_ids: list[str], were_active: list[bool], every: float | None) ->
     limit = figures.colour_limit(*(current.cells for current in snapshots))
     for run, current in zip(runs, snapshots, strict=True):
         _show_status(run, alone=len(runs) == 1)
-        st.markdown(f"Each cell: {CELL}.", help=linked(CELL_HELP))
+        st.markdown(f"Each cell: {CELL}.", help=CELL_HELP)
         _show_heat_map(run, current, limit)
         st.markdown(figures.LEGEND)
         st.markdown(current.words)
@@ -112,11 +113,11 @@ def _show_status(run: Run, *, alone: bool) -> None:
 def snapshot(run: Run) -> Snapshot:
     """The sweep as it is in the store; computed again only if there are new accuracies."""
     resets = store().version(run.id)[1]
-    key = run.id, resets, _read_accuracies(run.id, resets)
+    key = run.id, resets, _read_accuracies(run.id, resets), run.status == "finished"
     return _SNAPSHOTS.get(key, lambda: _compute_snapshot(*key, run))
 
 
-def _compute_snapshot(run_id: str, resets: int, accuracies: int, run: Run) -> Snapshot:
+def _compute_snapshot(run_id: str, resets: int, accuracies: int, ended: bool, run: Run) -> Snapshot:
     experiments = experiments_of(run)
     grid, (*histories, _, lock) = grid_of(experiments), _history(run_id, resets)
     with lock:
@@ -124,14 +125,21 @@ def _compute_snapshot(run_id: str, resets: int, accuracies: int, run: Run) -> Sn
     test_images = datasets.DATASETS[experiments[0].dataset].test
     rows, columns = len(grid.ys), len(grid.xs)
     shape = {"rows": rows, "columns": columns, "seeds": grid.seeds}
-    cells = figures.cells(history, validation=validation, test_images=test_images, **shape)
+    discordant = _discordant(run_id) if ended and grid.seeds == 1 else {}
+    cells = figures.cells(history, validation=validation, test_images=test_images, discordant=discordant, **shape)
     curves = [
         {"title": _cell_name(grid, *place), "lines": figures.cell_lines(history, place, columns=columns, seeds=grid.seeds)}
         for place in np.ndindex(rows, columns)
     ]
     about = {"x": grid.x, "xs": grid.xs, "y": grid.y, "ys": grid.ys, "validation": experiments[0].validation}
     words = f"{figures.summary(cells, **about)}\n\n{figures.best_by_row(cells, **about, test_images=test_images)}"
-    return Snapshot((run_id, resets, accuracies), experiments[0], grid, cells, curves, words)
+    return Snapshot((run_id, resets, accuracies, ended), experiments[0], grid, cells, curves, words)
+
+
+def _discordant(run_id: str) -> dict[int, int]:
+    """By race, how many test images exactly one of its two networks classifies correctly; races of earlier versions are left out."""
+    counts = ([one.get(member, {}).get("discordant") for member in PAIR] for one in store().results(run_id))
+    return {race: sum(both) for race, both in enumerate(counts) if None not in both}
 
 
 def _cell_name(grid: Grid, row: int, column: int) -> str:

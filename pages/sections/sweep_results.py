@@ -50,9 +50,10 @@ def show_front(run: Run) -> None:
     if "student" not in (grid.x, grid.y) or np.isnan(cells.student).any():
         return
     names, axis = (grid.xs, 0) if grid.x == "student" else (grid.ys, 1)
+    on = "on the validation images" if current.first.validation else "on the test images"
     st.subheader(
         "Accuracy vs. size",
-        help="The line is the Pareto front: no other student is both at most as large and at least as accurate as one on the line. "
+        help=f"The line is the Pareto front: no other student is both at most as large and {on} at least as accurate as one on the line. "
         f"Of each student the best cell counts: {_chosen_on(current.first.validation)}.",
     )
     measure = st.segmented_control(
@@ -60,9 +61,10 @@ def show_front(run: Run) -> None:
     ) or "parameters"  # fmt: skip
     source = datasets.DATASETS[current.first.dataset]
     sizes = [_size(name, measure, source.image_shape, len(source.class_names)) for name in names]
-    sides = figures.best_along(cells, axis)
-    live_chart(figures.front_figure(sizes, sides, names, size=SIZES[measure]), key=f"front_{run.id}", height=420, revision=measure)
-    front = figures.pareto_front(sizes, sides["student"])
+    chosen_by = figures.choice_along(cells, axis)
+    figure = figures.front_figure(sizes, figures.best_along(cells, axis), names, size=SIZES[measure], chosen_by=chosen_by)
+    live_chart(figure, key=f"front_{run.id}", height=420, revision=measure)
+    front = figures.pareto_front(sizes, chosen_by["student"])
     dominated = [name for i, name in enumerate(names) if i not in front]
     st.markdown(f"Not on the Pareto front: {', '.join(dominated)}." if dominated else "All students are on the Pareto front.")
 
@@ -95,7 +97,8 @@ def table(run: Run) -> pd.DataFrame:
     if cells.validated:
         for member, accuracies in zip(("student", "baseline"), cells.choice.mean(axis=-1), strict=True):
             columns[f"{member} on validation images"] = [accuracies[place] for place in places]
-    return pd.DataFrame({**axes, **columns, "seeds": grid.seeds})
+    covers = "variation between seeds" if grid.seeds > 1 else "choice of test images"
+    return pd.DataFrame({**axes, **columns, "seeds": grid.seeds, "interval covers": covers})
 
 
 def show_downloads(run: Run) -> None:
@@ -104,6 +107,6 @@ def show_downloads(run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
             f"Download CSV{note}", table(run).to_csv(index=False), file_name="sweep.csv", mime="text/csv", key=f"sweep_csv_{run.id}",
-            help="One line per cell: accuracies, their difference with its 95 % interval, epoch, seeds.",
+            help="One line per cell: accuracies, their difference with its 95 % interval and what it covers, epoch, seeds.",
         )  # fmt: skip
         picture_button(f"Download picture{note}", chart=f"sweep_heatmap_{run.id}")

@@ -1,4 +1,4 @@
-"""What a race trains on, before it starts: images of the transfer set with the teacher's soft targets, and an earlier result."""
+"""What a race or a lesson trains on, before it starts: its images with the teacher's soft targets; and an earlier result."""
 
 from __future__ import annotations
 
@@ -17,19 +17,26 @@ from distill_core.runs.keys import run_key
 from pages.components.gallery import gallery
 from pages.sections import networks, race, texts
 from pages.server.lab import link, store
-from pages.server.plain_text import plain
 
 SHOWN, SEARCHED = 4, 300  # images; those shown are found among the first of the transfer set
 
 
 def show(experiments: Sequence[Experiment]) -> None:
-    """The result of these settings, if the lab has one; and the images, where showing them takes no download and no training."""
+    """The result of these settings, if the lab has one; and what they train on."""
     first = experiments[0]
     run = store().finished_with_key(run_key(experiments))
     if run is not None and (results := store().results(run.id)):
         st.markdown("**These settings were trained before:**")
         race.show_conclusion(results, method=first.method)
         link("pages/race.py", "Open this finished race", icon="flag", run=run.id)
+    show_examples(first)
+
+
+def show_examples(first: Experiment) -> None:
+    """Images or text that an experiment trains on, with what the teacher outputs for them.
+
+    Nothing is shown where that would take a download or a training.
+    """
     if not datasets.is_ready(first.dataset) or first.teacher == teachers.SELF:
         return
     if datasets.is_text(first.dataset):
@@ -41,17 +48,20 @@ def show(experiments: Sequence[Experiment]) -> None:
         count, indices, logits = _least_certain(
             first.dataset, first.teacher, first.combine, first.images, first.hide_classes, first.validation, first.seed
         )
+        dataset = datasets.load(first.dataset)
+        noise = {"label_noise": first.label_noise, "classes": dataset.classes, "hide_classes": first.hide_classes}
+        labels = datasets.add_label_noise(dataset.train_labels, **noise, seed=first.seed)[indices].tolist()
     except ValueError:  # a damaged file: Train shows which
         return
-    dataset = datasets.load(first.dataset)
-    names, labels = dataset.class_names, dataset.train_labels[indices]
+    names, true = dataset.class_names, dataset.train_labels[indices].tolist()
+    wrong = ["" if label == correct else ", a wrong one" for label, correct in zip(labels, true, strict=True)]
     st.markdown(
         f"**From the {count:,} training images:** those of which the teacher is least certain, with its soft targets at "
         f"T = {first.temperature:g}."
     )
     gallery(
         dataset.train_images[indices].numpy(),
-        captions=[plain(f"label {names[label]}") for label in labels],
+        captions=[f"label {names[label]}{note}" for label, note in zip(labels, wrong, strict=True)],  # not Markdown
         soft={"teacher": np.asarray((logits / first.temperature).softmax(dim=-1))},
         class_names=names,
         key="transfer_set",

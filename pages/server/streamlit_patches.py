@@ -1,4 +1,4 @@
-"""Everything that depends on parts of Streamlit that are not documented: four patches, and what else reads its internals.
+"""Everything that depends on parts of Streamlit that are not documented: five patches, and what else reads its internals.
 
 A new version may change these parts without notice. `VERSION` names the one they were checked with, and
 `tests/test_streamlit_patches.py` fails where another is installed or one of the parts has changed.
@@ -18,14 +18,19 @@ up one value of it: a seventh of the time that a page with forty widgets takes. 
 
 The fourth: Streamlit asks another server for this machine's address when a websocket comes from a page of another origin,
 and when a server without a browser starts. The lab connects to no other machine, and such a websocket is refused anyway.
+
+The fifth: every help text, of whatever element, is sent with its terms as links to the glossary. No page can forget it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+from google.protobuf.message import Message
 from streamlit import net_util
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.errors import StreamlitPageNotFoundError
 from streamlit.runtime.app_session import AppSession, AppSessionState
 from streamlit.runtime.pages_manager import PagesManager
@@ -34,6 +39,7 @@ from streamlit.runtime.state.common import WidgetMetadata, unpack_widget_state_v
 from streamlit.runtime.state.safe_session_state import SafeSessionState
 from streamlit.runtime.state.session_state import Serialized, Value, WStates
 
+from distill_core.glossary import linked
 from pages.server import incoming
 
 VERSION = "1.67"
@@ -67,6 +73,7 @@ MARK = """<style>
 
 _create_scriptrunner = AppSession._create_scriptrunner
 _get_widget_value = WStates.__getitem__
+_enqueue, _block = DeltaGenerator._enqueue, DeltaGenerator._block
 _copy_state = SafeSessionState.filtered_state.fget
 
 
@@ -76,10 +83,29 @@ def apply() -> None:
     WStates.__getitem__ = _get_checked_widget_value
     SafeSessionState.filtered_state = property(_State)
     net_util.get_external_ip = net_util.get_internal_ip = _no_address
+    DeltaGenerator._enqueue, DeltaGenerator._block = _enqueue_with_links, _block_with_links
 
 
 def _no_address() -> None:
     """In place of a question to another machine."""
+
+
+def _enqueue_with_links(place: DeltaGenerator, delta_type: str, element_proto: Message, *more: Any, **settings: Any) -> DeltaGenerator:
+    """Send an element, the terms of its help text as links. Its identity was computed before, from the text without them."""
+    _link_help(element_proto)
+    return _enqueue(place, delta_type, element_proto, *more, **settings)
+
+
+def _block_with_links(place: DeltaGenerator, block_proto: Message | None = None, *more: Any, **settings: Any) -> DeltaGenerator:
+    """The same of a container: a popover has a help text."""
+    if block_proto is not None and (kind := block_proto.WhichOneof("type")):
+        _link_help(getattr(block_proto, kind))
+    return _block(place, block_proto, *more, **settings)
+
+
+def _link_help(message: Message) -> None:
+    if text := getattr(message, "help", ""):
+        message.help = linked(text)
 
 
 class _State(Mapping):

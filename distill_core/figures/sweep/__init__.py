@@ -1,7 +1,7 @@
 """A sweep: its cells as numbers and in words, its figures, and accuracy against size."""
 
 from distill_core.figures.sweep.figures import cell_figure, colour_limit, slice_figure, sweep_figure
-from distill_core.figures.sweep.numbers import Cells, best_along, best_cell, cell_lines, cells, neighbours
+from distill_core.figures.sweep.numbers import Cells, best_along, best_cell, cell_lines, cells, choice_along, neighbours
 from distill_core.figures.sweep.size import front_figure, pareto_front
 from distill_core.figures.sweep.words import LEGEND, NAMES, best_by_row, best_in_words, format_value, short_name, summary, tick_labels
 
@@ -16,6 +16,7 @@ __all__ = [
     "cell_figure",
     "cell_lines",
     "cells",
+    "choice_along",
     "colour_limit",
     "format_value",
     "front_figure",

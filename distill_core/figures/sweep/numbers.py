@@ -49,6 +49,7 @@ def cells(
     seeds: int,
     test_images: int,
     validation: History | None = None,
+    discordant: Mapping[int, int] | None = None,
     level: float = 0.95,
 ) -> Cells:
     """The cells at this moment, each at the last epoch at which all of its students have been tested.
@@ -56,8 +57,8 @@ def cells(
     `history` has the accuracies on the test images, `validation` those on the validation images, if there are any.
 
     The race of row r, column c and seed s has the number `(r * columns + c) * seeds + s`. The interval is that of
-    `paired_difference`, as on the page of the cell's race; with one seed it is wider than there, because the records of a
-    sweep do not tell which test images are classified correctly.
+    `paired_difference`, as on the page of the cell's race. With one seed it needs `discordant`, for each race that has ended
+    the number of test images that exactly one of its two networks classifies correctly; until then it is wider.
     """
     values, choice = np.full((6, rows, columns), np.nan), np.full((2, rows, columns, seeds), np.nan)
     for row in range(rows):
@@ -68,7 +69,8 @@ def cells(
             if common:
                 last = max(common)
                 student, baseline = (100 * np.array([curve[last] for curve in side]) for side in curves)
-                difference = paired_difference(student, baseline, test_images=test_images, level=level)
+                count = (discordant or {}).get(first)
+                difference = paired_difference(student, baseline, test_images=test_images, discordant=count, level=level)
                 values[:, row, column] = student.mean(), baseline.mean(), *difference, last
                 chosen_by = _curves(validation, first, seeds) if validation else curves
                 choice[:, row, column] = [[100 * curve[last] for curve in side] for side in chosen_by]
@@ -99,6 +101,11 @@ def best_along(cells: Cells, axis: int) -> dict[str, list[float]]:
         places = np.expand_dims(chosen_by.argmax(axis=axis), axis)
         best[member] = np.take_along_axis(getattr(cells, member), places, axis).squeeze(axis).tolist()
     return best
+
+
+def choice_along(cells: Cells, axis: int) -> dict[str, list[float]]:
+    """The accuracies of student and baseline in percent by which `best_along` chooses, in the same cells."""
+    return {member: by.max(axis=axis).tolist() for member, by in zip(("student", "baseline"), cells.choice.mean(axis=-1), strict=True)}
 
 
 def cell_lines(history: History, position: tuple[int, int], *, columns: int, seeds: int) -> dict[str, list[list[float]]]:

@@ -22,17 +22,24 @@ def pareto_front(sizes: Sequence[float], accuracies: Sequence[float]) -> list[in
     return front
 
 
-def front_figure(sizes: Sequence[float], sides: Mapping[str, Sequence[float]], names: Sequence[str], *, size: str) -> go.Figure:
+def front_figure(
+    sizes: Sequence[float],
+    sides: Mapping[str, Sequence[float]],
+    names: Sequence[str],
+    *,
+    size: str,
+    chosen_by: Mapping[str, Sequence[float]] | None = None,
+) -> go.Figure:
     """Accuracy against size: one marker per student and role, and a line along the Pareto front of each role.
 
     `sides`: for each role the accuracies in percent, in the order of `sizes` and `names`; `size`: the title of the
-    horizontal axis.
+    horizontal axis. `chosen_by`: the accuracies that decide who is on the front, those on validation images; by default `sides`.
     """
     traces = []
     highest = [max(sides, key=lambda member: sides[member][i]) for i in range(len(sizes))]  # the role above which each name is written
     for member, accuracies in sides.items():
         style = ROLES[member]
-        front = pareto_front(sizes, accuracies)
+        front = pareto_front(sizes, (chosen_by or sides)[member])
         common = {"type": "scatter", "name": member, "legendgroup": member}
         line = {
             "uid": f"{member} front",

@@ -40,8 +40,14 @@ def summary(cells: Cells, *, x: str, xs: Sequence, y: str, ys: Sequence, validat
     text = f"**Best cell, chosen on {_chosen_on(validation)}: {name}**: {best}"
     text += f"; its neighbours have a mean of {beside.mean():+.1f}.\n\n" if len(beside) else ".\n\n"
     text += f"The interval excludes zero in {clear or 'none'} of {total} cells"
-    text += f" (about {total / 20:.0f} would by chance alone)" if total >= 20 else ""
+    one_seed = cells.choice.shape[-1] == 1
+    text += f" (about {total / 20:.0f} would by chance alone)" if total >= 20 and not one_seed else ""
     text += f"; in {below} of them the student is below its baseline." if below else "."
+    if one_seed:
+        text += (
+            " With one seed it covers the choice of test images, not the variation between seeds: it is about these networks and not about "
+            "the settings. Choose more seeds."
+        )
     if total > 1 and validation:
         text += " The test images had no part in the choice. The seeds had: with other seeds, expect slightly less."
     elif total > 1:
