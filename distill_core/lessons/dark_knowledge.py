@@ -31,6 +31,7 @@ LESSON = Lesson(
     ),
     judge=best(),
     text=TEXT,
+    why_not="with ten seeds the interval of the difference is nearly as wide as the difference",
     source="Furlanello et al. 2018, section 3.2",
     look={"Which classes does the teacher find similar?": ("pages/dark_knowledge.py", {})},
 )

@@ -25,6 +25,7 @@ LESSON = Lesson(
     arms=arms(PRESETS["first-race"].experiment, **VALUES),
     judge=best(),
     text=TEXT,
+    why_not="on the digits all three temperatures teach well, and T = 20 is only a little better than T = 4",
     source="Hinton et al. 2015, sections 2 and 3",
     look={
         "One image at every temperature": ("pages/soft_targets.py", {}),
