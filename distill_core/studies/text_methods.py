@@ -41,7 +41,7 @@ def entries(setting: str) -> dict[str, Experiment]:
     usual = SETTINGS[setting][1]
     width, _, depth = usual.teacher.removeprefix("gpt-").partition("x")
     found = {}
-    for name in (*(name for name in METHODS if name in COMMON), *TEXT_METHODS):
+    for name in (*(name for name in METHODS if name in COMMON), *(name for name in TEXT_METHODS if name != "top-k")):  # with k 5: top-5
         half = {"student": f"gpt-{width}x{int(depth) // 2}"} if name.startswith("distilbert") else {}
         found[name] = replace(usual, method=name, **half)
     return found

@@ -36,7 +36,6 @@ from distill_core.data.texts import sentence_start
 from distill_core.experiment import Experiment
 from distill_core.language_models import write
 from distill_core.objectives import objective, peers_of
-from distill_core.text_objectives import method_of
 from distill_core.training import own_text, perceptrons
 from distill_core.training.initial import MEMBERS, initial_regressor, initial_student
 from distill_core.training.records import TEACHER, Record, logged_measures, record, result
@@ -106,7 +105,7 @@ class Cohort:
     ) -> None:
         self.experiments, self.roles, self.quiet = tuple(experiments), tuple(roles), quiet
         self.first = self.experiments[0]
-        self.method = method_of(self.first.method)
+        self.method = self.first.configured_method
         self.seeds = sorted({e.seed for e in self.experiments})
         self.data = load_run_data([self.first_of(seed) for seed in self.seeds], device=device, dtype=dtype)
         self.schedule = Schedule(self.first, self.data.indices.shape[1], len(self.data.dataset.test_labels))
@@ -158,7 +157,7 @@ class Cohort:
         self.constraint = students.Constraint.stacked(constraints)
         by_hand = not self.constraint.bits and self.method.compares == "logits" and not self.method.peers
         names = perceptrons.linear_layers(self.network) if by_hand else None
-        self._logit_gradient = perceptrons.gradient_of(self.first.method)
+        self._logit_gradient = perceptrons.gradient_of(self.first.method, self.method)
         self._layers, self._layer_gradients = (
             [(tensors[f"{name}.weight"], tensors[f"{name}.bias"].unsqueeze(2)) for name in names or []]
             for tensors in (self.weights, self._gradients)

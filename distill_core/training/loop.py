@@ -55,7 +55,7 @@ def train(experiment: Experiment, *, device: str = "auto", dtype: torch.dtype = 
 def train_members(experiment: Experiment, data: RunData, members: Sequence[str], started: float) -> Generator[Record, None, list[Learner]]:
     """Train the members side by side, with peers if the method has any; yields their records, returns them trained."""
     learners = make_learners(experiment, data, members)
-    schedule, method = Schedule(experiment, data.indices.shape[1], len(data.dataset.test_labels)), method_of(experiment.method)
+    schedule, method = Schedule(experiment, data.indices.shape[1], len(data.dataset.test_labels)), experiment.configured_method
     logged = [learners[member] for member in members]
     step = 0
     yield from log(logged, data, schedule, step, started)
@@ -100,7 +100,7 @@ class Learner:
     """One network in training: its weights, its optimizer, and its raw losses since the last record."""
 
     def __init__(self, experiment: Experiment, data: RunData, member: str) -> None:
-        self.experiment, self.member, self.method = experiment, member, method_of(experiment.method)
+        self.experiment, self.member, self.method = experiment, member, experiment.configured_method
         # channels_last makes convolutions on a CPU one and a half times as fast.
         network = initial_student(experiment, data.dataset, member=member)
         self.network = network.to(data.device, data.dtype, memory_format=torch.channels_last)

@@ -25,9 +25,10 @@ from distill_core.experiment import (
     usual_of_text,
 )
 from distill_core.glossary import linked
+from distill_core.method_settings import FIXED, in_words
 from distill_core.objectives import Method
 from distill_core.text_objectives import method_of
-from pages.sections import networks
+from pages.sections import method_settings, networks
 from pages.server import incoming, pictures
 from pages.server.lab import link, owner
 from pages.server.link import opened, to_link
@@ -186,6 +187,7 @@ def choose() -> list[Experiment] | None:
     fields |= _choose_start(fields["dataset"], fields["student"])
     sizes = st.container()
     fields |= _choose_loss()
+    fields |= method_settings.choose([fields["method"]], len(_classes_and_images(fields["dataset"])[0]), is_locked=is_locked)
     seeds = st.slider(
         "Seeds (repetitions)", 1, MAX_SEEDS, key="seeds", persist_state="session", disabled=is_locked("seeds"),
         help="How many pairs of student and baseline are trained. Each seed sets other initial weights, another choice of images "
@@ -224,7 +226,7 @@ def _choose_networks() -> dict:
         accept_new_options=True,
     )  # fmt: skip
     networks.show_notes(dataset, teacher)
-    method = _selectbox("method", "Method", methods_for(dataset), format_func=method_title)
+    method = _selectbox("method", "Method", [name for name in methods_for(dataset) if name not in FIXED], format_func=method_title)
     st.caption(linked(idea(method_of(method))))
     student = _selectbox("student", "Student", TEXT_STUDENTS if is_text else STUDENTS, format_func=networks.name_with_layers)
     return {"dataset": dataset, "images": images, "teacher": teacher, "method": method, "student": student}
@@ -537,7 +539,8 @@ def show_loss(experiment: Experiment) -> None:
             )
         )
     else:
-        st.markdown(f"**{method.title}** ({method.kind}, alpha {experiment.alpha:.2f}, T {t}). {idea(method)}")
+        settings = ", ".join([f"alpha {experiment.alpha:.2f}", f"T {t}", *filter(None, [in_words(experiment.method, vars(experiment))])])
+        st.markdown(f"**{method.title}** ({method.kind}, {settings}). {idea(method)}")
 
 
 def idea(method: Method) -> str:
