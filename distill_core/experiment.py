@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from distill_core.batch import Method
 from distill_core.bounds import check_choice, check_range
 from distill_core.compression import parse_compression
+from distill_core.data.dataset import NEIGHBOURS
 from distill_core.data.datasets import DATASETS, SOURCES, is_text, load
 from distill_core.data.texts import CHARACTER_WINDOW, LITTLE, MAX_VOCABULARY
 from distill_core.data.unlabelled import NOISE, SAME
@@ -40,7 +41,7 @@ MAX = {
 }
 
 LATER_FIELDS = ("start_from", "compression", *SETTINGS)  # not in the key with their defaults, so that earlier results keep theirs
-ON_IMAGES_ONLY = ("validation", "hide_classes", "label_noise", "unlabelled", "unlabelled_from", "augmentation", "start_from", "compression")
+ON_IMAGES_ONLY = ("hide_classes", "label_noise", "unlabelled", "unlabelled_from", "augmentation", "start_from", "compression")
 TEXT_STUDENT = "gpt-48x2"
 MIN_TEMPERATURE = 0.001  # below, logits over temperature leave the range of float32
 
@@ -57,7 +58,7 @@ class Experiment:
     validation: int = 0
     """Training images that are held out, drawn by the seed: whatever is chosen is chosen by the accuracy on them, and the
     test images only report the result. Their labels have the run's label noise, because nobody who trains on noisy labels
-    has clean ones to choose by."""
+    has clean ones to choose by. Of a text it is a stretch of so many windows; the windows on both sides of it are not trained on."""
     hide_classes: tuple[int, ...] = ()
     """Classes without an image in the transfer set."""
     label_noise: float = 0.0
@@ -216,11 +217,12 @@ class Experiment:
     def _check_validation(self, train: int) -> None:
         """Raise `ValueError` for more validation images than the transfer set leaves of `train` training images."""
         check_range("validation", self.validation, 0, MAX["images"])
-        most = train - max(self.images, 1)
+        most = train - max(self.images, 1) - (NEIGHBOURS if is_text(self.dataset) else 0)
+        examples = "windows" if is_text(self.dataset) else "images"
         if self.validation > most:
             raise ValueError(
-                f"validation {self.validation} is too many beside {self.images or 'all other'} images to train on, of {train:,} in all; "
-                f"give {most} or fewer, or fewer images"
+                f"validation {self.validation} is too many beside {self.images or 'all other'} {examples} to train on, of {train:,} in "
+                f"all; give {most} or fewer, or fewer {examples}"
             )
 
     def _check_hidden_classes(self, classes: int) -> None:

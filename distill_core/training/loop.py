@@ -111,7 +111,7 @@ class Learner:
         self.peers = peers_of(member, self.method.peers)
         self.sums: dict[str, Tensor] = {}
         self.examples: dict[str, int] = {}
-        self.validation_accuracy: float | None = None
+        self.validated: float | None = None
 
     def forward(self, images: Tensor) -> None:
         """Compute the logits `(B, C)` and the output of each block for a batch `(B, D, H, W)`.
@@ -163,7 +163,7 @@ class Learner:
         return means
 
     def test(self, data: RunData) -> dict[str, float]:
-        """Test accuracy, agreement with the teacher, and the accuracy on the validation images if there are any."""
+        """Test accuracy, agreement with the teacher, and the accuracy on the validation images if there are any; of a text bits."""
         network = self.constraint.applied(self.network)
         self.test_logits = teachers.logits(network, data.dataset, data.dataset.test_images)
         measured = {
@@ -172,13 +172,13 @@ class Learner:
         }
         if self.experiment.validation:
             logits = teachers.logits(network, data.dataset, data.validation_images[0])
-            self.validation_accuracy = analysis.accuracy(logits, data.validation_labels[0])
-            measured["validation_accuracy"] = self.validation_accuracy
+            self.validated = analysis.score_on(logits, data.validation_labels[0], data.dataset)
+            measured[analysis.measure_of(data.dataset).validation] = self.validated
         return measured
 
     def scores(self, data: RunData) -> dict:
         """What a result contains of it, from its last test: the last record of a race is one."""
-        return data.scores(self.experiment, self.test_logits, validation_accuracy=self.validation_accuracy)
+        return data.scores(self.experiment, self.test_logits, validated=self.validated)
 
 
 def make_learners(experiment: Experiment, data: RunData, members: Sequence[str]) -> dict[str, Learner]:

@@ -73,6 +73,13 @@ _HELP = {
     "learning_rate": "The size of a step along the gradient. With the schedule one-cycle it is the highest value, reached after a third of "
     "the training.",
 }
+VALIDATION_HELP = (  # of images, of a text
+    "Training images that are held out: nothing trains on them. Choose between settings by the accuracy on them, and let the test "
+    "images only report the result: a setting that was chosen on test images looks better than it is. Each seed holds out others.",
+    "A stretch of the training text of so many windows is held out: nothing trains on it, nor on the windows beside it. Choose between "
+    "settings by the bits a character on it, and let the test text only report the result: a setting that was chosen on the test text "
+    "looks better than it is. Each seed holds out another stretch.",
+)
 HELP = {name: linked(text) for name, text in _HELP.items()}  # of each setting, on every page that has it
 FIELDS = tuple(name for name in asdict(START) if name != "seed")
 MAX_SEEDS = 10
@@ -198,6 +205,7 @@ def choose() -> list[Experiment] | None:
     is_text = datasets.is_text(fields["dataset"])
     with st.expander("Training" if is_text else "Training, augmentation, label noise"):
         fields |= _choose_training(fields["dataset"])
+        fields |= {"validation": _choose_validation(fields["dataset"])}
         if not is_text:
             fields |= _choose_examples(fields["dataset"]) | _choose_unlabelled(fields["dataset"])
     try:
@@ -303,16 +311,19 @@ def _choose_training(dataset: str) -> dict:
     }
 
 
+def _choose_validation(dataset: str) -> int:
+    """How many training images, or windows of a text, are held out."""
+    is_text, most = datasets.is_text(dataset), _classes_and_images(dataset)[1]
+    return _selectbox(
+        "validation", "Validation windows" if is_text else "Validation images", [n for n in VALIDATION if n < most / 2],
+        VALIDATION_HELP[is_text], lambda n: f"{n:,}" if n else "none",
+    )  # fmt: skip
+
+
 def _choose_examples(dataset: str) -> dict:
-    """Images that are held out, augmentation, and what is wrong or missing in the training data."""
-    classes, most = _classes_and_images(dataset)
+    """Augmentation, and what is wrong or missing in the training data."""
+    classes, _ = _classes_and_images(dataset)
     return {
-        "validation": _selectbox(
-            "validation", "Validation images", [n for n in VALIDATION if n < most / 2],
-            "Training images that are held out: nothing trains on them. Choose between settings by the accuracy on them, and let the test "
-            "images only report the result: a setting that was chosen on test images looks better than it is. Each seed holds out others.",
-            lambda n: f"{n:,}" if n else "none",
-        ),
         "augmentation": _selectbox(
             "augmentation", "Augmentation", list(AUGMENTATIONS),
             "Random changes of the training images: shifts, and horizontal flips of colour images. The teacher's soft "
@@ -403,7 +414,8 @@ def follow_dataset() -> None:
     of_text = datasets.is_text(state["dataset"])
     if of_text == state["student"].startswith(models.LANGUAGE):
         return
-    state.update({name: getattr(Experiment, name) for name in ON_IMAGES_ONLY} | {"hide_classes": [], "assistants": [], "generations": 0})
+    state.update({name: getattr(Experiment, name) for name in (*ON_IMAGES_ONLY, "validation")})
+    state.update({"hide_classes": [], "assistants": [], "generations": 0})
     fields = ("student", "images", "temperature", "alpha", "epochs", "batch_size", "learning_rate")
     state.update(usual_of(state["dataset"]) if of_text else {name: getattr(START, name) for name in fields})
     if state["method"] not in methods_for(state["dataset"]):
