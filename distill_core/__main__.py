@@ -37,6 +37,7 @@ from distill_core.lessons import lesson as lessons
 from distill_core.lessons.measured import keep as keep_finding
 from distill_core.lessons.measured import kept as kept_findings
 from distill_core.machine import available_cores
+from distill_core.method_settings import in_words
 from distill_core.runs.finished import default_store, find, keep_finished
 from distill_core.runs.store import StoreError
 from distill_core.statistics import BITS, Score, format_bits, format_interval, format_percent, score_of
@@ -254,12 +255,14 @@ def _several(names: tuple[str, ...]) -> type:
     return dataclasses.make_dataclass("Several", fields, frozen=True)
 
 
-SEVERAL = ("temperature", "alpha", "student", "images", "seed")
+SEVERAL = ("temperature", "alpha", "student", "images", "seed", "method", "on_policy_share", "beta", "top_k")
 Sweep = _several(SEVERAL)
 
 
 def sweep(choices: Annotated[Sweep, tyro.conf.arg(name="")], *, device: str = "auto", json: bool = False) -> None:
-    """Many students at once: --temperature, --alpha, --student, --images and --seed take several values.
+    """Many students at once: --temperature, --alpha, --student, --images, --seed and --method take several values.
+
+    So do --on-policy-share, --beta and --top-k, of the methods that have them (train --help says which).
 
     With --validation N the best setting is the one with the largest gain on the validation images, and its test accuracy is
     only reported. The gain on a text is the number of bits a character that the student needs less than its baseline.
@@ -289,6 +292,7 @@ def sweep(choices: Annotated[Sweep, tyro.conf.arg(name="")], *, device: str = "a
             unit, counted = ("bits", "windows") if score is BITS else ("points", "images")
             print(
                 f"T {one.temperature:<6g}alpha {one.alpha:<6g}{one.student:12}{_images(one):>8} {counted}   seed {one.seed:<4}"
+                f"{_method(one, experiments):{1 + max(len(_method(other, experiments)) for other in experiments)}}"
                 f"{validated}student {_score(student)}   baseline {_score(baseline)}   "
                 f"{score.scale * (student[score.field] - baseline[score.field]):+.{score.digits}f} {unit}"
             )
@@ -303,18 +307,20 @@ def _print_best(experiments: Sequence[Experiment], results: Sequence[dict]) -> N
     if len(settings) < 2:
         return
     best, gain = settings[0]
+    more = [text for text in [_method(best, experiments)] if text]
+    named = ", ".join([*more, f"T {best.temperature:g}", f"alpha {best.alpha:g}", best.student, _images(best)])
     if score_of(results[0]["student"]) is BITS:
         on = f"{one.validation:,} validation windows" if one.validation else "the test text, so this gain is too high; use --validation N"
-        print(
-            f"best: T {best.temperature:g}, alpha {best.alpha:g}, {best.student}, {_images(best)} windows, {gain:.4f} bits a character "
-            f"fewer than its baseline on the test text; chosen on {on}"
-        )
+        print(f"best: {named} windows, {gain:.4f} bits a character fewer than its baseline on the test text; chosen on {on}")
         return
     on = f"{one.validation:,} validation images" if one.validation else "the test images, so this gain is too high; use --validation N"
-    print(
-        f"best: T {best.temperature:g}, alpha {best.alpha:g}, {best.student}, {_images(best)} images, {gain:+.2f} over its baseline "
-        f"on the test images; chosen on {on}"
-    )
+    print(f"best: {named} images, {gain:+.2f} over its baseline on the test images; chosen on {on}")
+
+
+def _method(experiment: Experiment, experiments: Sequence[Experiment]) -> str:
+    """The method where the experiments have several, and its own settings; empty for soft targets alone."""
+    several = len({one.method for one in experiments}) > 1
+    return " ".join(filter(None, [experiment.method if several else "", in_words(experiment.method, vars(experiment))]))
 
 
 def _images(experiment: Experiment) -> str:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_cohort import DOUBLE, alone, assert_same, together
 from test_language_models import LITTLE, SMALL, small
-from test_texts_page import labels, open_race
+from test_sweep_page import open_sweep  # noqa: F401 (a fixture)
+from test_texts_page import labels
 
 from distill_core import analysis, teachers
 from distill_core.__main__ import main
@@ -136,8 +137,8 @@ def test_a_text_too_short_for_the_stretch_is_refused(refused, tmp_path):
         load_run_data([Experiment(dataset=str(path), validation=windows, teacher="self")], device="cpu")
 
 
-def test_the_race_page_holds_out_windows_of_a_text(home):
-    app = open_race(dataset="little-language", validation="300")
+def test_the_race_page_holds_out_windows_of_a_text(open_sweep):  # noqa: F811
+    app = open_sweep("race.py", dataset="little-language", validation="300")
     assert not app.exception and not app.error and app.selectbox(key="validation").value == 300
     assert "Validation windows" in labels(app) and app.query_params["validation"] == "300"
     app.selectbox(key="dataset").set_value("digits").run()

@@ -9,7 +9,7 @@ from statistics import fmean
 from distill_core.experiment import Experiment
 from distill_core.statistics import score_of
 
-AXES = ("temperature", "alpha", "student", "images", "label_noise", "teacher", "method")
+AXES = ("temperature", "alpha", "student", "images", "label_noise", "teacher", "method", "on_policy_share", "beta", "top_k")
 MAX_RACES = 400  # of one sweep
 
 

@@ -223,7 +223,7 @@ def _choose_networks() -> dict:
     dataset = _selectbox("dataset", "Data set", _datasets(), format_func=_title, on_change=follow_dataset)
     most, is_text = _classes_and_images(dataset)[1], datasets.is_text(dataset)
     images = _selectbox(
-        "images", f"Training windows of {_window_in_words(dataset)}" if is_text else "Training images",
+        "images", f"Training windows of {window_in_words(dataset)}" if is_text else "Training images",
         [n for n in (WINDOWS if is_text else IMAGES) if n < most] + [0], format_func=lambda n: f"{n:,}" if n else f"all {most:,}",
         help="How many windows of the text student and baseline train on (the transfer set), drawn at random for each seed. Every position "
         "of a window is one example: the token that follows it." if is_text else "",
@@ -461,7 +461,7 @@ def _datasets() -> list[str]:
     return here + pictures.own() + pictures.own_texts()
 
 
-def _window_in_words(dataset: str) -> str:
+def window_in_words(dataset: str) -> str:
     """The length of a window: 32 words, 64 characters."""
     source = datasets.source_of(dataset)
     return f"{source.image_shape[0] if source else CHARACTER_WINDOW} {'words' if source and source.separator else 'characters'}"
