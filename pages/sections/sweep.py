@@ -313,7 +313,7 @@ def _choose_values(axis: str, dataset: str) -> list:
         st.session_state[key] = valid
     label = controls.method_title if axis == "method" else figures.format_value
     picked = st.pills(
-        f"Values of {figures.NAMES[axis]}", options, selection_mode="multi", key=key, format_func=label, persist_state="session",
+        f"Values of {_axis_title(axis)}", options, selection_mode="multi", key=key, format_func=label, persist_state="session",
         help="Each selected value is a column (horizontal axis) or a row (vertical axis) of the heat map.",
     )  # fmt: skip
     return [value for value in options if value in picked]

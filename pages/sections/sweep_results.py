@@ -42,7 +42,7 @@ def show_slices(run: Run) -> None:
             if len(others) > 1:
                 names = figures.tick_labels(other, others)
                 at = st.selectbox(
-                    f"Slice at {figures.NAMES[other]}", range(len(others)), index=best, format_func=names.__getitem__,
+                    f"Slice at {figures.axis_title(other, cells)}", range(len(others)), index=best, format_func=names.__getitem__,
                     key=f"slice_{direction}", help="One row or column of the heat map, with 95 % intervals. Starts at the best cell.",
                 )  # fmt: skip
             live_chart(
