@@ -9,9 +9,9 @@ import plotly.graph_objects as go
 
 from distill_core.figures.palette import OTHERS, ROLES
 from distill_core.figures.sweep.numbers import Cells, best_cell
-from distill_core.figures.sweep.units import format_gain, format_interval, format_value_of, gain_title, limits, value_title
+from distill_core.figures.sweep.units import digits, format_gain, format_interval, format_value_of, gain_title, limits, value_title
 from distill_core.figures.sweep.words import axis_title, tick_labels
-from distill_core.statistics import ACCURACY, BITS, Score
+from distill_core.statistics import ACCURACY, BITS, Score, format_points
 
 TEXT = 16  # px, the smallest size that can be read across a room
 HALF = 0.46  # half the side of a cell inside its border, in cells
@@ -111,7 +111,7 @@ def _values(cells: Cells) -> dict:
         "x": [column for column, _ in positions],
         "y": [row for _, row in positions],
         "text": [
-            "" if np.isnan(cells.difference[row, column]) else format_gain(cells.score, cells.difference[row, column], unit=False)
+            "" if np.isnan(cells.difference[row, column]) else format_points(cells.difference[row, column], digits(cells.score))
             for column, row in positions
         ],
         "textfont": {"size": TEXT if columns > 8 else TEXT + 3},

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from distill_core.statistics import BITS, Score, format_bits, format_points
+from distill_core.statistics import BITS, Score, format_bits
 
 POINTS = (0.5, 1, 2, 3, 5, 10, 20, 50, 100)
 BITS_A_CHARACTER = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -31,7 +31,7 @@ def format_value_of(score: Score, value: float) -> str:
 
 def format_gain(score: Score, gain: float, *, more: int = 0, unit: bool = True) -> str:
     """A gain with its sign and unit; `more`: further decimals."""
-    number = format_points(gain, digits(score) + more)
+    number = _signed(gain, digits(score) + more)
     return f"{number} {score.unit}" if unit else number
 
 
@@ -39,7 +39,11 @@ def format_interval(score: Score, low: float, high: float, *, more: int = 0) -> 
     """The interval of a gain, which is not known for bits of one seed."""
     if not (math.isfinite(low) and math.isfinite(high)):
         return "no interval with one seed"
-    return "95 % interval {} to {}".format(*(format_points(value, digits(score) + more) for value in (low, high)))
+    return "95 % interval {} to {}".format(*(_signed(value, digits(score) + more) for value in (low, high)))
+
+
+def _signed(value: float, decimals: int) -> str:
+    return f"{value:+.{decimals}f}".replace("-", "\u2212")
 
 
 def legend(score: Score) -> str:
