@@ -86,14 +86,14 @@ def test_every_figure_of_a_text_names_its_unit():
     cells, *_ = of_text()
     figure = sweep.sweep_figure(cells, **AXES).to_dict()
     heat, _, values, _ = figure["data"]
-    assert heat["name"] == "baseline minus student (bits a character)" and heat["zmax"] == 0.2
+    assert heat["name"] == "gain (bits a character)" and heat["zmax"] == 0.2
     assert figure["layout"]["yaxis"]["title"]["text"] == "training windows of 64 characters"
     assert [float(text.replace(MINUS, "-")) for text in values["text"][:3]] == pytest.approx(cells.difference[0], abs=6e-4)
     hover = heat["text"][0][1]
     assert f"student {cells.student[0, 1]:.3f} bits, baseline {cells.baseline[0, 1]:.3f} bits<br>gain +" in hover
     assert "bits a character (95 % interval +" in hover and "on validation windows +0.2" in hover and "%," not in hover
     slices = sweep.slice_figure(cells, axis="temperature", values=AXES["xs"], row=0).to_dict()
-    assert slices["layout"]["yaxis"]["title"]["text"] == "baseline minus student (bits a character)"
+    assert slices["layout"]["yaxis"]["title"]["text"] == "gain (bits a character)"
     assert "bits a character" in slices["data"][0]["hovertemplate"]
     curves = sweep.cell_figure(epochs=10, between=(1.0, 3.0), score=BITS).to_dict()
     assert curves["layout"]["yaxis"]["title"]["text"] == "bits a character (lower is better)"

@@ -61,7 +61,7 @@ def legend(score: Score) -> str:
 
 def gain_title(score: Score) -> str:
     """The title of an axis with gains."""
-    return "baseline minus student (bits a character)" if score is BITS else "student minus baseline (points)"
+    return "gain (bits a character)" if score is BITS else "student minus baseline (points)"
 
 
 def value_title(score: Score) -> str:
