@@ -41,6 +41,8 @@ READING_ORDER = (
     "controls",  # soft targets without the knowledge, and mistakes of public code
     "objectives",  # the methods: which losses, with which weights
     "text_objectives",  # the methods of texts alone
+    "bounds",  # whether a chosen value is among others, or within limits
+    "method_settings",  # what some methods have beside T and alpha: lambda, beta, k
     "experiment",  # every choice of a run, as one value
     "starts",  # trained networks that a run starts from
     "students",  # the student of an experiment, before its training

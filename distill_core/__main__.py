@@ -38,9 +38,10 @@ from distill_core.lessons.measured import in_words
 from distill_core.lessons.measured import keep as keep_finding
 from distill_core.lessons.measured import kept as kept_findings
 from distill_core.machine import available_cores
+from distill_core.method_settings import in_words as settings_in_words
 from distill_core.runs.finished import default_store, find, keep_finished
 from distill_core.runs.store import StoreError
-from distill_core.statistics import BITS, format_bits, format_interval, format_percent, score_of
+from distill_core.statistics import BITS, Score, format_bits, format_interval, format_percent, score_of
 from distill_core.studies import advice as grid
 from distill_core.studies import comparison, ladder, replays, study, text_methods
 from distill_core.studies.literature import STUDIES
@@ -201,7 +202,11 @@ def serve(run: Annotated[str, tyro.conf.Positional], *, port: int = 8600, addres
 def _score(scores: dict) -> str:
     """The score of a record, or of one network in a result, as text."""
     score = score_of(scores)
-    value = scores[score.field]
+    return _value(scores[score.field], score)
+
+
+def _value(value: float | None, score: Score) -> str:
+    """A value of this score as text."""
     return "diverged" if value is None else f"{format_bits(value)} bits" if score is BITS else format_percent(value)
 
 
@@ -221,6 +226,9 @@ def _print_result(result: dict) -> None:
     if score_of(result["student"]) is BITS:
         _print_result_of_text(result)
         print(analysis.verdict([result]).sentence)
+        if held_out := result["experiment"]["validation"]:
+            bits = ", ".join(f"{role} {format_bits(result[role][BITS.validation])}" for role in ("baseline", "student"))
+            print(f"bits a character on {held_out:,} validation windows: {bits}")
         print(f"run {result['key']}, {result['seconds']:.1f} s")
         return
     print(f"{'':10}{'test accuracy':>15}{'95 % interval':>22}{'errors':>9}{'agreement':>11}{'ECE':>9}{'parameters':>12}")
@@ -249,15 +257,17 @@ def _several(names: tuple[str, ...]) -> type:
     return dataclasses.make_dataclass("Several", fields, frozen=True)
 
 
-SEVERAL = ("temperature", "alpha", "student", "images", "seed")
+SEVERAL = ("temperature", "alpha", "student", "images", "seed", "method", "on_policy_share", "beta", "top_k")
 Sweep = _several(SEVERAL)
 
 
 def sweep(choices: Annotated[Sweep, tyro.conf.arg(name="")], *, device: str = "auto", json: bool = False) -> None:
-    """Many students at once: --temperature, --alpha, --student, --images and --seed take several values.
+    """Many students at once: --temperature, --alpha, --student, --images, --seed and --method take several values.
+
+    So do --on-policy-share, --beta and --top-k, of the methods that have them (train --help says which).
 
     With --validation N the best setting is the one with the largest gain on the validation images, and its test accuracy is
-    only reported.
+    only reported. The gain on a text is the number of bits a character that the student needs less than its baseline.
 
     Args:
         device: auto, cpu or cuda.
@@ -279,11 +289,12 @@ def sweep(choices: Annotated[Sweep, tyro.conf.arg(name="")], *, device: str = "a
             _print_json({**cell, **result})  # the student's name is in its experiment
         else:
             student, baseline = result["student"], result["baseline"]
-            validated = f"validation {format_percent(student['validation_accuracy'])}   " if one.validation else ""
             score = score_of(student)
+            validated = f"validation {_value(student[score.validation], score)}   " if one.validation else ""
             unit, counted = ("bits", "windows") if score is BITS else ("points", "images")
             print(
                 f"T {one.temperature:<6g}alpha {one.alpha:<6g}{one.student:12}{_images(one):>8} {counted}   seed {one.seed:<4}"
+                f"{_method(one, experiments):{1 + max(len(_method(other, experiments)) for other in experiments)}}"
                 f"{validated}student {_score(student)}   baseline {_score(baseline)}   "
                 f"{score.scale * (student[score.field] - baseline[score.field]):+.{score.digits}f} {unit}"
             )
@@ -298,17 +309,20 @@ def _print_best(experiments: Sequence[Experiment], results: Sequence[dict]) -> N
     if len(settings) < 2:
         return
     best, gain = settings[0]
+    more = [text for text in [_method(best, experiments)] if text]
+    named = ", ".join([*more, f"T {best.temperature:g}", f"alpha {best.alpha:g}", best.student, _images(best)])
     if score_of(results[0]["student"]) is BITS:
-        print(
-            f"best: T {best.temperature:g}, alpha {best.alpha:g}, {best.student}, {_images(best)} windows, {gain:.4f} bits a character "
-            "fewer than its baseline on the test text; chosen on the test text, so this gain is too high"
-        )
+        on = f"{one.validation:,} validation windows" if one.validation else "the test text, so this gain is too high; use --validation N"
+        print(f"best: {named} windows, {gain:.4f} bits a character fewer than its baseline on the test text; chosen on {on}")
         return
     on = f"{one.validation:,} validation images" if one.validation else "the test images, so this gain is too high; use --validation N"
-    print(
-        f"best: T {best.temperature:g}, alpha {best.alpha:g}, {best.student}, {_images(best)} images, {gain:+.2f} over its baseline "
-        f"on the test images; chosen on {on}"
-    )
+    print(f"best: {named} images, {gain:+.2f} over its baseline on the test images; chosen on {on}")
+
+
+def _method(experiment: Experiment, experiments: Sequence[Experiment]) -> str:
+    """The method where the experiments have several, and its own settings; empty for soft targets alone."""
+    several = len({one.method for one in experiments}) > 1
+    return " ".join(filter(None, [experiment.method if several else "", settings_in_words(experiment.method, vars(experiment))]))
 
 
 def _images(experiment: Experiment) -> str:
@@ -484,11 +498,12 @@ def compare(
 ) -> None:
     """All methods, each tuned on validation images, over several seeds: differences from the baseline and from soft targets.
 
-    On the texts little-language and shakespeare-100k nothing is tuned, and the differences are those from the baseline.
+    On the texts little-language and shakespeare-100k nothing is tuned, and the differences are those from the baseline; with -tuned
+    behind their names T and alpha of each method are chosen on a held-out stretch of the training text.
     Each row is written as soon as it is measured; the same command goes on where it was stopped.
 
     Args:
-        settings: mnist-1000, mnist-60000 or cifar10-2000, all by default; little-language, shakespeare-100k.
+        settings: mnist-1000, mnist-60000 or cifar10-2000, all by default; little-language, shakespeare-100k, and these with -tuned.
         method: only these, beside the baseline and soft targets.
         seeds: the number of seeds, from 2.
         device: auto, cpu or cuda.

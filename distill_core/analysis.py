@@ -36,12 +36,21 @@ def accuracy(logits: Tensor, labels: Tensor) -> float:
     return (logits.argmax(dim=-1) == labels).double().mean().item()
 
 
+def measure_of(dataset: Dataset) -> Score:
+    """By what networks are judged on a data set: accuracy, of a text bits a character."""
+    return BITS if dataset.is_text else ACCURACY
+
+
 def score(logits: Tensor, dataset: Dataset) -> dict[str, float]:
     """By what a network is judged on the test set: `test_accuracy`, of a text `test_bits_per_character`."""
+    return {measure_of(dataset).field: score_on(logits, dataset.test_labels, dataset)}
+
+
+def score_on(logits: Tensor, labels: Tensor, dataset: Dataset) -> float:
+    """The same measure on any examples of the data set, such as those that are held out."""
     if dataset.is_text:
-        bits = bits_per_character(logits.float(), dataset.test_labels, characters=dataset.characters_per_token)
-        return {"test_bits_per_character": bits.item()}
-    return {"test_accuracy": accuracy(logits, dataset.test_labels)}
+        return bits_per_character(logits.float(), labels, characters=dataset.characters_of(labels)).item()
+    return accuracy(logits, labels)
 
 
 def bits_of_windows(logits: Tensor, dataset: Text) -> Tensor:

@@ -8,10 +8,14 @@ import json
 import re
 from dataclasses import dataclass
 
+from distill_core.batch import Method
+from distill_core.bounds import check_choice, check_range
 from distill_core.compression import parse_compression
+from distill_core.data.dataset import NEIGHBOURS
 from distill_core.data.datasets import COPIES, DATASETS, SOURCES, is_text, load
-from distill_core.data.texts import CHARACTER_WINDOW, LITTLE
+from distill_core.data.texts import CHARACTER_WINDOW, LITTLE, MAX_VOCABULARY
 from distill_core.data.unlabelled import NOISE, SAME
+from distill_core.method_settings import DEFAULTS, SETTINGS, check_settings, configured
 from distill_core.models import LANGUAGE, check_image_shape, check_model
 from distill_core.objectives import METHODS
 from distill_core.teachers import SELF, TEACHERS, default_teacher, parse_ensemble, single
@@ -36,8 +40,8 @@ MAX = {
     "seed": 2**31 - 1,
 }
 
-LATER_FIELDS = ("start_from", "compression")  # not in the key while they are empty, so that earlier results keep theirs
-ON_IMAGES_ONLY = ("validation", "hide_classes", "label_noise", "unlabelled", "unlabelled_from", "augmentation", "start_from", "compression")
+LATER_FIELDS = ("start_from", "compression", *SETTINGS)  # not in the key with their defaults, so that earlier results keep theirs
+ON_IMAGES_ONLY = ("hide_classes", "label_noise", "unlabelled", "unlabelled_from", "augmentation", "start_from", "compression")
 TEXT_STUDENT = "gpt-48x2"
 MIN_TEMPERATURE = 0.001  # below, logits over temperature leave the range of float32
 
@@ -54,7 +58,7 @@ class Experiment:
     validation: int = 0
     """Training images that are held out, drawn by the seed: whatever is chosen is chosen by the accuracy on them, and the
     test images only report the result. Their labels have the run's label noise, because nobody who trains on noisy labels
-    has clean ones to choose by."""
+    has clean ones to choose by. Of a text it is a stretch of so many windows; the windows on both sides of it are not trained on."""
     hide_classes: tuple[int, ...] = ()
     """Classes without an image in the transfer set."""
     label_noise: float = 0.0
@@ -92,6 +96,14 @@ class Experiment:
     """T, by which both logits are divided in the soft loss."""
     alpha: float = 0.1
     """The weight of the hard loss; the soft loss has 1 - alpha."""
+    on_policy_share: float = 0.5
+    """lambda of the methods on-policy: the share of steps on the student's own text, 0 to 1 (Agarwal et al. 2024, section 3)."""
+    beta: float = 0.5
+    """beta of jensen-shannon, from 0 (the soft loss) to 1 (its reverse) (Agarwal et al. 2024, section 2)."""
+    top_k: int = 5
+    """k of top-k: how many of the teacher's largest probabilities are learned from, 1 to all (Peng et al. 2024)."""
+    rest: str = "one-class"
+    """What stands for the other tokens in top-k: one-class (a further class) or left-out (the k are scaled to 1) (Peng et al. 2024)."""
     epochs: int = 40
     """How many times each image is used."""
     batch_size: int = 32
@@ -124,24 +136,25 @@ class Experiment:
             if shape or name.startswith(LANGUAGE):
                 check_image_shape(name, shape or (3, 32, 32), role=role)
         if self.method not in METHODS | TEXT_METHODS:
-            _check_choice("method", self.method, methods_for(self.dataset))
+            check_choice("method", self.method, methods_for(self.dataset))
         for field, choices in CHOICES.items():
-            _check_choice(field, getattr(self, field), choices)
-        _check_range("temperature", self.temperature, MIN_TEMPERATURE, MAX["temperature"])
-        _check_range("alpha", self.alpha, 0, 1)
-        _check_range("label_noise", self.label_noise, 0, 1)
-        _check_range("learning_rate", self.learning_rate, 0, MAX["learning_rate"], above=True)
-        _check_range("epochs", self.epochs, 1, MAX["epochs"])
-        _check_range("batch_size", self.batch_size, 1, MAX["batch_size"])
-        _check_range("seed", self.seed, 0, MAX["seed"])
-        _check_range("images", self.images, 0, source.train if source else MAX["images"])
-        _check_range("unlabelled", self.unlabelled, 0, MAX["unlabelled"])
+            check_choice(field, getattr(self, field), choices)
+        check_range("temperature", self.temperature, MIN_TEMPERATURE, MAX["temperature"])
+        check_range("alpha", self.alpha, 0, 1)
+        check_range("label_noise", self.label_noise, 0, 1)
+        check_range("learning_rate", self.learning_rate, 0, MAX["learning_rate"], above=True)
+        check_range("epochs", self.epochs, 1, MAX["epochs"])
+        check_range("batch_size", self.batch_size, 1, MAX["batch_size"])
+        check_range("seed", self.seed, 0, MAX["seed"])
+        check_range("images", self.images, 0, source.train if source else MAX["images"])
+        check_range("unlabelled", self.unlabelled, 0, MAX["unlabelled"])
         self._check_validation(source.train if source else MAX["images"])
         self._check_unlabelled((source.train if source else MAX["images"]) - self.validation)
         self._check_hidden_classes(len(source.class_names) if source else 100)
         self._check_compression()
         self._check_kind_of_data()
         self._check_method()
+        check_settings(self.method, vars(self), classes=len(source.class_names) if source else MAX_VOCABULARY)
 
     def _check_kind_of_data(self) -> None:
         """Raise `ValueError` for a teacher or a method of the other kind of data, and for what is defined on images only."""
@@ -203,12 +216,13 @@ class Experiment:
 
     def _check_validation(self, train: int) -> None:
         """Raise `ValueError` for more validation images than the transfer set leaves of `train` training images."""
-        _check_range("validation", self.validation, 0, MAX["images"])
-        most = train - max(self.images, 1)
+        check_range("validation", self.validation, 0, MAX["images"])
+        most = train - max(self.images, 1) - (NEIGHBOURS if is_text(self.dataset) else 0)
+        examples = "windows" if is_text(self.dataset) else "images"
         if self.validation > most:
             raise ValueError(
-                f"validation {self.validation} is too many beside {self.images or 'all other'} images to train on, of {train:,} in all; "
-                f"give {most} or fewer, or fewer images"
+                f"validation {self.validation} is too many beside {self.images or 'all other'} {examples} to train on, of {train:,} in "
+                f"all; give {most} or fewer, or fewer {examples}"
             )
 
     def _check_hidden_classes(self, classes: int) -> None:
@@ -326,14 +340,21 @@ class Experiment:
     @property
     def key(self) -> str:
         """A hash of the content: the same choices have the same key, on every machine."""
-        fields = {name: value for name, value in dataclasses.asdict(self).items() if value or name not in LATER_FIELDS}
+        usual = {name: type(self).__dataclass_fields__[name].default for name in LATER_FIELDS}
+        fields = {name: value for name, value in dataclasses.asdict(self).items() if name not in usual or value != usual[name]}
         content = json.dumps([RESULT_VERSION, fields], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     @property
     def baseline(self) -> Experiment:
         """The same student without a teacher: same initial weights, same order of images, labels only."""
-        return dataclasses.replace(self, method="soft-targets", alpha=1.0, assistants=(), unlabelled=0, unlabelled_from=SAME)
+        labels_only = {"method": "soft-targets", "alpha": 1.0, "assistants": (), "unlabelled": 0, "unlabelled_from": SAME}
+        return dataclasses.replace(self, **labels_only, **DEFAULTS)
+
+    @property
+    def configured_method(self) -> Method:
+        """Its method, with its own settings such as beta."""
+        return configured(self.method, vars(self))
 
     @property
     def all_epochs(self) -> int:
@@ -378,14 +399,3 @@ CHOICES = {
     "schedule": SCHEDULES,
 }
 _KINDS = {"int": "a whole number", "float": "a number", "str": "a name"}
-
-
-def _check_choice(field: str, value: str, choices) -> None:  # noqa: ANN001
-    if value not in choices:
-        raise ValueError(f"{field} '{value}' is not known; choose one of: {', '.join(choices)}")
-
-
-def _check_range(field: str, value: float, least: float, most: float, *, above: bool = False) -> None:
-    if not least <= value <= most or (above and value == least):  # NaN is in no range
-        bounds = f"above {least} and at most {most:g}" if above else f"from {least:,} to {most:,}"
-        raise ValueError(f"{field} {value} cannot be run; give a number {bounds}")

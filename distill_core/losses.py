@@ -239,11 +239,13 @@ def top_k_loss(student_logits: Tensor, teacher_logits: Tensor, *, k: int, temper
 
     with $c_1 \dots c_k$ the teacher's most probable classes and p the probabilities at T = 1.
 
-    - `student_logits`, `teacher_logits`: `(N, C)`; `k`: 1 or more, fewer than C; `temperature`: above 0.
+    - `student_logits`, `teacher_logits`: `(N, C)`; `k`: 1 or more, of which C are all: the soft loss; `temperature`: above 0.
     - Returns a scalar in nats, averaged over the N examples; 0 where both networks give the k classes and the rest equal probabilities.
 
     Source: Peng et al. 2024, section 3.2, for the truncation of a teacher's logits; the class of the rest is ours.
     """
+    if k >= teacher_logits.shape[-1]:
+        return soft_loss(student_logits, teacher_logits, temperature=temperature)
     of_teacher = torch.log_softmax(teacher_logits.detach(), dim=-1)  # (N, C)
     top = of_teacher.topk(k, dim=-1).indices  # (N, k)
     both = []

@@ -68,9 +68,9 @@ def reverse_kl(batch: Batch) -> Tensor:
 
 
 def jensen_shannon(batch: Batch) -> Tensor:
-    r"""Match the soft targets by the Jensen-Shannon divergence, with $\beta = 1/2$: between the soft loss and its reverse.
+    r"""Match the soft targets by the Jensen-Shannon divergence, with $\beta = 1/2$ if not set: between the soft loss and its reverse.
 
-    Its weight of 4 gives it the size of the soft loss at high temperatures.
+    Its weight of $1 / (\beta (1 - \beta))$ gives it the size of the soft loss at high temperatures.
 
     Source: Agarwal et al. 2024 (GKD), section 2, here on the transfer set instead of own outputs.
     """

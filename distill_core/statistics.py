@@ -19,7 +19,7 @@ class Score:
     """By what networks are judged on a test set: the field of records and results, its unit, and which direction is better.
 
     A value is multiplied by `scale` before it is compared or written; `sign` is 1 where higher is better, -1 where lower is.
-    `margin`: differences within plus and minus it are called none.
+    `margin`: differences within plus and minus it are called none. `validation`: the field of the same measure on what is held out.
     """
 
     field: str
@@ -28,10 +28,11 @@ class Score:
     sign: int
     margin: float
     digits: int  # of a difference
+    validation: str
 
 
-ACCURACY = Score("test_accuracy", "points", 100.0, 1, 0.5, 2)
-BITS = Score("test_bits_per_character", "bits a character", 1.0, -1, 0.005, 4)
+ACCURACY = Score("test_accuracy", "points", 100.0, 1, 0.5, 2, "validation_accuracy")
+BITS = Score("test_bits_per_character", "bits a character", 1.0, -1, 0.005, 4, "validation_bits_per_character")
 
 
 def score_of(scores: Mapping[str, object]) -> Score:

@@ -19,10 +19,15 @@ def jensen_shannon_with(beta: float) -> Callable[[Batch], Tensor]:
     r"""Match the soft targets by the generalised Jensen-Shannon divergence: for a small $\beta$ it is near the soft loss, for a large one
     near its reverse.
 
+    At $\beta = 0$ and $\beta = 1$, where the divergence is 0, it is the limit of the weighted divergence: the soft loss, or its reverse.
+
     Source: Agarwal et al. 2024 (GKD), section 2, here on the text of the data set.
     """
 
     def loss(batch: Batch) -> Tensor:
+        if beta in (0, 1):
+            limit = losses.reverse_soft_loss if beta else soft_loss
+            return limit(batch.student_logits, batch.teacher_logits, temperature=batch.temperature)
         return losses.jensen_shannon_loss(batch.student_logits, batch.teacher_logits, temperature=batch.temperature, beta=beta)
 
     loss.__doc__ = jensen_shannon_with.__doc__
@@ -45,6 +50,21 @@ def top_five_scaled(batch: Batch) -> Tensor:
     return losses.top_k_loss(batch.student_logits, batch.teacher_logits, k=TOP, temperature=batch.temperature, keep_rest=False)
 
 
+def top_k_with(k: int, *, keep_rest: bool) -> Callable[[Batch], Tensor]:
+    r"""Soft targets of the teacher's k most probable tokens: what an API with log-probabilities gives.
+
+    The probability of all others is one further class, or it is left out and the k are scaled to 1.
+
+    Source: Peng et al. 2024 (section not checked); the class of the rest is ours.
+    """
+
+    def loss(batch: Batch) -> Tensor:
+        return losses.top_k_loss(batch.student_logits, batch.teacher_logits, k=k, temperature=batch.temperature, keep_rest=keep_rest)
+
+    loss.__doc__ = top_k_with.__doc__
+    return loss
+
+
 def sequence_level(batch: Batch) -> Tensor:
     r"""Train on text that the teacher wrote, as on labels: all that an API without probabilities allows. T has no effect.
 
@@ -61,10 +81,10 @@ def sequence_level(batch: Batch) -> Tensor:
 def on_policy(batch: Batch) -> Tensor:
     r"""The student writes, the teacher grades every token by its soft targets: the student learns to go on from its own mistakes.
 
-    In half of the steps, drawn at random, the windows are the student's own, which begin as those of the data set; there is then no
-    hard loss. In the others it is token-level distillation on the data set.
+    In a share $\lambda$ of the steps, drawn at random, the windows are the student's own, which begin as those of the data set; there is
+    then no hard loss. In the others it is token-level distillation on the data set.
 
-    Source: Agarwal et al. 2024 (GKD), section 3, with a student share of 0.5.
+    Source: Agarwal et al. 2024 (GKD), section 3.
     """
     return soft_loss(batch.student_logits, batch.teacher_logits, temperature=batch.temperature)
 
@@ -138,6 +158,7 @@ TEXT_METHODS = {
     ),
     "top-5": Method(top_five, "Top-5 probabilities, the rest as one class", _PENG, loss_name="top-5 loss"),
     "top-5-scaled": Method(top_five_scaled, "Top-5 probabilities, scaled to 1", _PENG, loss_name="top-5 loss"),
+    "top-k": Method(top_k_with(TOP, keep_rest=True), "Top-k probabilities", _PENG, loss_name="top-k loss"),
     "sequence-level": Method(
         sequence_level,
         "Text that the teacher wrote (sequence-level)",

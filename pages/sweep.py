@@ -4,9 +4,9 @@ import streamlit as st
 
 from distill_core.controls import without_t2
 from distill_core.experiment import Experiment
-from distill_core.objectives import METHODS
+from distill_core.text_objectives import method_of
 from pages.components.live_chart import have_charts_ready
-from pages.sections import networks, race, sweep, sweep_before, sweep_live, sweep_results
+from pages.sections import race, sweep, sweep_before, sweep_live, sweep_results
 from pages.sections.source import functions_of, show_source
 from pages.server.lab import set_up, store
 from pages.server.link import from_link, to_link
@@ -55,8 +55,7 @@ if stop:
     st.rerun()
 
 if chosen:
-    values = {"xs": ",".join(map(str, grid.xs)), "ys": ",".join(map(str, grid.ys))}
-    to_link("sweep", {**{name: state.get(f"sweep_{name}", "") for name in sweep.defaults() if name not in values}, **values})
+    to_link("sweep", sweep.choices(grid, experiments[0]))
 
 if run_ids:
     sweep_live.follow(run_ids)
@@ -76,5 +75,4 @@ else:
         sweep_before.show(experiments)
     else:
         have_charts_ready()
-networks.note_images_only()
-show_source(*functions_of(METHODS[experiments[0].method if chosen else Experiment.method]), without_t2)
+show_source(*functions_of(method_of(experiments[0].method if chosen else Experiment.method)), without_t2)

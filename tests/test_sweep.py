@@ -23,7 +23,7 @@ VALUES = {
     "teacher": ["mlp-1200x2", "cnn-32"],
     "method": ["soft-targets", "logits", "correlation"],  # that alpha 0 suits
 }
-axes = st.permutations(AXES).map(lambda order: order[:2])
+axes = st.permutations(sorted(VALUES)).map(lambda order: order[:2])
 
 
 @given(axes, st.data(), st.integers(1, 4))
@@ -38,6 +38,19 @@ def test_a_sweep_is_recovered_from_its_experiments(chosen, data, seeds):
             for seed in range(seeds):
                 one = experiments[grid.place(row, column, seed)]
                 assert (getattr(one, x), getattr(one, y), one.seed) == (x_value, y_value, seed)
+
+
+@pytest.mark.parametrize(
+    ("axis", "values", "method"),
+    [("beta", (0.0, 0.5, 1.0), "jensen-shannon"), ("top_k", (1, 5, 40), "top-k"), ("on_policy_share", (0.0, 0.5), "on-policy")],
+)
+def test_a_setting_of_a_method_is_an_axis(axis, values, method, refused):
+    grid = Grid("alpha", (0.1, 0.5), axis, values, 2)
+    experiments = grid.experiments(Experiment(dataset="little-language", method=method))
+    assert grid_of(experiments) == grid and len({one.baseline for one in experiments}) == 2
+    assert set(AXES) == {*VALUES, "beta", "top_k", "on_policy_share"}
+    with refused("has no effect on method 'soft-targets'"):
+        grid.experiments(Experiment(dataset="little-language"))
 
 
 def test_a_sweep_of_one_choice_is_a_single_row():

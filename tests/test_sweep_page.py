@@ -22,14 +22,14 @@ from pages.server import lab
 
 @pytest.fixture
 def open_sweep(home, monkeypatch):
-    """`open_sweep(**link)`: the page with this link, in a lab whose engine does not start."""
+    """`open_sweep(**link)`: the page with this link, in a lab whose engine does not start; `file`: another page."""
     monkeypatch.setattr(Engine, "start", lambda engine: engine)
     caches = (lab.store, lab.engine)
     for cache in caches:
         cache.clear()
 
-    def page(**link):
-        app = AppTest.from_file(str(ROOT / "pages" / "sweep.py"), default_timeout=90)
+    def page(file="sweep.py", **link):
+        app = AppTest.from_file(str(ROOT / "pages" / file), default_timeout=90)
         for field, value in link.items():
             app.query_params[field] = value
         return app.run()

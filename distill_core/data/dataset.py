@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+NEIGHBOURS = 2  # windows beside the held-out stretch of a text
 TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
@@ -109,20 +110,27 @@ def exact_device(device: torch.device | str) -> torch.device:
 # --- the training images of a run -----------------------------------------------------------------------------------
 
 
-def choose_images(labels: Tensor, *, images: int, hide_classes: tuple[int, ...], seed: int, validation: int = 0) -> Tensor:
+def choose_images(
+    labels: Tensor, *, images: int, hide_classes: tuple[int, ...], seed: int, validation: int = 0, in_order: bool = False
+) -> Tensor:
     """Indices `(n,)` of the transfer set, ascending: `images` examples of the classes that are not hidden, drawn by `seed`.
 
     None of them is among the `validation` images of `choose_validation_images`. `images = 0` takes all that are left; of A
     images of the classes that are not hidden, that is `A - validation` for every seed. The test set keeps all classes: it
     also measures the student on the hidden ones. Raises `ValueError` if `images` is more than there are.
+
+    `in_order`: the examples are the windows of a text. The last token of a window is followed by the first of the next, which is
+    its last label: the two windows beside the held-out stretch are not taken either.
     """
     hidden = torch.tensor(hide_classes, dtype=labels.dtype, device=labels.device)
     eligible = torch.nonzero(~torch.isin(labels, hidden)).flatten()
     if len(eligible) == 0:
         raise ValueError(f"hide_classes {list(hide_classes)} leaves no training image; hide fewer classes")
-    most = len(eligible) - validation
+    most = len(eligible) - validation - (NEIGHBOURS if in_order and validation else 0)
     if most < 1:
-        raise ValueError(f"validation {validation} leaves none of {len(eligible)} images to train on; give {len(eligible) - 1} or fewer")
+        raise ValueError(
+            f"validation {validation} leaves none of {len(eligible)} images to train on; give {most + validation - 1} or fewer"
+        )
     if images > most:
         besides = f" beside {validation} validation images" if validation else ""
         raise ValueError(f"images {images} is more than the {most} available{besides}; give {most} or fewer, or 0 for all")
@@ -130,11 +138,14 @@ def choose_images(labels: Tensor, *, images: int, hide_classes: tuple[int, ...],
         return eligible
     shuffled = eligible[torch.randperm(len(eligible), generator=seeded(seed, "images")).to(labels.device)]
     if validation:
-        shuffled = shuffled[~torch.isin(shuffled, choose_validation_images(labels, validation=validation, seed=seed))]
+        held_out = choose_validation_images(labels, validation=validation, seed=seed, in_order=in_order)
+        if in_order:
+            held_out = torch.cat([held_out[:1] - 1, held_out, held_out[-1:] + 1])
+        shuffled = shuffled[~torch.isin(shuffled, held_out)]
     return shuffled[: images or most].sort().values
 
 
-def choose_validation_images(labels: Tensor, *, validation: int, seed: int) -> Tensor:
+def choose_validation_images(labels: Tensor, *, validation: int, seed: int, in_order: bool = False) -> Tensor:
     """Indices `(validation,)` of the training images that are held out, ascending, drawn by `seed` from all N labels `(N,)`.
 
     All classes are among them, also those that the transfer set hides: whoever chooses a setting wants it to work for
@@ -142,7 +153,12 @@ def choose_validation_images(labels: Tensor, *, validation: int, seed: int) -> T
     a transfer set that ends before them is therefore the same with and without validation images.
 
     Shipped teachers were trained on all training images, these included, but no student gets a teacher's output for them.
+
+    `in_order`: the examples are the windows of a text, of which one stretch is held out, with a window on each side of it.
     """
+    if in_order and validation:
+        start = int(torch.randint(1, len(labels) - validation, (), generator=seeded(seed, "validation")))
+        return torch.arange(start, start + validation, device=labels.device)
     shuffled = torch.randperm(len(labels), generator=seeded(seed, "images"))
     return shuffled[len(labels) - validation :].sort().values.to(labels.device)
 

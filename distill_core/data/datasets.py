@@ -36,9 +36,9 @@ from distill_core.data.uploads import is_decoded, keep_zip, kept_zips, load_zip,
 
 # Training and pages find the operations on a set beside the sets: `datasets.choose_images`, `datasets.keep_zip`.
 __all__ = [
-    "DATASETS", "SOURCES", "TEXTS", "Dataset", "Progress", "Source", "add_label_noise", "choose_images", "choose_validation_images",
-    "fetch", "import_torchvision", "is_ready", "is_text", "keep_text", "keep_zip", "kept_texts", "kept_zips", "load", "random_flip",
-    "random_shift", "seeded", "source_of", "title",
+    "DATASETS", "SOURCES", "TEXTS", "Dataset", "Progress", "Source", "about", "add_label_noise", "choose_images",
+    "choose_validation_images", "fetch", "import_torchvision", "is_ready", "is_text", "keep_text", "keep_zip", "kept_texts", "kept_zips",
+    "load", "random_flip", "random_shift", "seeded", "source_of", "title",
 ]  # fmt: skip
 
 
@@ -130,6 +130,16 @@ class Source:
 def source_of(name: str) -> Source | texts.TextSource | None:
     """What is known of a data set before it is loaded; None of one in a file of its own."""
     return SOURCES.get(name)
+
+
+def about(name: str) -> Source | texts.TextSource:
+    """The same of any set; one in a file of its own is read. Raises `ValueError` with one sentence where it cannot be."""
+    if source := source_of(name):
+        return source
+    found = load(name)
+    kind = texts.TextSource if found.is_text else Source
+    counts = len(found.train_labels), len(found.test_labels)
+    return kind(name, found.title, *counts, found.image_shape, found.class_names, lambda: found)
 
 
 def _source(name: str) -> Source | texts.TextSource:

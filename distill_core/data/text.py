@@ -57,9 +57,13 @@ class Text(Dataset):
 
     @functools.cached_property
     def characters_per_token(self) -> float:
-        """The mean number of characters of the tokens that are predicted in the test windows; a word counts the space before it."""
-        lengths = torch.tensor([len(name) + len(self.separator) for name in self.class_names], device=self.test_labels.device)
-        return lengths[self.test_labels].double().mean().item()
+        """That of the tokens that are predicted in the test windows."""
+        return self.characters_of(self.test_labels)
+
+    def characters_of(self, labels: Tensor) -> float:
+        """The mean number of characters of these tokens; a word counts the space before it."""
+        lengths = torch.tensor([len(name) + len(self.separator) for name in self.class_names], device=labels.device)
+        return lengths[labels].double().mean().item()
 
     def encode(self, text: str) -> list[int]:
         """The tokens of a text. Raises `ValueError` for one that is not in the vocabulary."""

@@ -13,12 +13,15 @@ from sqlalchemy import Column, Float, ForeignKey, Index, Integer, String, Unique
 
 from distill_core.runs.keys import COMMAND_LINE, owner_mark
 
-SCHEMA_VERSION = 5  # PRAGMA user_version: raised when the tables change
+SCHEMA_VERSION = 6  # PRAGMA user_version: raised when the tables change
 STATUSES = ("queued", "preparing", "running", "paused", "finished", "stopped", "failed")
 ACTIVE = ("queued", "preparing", "running")
 OVER = ("finished", "stopped", "failed")
 STATE = "state.bin"  # the artefact from which a run goes on
-MEASURED = ("hard_loss", "soft_loss", "test_accuracy", "validation_accuracy", "agreement", "test_bits_per_character")
+MEASURED = (
+    *("hard_loss", "soft_loss", "test_accuracy", "validation_accuracy", "agreement", "test_bits_per_character"),
+    "validation_bits_per_character",
+)
 
 tables = sa.MetaData()
 runs = sa.Table(
@@ -209,6 +212,7 @@ MIGRATIONS = {
         "INSERT INTO owners SELECT id, owner_hash, created FROM runs",
     ),
     4: ("ALTER TABLE records ADD COLUMN test_bits_per_character FLOAT",),
+    5: ("ALTER TABLE records ADD COLUMN validation_bits_per_character FLOAT",),
 }
 
 

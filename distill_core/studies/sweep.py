@@ -9,7 +9,7 @@ from statistics import fmean
 from distill_core.experiment import Experiment
 from distill_core.statistics import score_of
 
-AXES = ("temperature", "alpha", "student", "images", "label_noise", "teacher", "method")
+AXES = ("temperature", "alpha", "student", "images", "label_noise", "teacher", "method", "on_policy_share", "beta", "top_k")
 MAX_RACES = 400  # of one sweep
 
 
@@ -74,7 +74,7 @@ def best_settings(experiments: Sequence[Experiment], results: Sequence[dict]) ->
     for experiment, result in zip(experiments, results, strict=True):
         by_setting.setdefault(replace(experiment, seed=0), []).append(result)
     score = score_of(results[0]["student"])
-    measure = "validation_accuracy" if experiments[0].validation else score.field
+    measure = score.validation if experiments[0].validation else score.field
     factor = score.sign * score.scale
     ordered = sorted(by_setting, key=lambda setting: -_gain(by_setting[setting], measure, factor))
     return [(setting, _gain(by_setting[setting], score.field, factor)) for setting in ordered]

@@ -2,6 +2,8 @@
 
 `python -m distill_core compare little-language shakespeare-100k` measures it, one row after another, and goes on where it was stopped;
 with `--keep` the rows go to `text_methods.json`. Temperature, alpha and learning rate are the usual ones of the text: nothing is tuned.
+In the settings whose names end in `-tuned`, temperature and alpha of each method are chosen on a held-out stretch of the training text,
+as those of images are on validation images (`tuning.py`).
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from distill_core.experiment import Experiment, usual_of_text
 from distill_core.objectives import METHODS
 from distill_core.statistics import BITS, format_points, holm, paired_bits, paired_p_value
 from distill_core.studies.comparison import machine
+from distill_core.studies.tuning import tune
 from distill_core.text_objectives import TEXT_METHODS, method_of
 from distill_core.training.cohort import Cohort
 
@@ -34,6 +37,8 @@ SETTINGS = {
     "little-language": ("Little language, 300 windows", _usual("little-language")),
     "shakespeare-100k": ("Shakespeare, 1,563 windows (100,000 characters)", _usual("shakespeare", images=1563, epochs=10)),
 }
+HELD_OUT = 300  # windows on which a setting is chosen
+SETTINGS |= {f"{name}-tuned": (f"{title}, tuned", replace(usual, validation=HELD_OUT)) for name, (title, usual) in SETTINGS.items()}
 
 
 def entries(setting: str) -> dict[str, Experiment]:
@@ -41,7 +46,7 @@ def entries(setting: str) -> dict[str, Experiment]:
     usual = SETTINGS[setting][1]
     width, _, depth = usual.teacher.removeprefix("gpt-").partition("x")
     found = {}
-    for name in (*(name for name in METHODS if name in COMMON), *TEXT_METHODS):
+    for name in (*(name for name in METHODS if name in COMMON), *(name for name in TEXT_METHODS if name != "top-k")):  # with k 5: top-5
         half = {"student": f"gpt-{width}x{int(depth) // 2}"} if name.startswith("distilbert") else {}
         found[name] = replace(usual, method=name, **half)
     return found
@@ -54,6 +59,7 @@ def compare(setting: str, *, seeds: int, only: Sequence[str] = (), before: Seque
         if name in done or (only and name not in only):
             continue
         started = time.perf_counter()
+        experiment, tried = _tuned(experiment, device=device)
         cohort = Cohort([replace(experiment, seed=seed) for seed in range(seeds)], quiet=True, device=device)
         results = [one for records in cohort.steps() for one in records if one["event"] == "result"]
         scores = {role: [one[role] for one in results] for role in ("student", "baseline")}
@@ -63,6 +69,9 @@ def compare(setting: str, *, seeds: int, only: Sequence[str] = (), before: Seque
             "title": method_of(name).title,
             "kind": method_of(name).kind,
             "student": experiment.student,
+            "temperature": experiment.temperature,
+            "alpha": experiment.alpha,
+            "tried": tried,
             "students": [round(one[BITS.field], 5) for one in scores["student"]],
             "baselines": [round(one[BITS.field], 5) for one in scores["baseline"]],
             "teacher": round(results[0]["teacher"][BITS.field], 5),
@@ -70,6 +79,11 @@ def compare(setting: str, *, seeds: int, only: Sequence[str] = (), before: Seque
             "seconds": round(time.perf_counter() - started, 1),
         }
         yield row | _judged(cohort, experiment)
+
+
+def _tuned(experiment: Experiment, *, device: str) -> tuple[Experiment, list[dict]]:
+    """The setting that is chosen on the held-out windows, and all that were tried; without such windows the experiment itself."""
+    return (tune(experiment, device=device) if experiment.validation else None) or (experiment, [])
 
 
 def _judged(cohort: Cohort, experiment: Experiment) -> dict:
@@ -125,4 +139,5 @@ def in_words(row: dict) -> str:
     mean = sum(row["students"]) / len(row["students"])
     judged = f"   grammatical {100 * row['grammatical']:.1f} %, kinds {100 * row['kinds']:.0f} %" if "grammatical" in row else ""
     between = f"{digits['difference']} ({digits['low']} to {digits['high']}){'*' if row['sign'] else ' '}"
-    return f"{row['title']:52}{row['student']:11}{mean:8.4f} bits   {between}   KL to teacher {row['teacher_kl']:.4f}{judged}"
+    chosen = f"T {row['temperature']:g}, alpha {row['alpha']:.3g}   " if row.get("tried") else ""
+    return f"{row['title']:52}{row['student']:11}{chosen}{mean:8.4f} bits   {between}   KL to teacher {row['teacher_kl']:.4f}{judged}"

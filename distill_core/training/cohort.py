@@ -34,7 +34,6 @@ from distill_core import analysis, students, teachers, writing
 from distill_core.batch import Batch
 from distill_core.experiment import Experiment
 from distill_core.objectives import objective, peers_of
-from distill_core.text_objectives import method_of
 from distill_core.training import own_text, perceptrons
 from distill_core.training.initial import MEMBERS, initial_regressor, initial_student
 from distill_core.training.records import TEACHER, Record, logged_measures, record, result
@@ -103,7 +102,7 @@ class Cohort:
     ) -> None:
         self.experiments, self.roles, self.quiet = tuple(experiments), tuple(roles), quiet
         self.first = self.experiments[0]
-        self.method = method_of(self.first.method)
+        self.method = self.first.configured_method
         self.seeds = sorted({e.seed for e in self.experiments})
         self.data = load_run_data([self.first_of(seed) for seed in self.seeds], device=device, dtype=dtype)
         self.schedule = Schedule(self.first, self.data.indices.shape[1], len(self.data.dataset.test_labels))
@@ -114,7 +113,7 @@ class Cohort:
         self.predictions: dict[int, Tensor] = {}  # (roles, N_test) by epoch, of the first experiment
         self.samples: list[dict] = []  # of a text, what its student and its baseline wrote after some of the epochs
         self.test_logits: Tensor | None = None  # (K, N_test, C), of the last test
-        self.validation_accuracies: list[float | None] = []  # (K,) of the same
+        self.validated: list[float | None] = []  # (K,) of the same
         self._sums: dict[str, Tensor] = {}  # (K,) each, of raw losses since the last record
         self._examples: dict[str, int] = {}
         self.assistants: list[list[dict]] = [[] for _ in self.seeds]  # the scores of those that are trained
@@ -156,7 +155,7 @@ class Cohort:
         self.constraint = students.Constraint.stacked(constraints)
         by_hand = not self.constraint.bits and self.method.compares == "logits" and not self.method.peers
         names = perceptrons.linear_layers(self.network) if by_hand else None
-        self._logit_gradient = perceptrons.gradient_of(self.first.method)
+        self._logit_gradient = perceptrons.gradient_of(self.first.method, self.method)
         self._layers, self._layer_gradients = (
             [(tensors[f"{name}.weight"], tensors[f"{name}.bias"].unsqueeze(2)) for name in names or []]
             for tensors in (self.weights, self._gradients)
@@ -229,7 +228,7 @@ class Cohort:
         named = torch.stack(test_logits) if is_own else self.before.data.teacher_test_logits
         self.data = replace(self.data.with_teachers(networks), teacher_test_logits=named)
         for number, (one, place, logits) in enumerate(zip(trained, places, test_logits, strict=True)):
-            scores = self.data.scores(one, logits, validation_accuracy=validated[place])
+            scores = self.data.scores(one, logits, validated=validated[place])
             own = [] if is_own else [{"name": one.student, **scores}]
             self.assistants[number] = [*self.before.assistants[number], *own]
 
@@ -331,14 +330,21 @@ class Cohort:
     def test(self) -> None:
         """Measure all members on the test images, and on the validation images of their seeds."""
         self.test_logits = self.logits(self.data.dataset.test_images.unsqueeze(0))
-        self.validation_accuracies = self.validate()
+        self.validated = self.validate()
 
     def validate(self) -> list[float | None]:
-        """The accuracy of each member on the validation images of its seed; None where none are held out."""
+        """The accuracy of each member on the validation images of its seed; None where none are held out. Of a text bits a character."""
         if not self.first.validation:
             return [None] * len(self.members)
+        if self.data.dataset.is_text:
+            return [self._bits_of_validation(k, k * len(self.seeds) // len(self.members)) for k in range(len(self.members))]
         predictions = self.logits(self.data.validation_images).max(dim=-1).indices  # (K, v)
         return (predictions == self._to_members(self.data.validation_labels)).double().mean(dim=1).tolist()
+
+    def _bits_of_validation(self, k: int, seed: int) -> float:
+        """Of one member: the logits of all at once would be a hundred times as many as those of images."""
+        logits = teachers.logits(self.member(k), self.data.dataset, self.data.validation_images[seed])
+        return analysis.score_on(logits, self.data.validation_labels[seed], self.data.dataset)
 
     @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
@@ -380,7 +386,7 @@ class Cohort:
             agrees = predictions.unflatten(0, (len(of_teacher), -1)) == of_teacher
             measured["agreement"] = agrees.flatten(0, 1).flatten(1).double().mean(dim=1).tolist()
             if self.first.validation:
-                measured["validation_accuracy"] = self.validation_accuracies
+                measured[analysis.measure_of(self.data.dataset).validation] = self.validated
             if self.data.dataset.is_text:
                 if epoch in self.schedule.sampled_epochs(len(self.members)) and self.roles == MEMBERS:
                     self.samples.append({"epoch": int(epoch), **self.write_samples()})
@@ -409,8 +415,8 @@ class Cohort:
         if self.test_logits is None:  # restored after the last step
             self.test()
         scores = [
-            self.data.scores(member, logits, validation_accuracy=validated)
-            for (member, _), logits, validated in zip(self.members, self.test_logits, self.validation_accuracies, strict=True)
+            self.data.scores(member, logits, validated=validated)
+            for (member, _), logits, validated in zip(self.members, self.test_logits, self.validated, strict=True)
         ]
         correct = self.data.correct(self.test_logits)  # (K, N_test)
         self._own_seconds = time.perf_counter() - self._started

@@ -55,7 +55,7 @@ def train(experiment: Experiment, *, device: str = "auto", dtype: torch.dtype = 
 def train_members(experiment: Experiment, data: RunData, members: Sequence[str], started: float) -> Generator[Record, None, list[Learner]]:
     """Train the members side by side, with peers if the method has any; yields their records, returns them trained."""
     learners = make_learners(experiment, data, members)
-    schedule, method = Schedule(experiment, data.indices.shape[1], len(data.dataset.test_labels)), method_of(experiment.method)
+    schedule, method = Schedule(experiment, data.indices.shape[1], len(data.dataset.test_labels)), experiment.configured_method
     logged = [learners[member] for member in members]
     step = 0
     yield from log(logged, data, schedule, step, started)
@@ -100,7 +100,7 @@ class Learner:
     """One network in training: its weights, its optimizer, and its raw losses since the last record."""
 
     def __init__(self, experiment: Experiment, data: RunData, member: str) -> None:
-        self.experiment, self.member, self.method = experiment, member, method_of(experiment.method)
+        self.experiment, self.member, self.method = experiment, member, experiment.configured_method
         # channels_last makes convolutions on a CPU one and a half times as fast.
         network = initial_student(experiment, data.dataset, member=member)
         self.network = network.to(data.device, data.dtype, memory_format=torch.channels_last)
@@ -111,7 +111,7 @@ class Learner:
         self.peers = peers_of(member, self.method.peers)
         self.sums: dict[str, Tensor] = {}
         self.examples: dict[str, int] = {}
-        self.validation_accuracy: float | None = None
+        self.validated: float | None = None
 
     def forward(self, images: Tensor) -> None:
         """Compute the logits `(B, C)` and the output of each block for a batch `(B, D, H, W)`.
@@ -163,7 +163,7 @@ class Learner:
         return means
 
     def test(self, data: RunData) -> dict[str, float]:
-        """Test accuracy, agreement with the teacher, and the accuracy on the validation images if there are any."""
+        """Test accuracy, agreement with the teacher, and the accuracy on the validation images if there are any; of a text bits."""
         network = self.constraint.applied(self.network)
         self.test_logits = teachers.logits(network, data.dataset, data.dataset.test_images)
         measured = {
@@ -172,13 +172,13 @@ class Learner:
         }
         if self.experiment.validation:
             logits = teachers.logits(network, data.dataset, data.validation_images[0])
-            self.validation_accuracy = analysis.accuracy(logits, data.validation_labels[0])
-            measured["validation_accuracy"] = self.validation_accuracy
+            self.validated = analysis.score_on(logits, data.validation_labels[0], data.dataset)
+            measured[analysis.measure_of(data.dataset).validation] = self.validated
         return measured
 
     def scores(self, data: RunData) -> dict:
         """What a result contains of it, from its last test: the last record of a race is one."""
-        return data.scores(self.experiment, self.test_logits, validation_accuracy=self.validation_accuracy)
+        return data.scores(self.experiment, self.test_logits, validated=self.validated)
 
 
 def make_learners(experiment: Experiment, data: RunData, members: Sequence[str]) -> dict[str, Learner]:

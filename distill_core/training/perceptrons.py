@@ -19,7 +19,6 @@ from torch.func import grad, vmap
 from distill_core.batch import Batch
 from distill_core.models import Network
 from distill_core.objectives import Method, objective
-from distill_core.text_objectives import method_of
 
 Layer = tuple[Tensor, Tensor]  # weights (K, units, inputs) and biases (K, units, 1) of K networks
 
@@ -99,9 +98,9 @@ def soft_targets_gradient(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
 GRADIENTS: dict[str, Gradient] = dict.fromkeys(("soft-targets", "permuted-classes", "teacher-in-train-mode"), soft_targets_gradient)
 
 
-def gradient_of(method: str) -> Gradient:
+def gradient_of(name: str, method: Method) -> Gradient:
     """The gradient of a method's total loss with respect to the logits: written out in GRADIENTS, or else by autograd."""
-    return GRADIENTS.get(method) or gradient_by_autograd(method_of(method))
+    return GRADIENTS.get(name) or gradient_by_autograd(method)
 
 
 def gradient_by_autograd(method: Method) -> Gradient:

@@ -17,7 +17,7 @@ Record = dict  # {"event": "record", "member": "student" | "baseline" | "assista
 PAIR = ("student", "baseline")
 TEACHER = "teacher"  # the member that is generation 0, where the teacher is `self`
 MEASURED = ("hard_loss", "soft_loss", "test_accuracy", "validation_accuracy", "agreement")
-MEASURED_OF_TEXT = ("hard_loss", "soft_loss", "test_bits_per_character", "agreement")
+MEASURED_OF_TEXT = ("hard_loss", "soft_loss", "test_bits_per_character", "validation_bits_per_character", "agreement")
 
 
 def record(member: str, *, step: int, epoch: float, seconds: float, of_text: bool = False, **measured: float) -> Record:

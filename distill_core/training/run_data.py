@@ -60,7 +60,7 @@ class RunData:
     images: Tensor  # (N, D, H, W) uint8: the set's training images, and behind them those without labels that are not among them
     indices: Tensor  # (S, n) the transfer sets: images with labels
     unlabelled: Tensor  # (S, U) the images without labels
-    validation: Tensor  # (S, v) the images that are held out; v may be 0
+    validation: Tensor  # (S, v) the training images of the set that are held out; v may be 0
     labels: Tensor  # (S, N) with label noise; -1 for an image without a label
     teachers: tuple[Teacher, ...]  # one for all seeds, or one for each; none while the run has to train it
     teacher_logits: Tensor  # (1 or S, N, C); NaN for images that no transfer set contains
@@ -180,23 +180,23 @@ class RunData:
 
     @functools.cached_property
     def validation_images(self) -> Tensor:
-        """The held-out images of each seed, `(S, v, D, H, W)` uint8."""
-        return self.images[self.validation]
+        """The held-out images of each seed, `(S, v, D, H, W)` uint8; of a text the windows of a stretch, `(S, v, L)`."""
+        return self.dataset.train_images[self.validation]
 
     @functools.cached_property
     def validation_labels(self) -> Tensor:
-        """Their labels `(S, v)`, with label noise."""
-        return self.labels.gather(1, self.validation)
+        """Their labels `(S, v)`, with label noise; of a text the next tokens `(S, v, L)`."""
+        return self.dataset.train_labels[self.validation] if self.dataset.is_text else self.labels.gather(1, self.validation)
 
     def number_of(self, experiment: Experiment) -> int:
         """The place of an experiment's seed among the S seeds."""
         return [one.seed for one in self.experiments].index(experiment.seed)
 
-    def scores(self, experiment: Experiment, logits: Tensor, *, validation_accuracy: float | None) -> dict:
+    def scores(self, experiment: Experiment, logits: Tensor, *, validated: float | None) -> dict:
         """What a result contains of an experiment's student with these test logits `(N_test, C)`."""
         size = students.count_parameters(experiment, self.dataset)
         teacher = self.teacher_test_logits[self.number_of(experiment) % len(self.teacher_test_logits)]
-        return {**self._scores(logits, teacher, parameters=size), "validation_accuracy": validation_accuracy}
+        return {**self._scores(logits, teacher, parameters=size), analysis.measure_of(self.dataset).validation: validated}
 
     @functools.cached_property
     def teacher_scores(self) -> list[dict]:
@@ -259,11 +259,10 @@ def load_run_data(experiments: Sequence[Experiment], *, device: str = "auto", dt
     for _ in prepare(first, device=device):
         pass
     dataset = datasets.load(first.dataset).to(device_found)
-    choice = {"images": first.images, "hide_classes": first.hide_classes, "validation": first.validation}
-    classes = dataset.example_labels
+    classes, held_out = dataset.example_labels, {"validation": first.validation, "in_order": dataset.is_text}
+    choice = {"images": first.images, "hide_classes": first.hide_classes, **held_out}
     indices = torch.stack([datasets.choose_images(classes, **choice, seed=one.seed) for one in experiments])
-    held_out = [datasets.choose_validation_images(classes, validation=first.validation, seed=one.seed) for one in experiments]
-    validation = torch.stack(held_out)
+    validation = torch.stack([datasets.choose_validation_images(classes, **held_out, seed=one.seed) for one in experiments])
     noise = {"label_noise": first.label_noise, "classes": dataset.classes, "hide_classes": first.hide_classes}
     labels = torch.stack([datasets.add_label_noise(dataset.train_labels, **noise, seed=one.seed) for one in experiments])
     images, unlabelled = dataset.train_images, indices[:, :0]

@@ -25,9 +25,10 @@ from distill_core.experiment import (
     usual_of_text,
 )
 from distill_core.glossary import linked
+from distill_core.method_settings import FIXED, in_words
 from distill_core.objectives import Method
 from distill_core.text_objectives import method_of
-from pages.sections import networks
+from pages.sections import method_settings, networks
 from pages.server import incoming, pictures
 from pages.server.lab import link, owner
 from pages.server.link import opened, to_link
@@ -72,6 +73,13 @@ HELP = {  # of each setting, on every page that has it
     "learning_rate": "The size of a step along the gradient. With the schedule one-cycle it is the highest value, reached after a third of "
     "the training.",
 }
+VALIDATION_HELP = (  # of images, of a text
+    "Training images that are held out: nothing trains on them. Choose between settings by the accuracy on them, and let the test "
+    "images only report the result: a setting that was chosen on test images looks better than it is. Each seed holds out others.",
+    "A stretch of the training text of so many windows is held out: nothing trains on it, nor on the windows beside it. Choose between "
+    "settings by the bits a character on it, and let the test text only report the result: a setting that was chosen on the test text "
+    "looks better than it is. Each seed holds out another stretch.",
+)
 FIELDS = tuple(name for name in asdict(START) if name != "seed")
 MAX_SEEDS = 10
 
@@ -185,6 +193,7 @@ def choose() -> list[Experiment] | None:
     fields |= _choose_start(fields["dataset"], fields["student"])
     sizes = st.container()
     fields |= _choose_loss()
+    fields |= method_settings.choose([fields["method"]], len(_classes_and_images(fields["dataset"])[0]), is_locked=is_locked)
     seeds = st.slider(
         "Seeds (repetitions)", 1, MAX_SEEDS, key="seeds", persist_state="session", disabled=is_locked("seeds"),
         help="How many pairs of student and baseline are trained. Each seed sets other initial weights, another choice of images "
@@ -195,6 +204,7 @@ def choose() -> list[Experiment] | None:
     is_text = datasets.is_text(fields["dataset"])
     with st.expander("Training" if is_text else "Training, augmentation, label noise"):
         fields |= _choose_training(fields["dataset"])
+        fields |= {"validation": _choose_validation(fields["dataset"])}
         if not is_text:
             fields |= _choose_examples(fields["dataset"]) | _choose_unlabelled(fields["dataset"])
     try:
@@ -212,7 +222,7 @@ def _choose_networks() -> dict:
     dataset = _selectbox("dataset", "Data set", _datasets(), format_func=_title, on_change=follow_dataset)
     most, is_text = _classes_and_images(dataset)[1], datasets.is_text(dataset)
     images = _selectbox(
-        "images", f"Training windows of {_window_in_words(dataset)}" if is_text else "Training images",
+        "images", f"Training windows of {window_in_words(dataset)}" if is_text else "Training images",
         [n for n in (WINDOWS if is_text else IMAGES) if n < most] + [0], format_func=lambda n: f"{n:,}" if n else f"all {most:,}",
         help="How many windows of the text student and baseline train on (the transfer set), drawn at random for each seed. Every position "
         "of a window is one example: the token that follows it." if is_text else "",
@@ -223,7 +233,7 @@ def _choose_networks() -> dict:
         accept_new_options=True,
     )  # fmt: skip
     networks.show_notes(dataset, teacher)
-    method = _selectbox("method", "Method", methods_for(dataset), format_func=method_title)
+    method = _selectbox("method", "Method", [name for name in methods_for(dataset) if name not in FIXED], format_func=method_title)
     st.caption(linked(idea(method_of(method))))
     student = _selectbox("student", "Student", TEXT_STUDENTS if is_text else STUDENTS, format_func=networks.name_with_layers)
     return {"dataset": dataset, "images": images, "teacher": teacher, "method": method, "student": student}
@@ -300,16 +310,19 @@ def _choose_training(dataset: str) -> dict:
     }
 
 
+def _choose_validation(dataset: str) -> int:
+    """How many training images, or windows of a text, are held out."""
+    is_text, most = datasets.is_text(dataset), _classes_and_images(dataset)[1]
+    return _selectbox(
+        "validation", "Validation windows" if is_text else "Validation images", [n for n in VALIDATION if n < most / 2],
+        VALIDATION_HELP[is_text], lambda n: f"{n:,}" if n else "none",
+    )  # fmt: skip
+
+
 def _choose_examples(dataset: str) -> dict:
-    """Images that are held out, augmentation, and what is wrong or missing in the training data."""
-    classes, most = _classes_and_images(dataset)
+    """Augmentation, and what is wrong or missing in the training data."""
+    classes, _ = _classes_and_images(dataset)
     return {
-        "validation": _selectbox(
-            "validation", "Validation images", [n for n in VALIDATION if n < most / 2],
-            "Training images that are held out: nothing trains on them. Choose between settings by the accuracy on them, and let the test "
-            "images only report the result: a setting that was chosen on test images looks better than it is. Each seed holds out others.",
-            lambda n: f"{n:,}" if n else "none",
-        ),
         "augmentation": _selectbox(
             "augmentation", "Augmentation", list(AUGMENTATIONS),
             "Random changes of the training images: shifts, and horizontal flips of colour images. The teacher's soft "
@@ -401,7 +414,8 @@ def follow_dataset() -> None:
     of_text = datasets.is_text(state["dataset"])
     if of_text == state["student"].startswith(models.LANGUAGE):
         return
-    state.update({name: getattr(Experiment, name) for name in ON_IMAGES_ONLY} | {"hide_classes": [], "assistants": [], "generations": 0})
+    state.update({name: getattr(Experiment, name) for name in (*ON_IMAGES_ONLY, "validation")})
+    state.update({"hide_classes": [], "assistants": [], "generations": 0})
     fields = ("student", "images", "temperature", "alpha", "epochs", "batch_size", "learning_rate")
     state.update(usual_of(state["dataset"]) if of_text else {name: getattr(START, name) for name in fields})
     if state["method"] not in methods_for(state["dataset"]):
@@ -447,7 +461,7 @@ def _datasets() -> list[str]:
     return here + pictures.own() + pictures.own_texts()
 
 
-def _window_in_words(dataset: str) -> str:
+def window_in_words(dataset: str) -> str:
     """The length of a window: 32 words, 64 characters."""
     source = datasets.source_of(dataset)
     return f"{source.image_shape[0] if source else CHARACTER_WINDOW} {'words' if source and source.separator else 'characters'}"
@@ -535,7 +549,8 @@ def show_loss(experiment: Experiment) -> None:
             )
         )
     else:
-        st.markdown(f"**{method.title}** ({method.kind}, alpha {experiment.alpha:.2f}, T {t}). {idea(method)}")
+        settings = ", ".join([f"alpha {experiment.alpha:.2f}", f"T {t}", *filter(None, [in_words(experiment.method, vars(experiment))])])
+        st.markdown(f"**{method.title}** ({method.kind}, {settings}). {idea(method)}")
 
 
 def idea(method: Method) -> str:

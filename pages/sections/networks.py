@@ -15,6 +15,7 @@ from distill_core import models, students, teachers
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.machine import available_cores
+from distill_core.method_settings import in_words
 from distill_core.runs.schema import Entry
 from distill_core.runs.store import Run
 from distill_core.text_objectives import method_of
@@ -101,6 +102,7 @@ def describe(run: Entry) -> str:
         f"T {first.temperature:g}",
         f"alpha {first.alpha:g}",
         method_of(first.method).title,
+        *filter(None, [in_words(first.method, vars(first))]),
         f"{first.images:,} images of {first.dataset}" if first.images else f"all images of {first.dataset}",
         f"{run.size} seed{'s' if run.size > 1 else ''}",
         time.strftime("%d %b %H:%M", time.localtime(run.created)),

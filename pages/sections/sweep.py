@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,60 +11,35 @@ import streamlit as st
 
 from distill_core import models, teachers
 from distill_core.data import datasets
-from distill_core.experiment import Experiment
+from distill_core.experiment import Experiment, methods_for
 from distill_core.figures import sweep as figures
-from distill_core.objectives import METHODS
+from distill_core.method_settings import DEFAULTS, SETTINGS, settings_of
 from distill_core.studies.sweep import AXES, Grid
-from pages.sections import controls, networks, race
-from pages.server import incoming
+from distill_core.text_objectives import method_of
+from pages.sections import controls, method_settings, networks, race
+from pages.sections.sweep_values import (
+    PRESETS,
+    PRESETS_OF_TEXT,
+    QUESTION,
+    USUAL_OF_TEXT,
+    axes_of,
+    initial_values,
+    possible_values,
+)
+from pages.server import incoming, pictures
 from pages.server.lab import engine
 from pages.server.link import bound, reset, settle
 from pages.server.plain_text import show_error
 
 WITHOUT_T2 = "soft-targets-without-t2"
+VALIDATION_HELP = (  # of images, of a text
+    "Training images that are held out: nothing trains on them. The best cell is the one with the largest gain on them; the figures of "
+    "all cells are those on the test images. Chosen on the test images, the best cell looks better than it is. Each seed holds out others.",
+    "A stretch of the training text of so many windows is held out: nothing trains on it. The best cell is the one with the largest gain "
+    "on it; the figures of all cells are those on the test text. Chosen on the test text, the best cell looks better than it is. Each "
+    "seed holds out another stretch.",
+)
 MAX_SEEDS, MAX_EPOCHS = 10, 100
-VALUES = {
-    "temperature": [0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0, 30.0],
-    "alpha": [0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 0.9],
-    "student": ["linear", "mlp-5x2", "mlp-10x2", "mlp-30x2", "mlp-100x2", "mlp-300x2", "cnn-4", "cnn-8"],
-    "images": [100, 200, 300, 500, 1000, 2000, 5000, 10_000, 20_000],
-    "label_noise": [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6],
-    "method": list(METHODS),
-}
-INITIAL = {  # values of an axis when it is chosen first
-    "temperature": [1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0],
-    "alpha": [0.0, 0.1, 0.3, 0.6, 0.9],
-    "student": ["mlp-5x2", "mlp-10x2", "mlp-30x2", "mlp-100x2"],
-    "images": [200, 500, 1000, 2000, 5000],
-    "label_noise": [0.0, 0.2, 0.4, 0.6],
-    "method": ["soft-targets", "logits", "decoupled", "correlation"],
-}
-QUESTION = {  # an axis in the heading
-    "temperature": "temperature",
-    "alpha": "alpha",
-    "student": "the student",
-    "images": "the number of training images",
-    "label_noise": "the share of wrong labels",
-    "teacher": "the teacher",
-    "method": "the method",
-}
-PRESETS = {
-    "Temperature and alpha": {"x": "temperature", "y": "alpha"},
-    "Student width and temperature": {
-        "x": "temperature",
-        "y": "student",
-        "temperature": [1.0, 2.0, 4.0, 8.0, 20.0],
-        "student": ["mlp-5x2", "mlp-10x2", "mlp-30x2", "mlp-100x2", "mlp-300x2"],
-    },
-    "Student size": {"x": "student", "y": "alpha", "alpha": [0.1], "student": VALUES["student"][:6]},
-    "Training images and wrong labels": {"x": "images", "y": "label_noise"},
-    "Methods and temperature": {"x": "temperature", "y": "method"},
-    "Methods and training images": {
-        "x": "images",
-        "y": "method",
-        "method": ["soft-targets", "hints", "similarity", "distances", "mutual-2", "label-smoothing"],
-    },
-}
 
 
 def defaults() -> dict[str, object]:
@@ -88,24 +64,48 @@ def defaults() -> dict[str, object]:
         "ys": "",
         "run": "",
         "without_t2": "",  # the run without the factor T squared
+        **DEFAULTS,
     }
 
 
 def held_out(dataset: str) -> int:
     """How many validation images a sweep holds out unless told otherwise: few enough to be measured at each test."""
-    return 2000 if datasets.DATASETS[dataset].train >= 10_000 else 300
+    train = datasets.about(dataset).train
+    if datasets.is_text(dataset):
+        return 300 if train >= 3000 else train // 10
+    return 2000 if train >= 10_000 else 300
+
+
+def is_offered(dataset: str) -> bool:
+    """Whether this page takes the data set: any but uploaded images."""
+    return dataset in datasets.SOURCES or dataset in datasets.kept_texts()
 
 
 def link_to(grid: Grid, usual: Experiment) -> dict[str, str]:
     """The query of the sweep page's address for this sweep; `usual` has the settings that all cells share."""
-    shared = {name: str(getattr(usual, name)) for name in defaults() if hasattr(usual, name)}
+    shared = {name: str(getattr(usual, name)) for name in defaults() if hasattr(usual, name) and name not in SETTINGS}
+    shared |= {name: str(getattr(usual, name)) for name in settings_of(usual.method)}
     axes = {"x": grid.x, "y": grid.y, "xs": ",".join(map(str, grid.xs)), "ys": ",".join(map(str, grid.ys))}
     return shared | axes | {"seeds": str(grid.seeds)}
 
 
+def choices(grid: Grid, usual: Experiment) -> dict[str, object]:
+    """All that the page's address has of the chosen sweep; of the settings of methods those that all cells share."""
+    state, axes = st.session_state, {"xs": ",".join(map(str, grid.xs)), "ys": ",".join(map(str, grid.ys))}
+    own = [] if "method" in (grid.x, grid.y) else [name for name in settings_of(usual.method) if name not in (grid.x, grid.y)]
+    named = [name for name in defaults() if name in own or name not in SETTINGS]
+    return {name: state.get(f"sweep_{name}", "") for name in named} | axes
+
+
 def restore_axes() -> None:
-    """Set the values of both axes to those of the link. If one of them is invalid, one sentence says so, and the usual ones stay."""
+    """Set the values of both axes to those of the link. If one of them is invalid, one sentence says so, and the usual ones stay.
+
+    What a link to a text leaves out is as usual for texts.
+    """
     state = st.session_state
+    named = [key.removeprefix("sweep_") for key in state["link_new"]]
+    if "dataset" in named and is_offered(dataset := state["sweep_dataset"]) and (datasets.is_text(dataset) or _is_other_kind()):
+        _take_usual(but=named)
     for name, axis in (("xs", state["sweep_x"]), ("ys", state["sweep_y"])):
         texts = [text for text in state[f"sweep_{name}"].split(",") if text]
         if axis in AXES and texts:
@@ -130,45 +130,49 @@ def _check(name: str, value: object) -> None:
     elif name == "student":
         models.check_model(value)
     elif name == "method":
-        if value not in METHODS:
-            raise ValueError(f"method '{incoming.shorten(value)}' is not known; choose one of: {incoming.choices(list(METHODS))}")
+        if value not in (known := methods_for(_dataset())):
+            raise ValueError(f"method '{incoming.shorten(value)}' is not known; choose one of: {incoming.choices(known)}")
     else:
-        source = datasets.DATASETS.get(st.session_state.get("sweep_dataset"), datasets.DATASETS[Experiment.dataset])
-        replace(Experiment(dataset=source.name, alpha=0.5), **{name: value})
+        method = SETTINGS[name].methods[0] if name in SETTINGS else Experiment.method
+        replace(Experiment(dataset=_dataset(), alpha=0.5, method=method), **{name: value})
 
 
-def possible_values(axis: str, dataset: str) -> list:
-    """The values of an axis that this data set allows."""
-    if axis == "teacher":
-        return teachers.offered(dataset)
-    source = datasets.DATASETS[dataset]
-    if axis == "images":
-        return [n for n in VALUES["images"] if n < source.train]
-    return VALUES[axis]
+def _axes() -> list[str]:
+    return [st.session_state["sweep_x"], st.session_state["sweep_y"]]
+
+
+def _dataset() -> str:
+    """The chosen data set, or the usual one where a link names another."""
+    chosen = st.session_state.get("sweep_dataset")
+    return chosen if isinstance(chosen, str) and is_offered(chosen) else Experiment.dataset
 
 
 def apply_preset(preset: dict) -> None:
     """Set both axes and their values to those of an entry of PRESETS."""
     st.session_state.update({"sweep_x": preset["x"], "sweep_y": preset["y"]})
     for axis in (preset["x"], preset["y"]):
-        st.session_state[f"sweep_values_{axis}"] = list(preset.get(axis, INITIAL.get(axis, [])))
+        st.session_state[f"sweep_values_{axis}"] = list(preset.get(axis) or initial_values(axis, _dataset(), _axes()))
 
 
 def choose() -> tuple[Grid, list[Experiment]] | None:
     """The sweep that the widgets describe; None, with an error message, if it is invalid."""
-    available = [name for name, source in datasets.DATASETS.items() if source.kind or source.is_here()]
+    presets = PRESETS_OF_TEXT if datasets.is_text(_dataset()) else PRESETS
     controls.offer(
-        "Presets for both axes", {title: title for title in PRESETS}, take=lambda title: apply_preset(PRESETS[title]),
+        "Presets for both axes", {title: title for title in presets}, take=lambda title: apply_preset(presets[title]),
         help="Choosing one sets both axes and their values; the other settings stay.",
     )  # fmt: skip
-    x = _select("x", "Horizontal axis", list(AXES), format_func=figures.NAMES.get, help="The setting that differs from column to column.")
+    axes = axes_of(_dataset())
+    x = _select("x", "Horizontal axis", axes, format_func=_axis_title, help="The setting that differs from column to column.")
     y = _select(
-        "y", "Vertical axis", [axis for axis in AXES if axis != x], format_func=figures.NAMES.get,
+        "y", "Vertical axis", [axis for axis in axes if axis != x], format_func=_axis_title,
         help="The setting that differs from row to row. With a single value, the sweep is one row.",
     )  # fmt: skip
-    dataset = _select(
-        "dataset", "Data set", available, format_func=lambda name: datasets.DATASETS[name].title, on_change=_follow_dataset
-    )  # fmt: skip
+    dataset = _select("dataset", "Data set", _datasets(), format_func=_title, on_change=_follow_dataset)
+    try:
+        datasets.about(dataset)
+    except ValueError as error:  # an own text that was deleted since
+        show_error(error)
+        return None
     chosen = {axis: _choose_values(axis, dataset) for axis in (x, y)}
     shared = _choose_shared(dataset, without=chosen) | {"validation": _choose_validation(dataset)}
     bound("sweep_seeds", 1, MAX_SEEDS)
@@ -185,39 +189,84 @@ def choose() -> tuple[Grid, list[Experiment]] | None:
         return None
 
 
+def _datasets() -> list[str]:
+    """The data sets to choose from: those that are here or can be downloaded, own texts, and a text that a link names."""
+    here = [name for name, source in datasets.SOURCES.items() if source.kind or source.is_here()]
+    linked_text = [_dataset()] if _dataset() not in datasets.SOURCES else []
+    return list(dict.fromkeys([*here, *pictures.own_texts(), *linked_text]))
+
+
+def _title(dataset: str) -> str:
+    source = datasets.source_of(dataset)
+    return source.title if source else datasets.title(dataset)
+
+
+def _axis_title(axis: str) -> str:
+    is_of_text = axis == "images" and datasets.is_text(_dataset())
+    return f"training windows of {controls.window_in_words(_dataset())}" if is_of_text else figures.NAMES[axis]
+
+
 def _choose_shared(dataset: str, *, without: dict[str, list]) -> dict[str, object]:
     """The settings that all cells share: those that are not on an axis."""
-    train = datasets.DATASETS[dataset].train
-    counts = [n for n in VALUES["images"] if n < train] + [0]
+    source, possible = datasets.about(dataset), {axis: possible_values(axis, dataset, _axes()) for axis in AXES}
+    examples = f"Training windows of {controls.window_in_words(dataset)}" if source.is_text else "Training images"
+    counts = [*possible["images"], 0]
     widgets = {
-        "method": ("Method", list(METHODS), {"format_func": controls.method_title}),
-        "student": ("Student", VALUES["student"], {"format_func": networks.name_with_layers}),
-        "teacher": ("Teacher", teachers.offered(dataset), {"format_func": networks.name_with_layers}),
-        "images": ("Training images", counts, {"format_func": lambda n: f"{n:,}" if n else f"all {train:,}"}),
-        "temperature": ("Temperature T", VALUES["temperature"], {}),
-        "alpha": ("alpha, the weight of the hard loss", VALUES["alpha"], {}),
+        "method": ("Method", possible["method"], {"format_func": controls.method_title}),
+        "student": ("Student", possible["student"], {"format_func": networks.name_with_layers}),
+        "teacher": ("Teacher", possible["teacher"], {"format_func": networks.name_with_layers}),
+        "images": (examples, counts, {"format_func": lambda n: f"{n:,}" if n else f"all {source.train:,}"}),
+        "temperature": ("Temperature T", possible["temperature"], {}),
+        "alpha": ("alpha, the weight of the hard loss", possible["alpha"], {}),
     }
     chosen = {name: _select(name, label, options, **more) for name, (label, options, more) in widgets.items() if name not in without}
     networks.show_notes(dataset, *without.get("teacher", [chosen.get("teacher")]))
+    if "method" in chosen:  # methods on an axis have their usual settings: one may not have those of another
+        chosen |= method_settings.choose([chosen["method"]], len(source.class_names), prefix="sweep_", without=without)
     return chosen
 
 
 def _follow_dataset() -> None:
-    """Keep the chosen teacher if it is shipped for the new data set; otherwise choose the default of the set."""
+    """Keep the chosen teacher if it is shipped for the new data set; otherwise choose the default of the set.
+
+    Between images and texts nearly all settings change: those of a good sweep take their place.
+    """
     state = st.session_state
     state["sweep_teacher"] = teachers.teacher_after_change(state["sweep_dataset"], state["sweep_teacher"])
+    if _is_other_kind():
+        _take_usual()
+
+
+def _is_other_kind() -> bool:
+    """Whether the settings are those of images and the data set is a text, or the other way round."""
+    return datasets.is_text(st.session_state["sweep_dataset"]) != st.session_state.get("sweep_student", "").startswith(models.LANGUAGE)
+
+
+def _take_usual(*, but: Sequence[str] = ()) -> None:
+    """Set everything to a good sweep on the data set, but for these fields; the values of the axes to the usual ones."""
+    state, dataset = st.session_state, st.session_state["sweep_dataset"]
+    of_text = datasets.is_text(dataset)
+    usual = defaults() | {"method": Experiment.method}
+    usual |= {**controls.usual_of(dataset), **USUAL_OF_TEXT} if of_text else {}
+    fields = ("student", "method", "images", "temperature", "alpha", "epochs", "batch_size", "learning_rate", "seeds")
+    chosen = {name: usual[name] for name in fields}
+    with contextlib.suppress(ValueError):  # an own text that cannot be read: its message is shown where it is used
+        chosen |= {"validation": held_out(dataset), "teacher": teachers.teacher_after_change(dataset, state["sweep_teacher"])}
+    if not set(_axes()) <= set(axes_of(dataset)):
+        chosen |= {"x": "temperature", "y": "alpha"}
+    state.update({f"sweep_{name}": value for name, value in chosen.items() if name not in but})
+    for axis in AXES:
+        state.pop(f"sweep_values_{axis}", None)
 
 
 def _choose_validation(dataset: str) -> int:
-    """The number of training images on which the best cell is chosen."""
-    train = datasets.DATASETS[dataset].train
+    """The number of training images, or windows of a text, on which the best cell is chosen."""
+    train, is_text = datasets.about(dataset).train, datasets.is_text(dataset)
     bound("sweep_validation", 0, (train - 1) // 2, otherwise=held_out(dataset))
     return _select(
-        "validation", "Validation images", [n for n in controls.VALIDATION if n < train / 2],
-        format_func=lambda n: f"{n:,}" if n else "none: choose on the test images",
-        help="Training images that are held out: nothing trains on them. The best cell is the one with the largest gain on them; the "
-        "figures of all cells are those on the test images. Chosen on the test images, the best cell looks better than it is. Each seed "
-        "holds out others.",
+        "validation", "Validation windows" if is_text else "Validation images", [n for n in controls.VALIDATION if n < train / 2],
+        format_func=lambda n: f"{n:,}" if n else f"none: choose on the test {'text' if is_text else 'images'}",
+        help=VALIDATION_HELP[is_text],
     )  # fmt: skip
 
 
@@ -252,18 +301,18 @@ def _select(name: str, label: str, options: list, **more: Any) -> Any:
 
 def _choose_values(axis: str, dataset: str) -> list:
     """The values of an axis. Numbers from a link join the options; values that this data set does not allow are removed."""
-    key, options = f"sweep_values_{axis}", possible_values(axis, dataset)
-    st.session_state.setdefault(key, INITIAL.get(axis, options))
-    if axis in ("temperature", "alpha", "label_noise"):  # of several with one label the usual value stays
+    key, options = f"sweep_values_{axis}", possible_values(axis, dataset, _axes())
+    st.session_state.setdefault(key, initial_values(axis, dataset, _axes()))
+    if axis in ("temperature", "alpha", "label_noise", "on_policy_share", "beta"):  # of several with one label the usual value stays
         options = sorted({figures.format_value(value): value for value in (*st.session_state[key], *options)}.values())
-    if axis == "alpha" and any(METHODS[name].needs_hard_loss for name in _chosen_methods()):
+    if axis == "alpha" and any(method_of(name).needs_hard_loss for name in _chosen_methods()):
         options = [value for value in options if value > 0]
     valid = [value for value in st.session_state[key] if value in options]
     if valid != st.session_state[key]:  # write only a change: the server's value would undo a click made in the meantime
         st.session_state[key] = valid
     label = controls.method_title if axis == "method" else figures.format_value
     picked = st.pills(
-        f"Values of {figures.NAMES[axis]}", options, selection_mode="multi", key=key, format_func=label, persist_state="session",
+        f"Values of {_axis_title(axis)}", options, selection_mode="multi", key=key, format_func=label, persist_state="session",
         help="Each selected value is a column (horizontal axis) or a row (vertical axis) of the heat map.",
     )  # fmt: skip
     return [value for value in options if value in picked]
@@ -272,10 +321,15 @@ def _choose_values(axis: str, dataset: str) -> list:
 def _chosen_methods() -> list[str]:
     """The methods of the sweep, from its axis or from the setting that all cells share."""
     state = st.session_state
-    names = (
-        state.get("sweep_values_method", INITIAL["method"]) if "method" in (state["sweep_x"], state["sweep_y"]) else [state["sweep_method"]]
-    )
-    return [name for name in names if name in METHODS]
+    initial = initial_values("method", _dataset(), _axes())
+    names = state.get("sweep_values_method", initial) if "method" in _axes() else [state["sweep_method"]]
+    return [name for name in names if name in methods_for(_dataset())]
+
+
+GAIN = (  # of images, of a text
+    "the test accuracy of a student minus that of its baseline",
+    "the number of bits a character that a student needs less than its baseline to encode the test text (fewer bits are better)",
+)
 
 
 def describe(grid: Grid, experiments: list[Experiment]) -> None:
@@ -292,7 +346,7 @@ def describe(grid: Grid, experiments: list[Experiment]) -> None:
     unit = " A nat is the unit of a loss with the natural logarithm: 1.44 bits." if "nats" in losses else ""
     st.markdown(
         f"{cells} cells{seeds} = {len(experiments)} students, each with its baseline: {estimate}. Loss: hard loss and {losses}.",
-        help="The gain is the test accuracy of a student minus that of its baseline, which learns from the labels only. Each student "
+        help=f"The gain is {GAIN[datasets.is_text(experiments[0].dataset)]}, which learns from the labels only. Each student "
         "minimises alpha times the hard loss plus (1 \u2212 alpha) times the loss of its method. The hard loss is the cross-entropy "
         f"with the labels.{unit}",
     )
@@ -301,7 +355,7 @@ def describe(grid: Grid, experiments: list[Experiment]) -> None:
 
 def loss_names(experiments: Sequence[Experiment]) -> str:
     """The own losses of the methods of these experiments, each once, with their units: "soft loss (nats), hint loss"."""
-    methods = [METHODS[name] for name in dict.fromkeys(experiment.method for experiment in experiments)]
+    methods = [method_of(name) for name in dict.fromkeys(experiment.method for experiment in experiments)]
     return ", ".join(dict.fromkeys(f"{method.loss_name} ({method.unit})" if method.unit else method.loss_name for method in methods))
 
 

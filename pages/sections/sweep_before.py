@@ -13,7 +13,7 @@ from distill_core.experiment import Experiment
 from distill_core.figures import sweep as figures
 from distill_core.runs.keys import run_key
 from distill_core.studies import advice
-from pages.components.live_chart import live_chart
+from pages.components.live_chart import have_charts_ready, live_chart
 from pages.sections import sweep, sweep_live
 from pages.server.lab import link, store
 
@@ -27,8 +27,10 @@ def show(experiments: Sequence[Experiment]) -> None:
         st.markdown("**These settings were trained before:**")
         sweep_live.follow([run.id])
         link("pages/sweep.py", "Open this finished sweep", icon="flag", run=run.id)
-    elif rows := advice.kept():
+    elif not datasets.is_text(experiments[0].dataset) and (rows := advice.kept()):
         _show_measured(min(rows, key=lambda row: _distance(row["experiment"], experiments[0])))
+    else:
+        have_charts_ready()
 
 
 def _distance(measured: dict, first: Experiment) -> tuple[bool, float]:
@@ -54,6 +56,6 @@ def _show_measured(row: dict) -> None:
     shape = {"rows": len(grid.ys), "columns": len(grid.xs), "seeds": grid.seeds}
     cells = figures.cells(test, validation=validation, test_images=row["test_images"], **shape)
     live_chart(figures.sweep_figure(cells, **axes, height=HEIGHT), key="sweep_example", height=HEIGHT)
-    st.markdown(figures.LEGEND)
+    st.markdown(figures.legend(cells.score))
     st.markdown(figures.summary(cells, **axes, validation=first.validation))
     link("pages/sweep.py", "Set the controls to this sweep", icon="tune", **sweep.link_to(grid, first))

@@ -12,27 +12,39 @@ import streamlit as st
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
 from distill_core.figures import sweep as figures
-from distill_core.objectives import METHODS
+from distill_core.method_settings import SETTINGS, settings_of
 from distill_core.runs.store import Run
+from distill_core.statistics import ACCURACY, BITS
 from distill_core.studies.sweep import Grid, grid_of
+from distill_core.text_objectives import method_of
 from pages.components.live_chart import live_chart
 from pages.sections import controls
-from pages.sections.sweep import WITHOUT_T2
+from pages.sections.sweep import WITHOUT_T2, is_offered
 from pages.server.byte_cache import ByteCache
 from pages.server.curves import ICONS
 from pages.server.experiments import experiments_of
 from pages.server.lab import engine, link, pace, run_owner, store
 from pages.server.plain_text import plain, show_error
 
+TESTED, VALIDATED = ([getattr(score, name) for score in (ACCURACY, BITS)] for name in ("field", "validation"))  # fields of a record
 POLL_SECONDS = 0.5
 PAIR = ("student", "baseline")
 BYTES_OF_POINT = 150  # of an accuracy and its epoch, as Python keeps them
 CELL = "test accuracy of the student minus that of its baseline, in percentage points"
+CELL_OF_TEXT = (
+    "bits a character that the student needs less than its baseline to encode the test text; fewer bits are better, so above 0 the "
+    "student is better"
+)
 CELL_HELP = (
     "Mean over the seeds. The baseline has the same initial weights and batches and learns from the labels only. The 95 % interval is "
     "that of the paired differences: it covers the variation between seeds, with this teacher and these test images held fixed. With one "
     "seed it is that of McNemar's test, of the images that only one of the two networks classifies correctly: it covers the choice of "
     "test images alone, and is wider until the sweep has ended. A hatched cell's interval contains 0."
+)
+CELL_HELP_OF_TEXT = (
+    "Mean over the seeds. The baseline has the same initial weights and batches and learns from the text only. The 95 % interval is "
+    "that of the paired differences over the seeds, with this teacher and this test text held fixed; with one seed there is none. A "
+    "hatched cell's interval contains 0, or is not known. A race shows the same difference the other way round: student minus baseline."
 )
 
 
@@ -46,6 +58,11 @@ class Snapshot:
     cells: figures.Cells
     curves: list[dict]
     words: str
+
+
+def cell_in_words(dataset: str) -> str:
+    """What the number in a cell is."""
+    return CELL_OF_TEXT if datasets.is_text(dataset) else CELL
 
 
 def that_can_be_shown(run_ids: list[str]) -> list[str]:
@@ -64,8 +81,9 @@ def _can_be_shown(run: Run) -> bool:
     try:
         experiments = experiments_of(run)
         grid_of(experiments)
-        if experiments[0].dataset not in datasets.DATASETS:
-            raise ValueError(f"run {run.id} is a sweep over uploaded images or a text, which this page cannot show; open another run")
+        if not is_offered(experiments[0].dataset):
+            raise ValueError(f"run {run.id} is a sweep over uploaded images, which this page cannot show; open another run")
+        datasets.about(experiments[0].dataset)  # an own text may have been deleted since
     except ValueError as error:
         show_error(error)
         return False
@@ -92,9 +110,10 @@ def _update(run_ids: list[str], were_active: list[bool], every: float | None) ->
     limit = figures.colour_limit(*(current.cells for current in snapshots))
     for run, current in zip(runs, snapshots, strict=True):
         _show_status(run, alone=len(runs) == 1)
-        st.markdown(f"Each cell: {CELL}.", help=CELL_HELP)
+        of_text = current.cells.score is BITS
+        st.markdown(f"Each cell: {cell_in_words(current.first.dataset)}.", help=CELL_HELP_OF_TEXT if of_text else CELL_HELP)
         _show_heat_map(run, current, limit)
-        st.markdown(figures.LEGEND)
+        st.markdown(figures.legend(current.cells.score))
         st.markdown(current.words)
     if every and max(POLL_SECONDS, pace(time.perf_counter() - started)) > 2 * every:
         st.rerun()  # with a longer interval: polling faster than the page draws would slow the training down
@@ -122,13 +141,16 @@ def _compute_snapshot(run_id: str, resets: int, accuracies: int, ended: bool, ru
     grid, (*histories, _, lock) = grid_of(experiments), _history(run_id, resets)
     with lock:
         history, validation = ({key: list(curve) for key, curve in one.items()} for one in histories)
-    test_images = datasets.DATASETS[experiments[0].dataset].test
+    source = datasets.about(experiments[0].dataset)
+    score, test_images = (BITS if source.is_text else ACCURACY), source.test
     rows, columns = len(grid.ys), len(grid.xs)
     shape = {"rows": rows, "columns": columns, "seeds": grid.seeds}
-    discordant = _discordant(run_id) if ended and grid.seeds == 1 else {}
-    cells = figures.cells(history, validation=validation, test_images=test_images, discordant=discordant, **shape)
+    discordant = _discordant(run_id) if ended and grid.seeds == 1 and not source.is_text else {}
+    window = controls.window_in_words(source.name) if source.is_text else ""
+    about_cells = {"validation": validation, "test_images": test_images, "discordant": discordant, "score": score, "window": window}
+    cells = figures.cells(history, **about_cells, **shape)
     curves = [
-        {"title": _cell_name(grid, *place), "lines": figures.cell_lines(history, place, columns=columns, seeds=grid.seeds)}
+        {"title": _cell_name(grid, *place), "lines": figures.cell_lines(history, place, columns=columns, seeds=grid.seeds, score=score)}
         for place in np.ndindex(rows, columns)
     ]
     about = {"x": grid.x, "xs": grid.xs, "y": grid.y, "ys": grid.ys, "validation": experiments[0].validation}
@@ -148,14 +170,14 @@ def _cell_name(grid: Grid, row: int, column: int) -> str:
 
 
 def _read_accuracies(run_id: str, resets: int) -> int:
-    """Append the new accuracies of the store to the histories that all sessions share; returns how many tests they have."""
+    """Append the new accuracies, or bits, of the store to the histories that all sessions share; returns how many tests they have."""
     history, validation, last, lock = _history(run_id, resets)
     with lock:
         for record in store().records(run_id, after=last[0]):
             last[0] = record["row"]
-            for accuracies, measure in ((history, "test_accuracy"), (validation, "validation_accuracy")):
-                if record[measure] is not None:
-                    accuracies.setdefault((record["experiment"], record["member"]), []).append((record["epoch"], record[measure]))
+            for found, measures in ((history, TESTED), (validation, VALIDATED)):
+                for value in (record[name] for name in measures if record[name] is not None):
+                    found.setdefault((record["experiment"], record["member"]), []).append((record["epoch"], value))
         count = sum(map(len, history.values()))
     _HISTORIES.grown((run_id, resets))
     return count
@@ -194,32 +216,45 @@ def _show_heat_map(run: Run, current: Snapshot, limit: float) -> None:
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _draw(key: tuple, limit: float, height: int, _snapshot: Snapshot) -> tuple[dict, dict]:
-    """The heat map, whose colours end at plus and minus `limit` points, and an empty chart for a cell's curves."""
+    """The heat map, whose colours end at plus and minus `limit`, and an empty chart for a cell's curves."""
     grid, cells = _snapshot.grid, _snapshot.cells
-    accuracies = cells.student[~np.isnan(cells.student)]
-    lowest = max(0.0, 10 * ((accuracies.min() if len(accuracies) else 0) // 10 - 2))
     figure = figures.sweep_figure(cells, x=grid.x, xs=grid.xs, y=grid.y, ys=grid.ys, height=height, limit=limit)
-    return figure.to_dict(), figures.cell_figure(epochs=_snapshot.first.epochs, height=height, lowest=float(lowest)).to_dict()
+    frame = figures.cell_figure(epochs=_snapshot.first.epochs, height=height, between=_curves_between(cells), score=cells.score)
+    return figure.to_dict(), frame.to_dict()
+
+
+def _curves_between(cells: figures.Cells) -> tuple[float, float]:
+    """The ends of the vertical axis of a cell's curves: the same for all cells, around where their curves are now."""
+    reached = np.concatenate([side[~np.isnan(side)] for side in (cells.student, cells.baseline)])
+    if cells.score is BITS:
+        low, high = (reached.min(), reached.max()) if len(reached) else (0.0, 5.0)
+        room = max(high - low, 0.05 * high)
+        return float(max(0.0, low - room)), float(high + 2 * room)
+    return float(max(0.0, 10 * ((reached.min() if len(reached) else 0) // 10 - 2))), 100.0
 
 
 def _picture_texts(current: Snapshot) -> dict[str, str]:
     """Title, caption and file name of a downloaded picture, which has no page around it."""
     grid, cells, first = current.grid, current.cells, current.first
-    source = datasets.DATASETS[first.dataset]
+    source = datasets.about(first.dataset)
+    examples = "windows" if source.is_text else "images"
     shared = {
         "student": first.student,
-        "images": f"{first.images or source.train:,} images",
+        "images": f"{first.images or source.train:,} {examples}",
         "temperature": f"T {first.temperature:g}",
         "alpha": f"alpha {first.alpha:g}",
         "teacher": f"teacher {first.teacher}",
         "method": method_label(first.method),
     }
+    if "method" not in (grid.x, grid.y):
+        shared |= {name: f"{SETTINGS[name].symbol} {getattr(first, name)}" for name in settings_of(first.method)}
     settings = [text for axis, text in shared.items() if text and axis not in (grid.x, grid.y)]
     settings += [f"{first.epochs} epochs", f"{grid.seeds} seed{'s' * (grid.seeds > 1)}"]
-    caption = [f"{CELL.capitalize()}. {figures.LEGEND}"]
+    in_words = cell_in_words(first.dataset)
+    caption = [f"{in_words[0].upper()}{in_words[1:]}. {figures.legend(cells.score)}"]
     if not np.isnan(cells.difference).all():
         name, best = figures.best_in_words(cells, x=grid.x, xs=grid.xs, y=grid.y, ys=grid.ys)
-        chosen_on = f"{first.validation:,} validation images" if first.validation else "the test images"
+        chosen_on = figures.set_of_choice(cells.score, validation=first.validation)
         caption.insert(0, f"Best cell, chosen on {chosen_on}: {name}: {best}")
     return {"title": f"{source.title}: {', '.join(settings)}", "caption": "<br>".join(caption), "name": f"sweep of {grid.x} and {grid.y}"}
 
@@ -250,7 +285,7 @@ def variant(run: Run) -> str:
 
 def method_label(method: str) -> str:
     """A method in a few words; empty for the default."""
-    return {Experiment.method: "", WITHOUT_T2: "without T\u00b2"}.get(method, METHODS[method].title)
+    return {Experiment.method: "", WITHOUT_T2: "without T\u00b2"}.get(method, method_of(method).title)
 
 
 def may_stop(run_id: str) -> bool:

@@ -10,10 +10,19 @@ from distill_core import models
 from distill_core.data import datasets
 from distill_core.figures import sweep as figures
 from distill_core.runs.store import Run
+from distill_core.statistics import BITS
 from pages.components.live_chart import live_chart, picture_button
 from pages.sections.sweep import WITHOUT_T2
 from pages.sections.sweep_live import method_label, snapshot, variant
 
+BITS_COLUMNS = {  # names of the columns of a sweep's CSV, of a text; of images the fields themselves
+    "student": "student bits a character",
+    "baseline": "baseline bits a character",
+    "difference": "gain in bits a character",
+    "low": "gain low",
+    "high": "gain high",
+    "epoch": "epoch",
+}
 SIZES = {"parameters": "parameters", "bytes": "bytes as float32", "latency": "milliseconds per image on this machine"}
 
 
@@ -33,7 +42,7 @@ def show_slices(run: Run) -> None:
             if len(others) > 1:
                 names = figures.tick_labels(other, others)
                 at = st.selectbox(
-                    f"Slice at {figures.NAMES[other]}", range(len(others)), index=best, format_func=names.__getitem__,
+                    f"Slice at {figures.axis_title(other, cells)}", range(len(others)), index=best, format_func=names.__getitem__,
                     key=f"slice_{direction}", help="One row or column of the heat map, with 95 % intervals. Starts at the best cell.",
                 )  # fmt: skip
             live_chart(
@@ -50,26 +59,37 @@ def show_front(run: Run) -> None:
     if "student" not in (grid.x, grid.y) or np.isnan(cells.student).any():
         return
     names, axis = (grid.xs, 0) if grid.x == "student" else (grid.ys, 1)
-    on = "on the validation images" if current.first.validation else "on the test images"
+    of_text = cells.score is BITS
+    on = f"on the {'validation' if current.first.validation else 'test'} {'windows' if of_text else 'images'}"
     st.subheader(
-        "Accuracy vs. size",
-        help=f"The line is the Pareto front: no other student is both at most as large and {on} at least as accurate as one on the line. "
-        f"Of each student the best cell counts: {_chosen_on(current.first.validation)}.",
+        "Bits a character vs. size" if of_text else "Accuracy vs. size",
+        help=f"The line is the Pareto front: no other student is both at most as large and {on} at least as accurate as one on the line"
+        f"{', that is, needs as few bits' if of_text else ''}. "
+        f"Of each student the best cell counts: {_chosen_on(current.first.validation, of_text=of_text)}.",
     )
     measure = st.segmented_control(
-        "Size in", list(SIZES), default="parameters", format_func=SIZES.get, key="sweep_size", help="The horizontal axis of the chart.",
+        "Size in", list(SIZES), default="parameters", format_func=_size_in_words(of_text).get, key="sweep_size",
+        help="The horizontal axis of the chart.",
     ) or "parameters"  # fmt: skip
-    source = datasets.DATASETS[current.first.dataset]
+    source = datasets.about(current.first.dataset)
     sizes = [_size(name, measure, source.image_shape, len(source.class_names)) for name in names]
-    chosen_by = figures.choice_along(cells, axis)
-    figure = figures.front_figure(sizes, figures.best_along(cells, axis), names, size=SIZES[measure], chosen_by=chosen_by)
+    chosen_by, title = figures.choice_along(cells, axis), _size_in_words(of_text)[measure]
+    figure = figures.front_figure(sizes, figures.best_along(cells, axis), names, size=title, chosen_by=chosen_by, score=cells.score)
     live_chart(figure, key=f"front_{run.id}", height=420, revision=measure)
-    front = figures.pareto_front(sizes, chosen_by["student"])
+    front = figures.pareto_front(sizes, [cells.score.sign * value for value in chosen_by["student"]])
     dominated = [name for i, name in enumerate(names) if i not in front]
     st.markdown(f"Not on the Pareto front: {', '.join(dominated)}." if dominated else "All students are on the Pareto front.")
 
 
-def _chosen_on(validation: int) -> str:
+def _size_in_words(of_text: bool) -> dict[str, str]:
+    return {name: words.replace("image", "window") if of_text else words for name, words in SIZES.items()}
+
+
+def _chosen_on(validation: int, *, of_text: bool) -> str:
+    if of_text and validation:
+        return f"the one with the fewest bits a character on {validation:,} validation windows, with its bits on the test text"
+    if of_text:
+        return "the one with the fewest bits a character on the test text, which are biased downwards where they are the fewest of several"
     if validation:
         return f"the one with the highest accuracy on {validation:,} validation images, with its accuracy on the test images"
     return "the one with the highest test accuracy, which is biased upwards where it is the highest of several"
@@ -86,18 +106,20 @@ def _size(name: str, measure: str, image_shape: tuple[int, int, int], classes: i
 def table(run: Run) -> pd.DataFrame:
     """One row per cell: test accuracies in percent, their difference in points with its 95 % interval, epoch, seeds.
 
-    And the validation accuracies by which the best cell was chosen, if images were held out.
+    And the validation accuracies by which the best cell was chosen, if images were held out. Of a text all are bits a character, the
+    names of the columns say so, and the difference is a gain: above 0 the student needs fewer.
     """
     current = snapshot(run)
     grid, cells = current.grid, current.cells
     places = list(np.ndindex(cells.difference.shape))
     axes = {grid.y: [grid.ys[row] for row, _ in places], grid.x: [grid.xs[column] for _, column in places]}
-    fields = ("student", "baseline", "difference", "low", "high", "epoch")
-    columns = {name: [getattr(cells, name)[place] for place in places] for name in fields}
+    names = BITS_COLUMNS if cells.score is BITS else {name: name for name in BITS_COLUMNS}
+    columns = {name: [getattr(cells, field)[place] for place in places] for field, name in names.items()}
     if cells.validated:
+        on = "bits a character on validation windows" if cells.score is BITS else "on validation images"
         for member, accuracies in zip(("student", "baseline"), cells.choice.mean(axis=-1), strict=True):
-            columns[f"{member} on validation images"] = [accuracies[place] for place in places]
-    covers = "variation between seeds" if grid.seeds > 1 else "choice of test images"
+            columns[f"{member} {on}"] = [accuracies[place] for place in places]
+    covers = "variation between seeds" if grid.seeds > 1 else "nothing" if cells.score is BITS else "choice of test images"
     return pd.DataFrame({**axes, **columns, "seeds": grid.seeds, "interval covers": covers})
 
 
@@ -107,6 +129,7 @@ def show_downloads(run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
             f"Download CSV{note}", table(run).to_csv(index=False), file_name="sweep.csv", mime="text/csv", key=f"sweep_csv_{run.id}",
-            help="One line per cell: accuracies, their difference with its 95 % interval and what it covers, epoch, seeds.",
+            help="One line per cell: accuracies, or bits a character of a text, their difference with its 95 % interval and what that "
+            "covers, epoch, seeds.",
         )  # fmt: skip
         picture_button(f"Download picture{note}", chart=f"sweep_heatmap_{run.id}")

@@ -34,6 +34,7 @@ MEANINGS = {
     "the bits of a word divided by the mean length of a word with its space.",
     "95 % interval": "Of student and baseline: Student's t interval of the mean over the seeds. Of the teacher, and with one seed: the "
     "interval over the test windows.",
+    "bits on validation windows": "Bits a character on the stretch of the training text that is held out: settings are chosen by it.",
     "KL to teacher": "Kullback-Leibler divergence from the teacher's probabilities to this network's, in nats a token, on the test text.",
     "KL to truth": "Kullback-Leibler divergence from the true next-word distribution to this network's, in nats a word. 0: the network has "
     "learned the language.",
@@ -82,7 +83,7 @@ def _members(run: Run, experiment: Experiment) -> dict[str, nn.Module]:
 
 
 def _show_scores(results: list[dict]) -> None:
-    rows = []
+    rows, is_validated = [], results[0]["student"].get(BITS.validation) is not None
     for role in ROLES:
         scores = [result[role] for result in results]
         bits = [float("nan") if one[BITS.field] is None else one[BITS.field] for one in scores]
@@ -92,6 +93,7 @@ def _show_scores(results: list[dict]) -> None:
                 "network": role,
                 "bits per character": format_bits(float(np.mean(bits))),
                 "95 % interval": "\u2013" if low is None else f"{format_bits(low)} to {format_bits(high)}",
+                **({"bits on validation windows": _validated(scores)} if is_validated else {}),
                 "KL to teacher": _mean(scores, "teacher_kl"),
                 **({"KL to truth": _mean(scores, "truth_kl")} if "truth_kl" in scores[0] else {}),
                 "agreement": format_percent(float(np.mean([one["agreement"] for one in scores]))),
@@ -104,6 +106,12 @@ def _show_scores(results: list[dict]) -> None:
     st.dataframe(pd.DataFrame(rows).fillna(""), hide_index=True, column_config=columns)
 
 
+def _validated(scores: list[dict]) -> str:
+    """The mean over the seeds; empty for the teacher, which was trained on these windows."""
+    found = [one[BITS.validation] for one in scores if one.get(BITS.validation) is not None]
+    return format_bits(float(np.mean(found))) if found else ""
+
+
 def _mean(scores: list[dict], name: str) -> str:
     found = [one.get(name) for one in scores]
     return "\u2013" if None in found else f"{np.mean(found):.4f} nats"
@@ -112,7 +120,8 @@ def _mean(scores: list[dict], name: str) -> str:
 def show_transfer_set(experiment: Experiment) -> None:
     """Before a race: some of the text that the student trains on, with the teacher's uncertainty, where the teacher is there."""
     dataset = datasets.load(experiment.dataset)
-    chosen = datasets.choose_images(dataset.example_labels, images=experiment.images, hide_classes=(), seed=experiment.seed)
+    choice = {"images": experiment.images, "hide_classes": (), "validation": experiment.validation, "in_order": True}
+    chosen = datasets.choose_images(dataset.example_labels, **choice, seed=experiment.seed)
     tokens = dataset.train_images[chosen[0]].tolist()
     try:
         network = networks.teacher(experiment.dataset, experiment.teacher, experiment.combine)

@@ -9,19 +9,19 @@ import plotly.graph_objects as go
 
 from distill_core.figures.palette import OTHERS, ROLES
 from distill_core.figures.sweep.numbers import Cells, best_cell
-from distill_core.figures.sweep.words import NAMES, tick_labels
-from distill_core.statistics import format_points
+from distill_core.figures.sweep.units import digits, format_gain, format_interval, format_value_of, gain_title, limits, value_title
+from distill_core.figures.sweep.words import axis_title, tick_labels
+from distill_core.statistics import ACCURACY, BITS, Score, format_points
 
 TEXT = 16  # px, the smallest size that can be read across a room
-LIMITS = (0.5, 1, 2, 3, 5, 10, 20, 50, 100)  # points, the possible ends of the colour scale
 HALF = 0.46  # half the side of a cell inside its border, in cells
 
 
 def sweep_figure(cells: Cells, *, x: str, xs: Sequence, y: str, ys: Sequence, height: int = 460, limit: float | None = None) -> go.Figure:
     """The difference in every cell, as a number and a colour; cells whose interval includes zero are hatched.
 
-    Blue is above the baseline, vermillion below. `limit`: the difference in points at which the colours end; by default
-    a round number above the largest.
+    Blue is better than the baseline, vermillion worse. `limit`: the difference at which the colours end, in points, or in bits a
+    character; by default a round number above the largest.
     """
     limit = limit or colour_limit(cells)
     layout = {
@@ -29,8 +29,8 @@ def sweep_figure(cells: Cells, *, x: str, xs: Sequence, y: str, ys: Sequence, he
         "margin": {"l": _left_margin(y, ys) if len(ys) > 1 else 6, "r": 6, "t": 6, "b": 54},
         "font": {"size": TEXT},
         "hoverlabel": {"font": {"size": TEXT}, "align": "left"},
-        "xaxis": _axis(x, xs),
-        "yaxis": {**_axis(y, ys), "visible": len(ys) > 1},
+        "xaxis": _axis(x, xs, cells),
+        "yaxis": {**_axis(y, ys, cells), "visible": len(ys) > 1},
         "template": {},
     }
     common = {"type": "scatter", "hoverinfo": "skip", "showlegend": False}
@@ -44,9 +44,10 @@ def sweep_figure(cells: Cells, *, x: str, xs: Sequence, y: str, ys: Sequence, he
 
 
 def colour_limit(*sweeps: Cells) -> float:
-    """The end of the colour scale in points: a round number above the largest difference of all sweeps."""
+    """The end of the colour scale: a round number above the largest difference of all sweeps, which have one unit."""
     largest = max((float(np.nanmax(np.abs(one.difference))) for one in sweeps if not np.isnan(one.difference).all()), default=0.0)
-    return next((limit for limit in LIMITS if limit >= largest), LIMITS[-1])
+    ends = limits(sweeps[0].score)
+    return next((limit for limit in ends if limit >= largest), ends[-1])
 
 
 def _left_margin(axis: str, values: Sequence) -> int:
@@ -54,10 +55,10 @@ def _left_margin(axis: str, values: Sequence) -> int:
     return 34 + 8 * max(map(len, tick_labels(axis, values)))
 
 
-def _axis(axis: str, values: Sequence) -> dict:
+def _axis(axis: str, values: Sequence, cells: Cells) -> dict:
     labels = tick_labels(axis, values)
     return {
-        "title": {"text": NAMES[axis], "font": {"size": TEXT}, "standoff": 8},
+        "title": {"text": axis_title(axis, cells), "font": {"size": TEXT}, "standoff": 8},
         "tickvals": list(range(len(values))),
         "ticktext": labels,
         "range": [-0.5, len(values) - 0.5],
@@ -74,7 +75,7 @@ def _colours(cells: Cells, limit: float) -> dict:
     return {
         "type": "heatmap",
         "uid": "difference",
-        "name": "student minus baseline (points)",
+        "name": gain_title(cells.score),
         "z": np.where(np.isnan(cells.difference), None, cells.difference).tolist(),
         "zmin": -limit,
         "zmax": limit,
@@ -92,12 +93,14 @@ def _hover(cells: Cells, position: tuple[int, int]) -> str:
     """The hover text of one cell."""
     if np.isnan(cells.difference[position]):
         return "not tested yet"
-    unclear = "" if cells.clear[position] else "<br>interval includes zero"
-    low, high = cells.low[position], cells.high[position]
-    numbers = f"{cells.difference[position]:+.2f} points (95 % interval {low:+.2f} to {high:+.2f})".replace("-", "\u2212")
-    accuracies = f"student {cells.student[position]:.2f} %, baseline {cells.baseline[position]:.2f} %"
-    validated = f"<br>on validation images {cells.gain[position]:+.2f} points".replace("-", "\u2212") if cells.validated else ""
-    return f"{accuracies}<br>{numbers}{unclear}{validated}"
+    score, low, high = cells.score, cells.low[position], cells.high[position]
+    unclear = "<br>interval includes zero" if low <= 0 <= high else ""
+    gain = "gain " if score is BITS else ""
+    numbers = f"{gain}{format_gain(score, cells.difference[position], more=1)} ({format_interval(score, low, high, more=1)})"
+    reached = ", ".join(f"{name} {format_value_of(score, getattr(cells, name)[position])}" for name in ("student", "baseline"))
+    held_out = "windows" if score is BITS else "images"
+    validated = f"<br>on validation {held_out} {format_gain(score, cells.gain[position], more=1)}" if cells.validated else ""
+    return f"{reached}<br>{numbers}{unclear}{validated}"
 
 
 def _values(cells: Cells) -> dict:
@@ -108,7 +111,8 @@ def _values(cells: Cells) -> dict:
         "x": [column for column, _ in positions],
         "y": [row for _, row in positions],
         "text": [
-            "" if np.isnan(cells.difference[row, column]) else format_points(cells.difference[row, column]) for column, row in positions
+            "" if np.isnan(cells.difference[row, column]) else format_points(cells.difference[row, column], digits(cells.score))
+            for column, row in positions
         ],
         "textfont": {"size": TEXT if columns > 8 else TEXT + 3},
     }
@@ -141,9 +145,9 @@ def _frame(cells: Cells) -> dict:
     }
 
 
-def cell_figure(*, epochs: float, height: int = 460, lowest: float = 0.0) -> go.Figure:
-    """The curves of one cell, still empty; `cell_lines` has their data."""
-    traces = []
+def cell_figure(*, epochs: float, height: int = 460, between: tuple[float, float] = (0.0, 100.0), score: Score = ACCURACY) -> go.Figure:
+    """The curves of one cell, still empty; `cell_lines` has their data. `between`: the ends of the vertical axis."""
+    traces, number = [], "%{y:.3f} bits" if score is BITS else "%{y:.1f} %"
     for member in ("student", "baseline"):
         style = ROLES[member]
         traces.append(
@@ -156,7 +160,7 @@ def cell_figure(*, epochs: float, height: int = 460, lowest: float = 0.0) -> go.
                 "y": [],
                 "line": {"color": style.light, "width": 4, "dash": style.dash},
                 "marker": {"color": style.light, "size": 9, "symbol": style.symbol},
-                "hovertemplate": f"{member} %{{y:.1f}} %<extra></extra>",
+                "hovertemplate": f"{member} {number}<extra></extra>",
             }
         )
     layout = {
@@ -164,12 +168,17 @@ def cell_figure(*, epochs: float, height: int = 460, lowest: float = 0.0) -> go.
         "margin": {"l": 56, "r": 14, "t": 40, "b": 54},
         "font": {"size": TEXT},
         "title": {"text": "", "font": {"size": TEXT}, "x": 0.02},
-        "legend": {"x": 0.98, "xanchor": "right", "y": 0.02, "yanchor": "bottom", "font": {"size": TEXT}},
+        "legend": {"x": 0.98, "xanchor": "right", **_legend_corner(score), "font": {"size": TEXT}},
         "xaxis": {"range": [0, 1.03 * epochs], "title": {"text": "epoch", "font": {"size": TEXT}}},
-        "yaxis": {"range": [lowest, 100], "title": {"text": "test accuracy (%)", "font": {"size": TEXT}}},
+        "yaxis": {"range": list(between), "title": {"text": value_title(score), "font": {"size": TEXT}}},
         "template": {},
     }
     return go.Figure({"data": traces, "layout": layout})
+
+
+def _legend_corner(score: Score) -> dict:
+    """Where curves of accuracies, which rise, or of bits, which fall, leave room."""
+    return {"y": 0.98, "yanchor": "top"} if score is BITS else {"y": 0.02, "yanchor": "bottom"}
 
 
 def slice_figure(cells: Cells, *, axis: str, values: Sequence, row: int | None = None, column: int | None = None) -> go.Figure:
@@ -185,21 +194,20 @@ def slice_figure(cells: Cells, *, axis: str, values: Sequence, row: int | None =
         "y": np.where(np.isnan(difference), None, difference).tolist(),
         "error_y": {
             "type": "data",
-            "array": (high - difference).tolist(),
-            "arrayminus": (difference - low).tolist(),
+            "array": np.nan_to_num(high - difference).tolist(),
+            "arrayminus": np.nan_to_num(difference - low).tolist(),
             "thickness": 3,
         },
         "line": {"color": style.light, "width": 4},
         "marker": {"color": style.light, "size": 10, "symbol": style.symbol},
-        "hovertemplate": "%{y:+.2f} points<extra></extra>",
+        "hovertemplate": f"%{{y:+.{cells.score.digits}f}} {cells.score.unit}<extra></extra>",
     }
-    title = "student minus baseline (points)"
     layout = {
         "height": 300,
         "margin": {"l": 60, "r": 10, "t": 10, "b": 60},
         "font": {"size": TEXT},
-        "xaxis": {**_axis(axis, values), "showgrid": True},
-        "yaxis": {"title": {"text": title, "font": {"size": TEXT}}, "zeroline": True, "zerolinewidth": 3},
+        "xaxis": {**_axis(axis, values, cells), "showgrid": True},
+        "yaxis": {"title": {"text": gain_title(cells.score), "font": {"size": TEXT}}, "zeroline": True, "zerolinewidth": 3},
         "template": {},
     }
     return go.Figure({"data": [trace], "layout": layout})

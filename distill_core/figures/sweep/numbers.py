@@ -1,4 +1,4 @@
-"""The cells of a sweep as numbers: accuracies, the paired difference and its interval."""
+"""The cells of a sweep as numbers: accuracies, the paired difference and its interval; of a text bits a character."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distill_core.statistics import paired_difference
+from distill_core.statistics import ACCURACY, BITS, Score, paired_bits, paired_difference
 
-History = Mapping[tuple[int, str], Sequence[tuple[float, float]]]  # (race, member) to its (epoch, accuracy)
+History = Mapping[tuple[int, str], Sequence[tuple[float, float]]]  # (race, member) to its (epoch, accuracy), or bits a character
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,6 +19,9 @@ class Cells:
     `choice` `(2, rows, columns, seeds)` has the accuracies of student and baseline by which a cell is chosen, in percent:
     those on the validation images, and if none were held out (`validated` is False) those on the test images.
     NaN where nothing has been measured yet.
+
+    Of a text (`score` is BITS) all are bits a character, of which fewer are better: the difference is then the baseline's minus the
+    student's, so that the student is better above 0, as with accuracies. `window`: the length of a window of the text, in words.
     """
 
     student: np.ndarray
@@ -29,11 +32,13 @@ class Cells:
     epoch: np.ndarray
     choice: np.ndarray
     validated: bool = False
+    score: Score = ACCURACY
+    window: str = ""
 
     @property
     def gain(self) -> np.ndarray:
-        """The difference by which the best cell is chosen: `(rows, columns)`, in points."""
-        return (self.choice[0] - self.choice[1]).mean(axis=-1)
+        """The difference by which the best cell is chosen: `(rows, columns)`, in points, or in bits; above 0 is better."""
+        return self.score.sign * (self.choice[0] - self.choice[1]).mean(axis=-1)
 
     @property
     def clear(self) -> np.ndarray:
@@ -51,6 +56,8 @@ def cells(
     validation: History | None = None,
     discordant: Mapping[int, int] | None = None,
     level: float = 0.95,
+    score: Score = ACCURACY,
+    window: str = "",
 ) -> Cells:
     """The cells at this moment, each at the last epoch at which all of its students have been tested.
 
@@ -68,13 +75,16 @@ def cells(
             common = set.intersection(*(set(curve) for side in curves for curve in side))
             if common:
                 last = max(common)
-                student, baseline = (100 * np.array([curve[last] for curve in side]) for side in curves)
-                count = (discordant or {}).get(first)
-                difference = paired_difference(student, baseline, test_images=test_images, discordant=count, level=level)
+                student, baseline = (score.scale * np.array([curve[last] for curve in side]) for side in curves)
+                if score is BITS:
+                    difference = paired_bits(baseline, student, level=level)
+                else:
+                    count = (discordant or {}).get(first)
+                    difference = paired_difference(student, baseline, test_images=test_images, discordant=count, level=level)
                 values[:, row, column] = student.mean(), baseline.mean(), *difference, last
                 chosen_by = _curves(validation, first, seeds) if validation else curves
-                choice[:, row, column] = [[100 * curve[last] for curve in side] for side in chosen_by]
-    return Cells(*values, choice=choice, validated=bool(validation))
+                choice[:, row, column] = [[score.scale * curve[last] for curve in side] for side in chosen_by]
+    return Cells(*values, choice=choice, validated=bool(validation), score=score, window=window)
 
 
 def _curves(history: History, first: int, seeds: int) -> list[list[dict[float, float]]]:
@@ -98,22 +108,26 @@ def best_along(cells: Cells, axis: int) -> dict[str, list[float]]:
     """Test accuracies of student and baseline in the best cell of each row (`axis` 1) or column (0), chosen by `choice`."""
     best = {}
     for member, chosen_by in zip(("student", "baseline"), cells.choice.mean(axis=-1), strict=True):
-        places = np.expand_dims(chosen_by.argmax(axis=axis), axis)
+        places = np.expand_dims((cells.score.sign * chosen_by).argmax(axis=axis), axis)
         best[member] = np.take_along_axis(getattr(cells, member), places, axis).squeeze(axis).tolist()
     return best
 
 
 def choice_along(cells: Cells, axis: int) -> dict[str, list[float]]:
-    """The accuracies of student and baseline in percent by which `best_along` chooses, in the same cells."""
-    return {member: by.max(axis=axis).tolist() for member, by in zip(("student", "baseline"), cells.choice.mean(axis=-1), strict=True)}
+    """What `best_along` chooses by, of student and baseline in the same cells: accuracies in percent, or bits a character."""
+    sign, chosen_by = cells.score.sign, cells.choice.mean(axis=-1)
+    return {member: (sign * (sign * by).max(axis=axis)).tolist() for member, by in zip(("student", "baseline"), chosen_by, strict=True)}
 
 
-def cell_lines(history: History, position: tuple[int, int], *, columns: int, seeds: int) -> dict[str, list[list[float]]]:
-    """Mean curves of the cell at `(row, column)` over its seeds: `{member: [epochs, percentages]}`."""
+def cell_lines(
+    history: History, position: tuple[int, int], *, columns: int, seeds: int, score: Score = ACCURACY
+) -> dict[str, list[list[float]]]:
+    """Mean curves of the cell at `(row, column)` over its seeds: `{member: [epochs, percentages]}`, or bits a character."""
     first = (position[0] * columns + position[1]) * seeds
     lines = {}
     for member in ("student", "baseline"):
         curves = [dict(history.get((first + seed, member), ())) for seed in range(seeds)]
         epochs = sorted(set.intersection(*map(set, curves)))
-        lines[member] = [epochs, [round(100 * sum(curve[epoch] for curve in curves) / seeds, 2) for epoch in epochs]]
+        means = (score.scale * sum(curve[epoch] for curve in curves) / seeds for epoch in epochs)
+        lines[member] = [epochs, [round(mean, score.digits) for mean in means]]
     return lines

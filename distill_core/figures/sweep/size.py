@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 
 from distill_core.figures.palette import ROLES
+from distill_core.figures.sweep.units import value_title
+from distill_core.statistics import ACCURACY, BITS, Score
 
 TEXT = 16  # px, the smallest size that can be read across a room
 
@@ -29,17 +31,19 @@ def front_figure(
     *,
     size: str,
     chosen_by: Mapping[str, Sequence[float]] | None = None,
+    score: Score = ACCURACY,
 ) -> go.Figure:
     """Accuracy against size: one marker per student and role, and a line along the Pareto front of each role.
 
-    `sides`: for each role the accuracies in percent, in the order of `sizes` and `names`; `size`: the title of the
-    horizontal axis. `chosen_by`: the accuracies that decide who is on the front, those on validation images; by default `sides`.
+    `sides`: for each role the accuracies in percent, in the order of `sizes` and `names`, or the bits a character of a text;
+    `size`: the title of the horizontal axis. `chosen_by`: the values that decide who is on the front, those on validation
+    images; by default `sides`.
     """
-    traces = []
+    traces, number = [], "%{y:.3f} bits" if score is BITS else "%{y:.2f} %"
     highest = [max(sides, key=lambda member: sides[member][i]) for i in range(len(sizes))]  # the role above which each name is written
     for member, accuracies in sides.items():
         style = ROLES[member]
-        front = pareto_front(sizes, (chosen_by or sides)[member])
+        front = pareto_front(sizes, [score.sign * value for value in (chosen_by or sides)[member]])
         common = {"type": "scatter", "name": member, "legendgroup": member}
         line = {
             "uid": f"{member} front",
@@ -59,16 +63,16 @@ def front_figure(
             "textposition": "top center",
             "marker": {"color": style.light, "size": 13, "symbol": style.symbol},
             "customdata": list(names),
-            "hovertemplate": f"{member} %{{customdata}}: %{{y:.2f}} %<extra></extra>",
+            "hovertemplate": f"{member} %{{customdata}}: {number}<extra></extra>",
         }
         traces += [{**common, **line}, {**common, **markers}]
     layout = {
         "height": 420,
         "margin": {"l": 64, "r": 30, "t": 30, "b": 60},
         "font": {"size": TEXT},
-        "legend": {"x": 0.98, "xanchor": "right", "y": 0.05, "font": {"size": TEXT}},
+        "legend": {"x": 0.98, "xanchor": "right", "y": 0.95 if score is BITS else 0.05, "font": {"size": TEXT}},
         "xaxis": _size_axis(sizes, size),
-        "yaxis": {"title": {"text": "test accuracy (%)", "font": {"size": TEXT}}},
+        "yaxis": {"title": {"text": value_title(score), "font": {"size": TEXT}}},
         "template": {},
     }
     return go.Figure({"data": traces, "layout": layout})
