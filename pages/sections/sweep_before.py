@@ -30,6 +30,7 @@ def show(experiments: Sequence[Experiment]) -> None:
     elif not datasets.is_text(experiments[0].dataset) and (rows := advice.kept()):
         _show_measured(min(rows, key=lambda row: _distance(row["experiment"], experiments[0])))
     else:
+        st.markdown(f"Each cell will show the {sweep_live.cell_in_words(experiments[0].dataset)}.")
         have_charts_ready()
 
 
