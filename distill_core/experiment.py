@@ -14,6 +14,7 @@ from distill_core.data.texts import CHARACTER_WINDOW, LITTLE
 from distill_core.data.unlabelled import NOISE, SAME
 from distill_core.models import LANGUAGE, check_image_shape, check_model
 from distill_core.objectives import METHODS
+from distill_core.precision import PRECISIONS
 from distill_core.teachers import SELF, TEACHERS, default_teacher, parse_ensemble, single
 from distill_core.text_objectives import TEXT_METHODS, method_of
 
@@ -36,7 +37,7 @@ MAX = {
     "seed": 2**31 - 1,
 }
 
-LATER_FIELDS = ("start_from", "compression")  # not in the key while they are empty, so that earlier results keep theirs
+LATER_FIELDS = ("start_from", "compression", "precision")  # not in the key at their defaults, so that earlier results keep theirs
 ON_IMAGES_ONLY = ("validation", "hide_classes", "label_noise", "unlabelled", "unlabelled_from", "augmentation", "start_from", "compression")
 TEXT_STUDENT = "gpt-48x2"
 MIN_TEMPERATURE = 0.001  # below, logits over temperature leave the range of float32
@@ -102,6 +103,10 @@ class Experiment:
     """adam, or sgd (with momentum 0.9)."""
     schedule: str = "one-cycle"
     """one-cycle (rises over the first 30 % of the steps, then falls to 0) or constant."""
+    precision: str = "float32"
+    """The type of the products of matrices in the students' training steps: float32; bfloat16, with sums in float32, where the machine
+    has instructions for it; bfloat16-emulated, which rounds in the same places on any machine and is slower than float32. All else is
+    float32, tests too."""
     seed: int = 0
     """Sets the initial weights, the choice of images and their order; student and baseline share all three."""
 
@@ -321,7 +326,11 @@ class Experiment:
     @property
     def key(self) -> str:
         """A hash of the content: the same choices have the same key, on every machine."""
-        fields = {name: value for name, value in dataclasses.asdict(self).items() if value or name not in LATER_FIELDS}
+        fields = {
+            name: value
+            for name, value in dataclasses.asdict(self).items()
+            if name not in LATER_FIELDS or value != getattr(Experiment, name)
+        }
         content = json.dumps([RESULT_VERSION, fields], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
@@ -371,6 +380,7 @@ CHOICES = {
     "unlabelled_from": UNLABELLED_FROM,
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
+    "precision": PRECISIONS,
 }
 _KINDS = {"int": "a whole number", "float": "a number", "str": "a name"}
 

@@ -6,7 +6,9 @@ import zipfile
 import pytest
 
 from distill_core.__main__ import main
+from distill_core.precision import instructions
 from distill_core.runs.store import Store
+from distill_core.training.run_data import pick_device
 
 SMALL = ["train", "--images", "100", "--epochs", "2", "--student", "mlp-8x1", "--device", "cpu"]
 RECORD = {"event", "member", "epoch", "step", "seconds", "hard_loss", "soft_loss", "test_accuracy", "validation_accuracy", "agreement"}
@@ -161,3 +163,5 @@ def test_the_doctor_finds_the_digits_and_their_teachers_ready_and_says_what_the_
     assert "the runs take 0.00 GB of at most 2 GB on the disk; beyond that, the results that nobody has used" in found["runs"]
     assert found["ready"] is True and found["datasets"]["digits"] == "ready"
     assert found["teachers"]["digits/mlp-1200x2"] == "ready" and found["first_race_seconds"] > 0
+    here = instructions(pick_device("auto"))
+    assert found["bfloat16"] == here if here else found["bfloat16"].startswith("no instructions for it; only emulated")

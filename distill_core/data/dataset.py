@@ -58,6 +58,10 @@ class Dataset:
         """The input of a network for uint8 images: float32, standardised to mean 0 and standard deviation 1 per channel."""
         return images.float().sub_(self.pixel_mean_std[0]).mul_(self._inverse_std)
 
+    def whole_pixels(self, images: Tensor) -> Tensor:
+        """uint8 images minus their mean, rounded: whole numbers in bfloat16, which are exact, for `precision.FirstLayer`."""
+        return images.to(torch.bfloat16).sub_(self.pixel_mean_std[0].round().to(torch.bfloat16))
+
     def inputs(self, images: Tensor, dtype: torch.dtype) -> Tensor:
         """The input of a network in `dtype`."""
         pixels = self.pixels(images)

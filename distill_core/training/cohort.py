@@ -36,9 +36,10 @@ from distill_core.data.texts import sentence_start
 from distill_core.experiment import Experiment
 from distill_core.language_models import write
 from distill_core.objectives import objective, peers_of
+from distill_core.precision import products
 from distill_core.text_objectives import method_of
 from distill_core.training import own_text, perceptrons
-from distill_core.training.initial import MEMBERS, initial_regressor, initial_student
+from distill_core.training.initial import MEMBERS, first_layer, initial_regressor, initial_student
 from distill_core.training.records import TEACHER, Record, logged_measures, record, result
 from distill_core.training.run_data import Inputs, load_run_data
 from distill_core.training.schedule import Schedule
@@ -146,6 +147,8 @@ class Cohort:
         networks = [initial_student(e, self.data.dataset, member=role).to(device, dtype) for e, role in self.members]
         stacked, _ = stack_module_state(networks)
         self.network = networks[0]
+        self.products, self.first_layer = products(self.first.precision), first_layer(self.first, self.data, self.network)
+        self.data = replace(self.data, whole_pixels=self.first_layer is not None)
         teacher = self.before.network if self.before else self.data.teachers[0].network if self.data.teachers else None
         regressors = [initial_regressor(self.first_of(e.seed), self.data, self.network, teacher) for e, _ in self.members]
         self.regressor = regressors[0]
@@ -252,7 +255,9 @@ class Cohort:
     def _backward_by_hand(self, inputs: Inputs) -> dict[str, Tensor]:
         """The gradients of perceptrons, into `self._gradients`; returns the raw losses."""
         seeds, images = len(inputs.images), inputs.images.flatten(2)
-        outputs = perceptrons.forward(self._layers, images)
+        layers = [self.first_layer.fold(*self._layers[0]), *self._layers[1:]] if self.first_layer else self._layers
+        with self.products:
+            outputs = perceptrons.forward(layers, images)
         batch = Batch(
             student_logits=outputs[-1].view(seeds, -1, *outputs[-1].shape[1:]),  # (S, M, C, B)
             teacher_logits=inputs.teacher_logits.transpose(1, 2).unsqueeze(1),
@@ -262,13 +267,19 @@ class Cohort:
             **{name: values.view(seeds, -1, 1, 1) for name, values in self._choices.items()},
         )
         gradient, terms = self._logit_gradient(batch)
-        perceptrons.backward(self._layers, images, outputs, gradient.flatten(0, 1), into=self._layer_gradients)
+        with self.products:
+            perceptrons.backward(layers, images, outputs, gradient.flatten(0, 1), into=self._layer_gradients)
+        if self.first_layer:
+            self.first_layer.unfold_gradient(*self._layer_gradients[0])
         return terms
 
     def _backward_by_autograd(self, inputs: Inputs) -> dict[str, Tensor]:
         """The gradients of any network and method, into `self._gradients`; returns the raw losses."""
         weights = {name: value.detach().requires_grad_() for name, value in self.weights.items()}
-        logits, features = self.forward(inputs.images, self.constraint.rounded(weights), features=True)  # (K, B, C), (K, B, ...) each
+        used = self.constraint.rounded(weights)
+        with self.products:
+            used = self.first_layer.fold_names(used) if self.first_layer else used
+            logits, features = self.forward(inputs.images, used, features=True)  # (K, B, C), (K, B, ...) each
         shared = {"teacher_logits": inputs.teacher_logits, "labels": inputs.labels}  # by the members of a seed, (S, B, ...) each
         own = {"student_logits": logits, **self._choices}  # (K, ...) each
         if inputs.is_own:

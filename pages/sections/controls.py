@@ -26,6 +26,7 @@ from distill_core.experiment import (
 )
 from distill_core.glossary import linked
 from distill_core.objectives import Method
+from distill_core.precision import PRECISIONS
 from distill_core.text_objectives import method_of
 from pages.sections import networks
 from pages.server import incoming, pictures
@@ -48,6 +49,7 @@ AUGMENTATION_TITLES = {
     "fixed": "random shifts, soft targets of the original image",
     "consistent": "random shifts, teacher sees the same view",
 }
+PRECISION_TITLES = {"bfloat16-emulated": "bfloat16, emulated: any machine, slower"}
 _HELP = {
     "dataset": "The images to classify, split into training and test images; or a text, whose next word or character is predicted. "
     "CIFAR-10 (JPEG) has the images of CIFAR-10, compressed again as JPEG files. The little language has sentences of forty words from "
@@ -297,6 +299,16 @@ def _choose_training(dataset: str) -> dict:
         "optimizer": _selectbox("optimizer", "Optimizer", list(OPTIMIZERS), "adam, or sgd with momentum 0.9."),
         "schedule": _selectbox(
             "schedule", "Learning rate schedule", list(SCHEDULES), "one-cycle: the rate rises over the first third, then falls to zero."
+        ),
+        "precision": _selectbox(
+            "precision",
+            "Precision of the products",
+            list(PRECISIONS),
+            "The type of the factors in the matrix products of a training step. bfloat16 has 8 significant bits instead of 24 and is "
+            "faster, but only on a machine with instructions for it: AMX or AVX512-BF16 of a processor, or a recent GPU. Emulated, the "
+            "numbers are rounded in the same places and multiplied in float32, which shows the effect on accuracy and takes longer than "
+            "float32. Sums, weights, losses, optimizer and tests are in float32.",
+            lambda name: PRECISION_TITLES.get(name, name),
         ),
     }
 
