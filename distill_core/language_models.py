@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from distill_core.data.dataset import to_device
+
 HEADS = 4  # of the attention, whatever the width
 
 
@@ -166,6 +168,6 @@ def draw(logits: Tensor, *, temperature: float = 1.0, generator: torch.Generator
     """One token `(N, 1)` for each row of logits `(N, V)`, drawn at T; the most probable one at T = 0."""
     if temperature == 0:
         return logits.argmax(dim=-1, keepdim=True)
-    noise = torch.rand(logits.shape, generator=generator, dtype=torch.float64).to(logits.device)
+    noise = to_device(torch.rand(logits.shape, generator=generator, dtype=torch.float64), logits.device)
     gumbel = -torch.log(-torch.log(noise.clamp(min=1e-300)))  # the largest of logits plus this noise is a draw from their softmax
     return (logits / temperature + gumbel).argmax(dim=-1, keepdim=True)

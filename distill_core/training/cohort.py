@@ -170,6 +170,7 @@ class Cohort:
             name: torch.tensor([getattr(e, name) for e, _ in self.members], device=device, dtype=dtype) for name in ("alpha", "temperature")
         }
         self._choices["labels_only"] = torch.tensor([role == "baseline" for _, role in self.members], device=device)
+        self._students = (~self._choices["labels_only"]).nonzero().flatten()
         self._peers = torch.tensor([self._peers_of(*member) for member in self.members], dtype=torch.long, device=device)  # (K, peers)
 
     def _peers_of(self, experiment: Experiment, role: str) -> list[int]:
@@ -311,10 +312,9 @@ class Cohort:
     @torch.no_grad()
     def _with_own_text(self, inputs: Inputs) -> Inputs:
         """A batch for each member, `(K, B, L)`: students have the text that they write, baselines that of the data set."""
-        places = [k for k, (_, role) in enumerate(self.members) if role != "baseline"]
+        places, seeds = self._students, [experiment.seed for experiment, role in self.members if role != "baseline"]
         own = {name: value[places] for name, value in self.weights.items()}
         windows, labels = self._to_members(inputs.images), self._to_members(inputs.labels)
-        seeds = [self.members[k][0].seed for k in places]
         text = own_text.written_by_students(self.network, own, windows[places], seeds=seeds, step=self.step)
         graded, logits = self.data.graded(text), self._to_members(inputs.teacher_logits)  # each a copy
         windows[places], labels[places], logits[places] = graded.images, graded.labels, graded.teacher_logits

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from distill_core import analysis, models, students, teachers
 from distill_core.data import datasets
+from distill_core.data.dataset import to_device
 from distill_core.data.datasets import Dataset, Progress, seeded
 from distill_core.data.unlabelled import NO_LABEL, NOISE, SAME, choose_unlabelled, images_from
 from distill_core.experiment import Experiment
@@ -92,8 +93,7 @@ class RunData:
 
     def get_batch(self, indices: Tensor, step: int) -> Inputs:
         """The batch of example indices `(S, B)` in this step: images, labels, and the teacher's outputs for them."""
-        augmentation, labels = self.experiments[0].augmentation, take(self.labels, indices)
-        unlabelled = self._count_unlabelled(indices[0], labels[0])
+        augmentation, unlabelled = self.experiments[0].augmentation, self._count_unlabelled(indices.shape[1])
         views = None if augmentation == "none" else self._augmented(indices, step, unlabelled)  # (S, B, D, H, W) uint8
         seen = self._raw(indices) if views is None else views
         images = teacher_images = self.dataset.whole_pixels(seen) if self.whole_pixels else self.dataset.inputs(seen, self.dtype)
@@ -110,15 +110,20 @@ class RunData:
             logits = [change(own, seeded(one.seed, "targets", step)) for one, own in zip(self.experiments, logits, strict=True)]
         features = self._teacher_features(teacher_images) if method_of(self.experiments[0].method).compares != "logits" else []
         logits = logits[0].unsqueeze(0) if len(logits) == 1 else torch.stack(logits)  # a copy less for a run of one seed
-        return Inputs(images, labels, logits, features, unlabelled)
+        return Inputs(images, take(self.labels, indices), logits, features, unlabelled)
 
-    def _count_unlabelled(self, indices: Tensor, labels: Tensor) -> int:
-        """How many of these examples have no label, or were written by the teacher, whose windows are the last."""
+    def _count_unlabelled(self, size: int) -> int:
+        """How many examples of a batch of this size have no label, or were written by the teacher: the last of them, see `batches`.
+
+        Not counted in the batch itself, which on a GPU would wait for all that it computes. The last batch of an epoch, of fewer
+        labelled examples than the others, has the fewest of these too.
+        """
         if not self.unlabelled.shape[1]:
             return 0
-        if self.dataset.is_text:
-            return int((indices >= len(self.images) - self.unlabelled.numel()).sum())
-        return int((labels == NO_LABEL).sum())
+        labelled, batch_size = self.indices.shape[1], self.experiments[0].batch_size
+        batches = -(-labelled // batch_size)
+        fewest, of_last = self.unlabelled.shape[1] // batches, labelled - (batches - 1) * batch_size
+        return fewest if size == of_last + fewest else max(0, size - batch_size)
 
     def graded(self, text: Tensor) -> Inputs:
         """The batch of texts `(K, B, L + 1)` that K students wrote, with the teacher's logits for each position."""
@@ -385,7 +390,7 @@ def augment(images: Tensor, *, generator: torch.Generator) -> Tensor:
 def order_of_images(experiment: Experiment, indices: Tensor, epoch: int, *, purpose: str = "order") -> Tensor:
     """The transfer set `(n,)` in the order of one epoch, set by the seed."""
     shuffle = torch.randperm(len(indices), generator=seeded(experiment.seed, purpose, epoch))
-    return indices[shuffle.to(indices.device)]
+    return indices[to_device(shuffle, indices.device)]
 
 
 def block_outputs(network: nn.Module, images: Tensor) -> list[Tensor]:
