@@ -96,7 +96,7 @@ class Experiment:
     epochs: int = 40
     """How many times each image is used."""
     batch_size: int = 32
-    """Images in one step."""
+    """Images in one step. Where neither it nor the learning rate is named, the number of images chooses both (`usual_training`)."""
     learning_rate: float = 0.01
     """The largest value, where the schedule changes it."""
     optimizer: str = "adam"
@@ -363,6 +363,22 @@ def methods_for(dataset: str) -> list[str]:
         return list(METHODS)
     common = [name for name, one in METHODS.items() if one.compares == "logits" and not one.teacher_in_train_mode]
     return [*common, *TEXT_METHODS]
+
+
+# From so many training images on: the batch size and the learning rate of a run for which neither is named. `tests/bench/batches.py`
+# measures which batches are faster at the same accuracy; until that is done, there is one row.
+USUAL_TRAINING = ((0, 32, 0.01),)
+
+
+def usual_training(images: int) -> dict:
+    """Batch size and learning rate of a run on so many images, as fields of an Experiment: what pages and command line start from."""
+    _, batch_size, learning_rate = max(row for row in USUAL_TRAINING if row[0] <= images)
+    return {"batch_size": batch_size, "learning_rate": learning_rate}
+
+
+def training_after_change(chosen: dict, *, before: int, after: int) -> dict:
+    """The usual training of `after` images where the chosen one is that of `before` images; what somebody chose stays."""
+    return usual_training(after) if chosen == usual_training(before) else chosen
 
 
 def usual_of_text(dataset: str) -> dict:

@@ -22,6 +22,7 @@ from distill_core.experiment import (
     SCHEDULES,
     Experiment,
     methods_for,
+    training_after_change,
     usual_of_text,
 )
 from distill_core.glossary import linked
@@ -217,9 +218,11 @@ def _choose_networks() -> dict:
     images = _selectbox(
         "images", f"Training windows of {_window_in_words(dataset)}" if is_text else "Training images",
         [n for n in (WINDOWS if is_text else IMAGES) if n < most] + [0], format_func=lambda n: f"{n:,}" if n else f"all {most:,}",
+        on_change=follow_images,
         help="How many windows of the text student and baseline train on (the transfer set), drawn at random for each seed. Every position "
         "of a window is one example: the token that follows it." if is_text else "",
     )  # fmt: skip
+    st.session_state["images_drawn"] = images
     offered = teachers.offered(dataset)
     teacher = _selectbox(
         "teacher", "Teacher", [*offered, "+".join(offered[:2]), teachers.SELF], format_func=networks.name_with_layers,
@@ -418,6 +421,15 @@ def follow_dataset() -> None:
     state.update(usual_of(state["dataset"]) if of_text else {name: getattr(START, name) for name in fields})
     if state["method"] not in methods_for(state["dataset"]):
         state["method"] = Experiment.method
+
+
+def follow_images() -> None:
+    """Batch size and learning rate stay the usual ones when the number of images changes; what somebody chose stays as it is."""
+    state = st.session_state
+    if datasets.is_text(state["dataset"]):
+        return
+    most, chosen = _classes_and_images(state["dataset"])[1], {name: state[name] for name in ("batch_size", "learning_rate")}
+    state.update(training_after_change(chosen, before=state["images_drawn"] or most, after=state["images"] or most))
 
 
 def usual_of(dataset: str) -> dict:
