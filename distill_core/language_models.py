@@ -8,6 +8,7 @@ before (the keys and values of a transformer, the state of a recurrent network),
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -168,6 +169,10 @@ def draw(logits: Tensor, *, temperature: float = 1.0, generator: torch.Generator
     """One token `(N, 1)` for each row of logits `(N, V)`, drawn at T; the most probable one at T = 0."""
     if temperature == 0:
         return logits.argmax(dim=-1, keepdim=True)
-    noise = to_device(torch.rand(logits.shape, generator=generator, dtype=torch.float64), logits.device)
-    gumbel = -torch.log(-torch.log(noise.clamp(min=1e-300)))  # the largest of logits plus this noise is a draw from their softmax
-    return (logits / temperature + gumbel).argmax(dim=-1, keepdim=True)
+    noise = to_device(gumbel_noise(logits.shape, generator), logits.device)
+    return (logits / temperature + noise).argmax(dim=-1, keepdim=True)
+
+
+def gumbel_noise(shape: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
+    """Noise in float64: the place of the largest of logits plus this noise is a draw from their softmax (Gumbel 1954)."""
+    return -torch.log(-torch.log(torch.rand(shape, generator=generator, dtype=torch.float64).clamp(min=1e-300)))

@@ -14,6 +14,12 @@ def shows(text):
     return f"document.body.innerText.includes({json.dumps(text)})"
 
 
+def go_to(page):
+    """Opens a page as the Back button does, without loading the app again."""
+    address = f"/{'' if page == 'start' else page}"
+    return f"history.pushState(null, '', {address!r}), dispatchEvent(new PopStateEvent('popstate'))"
+
+
 def test_a_race_runs_in_firefox_from_press_to_verdict_and_no_page_has_an_error(open_lab, firefox):
     firefox.goto(open_lab.address)
     firefox.until(SETTLED)
@@ -24,8 +30,7 @@ def test_a_race_runs_in_firefox_from_press_to_verdict_and_no_page_has_an_error(o
     assert 50 < firefox.until(f"{line}.at(-1)") <= 100
     firefox.until(shows("The teacher helped"))
     for name in PAGES:
-        address = f"/{'' if name == 'start' else name}"
-        firefox.evaluate(f"history.pushState(null, '', {address!r}), dispatchEvent(new PopStateEvent('popstate'))")  # as by the Back button
+        firefox.evaluate(go_to(name))
         firefox.until(f"document.title.startsWith({name.replace('_', ' ').capitalize()!r}) && {SETTLED}")
         firefox.wait_for_parts()
         assert firefox.evaluate(FAILED) == 0, name  # also of a component whose code did not load

@@ -65,6 +65,29 @@ def test_the_second_patch_replaces_the_one_place_where_streamlit_reads_what_a_br
     assert WStates.__getitem__ is streamlit_patches._get_checked_widget_value
 
 
+def test_a_widget_looks_up_its_value_without_a_copy_of_the_whole_state(monkeypatch):
+    copies = []
+    copy = streamlit_patches._copy_state
+    assert copy.__qualname__ == "SafeSessionState.filtered_state"
+    monkeypatch.setattr(streamlit_patches, "_copy_state", lambda state: copies.append(1) or copy(state))
+    streamlit_patches.apply()
+    app = AppTest.from_string(WIDGETS.partition("st.json")[0])
+    app.session_state["box"], app.session_state["number"], app.session_state["other"] = "b", 30, None
+    app.run()
+    assert not app.exception
+    assert (app.selectbox(key="box").value, app.number_input(key="number").value) == ("b", 30)
+    assert not copies
+
+
+def test_the_state_of_a_session_reads_as_before_for_those_who_want_all_of_it():
+    streamlit_patches.apply()
+    app = AppTest.from_string(
+        "import streamlit as st\nst.session_state['a'] = 1\nst.slider('b', 1, 9, 5, key='b')\n"
+        "st.slider('no key', 1, 9, 5)\nst.text(sorted(st.session_state.items()))\nst.text(len(st.session_state))"
+    ).run()
+    assert [text.value for text in app.text] == ["[('a', 1), ('b', 5)]", "2"]
+
+
 WIDGETS = """
 import streamlit as st
 from pages.server import streamlit_patches

@@ -216,6 +216,9 @@ PRESETS = {
 }
 
 
+_BY_EXPERIMENT = {replace(preset.experiment, seed=0): preset for preset in reversed(PRESETS.values())}  # of equal ones the first
+
+
 def preset_of(experiment: Experiment) -> Preset | None:
     """The preset that this experiment belongs to, whatever its seed; None if there is none."""
-    return next((p for p in PRESETS.values() if replace(p.experiment, seed=0) == replace(experiment, seed=0)), None)
+    return _BY_EXPERIMENT.get(replace(experiment, seed=0))

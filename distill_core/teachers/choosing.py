@@ -20,7 +20,7 @@ from distill_core.teachers.recipes import (
 )
 
 DEFAULTS = {  # shipped, or the quickest to train
-    "cifar10": "cnn-32", "cifar10-jpeg": "cnn-32", "fashion-mnist": "cnn-32", "little-language": "gpt-64x2", "shakespeare": "gpt-96x4",
+    "cifar10": "cnn-32", "cifar10-jpeg": "cnn-32", "fashion-mnist": "cnn-32", "little-language": "gpt-64x2", "shakespeare": "gpt-128x4",
 }  # fmt: skip
 USUAL = "mlp-1200x2"  # the default of all other sets
 CARD_CORES = 2  # that trained the shipped teachers; their cards have the seconds

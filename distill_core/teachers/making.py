@@ -66,7 +66,7 @@ def make_teacher(
 
     The test errors on the card are those of the float16 weights, not of the trained float32 ones.
     """
-    recipe, started = recipe_for(dataset, name), time.perf_counter()
+    recipe, threads, started = recipe_for(dataset, name), torch.get_num_threads(), time.perf_counter()
     dataset = dataset.to(device)
     trained = yield from train_weights(dataset, recipe, f"training the teacher {name} on {dataset.title}")
     weights = {key: value.half() for key, value in trained.items()}
@@ -85,7 +85,7 @@ def make_teacher(
         test_images=dataset.test_labels.numel(),
         test_errors=int((test_logits.argmax(dim=-1) != dataset.test_labels).sum()),
         seconds=round(time.perf_counter() - started, 1),
-        made_with=f"torch {torch.__version__}, {torch.get_num_threads()} threads, {torch.device(device).type}",
+        made_with=f"torch {torch.__version__}, {threads} thread{'' if threads == 1 else 's'}, {torch.device(device).type}",
         sha256=hashlib.sha256(b"".join(blobs)).hexdigest(),
         test_bits_per_character=_bits(test_logits, dataset) if dataset.is_text else None,
     )

@@ -69,8 +69,8 @@ TEACHERS = {
     "gpt-96x3": replace(
         _TRANSFORMER, model="gpt-96x3", about="transformer of three blocks, width 96", epochs=4, dropout=0.1, random_shift=1
     ),
-    "gpt-96x4": replace(
-        _TRANSFORMER, model="gpt-96x4", about="transformer of four blocks, width 96", epochs=4, learning_rate=4e-3, dropout=0.0,
+    "gpt-128x4": replace(
+        _TRANSFORMER, model="gpt-128x4", about="transformer of four blocks, width 128", epochs=16, learning_rate=3e-3, dropout=0.0,
         random_shift=1, weight_decay=0.1,
     ),
 }  # fmt: skip

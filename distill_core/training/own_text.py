@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from distill_core.batch import Method
-from distill_core.data.datasets import seeded
+from distill_core.data.dataset import seeded, to_device
 from distill_core.data.text import Text
-from distill_core.language_models import LanguageModel, draw, write
+from distill_core.language_models import LanguageModel, gumbel_noise, write
 
 PROMPT = 4  # a quarter of a window is that of the data set
 
@@ -41,28 +41,26 @@ def written_by_students(network: LanguageModel, weights: dict[str, Tensor], wind
     Equal seeds draw with the same random numbers, so that a student writes in a cohort what it would write alone.
     """
     length = windows.shape[-1]
-    generators = [seeded(seed, "own text", step) for seed in seeds]
-    named = {f"network.{name}": value for name, value in weights.items()}
-    reader = Reader(network)
-    text, past = windows[..., : length // PROMPT].long(), None
-    unread = text
-    while text.shape[-1] <= length:
-        if past is None:
-            logits, past = vmap(lambda own, tokens: functional_call(reader, own, (tokens,)))(named, unread)
-        else:
-            logits, past = vmap(lambda own, tokens, kept: functional_call(reader, own, (tokens, kept)))(named, unread, past)
-        unread = torch.stack([draw(of_student, generator=own) for of_student, own in zip(logits, generators, strict=True)])
-        text = torch.cat([text, unread], dim=-1)
-    return text
+    prompts = windows[..., : length // PROMPT].long()
+    drawn = length + 1 - prompts.shape[-1], prompts.shape[1], network.head.out_features
+    noise = to_device(torch.stack([gumbel_noise(drawn, seeded(seed, "own text", step)) for seed in seeds]), prompts.device)
+    writer, named = Writer(network), {f"network.{name}": value for name, value in weights.items()}
+    if len(seeds) == 1:  # as much work as two of many students take
+        return functional_call(writer, {name: value[0] for name, value in named.items()}, (prompts[0], noise[0]))[None]
+    return vmap(lambda own, *inputs: functional_call(writer, own, inputs))(named, prompts, noise)
 
 
-class Reader(nn.Module):
-    """`LanguageModel.read` from tokens, as a module: the logits of the last position, and what is kept."""
+class Writer(nn.Module):
+    """A language model that continues prompts `(B, P)` with noise `(n, B, V)`, one draw after another: texts `(B, P + n)`."""
 
     def __init__(self, network: LanguageModel) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, tokens: Tensor, past: object = None) -> tuple[Tensor, object]:
-        logits, _, past = self.network.read(self.network.stem(tokens), past)
-        return logits[..., -1, :], past
+    def forward(self, prompts: Tensor, noise: Tensor) -> Tensor:
+        text, unread, past = prompts, prompts, None
+        for of_token in noise.unbind():
+            logits, _, past = self.network.read(self.network.stem(unread), past)
+            unread = (logits[..., -1, :] + of_token).argmax(dim=-1, keepdim=True)
+            text = torch.cat([text, unread], dim=-1)
+        return text

@@ -1,4 +1,4 @@
-"""Images side by side, each with the predictions of several networks: their most probable classes as small bars."""
+"""Images side by side, each with its caption, or with the predictions of several networks: their most probable classes as small bars."""
 
 from __future__ import annotations
 
@@ -23,12 +23,19 @@ _gallery = st.components.v2.component(
 
 
 def gallery(
-    images: np.ndarray, *, captions: Sequence[str], soft: Mapping[str, np.ndarray], class_names: Sequence[str], key: str, most: int = 3
+    images: np.ndarray,
+    *,
+    captions: Sequence[str],
+    key: str,
+    soft: Mapping[str, np.ndarray] | None = None,
+    class_names: Sequence[str] = (),
+    most: int = 3,
 ) -> None:
-    """Show images `(N, D, H, W)` uint8, each with the `most` most probable classes of every network.
+    """Show images `(N, D, H, W)` uint8, each with its caption and the `most` most probable classes of every network.
 
-    `soft` holds each network's probabilities `(N, C)` by its name.
+    `soft` holds each network's probabilities `(N, C)` by its name; without it the captions, of one or more lines, are all.
     """
+    soft = soft or {}
     drawn = styles_of(list(soft))
     data = {
         "shape": list(images.shape[1:]),

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pandas as pd
 import streamlit as st
-from PIL import Image
+import torch
 from plotly.io.json import to_json_plotly
 from safetensors.numpy import load
 
@@ -16,6 +14,7 @@ from distill_core.data import datasets
 from distill_core.figures.classes import class_accuracy, confusion_figure, per_class_figure
 from distill_core.runs.store import Run
 from distill_core.statistics import format_interval, format_percent
+from pages.components.gallery import gallery
 from pages.components.live_chart import live_chart
 from pages.sections import texts
 from pages.server.byte_cache import ByteCache
@@ -26,7 +25,6 @@ from pages.server.plain_text import plain
 MAX_SHOWN = 24
 PREDICTIONS = "predictions.safetensors"  # by epoch, on all test images
 _FIGURES: ByteCache[str] = ByteCache(32e6, size=len)
-_PICTURES: ByteCache[bytes] = ByteCache(16e6, size=len)
 _PREDICTIONS: ByteCache[dict[str, np.ndarray]] = ByteCache(128e6, size=lambda arrays: sum(array.nbytes for array in arrays.values()))
 MEANINGS = {
     "network": "Student and baseline are means over the seeds; all seeds share one teacher, but each trains its own "
@@ -80,7 +78,7 @@ def show(run: Run) -> None:
     by_role = {"teacher": predictions["teacher"], "baseline": baseline, "student": student}
     changed, confusion, by_class = st.tabs(["Changed predictions", "Confusion matrix", "Per-class accuracy"])
     with changed:
-        _show_differing(experiment.dataset, dataset, by_role, predictions["labels"])
+        _show_differing(dataset, by_role, predictions["labels"])
     with confusion:
         role = st.segmented_control(
             "Model", list(by_role), default="student", key=f"role_{run.id}", required=True, help="Whose predictions are counted."
@@ -154,7 +152,7 @@ def _interval(scores: list[dict]) -> tuple[float, float, str]:
     return scores[0]["low"], scores[0]["high"], "test images (Wilson)"
 
 
-def _show_differing(name: str, dataset: datasets.Dataset, by_role: dict[str, np.ndarray], labels: np.ndarray) -> None:
+def _show_differing(dataset: datasets.Dataset, by_role: dict[str, np.ndarray], labels: np.ndarray) -> None:
     """Test images on which the predictions of the networks differ."""
     right = {role: predictions == labels for role, predictions in by_role.items()}
     groups = {
@@ -171,19 +169,8 @@ def _show_differing(name: str, dataset: datasets.Dataset, by_role: dict[str, np.
     if not len(indices):
         st.markdown("No test image is in this group.")
         return
-    names = dataset.class_names
-    with st.container(horizontal=True):
-        for index in indices:
-            label, *predicted = (names[c] for c in (labels[index], *(p[index] for p in by_role.values())))
-            lines = [f"label {label}", *(f"{role} {name}" for role, name in zip(by_role, predicted, strict=True))]
-            picture = _PICTURES.get((name, int(index)), lambda index=index: _enlarged(dataset, index))
-            st.image(picture, caption="  \n".join(map(plain, lines)), width=150, alt=f"test image {index}, {lines[0]}")
-
-
-def _enlarged(dataset: datasets.Dataset, index: int) -> bytes:
-    """A test image as a PNG, enlarged without smoothing."""
-    pixels = dataset.test_images[int(index)].permute(1, 2, 0).numpy()
-    image = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
-    file = io.BytesIO()
-    image.resize((150, 150 * image.height // image.width), Image.Resampling.NEAREST).save(file, "PNG")
-    return file.getvalue()
+    names, captions = dataset.class_names, []
+    for index in indices:
+        label, *predicted = (names[c] for c in (labels[index], *(p[index] for p in by_role.values())))
+        captions.append("\n".join([f"label {label}", *(f"{role} {name}" for role, name in zip(by_role, predicted, strict=True))]))
+    gallery(dataset.test_images[torch.from_numpy(indices)].numpy(), captions=captions, key="differing")

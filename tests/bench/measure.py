@@ -54,8 +54,13 @@ class Figure:
     def row(self) -> str:
         """A row of the table in README.md."""
         goal = {None: "", True: f"{self.goal}: yes", False: f"{self.goal}: **no**"}[self.reached]
-        span = f"{min(self.values):.3g} to {max(self.values):.3g}" + (f", p95 {self.p95:.3g}" if len(self.values) >= 20 else "")
-        return f"| {self.what} | {self.median:.3g} {self.unit} | {span} | {len(self.values)} | {goal} |"
+        span = f"{_three(min(self.values))} to {_three(max(self.values))}" + (f", p95 {_three(self.p95)}" if len(self.values) >= 20 else "")
+        return f"| {self.what} | {_three(self.median)} {self.unit} | {span} | {len(self.values)} | {goal} |"
+
+
+def _three(value: float) -> str:
+    """A figure with at least three digits, and without an exponent where it is large."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 HEAD = "| what | median | range | repeats | goal |\n|---|---|---|---|---|"

@@ -1,9 +1,10 @@
 """A class: learners with a race each, all at once; then many sessions that follow a few races.
 
-    python -m tests.faults.classroom [--learners 30] [--sessions 100] [--seconds 30]
+    python -m tests.faults.classroom [--learners 30] [--sessions 100] [--seconds 30] [--within 20]
 
 A learner is a websocket client (`learner.py`). The charts of its race ask for updates one after another; each reply waits for
-something new, and what it takes beyond that is measured. An update is late where this is more than a second.
+something new, and what it takes beyond that is measured. An update is late where this is more than a second. The sessions
+come one after another, evenly spread over `--within` seconds; with 0 all at the same moment.
 """
 
 from __future__ import annotations
@@ -84,8 +85,8 @@ def races(server: LabServer, *, learners: int, epochs: int = 40, seconds: float 
     }
 
 
-def sessions(server: LabServer, *, count: int, seconds: float = 30.0) -> dict:
-    """A few learners train; all sessions follow one of these races by its link."""
+def sessions(server: LabServer, *, count: int, seconds: float = 30.0, within: float = 0.0) -> dict:
+    """A few learners train; all sessions follow one of these races by its link. They come within so many seconds."""
     found, ids, loaded = [Seen() for _ in range(count)], [], threading.Barrier(count)
     with Learner(server.address) as first:
         for number in range(4):
@@ -95,6 +96,7 @@ def sessions(server: LabServer, *, count: int, seconds: float = 30.0) -> dict:
         before = server.process.memory_info().rss
 
         def watch(number: int, seen: Seen) -> None:
+            time.sleep(within * number / count)
             with Learner(server.address) as learner:
                 seen.load = learner.open("race", f"run={ids[number % len(ids)]}")
                 loaded.wait(timeout=120)
@@ -107,6 +109,7 @@ def sessions(server: LabServer, *, count: int, seconds: float = 30.0) -> dict:
             first.press("Stop")
     return {
         "sessions": count,
+        "came_within_s": within,
         "first_load_p95_s": round(percentile((seen.load for seen in found), 95), 3),
         **updates_of(found),
         "server_memory_mb": round(memory / 1e6),
@@ -155,6 +158,7 @@ def main() -> None:
     parser.add_argument("--learners", type=int, default=30)
     parser.add_argument("--sessions", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--within", type=float, default=20.0)
     parser.add_argument("--port", type=int, default=0)
     asked = parser.parse_args()
     with LabServer(port=asked.port) as server:
@@ -162,7 +166,7 @@ def main() -> None:
         if asked.learners:
             print(json.dumps(races(server, learners=asked.learners)), flush=True)
         if asked.sessions:
-            print(json.dumps(sessions(server, count=asked.sessions, seconds=asked.seconds)), flush=True)
+            print(json.dumps(sessions(server, count=asked.sessions, seconds=asked.seconds, within=asked.within)), flush=True)
 
 
 if __name__ == "__main__":
