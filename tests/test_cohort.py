@@ -160,7 +160,6 @@ def test_a_cohort_equals_alone_in_double_precision(student, optimizer, monkeypat
                 {"method": "hints", "augmentation": "consistent", "unlabelled": 40, "hide_classes": (3,)},
                 {"teacher": "self", "assistants": ("mlp-12x2",), "label_noise": 0.3},
                 {"assistants": ("cnn-2",), "images": 80},
-                {"student": "resnet-8", "images": 80},
                 {"compression": "rank-50+prune-50+int4"},
             )
         ),
