@@ -50,7 +50,7 @@ AUGMENTATION_TITLES = {
     "fixed": "random shifts, soft targets of the original image",
     "consistent": "random shifts, teacher sees the same view",
 }
-PRECISION_TITLES = {"bfloat16-emulated": "bfloat16, emulated: any machine, slower"}
+PRECISION_TITLES = {"bfloat16-emulated": "bfloat16, emulated (slow)"}
 _HELP = {
     "dataset": "The images to classify, split into training and test images; or a text, whose next word or character is predicted. "
     "CIFAR-10 (JPEG) has the images of CIFAR-10, compressed again as JPEG files. The little language has sentences of forty words from "
