@@ -4,6 +4,7 @@ READING_ORDER = (
     "losses",  # the mathematics
     "paths",  # where data, caches and runs are kept
     "machine",  # the cores that a process may use
+    "precision",  # products in bfloat16, and whether this machine has instructions for them
     "data.dataset",  # an image set as tensors; subsets, label noise, random shifts
     "data.download",  # downloads with checksums
     "data.decoding",  # the images in a zip as arrays, on all cores

@@ -31,7 +31,7 @@ from distill_core.compression import parse_compression
 from distill_core.data import datasets
 from distill_core.data.jpeg_copy import make_jpeg_copy
 from distill_core.doctor import examine
-from distill_core.experiment import Experiment, usual_of_text
+from distill_core.experiment import Experiment, usual_of_text, usual_training
 from distill_core.lessons import ALL_LESSONS
 from distill_core.lessons import lesson as lessons
 from distill_core.lessons.measured import in_words
@@ -229,7 +229,7 @@ def _print_result(result: dict) -> None:
         if held_out := result["experiment"]["validation"]:
             bits = ", ".join(f"{role} {format_bits(result[role][BITS.validation])}" for role in ("baseline", "student"))
             print(f"bits a character on {held_out:,} validation windows: {bits}")
-        print(f"run {result['key']}, {result['seconds']:.1f} s")
+        print(f"run {result['key']}, {_pace(result['experiment'])}, {result['seconds']:.1f} s")
         return
     print(f"{'':10}{'test accuracy':>15}{'95 % interval':>22}{'errors':>9}{'agreement':>11}{'ECE':>9}{'parameters':>12}")
     for role in ("teacher", "baseline", "student"):
@@ -243,7 +243,15 @@ def _print_result(result: dict) -> None:
     if held_out := result["experiment"]["validation"]:
         accuracies = ", ".join(f"{role} {format_percent(result[role]['validation_accuracy'])}" for role in ("baseline", "student"))
         print(f"accuracy on {held_out:,} validation images: {accuracies}")
-    print(f"run {result['key']}, {result['seconds']:.1f} s")
+    print(f"run {result['key']}, {_pace(result['experiment'])}, {result['seconds']:.1f} s")
+
+
+def _pace(experiment: dict) -> str:
+    """Epochs, batch size and learning rate, which may be those that the number of images chose; and a precision that is not the usual."""
+    precision = experiment["precision"]
+    more = f", products in {precision}" if precision != Experiment.precision else ""
+    batches = f"{experiment['epochs']} epochs in batches of {experiment['batch_size']}"
+    return f"{batches}, learning rate {experiment['learning_rate']:g}{more}"
 
 
 def _several(names: tuple[str, ...]) -> type:
@@ -300,7 +308,8 @@ def sweep(choices: Annotated[Sweep, tyro.conf.arg(name="")], *, device: str = "a
             )
     if not json:
         _print_best(experiments, results)
-        print(f"{len(experiments)} students beside their baselines in {time.perf_counter() - started:.1f} s")
+        seconds = time.perf_counter() - started
+        print(f"{len(experiments)} students beside their baselines, {_pace(asdict(experiments[0]))}, in {seconds:.1f} s")
 
 
 def _print_best(experiments: Sequence[Experiment], results: Sequence[dict]) -> None:
@@ -834,17 +843,40 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _with_usual_of_text(arguments: list[str] | None) -> list[str] | None:
-    """The arguments, with the usual settings of a text where its data set is named and they are not."""
+def _with_usual(arguments: list[str] | None) -> list[str] | None:
+    """The arguments of `train` and `sweep` with the usual settings, of a text or of so many images, where they are not named."""
     given = sys.argv[1:] if arguments is None else arguments
     flags = {one.partition("=")[0].replace("_", "-") for one in given}
-    pairs = itertools.pairwise([*given, ""])
-    named = next((one.partition("=")[2] or after for one, after in pairs if one.startswith("--dataset")), "")
-    if given[:1] not in (["train"], ["sweep"]) or not datasets.is_text(named):
+    named = next(iter(_values_of("--dataset", given)), Experiment.dataset)
+    if given[:1] not in (["train"], ["sweep"]):
         return arguments
-    usual = usual_of_text(named)
+    if datasets.is_text(named):
+        usual = usual_of_text(named)
+    elif flags & {"--batch-size", "--learning-rate"}:  # each is usual only beside the other
+        return arguments
+    else:
+        usual = _usual_of_images(named, _values_of("--images", given))
     more = [[f"--{name.replace('_', '-')}", str(value)] for name, value in usual.items() if f"--{name.replace('_', '-')}" not in flags]
     return [*given, *itertools.chain(*more)]
+
+
+def _usual_of_images(dataset: str, images: Sequence[str]) -> dict:
+    """Batch size and learning rate for the smallest of these numbers of images; none for a data set or a number that cannot be read."""
+    try:
+        source = datasets.source_of(dataset)
+        everything = source.train if source else len(datasets.load(dataset).train_labels)
+        return usual_training(min((int(count) or everything for count in images), default=everything))
+    except (ValueError, OSError):  # its sentence comes from where the value is used
+        return {}
+
+
+def _values_of(flag: str, arguments: Sequence[str]) -> list[str]:
+    """What follows a flag, up to the next one."""
+    for number, one in enumerate(arguments):
+        name, _, value = one.partition("=")
+        if name == flag:
+            return [value] if value else [*itertools.takewhile(lambda word: not word.startswith("--"), arguments[number + 1 :])]
+    return []
 
 
 def _parse(arguments: list[str] | None) -> Callable[[], None]:
@@ -856,7 +888,7 @@ def _parse(arguments: list[str] | None) -> Callable[[], None]:
                 {name: _later(command) for name, command in COMMANDS.items()},
                 prog="python -m distill_core",
                 description="Distill Lab: experiments on knowledge distillation.",
-                args=_with_usual_of_text(arguments),
+                args=_with_usual(arguments),
                 config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
             )
     except SystemExit as ended:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from distill_core import losses
 from distill_core.batch import Batch, Method, own_loss_alone
+from distill_core.data.dataset import to_device
 from distill_core.losses import hard_loss, mixed_loss, reverse_soft_loss, soft_loss, soften
 
 SMOOTHING = 0.1  # of labels, where there is no teacher
@@ -44,7 +45,7 @@ def permuted_classes(batch: Batch) -> Tensor:
 def permute_other_classes(teacher_logits: Tensor, generator: torch.Generator) -> Tensor:
     """Logits `(N, C)` with those of all classes but the top class in random order, another one for each example."""
     top = teacher_logits.argmax(dim=-1, keepdim=True)  # (N, 1)
-    random = torch.rand(teacher_logits.shape, generator=generator).to(teacher_logits.device)
+    random = to_device(torch.rand(teacher_logits.shape, generator=generator), teacher_logits.device)
     taken = random.scatter(-1, top, -1.0).argsort(dim=-1)  # (N, C): the top class first, then the others in random order
     placed = torch.ones_like(random).scatter(-1, top, 0.0).argsort(dim=-1, stable=True)  # the top class, then 0, 1, 2 ...
     return torch.empty_like(teacher_logits).scatter(-1, placed, teacher_logits.gather(-1, taken))

@@ -14,6 +14,7 @@ from pathlib import Path
 from distill_core import paths, teachers
 from distill_core.data import datasets
 from distill_core.machine import available_cores
+from distill_core.precision import instructions
 from distill_core.studies.presets import PRESETS, measure
 from distill_core.training.run_data import pick_device
 
@@ -38,6 +39,7 @@ def check(*, port: int) -> dict:
     found = {
         "python": sys.version.split()[0],
         "device": str(pick_device("auto")),
+        "bfloat16": instructions(pick_device("auto")) or "no instructions for it; only emulated, which is slower than float32",
         "cores": available_cores(),
         "memory_gb": _memory_gb("SC_PHYS_PAGES"),
         "free_memory_gb": _memory_gb("SC_AVPHYS_PAGES"),

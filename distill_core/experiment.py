@@ -18,6 +18,7 @@ from distill_core.data.unlabelled import NOISE, SAME
 from distill_core.method_settings import DEFAULTS, SETTINGS, check_settings, configured
 from distill_core.models import LANGUAGE, check_image_shape, check_model
 from distill_core.objectives import METHODS
+from distill_core.precision import PRECISIONS
 from distill_core.teachers import SELF, TEACHERS, default_teacher, parse_ensemble, single
 from distill_core.text_objectives import TEXT_METHODS, method_of
 
@@ -40,7 +41,12 @@ MAX = {
     "seed": 2**31 - 1,
 }
 
-LATER_FIELDS = ("start_from", "compression", *SETTINGS)  # not in the key with their defaults, so that earlier results keep theirs
+LATER_FIELDS = (
+    "start_from",
+    "compression",
+    "precision",
+    *SETTINGS,
+)  # not in the key at their defaults, so that earlier results keep theirs
 ON_IMAGES_ONLY = ("hide_classes", "label_noise", "unlabelled", "unlabelled_from", "augmentation", "start_from", "compression")
 TEXT_STUDENT = "gpt-48x2"
 MIN_TEMPERATURE = 0.001  # below, logits over temperature leave the range of float32
@@ -107,13 +113,17 @@ class Experiment:
     epochs: int = 40
     """How many times each image is used."""
     batch_size: int = 32
-    """Images in one step."""
+    """Images in one step. Where neither it nor the learning rate is named, the number of images chooses both (`usual_training`)."""
     learning_rate: float = 0.01
     """The largest value, where the schedule changes it."""
     optimizer: str = "adam"
     """adam, or sgd (with momentum 0.9)."""
     schedule: str = "one-cycle"
     """one-cycle (rises over the first 30 % of the steps, then falls to 0) or constant."""
+    precision: str = "float32"
+    """The type of the products of matrices in the students' training steps: float32; bfloat16, with sums in float32, where the machine
+    has instructions for it; bfloat16-emulated, which rounds in the same places on any machine and is slower than float32. All else is
+    float32, tests too."""
     seed: int = 0
     """Sets the initial weights, the choice of images and their order; student and baseline share all three."""
 
@@ -382,6 +392,22 @@ def methods_for(dataset: str) -> list[str]:
     return [*common, *TEXT_METHODS]
 
 
+# From so many training images on: the batch size and the learning rate of a run for which neither is named. `tests/bench/batches.py`
+# measures which batches are faster at the same accuracy; until that is done, there is one row.
+USUAL_TRAINING = ((0, 32, 0.01),)
+
+
+def usual_training(images: int) -> dict:
+    """Batch size and learning rate of a run on so many images, as fields of an Experiment: what pages and command line start from."""
+    _, batch_size, learning_rate = max(row for row in USUAL_TRAINING if row[0] <= images)
+    return {"batch_size": batch_size, "learning_rate": learning_rate}
+
+
+def training_after_change(chosen: dict, *, before: int, after: int) -> dict:
+    """The usual training of `after` images where the chosen one is that of `before` images; what somebody chose stays."""
+    return usual_training(after) if chosen == usual_training(before) else chosen
+
+
 def usual_of_text(dataset: str) -> dict:
     """A good run on a text, as fields of an Experiment: what pages and command line start from."""
     usual = {"student": TEXT_STUDENT, "temperature": 2.0, "alpha": 0.3, "batch_size": 32, "learning_rate": 0.005}
@@ -397,5 +423,6 @@ CHOICES = {
     "unlabelled_from": UNLABELLED_FROM,
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
+    "precision": PRECISIONS,
 }
 _KINDS = {"int": "a whole number", "float": "a number", "str": "a name"}

@@ -221,7 +221,9 @@ def jensen_shannon_loss(
     """
     if not isinstance(beta, Tensor) and not 0 < beta < 1:
         raise ValueError(f"beta {beta} is out of range; give a number above 0 and below 1, such as 0.5")
-    temperature, beta = _positive(temperature), torch.as_tensor(beta, dtype=student_logits.dtype, device=student_logits.device)
+    temperature = _positive(temperature)
+    if not isinstance(beta, Tensor):
+        beta = torch.full((), beta, dtype=student_logits.dtype, device=student_logits.device)  # unlike a copy, a GPU is not waited for
     log_p_teacher = torch.log_softmax(teacher_logits.detach() / temperature, dim=-1)  # (N, C)
     log_p_student = torch.log_softmax(student_logits / temperature, dim=-1)  # (N, C)
     log_mixture = torch.logaddexp(log_p_teacher + beta.log(), log_p_student + torch.log1p(-beta))  # (N, C)

@@ -14,6 +14,7 @@ from distill_core import models
 from distill_core.compression import compress, fake_quantise, nonzero, parse_compression
 from distill_core.data.dataset import Dataset
 from distill_core.experiment import Experiment
+from distill_core.precision import FirstLayer
 from distill_core.starts import load_start
 from distill_core.teachers import load_teacher
 from distill_core.text_objectives import method_of
@@ -94,11 +95,15 @@ class Constraint:
         on_grid = vmap(of_one) if self._is_stacked else of_one
         return {name: on_grid(weight) if name in self.names else weight for name, weight in weights.items()}
 
-    def forward(self, network: nn.Module, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Logits `(B, C)` and block outputs of a network with the weights that it computes with; without bits they are its own."""
-        if not self.bits:
+    def forward(self, network: nn.Module, images: Tensor, first_layer: FirstLayer | None = None) -> tuple[Tensor, list[Tensor]]:
+        """Logits `(B, C)` and block outputs of a network with the weights that it computes with.
+
+        They are its own without bits, and without a `first_layer` that takes whole pixels.
+        """
+        if not self.bits and first_layer is None:
             return network(images, features=True)
-        return functional_call(network, self.rounded(dict(network.named_parameters())), (images,), {"features": True})
+        weights = self.rounded(dict(network.named_parameters()))
+        return functional_call(network, first_layer.fold_names(weights) if first_layer else weights, (images,), {"features": True})
 
     def applied(self, network: nn.Module) -> nn.Module:
         """The network with rounded weights: itself if it has no bits, otherwise a copy."""

@@ -85,6 +85,19 @@ def pytest_generate_tests(metafunc):
 
 
 @pytest.fixture(autouse=True)
+def one_device(monkeypatch):
+    """With DISTILL_TEST_DEVICE=cuda, runs of this process that ask for the CPU, or for no device, train on a GPU."""
+    wanted = os.environ.get("DISTILL_TEST_DEVICE", "cpu")
+    if wanted == "cpu":
+        return
+    from distill_core.training import run_data, shards
+
+    pick = run_data.pick_device
+    for module in (run_data, shards):
+        monkeypatch.setattr(module, "pick_device", lambda device: pick(wanted if device in ("auto", "cpu") else device))
+
+
+@pytest.fixture(autouse=True)
 def one_thread():
     """The networks here are so small that two threads only wait for each other; a busy machine takes three times as long."""
     if torch := sys.modules.get("torch"):

@@ -10,9 +10,10 @@ import torch
 from distill_core import teachers
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
-from tests.bench import cifar, training, usual_loop
+from tests.bench import batches, cifar, training, usual_loop
 from tests.bench.__main__ import SUBJECTS
 from tests.bench.measure import Figure, ratios
+from tests.bench.rows import accuracies, go_on, kept
 
 SMALL = Experiment(images=64, epochs=1, batch_size=32, augmentation="fixed")
 
@@ -46,3 +47,41 @@ def test_a_figure_meets_its_goal_by_its_median():
     figure = Figure("ratio", ratios({"slow": [4.0, 9.0, 8.0], "quick": [2.0, 1.0, 2.0]}, "slow", "quick"), "x", "at least 4")
     assert figure.median == 4 and figure.reached and "at least 4: yes" in figure.row()
     assert not Figure("seconds", [1.1], "s", "at most 1").reached
+
+
+def test_a_measurement_goes_on_where_it_was_stopped(tmp_path):
+    file, wanted, measured = tmp_path / "rows.json", [{"images": n} for n in range(4)], []
+
+    def measure(choices):
+        if len(measured) == 2:
+            raise KeyboardInterrupt
+        measured.append(choices)
+        return {"seconds": 1.0}
+
+    with pytest.raises(KeyboardInterrupt):
+        list(go_on(file, wanted, measure))
+    assert [row["images"] for row in kept(file)] == [0, 1]
+    rest = []
+    rows = list(go_on(file, wanted, lambda choices: rest.append(choices) or {"seconds": 2.0}))
+    assert rest == wanted[2:] and [row["seconds"] for row in rows] == [1, 1, 2, 2]
+
+
+def test_a_row_has_the_accuracies_of_all_seeds_in_percent():
+    row = accuracies(
+        [Experiment(images=50, epochs=1, student="mlp-8x1", validation=100, seed=seed) for seed in (0, 1)], field="test_accuracy"
+    )
+    assert len(row["student"]) == len(row["baseline"]) == 2 and 1 < min(row["student"]) <= 100 and row["seconds"] > 0
+
+
+def test_the_fastest_batch_is_chosen_of_those_that_are_not_below_the_default():
+    def row(batch_size, seconds, above=0.0, network="mlp-30x2"):
+        values = [90 + seed / 10 + above for seed in range(10)]
+        return {"network": network, "images": 1000, "batch_size": batch_size, "learning_rate": 0.01, "seconds": seconds} | dict.fromkeys(
+            ("student", "baseline"), values
+        )
+
+    rows = [row(32, 9.0), row(64, 5.0), row(128, 3.0, -0.02), row(256, 1.0, -1.0)]
+    assert batches.chosen(rows, 1000)["batch_size"] == 128
+    others = [row(32, 9.0, network="cnn-4"), row(64, 5.0, 0.5, "cnn-4"), row(128, 3.0, -1.0, "cnn-4")]
+    assert batches.chosen([*rows, *others], 1000)["batch_size"] == 64  # 256 was not measured for all, 128 is worse for one
+    assert batches.chosen(rows, 200) is None

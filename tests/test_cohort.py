@@ -152,6 +152,17 @@ def test_a_cohort_equals_alone_in_double_precision(student, optimizer, monkeypat
         {"teacher": "self", "assistants": ("mlp-12x2", "mlp-12x2"), "label_noise": 0.3},
         {"teacher": "self", "augmentation": "consistent", "method": "hints"},
         {"teacher": "self", "student": "cnn-2", "images": 80, "method": "attention"},
+        *(
+            {"precision": "bfloat16-emulated", **more}
+            for more in (
+                {"optimizer": "sgd"},
+                {"student": "cnn-2", "augmentation": "fixed"},
+                {"method": "hints", "augmentation": "consistent", "unlabelled": 40, "hide_classes": (3,)},
+                {"teacher": "self", "assistants": ("mlp-12x2",), "label_noise": 0.3},
+                {"assistants": ("cnn-2",), "images": 80},
+                {"compression": "rank-50+prune-50+int4"},
+            )
+        ),
     ],
     ids=str,
 )

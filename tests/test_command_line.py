@@ -5,8 +5,12 @@ import zipfile
 
 import pytest
 
+from distill_core import __main__ as command_line
+from distill_core import experiment
 from distill_core.__main__ import main
+from distill_core.precision import instructions
 from distill_core.runs.store import Store
+from distill_core.training.run_data import pick_device
 
 SMALL = ["train", "--images", "100", "--epochs", "2", "--student", "mlp-8x1", "--device", "cpu"]
 RECORD = {"event", "member", "epoch", "step", "seconds", "hard_loss", "soft_loss", "test_accuracy", "validation_accuracy", "agreement"}
@@ -32,6 +36,39 @@ def test_train_tells_records_and_at_last_the_result(capsys):
 def test_train_twice_gives_the_same_to_the_last_digit_but_for_seconds(capsys):
     runs = [[{**printed, "seconds": 0} for printed in lines(capsys, *SMALL)] for _ in range(2)]
     assert runs[0] == runs[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "added"),
+    [
+        (["train"], ["--batch-size", "128", "--learning-rate", "0.02"]),  # all 1,438 digits
+        (["train", "--images", "200"], ["--batch-size", "16", "--learning-rate", "0.01"]),
+        (["train", "--images=200", "--seed", "1"], ["--batch-size", "16", "--learning-rate", "0.01"]),
+        (["sweep", "--images", "0", "200", "--dataset", "mnist"], ["--batch-size", "16", "--learning-rate", "0.01"]),
+        (["train", "--batch-size", "64"], []),
+        (["train", "--learning_rate=0.1"], []),
+        (["train", "--images", "many"], []),
+        (["train", "--dataset", "nowhere.zip"], []),
+        (["train", "--dataset", "imagenet"], []),
+        (["teachers"], []),
+    ],
+    ids=str,
+)
+def test_batch_size_and_learning_rate_are_those_of_the_number_of_images_where_neither_is_named(monkeypatch, arguments, added):
+    monkeypatch.setattr(experiment, "USUAL_TRAINING", ((0, 16, 0.01), (1000, 128, 0.02)))
+    assert command_line._with_usual(arguments) == [*arguments, *added]
+
+
+def test_what_somebody_chose_stays_when_the_number_of_images_changes(monkeypatch):
+    monkeypatch.setattr(experiment, "USUAL_TRAINING", ((0, 16, 0.01), (1000, 128, 0.02)))
+    usual, own = {"batch_size": 16, "learning_rate": 0.01}, {"batch_size": 16, "learning_rate": 0.03}
+    assert experiment.training_after_change(usual, before=200, after=5000) == {"batch_size": 128, "learning_rate": 0.02}
+    assert experiment.training_after_change(own, before=200, after=5000) == own
+
+
+def test_train_for_people_says_how_it_trained(capsys):
+    assert main([*SMALL, "--precision", "bfloat16-emulated"]) == 0
+    assert "2 epochs in batches of 32, learning rate 0.01, products in bfloat16-emulated, " in capsys.readouterr().out
 
 
 def test_train_for_people_shows_the_three_networks(capsys):
@@ -161,3 +198,5 @@ def test_the_doctor_finds_the_digits_and_their_teachers_ready_and_says_what_the_
     assert "the runs take 0.00 GB of at most 2 GB on the disk; beyond that, the results that nobody has used" in found["runs"]
     assert found["ready"] is True and found["datasets"]["digits"] == "ready"
     assert found["teachers"]["digits/mlp-1200x2"] == "ready" and found["first_race_seconds"] > 0
+    here = instructions(pick_device("auto"))
+    assert found["bfloat16"] == here if here else found["bfloat16"].startswith("no instructions for it; only emulated")

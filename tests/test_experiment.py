@@ -16,6 +16,7 @@ from distill_core.data.datasets import DATASETS
 from distill_core.experiment import AUGMENTATIONS, COMBINATIONS, MAX, OPTIMIZERS, SCHEDULES, Experiment
 from distill_core.method_settings import SETTINGS
 from distill_core.objectives import METHODS
+from distill_core.precision import PRECISIONS
 from distill_core.teachers import TEACHERS
 
 FIELDS = [field.name for field in dataclasses.fields(Experiment)]
@@ -51,6 +52,7 @@ experiments = st.builds(
     schedule=st.sampled_from(SCHEDULES),
     start_from=st.sampled_from(["", "0123456789abcdef"]),
     compression=st.sampled_from(["", "neurons-50+prune-80", "int4"]),
+    precision=st.sampled_from(PRECISIONS),
     seed=st.integers(0, MAX["seed"]),
 )
 
@@ -90,6 +92,7 @@ OTHERS = {
     "seed": 1,
     "start_from": "0123456789abcdef",
     "compression": "int4",
+    "precision": "bfloat16",
 }
 
 

@@ -101,6 +101,16 @@ def test_a_cohort_equals_alone_on_a_text(student, monkeypatch):
         assert "test_accuracy" not in expected[0][0] and bits[-1] < bits[0]
 
 
+@pytest.mark.parametrize("student", MODELS)
+def test_a_cohort_equals_alone_on_a_text_in_bfloat16(student, monkeypatch):
+    choices = {**SMALL, "epochs": 1, "student": student}
+    experiments = [Experiment(**choices, precision="bfloat16-emulated", seed=seed) for seed in (1, 0)]
+    *found, in_float32 = together([*experiments, Experiment(**choices, seed=1)], torch.float64)
+    for experiment, own in zip(experiments, found, strict=True):
+        assert_same(own, alone(experiment, torch.float64, monkeypatch), DOUBLE)
+    assert found[0][0][-1]["student"] != in_float32[0][-1]["student"]
+
+
 @pytest.mark.parametrize("method", ("reverse-kl", "jensen-shannon", "permuted-classes", "mutual-2", "decoupled"))
 def test_a_method_of_images_trains_on_a_text_as_a_cohort_and_alone(method, monkeypatch):
     experiments = [Experiment(**{**SMALL, "teacher": "gpt-64x2", "epochs": 1}, student="gpt-16x1", method=method, seed=s) for s in (1, 0)]

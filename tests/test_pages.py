@@ -189,6 +189,7 @@ CHOICES = {
     "everything": {
         "images": 500, "hide_classes": [3, 7], "label_noise": 0.2, "teacher": "cnn-32", "student": "cnn-4", "temperature": 1.5,
         "alpha": 0.25, "epochs": 7, "batch_size": 64, "learning_rate": 0.03, "optimizer": "sgd", "schedule": "constant", "seeds": 2,
+        "precision": "bfloat16-emulated",
     },
     "all images, one seed": {"images": 0, "alpha": 0.0, "student": "linear", "seeds": 1},
     "a teacher of its own size, and noise": {"images": 300, "teacher": "self", "unlabelled": 1000, "unlabelled_from": "noise", "seeds": 2},
@@ -237,6 +238,16 @@ def test_widgets_give_the_experiments_they_show_and_a_link_that_restores_them(al
     reopened = alone("race", link={"run": run_id}).run()  # the id alone restores every choice
     assert reopened.session_state["seeds"] == choices["seeds"]
     assert {name: reopened.session_state[name] for name in choices} == choices
+
+
+def test_a_precision_for_which_this_machine_has_no_instructions_is_refused_in_one_sentence(alone, monkeypatch):
+    monkeypatch.setattr("distill_core.precision.instructions", lambda device: "")
+    app = alone("race").run()
+    choose(app, {"precision": "bfloat16"})
+    app.button(key="train").click().run()
+    assert not app.exception and "run" not in app.query_params
+    said = app.error[0].value.replace("\\", "")  # text that is no Markdown
+    assert "precision 'bfloat16' needs a processor with AMX" in said and "choose float32, or bfloat16-emulated" in said
 
 
 def test_another_data_set_brings_its_default_teacher_and_keeps_a_teacher_that_is_shipped_for_it(alone):

@@ -103,11 +103,11 @@ def test_recovery_is_above_the_start_that_it_begins_with(home, digits):
     assert student[0] == baseline[0] < student[-1]
 
 
-def test_an_experiment_without_compression_has_the_key_that_it_had_before():
+def test_an_experiment_without_compression_and_in_float32_has_the_key_that_it_had_before():
     assert (
         Experiment().key
         == Experiment.from_fields(
-            {name: value for name, value in asdict(Experiment()).items() if name not in ("start_from", "compression")}
+            {name: value for name, value in asdict(Experiment()).items() if name not in ("start_from", "compression", "precision")}
         ).key
     )
     assert Experiment(compression="int4").key != Experiment().key

@@ -7,6 +7,7 @@ model whose weights and activations really are of 8 bits.
 from __future__ import annotations
 
 import copy
+import functools
 
 import torch
 from torch import Tensor, nn
@@ -24,12 +25,16 @@ def scale_of(weight: Tensor, *, bits: int) -> Tensor:
     """
     largest = weight.detach().flatten(1).abs().amax(dim=1).clamp(min=1e-12)  # (out,)
     most = 2 ** (bits - 1) - 1
-    factors = torch.tensor(SHRINK if bits < 8 else SHRINK[:1], dtype=weight.dtype, device=weight.device)
-    steps = factors[:, None] * largest / most  # (tried, out)
+    steps = _factors(bits, weight.dtype, weight.device)[:, None] * largest / most  # (tried, out)
     flat = weight.detach().flatten(1)
     rounded = steps[..., None] * (flat / steps[..., None]).round().clamp(-most, most)  # (tried, out, in)
     best = (rounded - flat).square().sum(dim=-1).argmin(dim=0)  # (out,)
     return steps.gather(0, best[None])[0].view(-1, *[1] * (weight.ndim - 1))
+
+
+@functools.cache  # a copy to a GPU in each step would wait for it
+def _factors(bits: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(SHRINK if bits < 8 else SHRINK[:1], dtype=dtype, device=device)
 
 
 def codes(weight: Tensor, *, bits: int) -> tuple[Tensor, Tensor]:

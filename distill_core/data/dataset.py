@@ -59,6 +59,10 @@ class Dataset:
         """The input of a network for uint8 images: float32, standardised to mean 0 and standard deviation 1 per channel."""
         return images.float().sub_(self.pixel_mean_std[0]).mul_(self._inverse_std)
 
+    def whole_pixels(self, images: Tensor) -> Tensor:
+        """uint8 images minus their mean, rounded: whole numbers in bfloat16, which are exact, for `precision.FirstLayer`."""
+        return images.to(torch.bfloat16).sub_(self.pixel_mean_std[0].round().to(torch.bfloat16))
+
     def inputs(self, images: Tensor, dtype: torch.dtype) -> Tensor:
         """The input of a network in `dtype`."""
         pixels = self.pixels(images)
@@ -188,6 +192,11 @@ def seeded(seed: int, *purpose: str | int) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
+def to_device(drawn: Tensor, device: torch.device) -> Tensor:
+    """Numbers that were drawn on the CPU, on `device`: a GPU goes on with what it computes, and nobody waits for it."""
+    return (drawn.pin_memory() if device.type == "cuda" else drawn).to(device, non_blocking=True)
+
+
 def random_shift(images: Tensor, max_shift: int, generator: torch.Generator) -> Tensor:
     """Each image `(N, D, H, W)` shifted by -`max_shift` to `max_shift` whole pixels in both directions.
 
@@ -197,7 +206,7 @@ def random_shift(images: Tensor, max_shift: int, generator: torch.Generator) -> 
         return images
     n, channels, height, width = images.shape
     padded = torch.nn.functional.pad(images, (max_shift,) * 4, mode="constant" if channels == 1 else "reflect")
-    down, right = torch.randint(0, 2 * max_shift + 1, (2, n, 1), generator=generator).to(images.device)
+    down, right = to_device(torch.randint(0, 2 * max_shift + 1, (2, n, 1), generator=generator), images.device)
     rows = (down + torch.arange(height, device=images.device)).view(n, height, 1)
     columns = (right + torch.arange(width, device=images.device)).view(n, 1, width)
     example = torch.arange(n, device=images.device).view(n, 1, 1)
@@ -206,5 +215,5 @@ def random_shift(images: Tensor, max_shift: int, generator: torch.Generator) -> 
 
 def random_flip(images: Tensor, generator: torch.Generator) -> Tensor:
     """Each image `(N, D, H, W)`, flipped left to right with probability 1/2."""
-    flipped = (torch.rand(len(images), generator=generator) < 0.5).to(images.device)
+    flipped = to_device(torch.rand(len(images), generator=generator) < 0.5, images.device)
     return torch.where(flipped.view(-1, 1, 1, 1), images.flip(-1), images)

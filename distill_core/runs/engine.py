@@ -65,7 +65,7 @@ class Engine:
         The same experiments get the finished run, or the one that is queued or running, unless `fresh`; whoever asks for it
         becomes one of its owners. `address` is that of the owner's computer. `paused_at` is the epoch at which the run
         pauses; at 0 nothing is trained before `resume` or `step`.
-        Raises `ValueError` for more than the lab takes.
+        Raises `ValueError` for more than the lab takes, and for a precision that the workers of this machine have not.
         """
         key, join, mark = run_key(experiments), not fresh and paused_at is None, _mark(owner)
         if join and (finished := self.store.finished_with_key(key)) and not self.store.is_damaged(finished.id):
@@ -73,6 +73,8 @@ class Engine:
                 self.store.join(finished.id, mark)
             return finished.id, True
         limits.check_limits(experiments, kind=kind)
+        if not self.dispatcher.cluster.address:  # workers elsewhere refuse it themselves
+            limits.check_precisions(experiments)
         if kind == "sweep":
             limits.check_time(self.estimate(experiments))
         if paused_at is not None:

@@ -72,6 +72,16 @@ def check_limits(experiments: Sequence[Experiment], *, kind: str = "race") -> No
         )
 
 
+def check_precisions(experiments: Sequence[Experiment]) -> None:
+    """Raise `ValueError` if this machine cannot train in the precision of one of the experiments."""
+    if lower := {one.precision for one in experiments} - {"float32"}:
+        from distill_core.precision import check_precision
+        from distill_core.training.run_data import pick_device
+
+        for precision in sorted(lower):
+            check_precision(precision, pick_device("auto"))
+
+
 def check_time(seconds: float) -> None:
     """Raise `ValueError` if a sweep that takes about so long would be stopped before its end."""
     most = max_seconds()

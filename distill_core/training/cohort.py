@@ -34,8 +34,9 @@ from distill_core import analysis, students, teachers, writing
 from distill_core.batch import Batch
 from distill_core.experiment import Experiment
 from distill_core.objectives import objective, peers_of
+from distill_core.precision import products
 from distill_core.training import own_text, perceptrons
-from distill_core.training.initial import MEMBERS, initial_regressor, initial_student
+from distill_core.training.initial import MEMBERS, first_layer, initial_regressor, initial_student
 from distill_core.training.records import TEACHER, Record, logged_measures, record, result
 from distill_core.training.run_data import Inputs, load_run_data
 from distill_core.training.schedule import Schedule
@@ -143,6 +144,8 @@ class Cohort:
         networks = [initial_student(e, self.data.dataset, member=role).to(device, dtype) for e, role in self.members]
         stacked, _ = stack_module_state(networks)
         self.network = networks[0]
+        self.products, self.first_layer = products(self.first.precision), first_layer(self.first, self.data, self.network)
+        self.data = replace(self.data, whole_pixels=self.first_layer is not None)
         teacher = self.before.network if self.before else self.data.teachers[0].network if self.data.teachers else None
         regressors = [initial_regressor(self.first_of(e.seed), self.data, self.network, teacher) for e, _ in self.members]
         self.regressor = regressors[0]
@@ -164,6 +167,7 @@ class Cohort:
             name: torch.tensor([getattr(e, name) for e, _ in self.members], device=device, dtype=dtype) for name in ("alpha", "temperature")
         }
         self._choices["labels_only"] = torch.tensor([role == "baseline" for _, role in self.members], device=device)
+        self._students = (~self._choices["labels_only"]).nonzero().flatten()
         self._peers = torch.tensor([self._peers_of(*member) for member in self.members], dtype=torch.long, device=device)  # (K, peers)
 
     def _peers_of(self, experiment: Experiment, role: str) -> list[int]:
@@ -249,7 +253,9 @@ class Cohort:
     def _backward_by_hand(self, inputs: Inputs) -> dict[str, Tensor]:
         """The gradients of perceptrons, into `self._gradients`; returns the raw losses."""
         seeds, images = len(inputs.images), inputs.images.flatten(2)
-        outputs = perceptrons.forward(self._layers, images)
+        layers = [self.first_layer.fold(*self._layers[0]), *self._layers[1:]] if self.first_layer else self._layers
+        with self.products:
+            outputs = perceptrons.forward(layers, images)
         batch = Batch(
             student_logits=outputs[-1].view(seeds, -1, *outputs[-1].shape[1:]),  # (S, M, C, B)
             teacher_logits=inputs.teacher_logits.transpose(1, 2).unsqueeze(1),
@@ -259,13 +265,19 @@ class Cohort:
             **{name: values.view(seeds, -1, 1, 1) for name, values in self._choices.items()},
         )
         gradient, terms = self._logit_gradient(batch)
-        perceptrons.backward(self._layers, images, outputs, gradient.flatten(0, 1), into=self._layer_gradients)
+        with self.products:
+            perceptrons.backward(layers, images, outputs, gradient.flatten(0, 1), into=self._layer_gradients)
+        if self.first_layer:
+            self.first_layer.unfold_gradient(*self._layer_gradients[0])
         return terms
 
     def _backward_by_autograd(self, inputs: Inputs) -> dict[str, Tensor]:
         """The gradients of any network and method, into `self._gradients`; returns the raw losses."""
         weights = {name: value.detach().requires_grad_() for name, value in self.weights.items()}
-        logits, features = self.forward(inputs.images, self.constraint.rounded(weights), features=True)  # (K, B, C), (K, B, ...) each
+        used = self.constraint.rounded(weights)
+        with self.products:
+            used = self.first_layer.fold_names(used) if self.first_layer else used
+            logits, features = self.forward(inputs.images, used, features=True)  # (K, B, C), (K, B, ...) each
         shared = {"teacher_logits": inputs.teacher_logits, "labels": inputs.labels}  # by the members of a seed, (S, B, ...) each
         own = {"student_logits": logits, **self._choices}  # (K, ...) each
         if inputs.is_own:
@@ -297,10 +309,9 @@ class Cohort:
     @torch.no_grad()
     def _with_own_text(self, inputs: Inputs) -> Inputs:
         """A batch for each member, `(K, B, L)`: students have the text that they write, baselines that of the data set."""
-        places = [k for k, (_, role) in enumerate(self.members) if role != "baseline"]
+        places, seeds = self._students, [experiment.seed for experiment, role in self.members if role != "baseline"]
         own = {name: value[places] for name, value in self.weights.items()}
         windows, labels = self._to_members(inputs.images), self._to_members(inputs.labels)
-        seeds = [self.members[k][0].seed for k in places]
         text = own_text.written_by_students(self.network, own, windows[places], seeds=seeds, step=self.step)
         graded, logits = self.data.graded(text), self._to_members(inputs.teacher_logits)  # each a copy
         windows[places], labels[places], logits[places] = graded.images, graded.labels, graded.teacher_logits

@@ -8,6 +8,7 @@ from torch import nn
 from distill_core import models, students
 from distill_core.data.datasets import Dataset
 from distill_core.experiment import Experiment
+from distill_core.precision import FirstLayer
 from distill_core.text_objectives import method_of
 from distill_core.training.run_data import RunData, block_outputs, draw_seed
 
@@ -22,6 +23,13 @@ def initial_student(experiment: Experiment, dataset: Dataset, *, member: str = "
     experiment = experiment.baseline if member == "baseline" else experiment
     seed = experiment.seed if member in MEMBERS else draw_seed(experiment.seed, member)
     return students.initial(experiment, dataset, seed=seed)
+
+
+def first_layer(experiment: Experiment, data: RunData, network: nn.Module) -> FirstLayer | None:
+    """How the student's first layer takes whole pixels; None in float32, and for a first layer that is none of units."""
+    if experiment.precision == "float32" or not isinstance(network.stem, nn.Linear):
+        return None
+    return FirstLayer(*data.dataset.pixel_mean_std, data.dataset.image_shape, data.dtype)
 
 
 def initial_regressor(experiment: Experiment, data: RunData, network: nn.Module, teacher: nn.Module | None) -> nn.Module | None:

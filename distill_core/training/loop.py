@@ -19,8 +19,9 @@ from distill_core import analysis, students, teachers
 from distill_core.batch import Batch
 from distill_core.experiment import Experiment
 from distill_core.objectives import objective, peers_of
+from distill_core.precision import products
 from distill_core.text_objectives import method_of
-from distill_core.training.initial import MEMBERS, initial_regressor, initial_student
+from distill_core.training.initial import MEMBERS, first_layer, initial_regressor, initial_student
 from distill_core.training.own_text import is_own, written_by_students
 from distill_core.training.records import TEACHER, Record, logged_measures, record, result
 from distill_core.training.run_data import Inputs, RunData, load_run_data
@@ -55,6 +56,7 @@ def train(experiment: Experiment, *, device: str = "auto", dtype: torch.dtype = 
 def train_members(experiment: Experiment, data: RunData, members: Sequence[str], started: float) -> Generator[Record, None, list[Learner]]:
     """Train the members side by side, with peers if the method has any; yields their records, returns them trained."""
     learners = make_learners(experiment, data, members)
+    data = replace(data, whole_pixels=any(learner.first_layer for learner in learners.values()))
     schedule, method = Schedule(experiment, data.indices.shape[1], len(data.dataset.test_labels)), experiment.configured_method
     logged = [learners[member] for member in members]
     step = 0
@@ -106,6 +108,7 @@ class Learner:
         self.network = network.to(data.device, data.dtype, memory_format=torch.channels_last)
         teacher = data.teachers[0].network if data.teachers else None
         self.constraint = students.Constraint(experiment, dict(self.network.named_parameters()))
+        self.products, self.first_layer = products(experiment.precision), first_layer(experiment, data, self.network)
         self.regressor = initial_regressor(experiment, data, self.network, teacher)
         self.optimizer = make_optimizer(experiment, [*self.network.parameters(), *(self.regressor.parameters() if self.regressor else ())])
         self.peers = peers_of(member, self.method.peers)
@@ -118,7 +121,9 @@ class Learner:
 
         Of windows `(B, L)` every position is an example: their logits `(B, L, V)` become `(B * L, V)`.
         """
-        logits, self.features = self.constraint.forward(self.network, teachers.channels_last(images))
+        first_layer = self.first_layer if images.dtype == torch.bfloat16 else None  # of whole pixels
+        with self.products:
+            logits, self.features = self.constraint.forward(self.network, teachers.channels_last(images), first_layer)
         self.logits = logits.flatten(0, -2)
 
     def write(self, data: RunData, inputs: Inputs, step: int) -> Inputs:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from distill_core.batch import Method
-from distill_core.data.datasets import seeded
+from distill_core.data.dataset import seeded, to_device
 from distill_core.data.text import Text
 from distill_core.language_models import LanguageModel, gumbel_noise, write
 
@@ -43,7 +43,7 @@ def written_by_students(network: LanguageModel, weights: dict[str, Tensor], wind
     length = windows.shape[-1]
     prompts = windows[..., : length // PROMPT].long()
     drawn = length + 1 - prompts.shape[-1], prompts.shape[1], network.head.out_features
-    noise = torch.stack([gumbel_noise(drawn, seeded(seed, "own text", step)) for seed in seeds]).to(prompts.device)
+    noise = to_device(torch.stack([gumbel_noise(drawn, seeded(seed, "own text", step)) for seed in seeds]), prompts.device)
     writer, named = Writer(network), {f"network.{name}": value for name, value in weights.items()}
     if len(seeds) == 1:  # as much work as two of many students take
         return functional_call(writer, {name: value[0] for name, value in named.items()}, (prompts[0], noise[0]))[None]

@@ -17,10 +17,12 @@ from torch import Tensor, nn
 
 from distill_core import analysis, models, students, teachers
 from distill_core.data import datasets
+from distill_core.data.dataset import to_device
 from distill_core.data.datasets import Dataset, Progress, seeded
 from distill_core.data.unlabelled import NO_LABEL, NOISE, SAME, choose_unlabelled, images_from
 from distill_core.experiment import Experiment
 from distill_core.language_models import LanguageModel
+from distill_core.precision import check_precision
 from distill_core.teachers import Teacher
 from distill_core.text_objectives import method_of
 from distill_core.training.own_text import written_by_teacher
@@ -29,7 +31,7 @@ from distill_core.training.own_text import written_by_teacher
 class Inputs(NamedTuple):
     """One batch of B images for each of S seeds, before any student sees it; of a text B windows of L tokens."""
 
-    images: Tensor  # (S, B, D, H, W), normalised, as the student sees them; (S, B, L) tokens
+    images: Tensor  # (S, B, D, H, W), normalised or as whole pixels, as the student sees them; (S, B, L) tokens
     labels: Tensor  # (S, B); (S, B, L)
     teacher_logits: Tensor  # (S, B, C); (S, B, L, V)
     teacher_features: list[Tensor]  # (S, B, ...) block by block; empty unless the method compares features
@@ -68,6 +70,7 @@ class RunData:
     teacher_parameters: int  # of the same
     dtype: torch.dtype = torch.float32
     teacher_in_train_mode: nn.Module | None = None  # for the method that leaves dropout on
+    whole_pixels: bool = False  # whether students see whole numbers, see `precision.FirstLayer`
 
     # --- batches ----------------------------------------------------------------------------------------------------
 
@@ -90,12 +93,13 @@ class RunData:
 
     def get_batch(self, indices: Tensor, step: int) -> Inputs:
         """The batch of example indices `(S, B)` in this step: images, labels, and the teacher's outputs for them."""
-        augmentation, labels = self.experiments[0].augmentation, take(self.labels, indices)
-        unlabelled = self._count_unlabelled(indices[0], labels[0])
+        augmentation, unlabelled = self.experiments[0].augmentation, self._count_unlabelled(indices.shape[1])
         views = None if augmentation == "none" else self._augmented(indices, step, unlabelled)  # (S, B, D, H, W) uint8
-        images = self.pixels(indices) if views is None else self.dataset.pixels(views).to(self.dtype)
-        # With fixed targets the teacher's outputs are those of the images as they are in the data set.
-        teacher_images = self.pixels(indices) if augmentation == "fixed" and self._teacher_runs else images
+        seen = self._raw(indices) if views is None else views
+        images = teacher_images = self.dataset.whole_pixels(seen) if self.whole_pixels else self.dataset.inputs(seen, self.dtype)
+        if self._teacher_runs and (augmentation == "fixed" or self.whole_pixels):
+            # With fixed targets the teacher's outputs are those of the images as they are in the data set.
+            teacher_images = self.dataset.inputs(self._raw(indices) if augmentation == "fixed" else seen, self.dtype)
         if self.teacher_in_train_mode is not None:
             logits = self._logits_in_train_mode(teacher_images, step)
         elif augmentation == "consistent" and self.teachers:
@@ -106,15 +110,20 @@ class RunData:
             logits = [change(own, seeded(one.seed, "targets", step)) for one, own in zip(self.experiments, logits, strict=True)]
         features = self._teacher_features(teacher_images) if method_of(self.experiments[0].method).compares != "logits" else []
         logits = logits[0].unsqueeze(0) if len(logits) == 1 else torch.stack(logits)  # a copy less for a run of one seed
-        return Inputs(images, labels, logits, features, unlabelled)
+        return Inputs(images, take(self.labels, indices), logits, features, unlabelled)
 
-    def _count_unlabelled(self, indices: Tensor, labels: Tensor) -> int:
-        """How many of these examples have no label, or were written by the teacher, whose windows are the last."""
+    def _count_unlabelled(self, size: int) -> int:
+        """How many examples of a batch of this size have no label, or were written by the teacher: the last of them, see `batches`.
+
+        Not counted in the batch itself, which on a GPU would wait for all that it computes. The last batch of an epoch, of fewer
+        labelled examples than the others, has the fewest of these too.
+        """
         if not self.unlabelled.shape[1]:
             return 0
-        if self.dataset.is_text:
-            return int((indices >= len(self.images) - self.unlabelled.numel()).sum())
-        return int((labels == NO_LABEL).sum())
+        labelled, batch_size = self.indices.shape[1], self.experiments[0].batch_size
+        batches = -(-labelled // batch_size)
+        fewest, of_last = self.unlabelled.shape[1] // batches, labelled - (batches - 1) * batch_size
+        return fewest if size == of_last + fewest else max(0, size - batch_size)
 
     def graded(self, text: Tensor) -> Inputs:
         """The batch of texts `(K, B, L + 1)` that K students wrote, with the teacher's logits for each position."""
@@ -125,8 +134,12 @@ class RunData:
 
     def pixels(self, indices: Tensor) -> Tensor:
         """The images at `indices`, of any shape, normalised: `(*indices, D, H, W)`."""
+        return self.dataset.inputs(self._raw(indices), self.dtype)
+
+    def _raw(self, indices: Tensor) -> Tensor:
+        """The images at `indices` as they are kept, in bytes."""
         images = self.images.index_select(0, indices.flatten())  # for bytes, 15 times as fast as indexing
-        return self.dataset.inputs(images, self.dtype).view(*indices.shape, *images.shape[1:])
+        return images.view(*indices.shape, *images.shape[1:])
 
     def _augmented(self, indices: Tensor, step: int, unlabelled: int) -> Tensor:
         """Random views of the images at `indices`; those of the labelled images come first and do not depend on the others."""
@@ -235,13 +248,18 @@ _GLOBAL_GENERATOR = threading.Lock()
 
 
 def prepare(experiment: Experiment, *, device: str = "auto") -> Progress:
-    """Download the data, train the teacher and compute its test logits, where they are missing; yields the step and its fraction."""
+    """Download the data, train the teacher and compute its test logits, where they are missing; yields the step and its fraction.
+
+    Raises `ValueError` first where the device cannot train in the experiment's precision.
+    """
+    found = pick_device(device)
+    check_precision(experiment.precision, found)
     for name in (experiment.dataset, experiment.unlabelled_from):
         if name not in (SAME, NOISE):
             yield from datasets.fetch(name)
     if experiment.teacher == teachers.SELF:
         return
-    dataset, found = datasets.load(experiment.dataset), pick_device(device)
+    dataset = datasets.load(experiment.dataset)
     yield from teachers.prepare_teacher(dataset, experiment.teacher, device=found)
     teacher = teachers.load_teacher(dataset, experiment.teacher, combine=experiment.combine, device=found)
     yield from teachers.prepare_test_logits(teacher, dataset.to(found), experiment.teacher)
@@ -371,7 +389,7 @@ def augment(images: Tensor, *, generator: torch.Generator) -> Tensor:
 def order_of_images(experiment: Experiment, indices: Tensor, epoch: int, *, purpose: str = "order") -> Tensor:
     """The transfer set `(n,)` in the order of one epoch, set by the seed."""
     shuffle = torch.randperm(len(indices), generator=seeded(experiment.seed, purpose, epoch))
-    return indices[shuffle.to(indices.device)]
+    return indices[to_device(shuffle, indices.device)]
 
 
 def block_outputs(network: nn.Module, images: Tensor) -> list[Tensor]:

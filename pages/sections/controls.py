@@ -22,11 +22,13 @@ from distill_core.experiment import (
     SCHEDULES,
     Experiment,
     methods_for,
+    training_after_change,
     usual_of_text,
 )
 from distill_core.glossary import linked
 from distill_core.method_settings import FIXED, in_words
 from distill_core.objectives import Method
+from distill_core.precision import PRECISIONS
 from distill_core.text_objectives import method_of
 from pages.sections import method_settings, networks
 from pages.server import incoming, pictures
@@ -49,6 +51,7 @@ AUGMENTATION_TITLES = {
     "fixed": "random shifts, soft targets of the original image",
     "consistent": "random shifts, teacher sees the same view",
 }
+PRECISION_TITLES = {"bfloat16-emulated": "bfloat16, emulated (slow)"}
 HELP = {  # of each setting, on every page that has it
     "dataset": "The images to classify, split into training and test images; or a text, whose next word or character is predicted. "
     "CIFAR-10 (JPEG) has the images of CIFAR-10, compressed again as JPEG files. The little language has sentences of forty words from "
@@ -224,9 +227,11 @@ def _choose_networks() -> dict:
     images = _selectbox(
         "images", f"Training windows of {window_in_words(dataset)}" if is_text else "Training images",
         [n for n in (WINDOWS if is_text else IMAGES) if n < most] + [0], format_func=lambda n: f"{n:,}" if n else f"all {most:,}",
+        on_change=follow_images,
         help="How many windows of the text student and baseline train on (the transfer set), drawn at random for each seed. Every position "
         "of a window is one example: the token that follows it." if is_text else "",
     )  # fmt: skip
+    st.session_state["images_drawn"] = images
     offered = teachers.offered(dataset)
     teacher = _selectbox(
         "teacher", "Teacher", [*offered, "+".join(offered[:2]), teachers.SELF], format_func=networks.name_with_layers,
@@ -306,6 +311,16 @@ def _choose_training(dataset: str) -> dict:
         "optimizer": _selectbox("optimizer", "Optimizer", list(OPTIMIZERS), "adam, or sgd with momentum 0.9."),
         "schedule": _selectbox(
             "schedule", "Learning rate schedule", list(SCHEDULES), "one-cycle: the rate rises over the first third, then falls to zero."
+        ),
+        "precision": _selectbox(
+            "precision",
+            "Precision of the products",
+            list(PRECISIONS),
+            "The type of the factors in the matrix products of a training step. bfloat16 has 8 significant bits instead of 24 and is "
+            "faster, but only on a machine with instructions for it: AMX or AVX512-BF16 of a processor, or a recent GPU. Emulated, the "
+            "numbers are rounded in the same places and multiplied in float32, which shows the effect on accuracy and takes longer than "
+            "float32. Sums, weights, losses, optimizer and tests are in float32.",
+            lambda name: PRECISION_TITLES.get(name, name),
         ),
     }
 
@@ -420,6 +435,15 @@ def follow_dataset() -> None:
     state.update(usual_of(state["dataset"]) if of_text else {name: getattr(START, name) for name in fields})
     if state["method"] not in methods_for(state["dataset"]):
         state["method"] = Experiment.method
+
+
+def follow_images() -> None:
+    """Batch size and learning rate stay the usual ones when the number of images changes; what somebody chose stays as it is."""
+    state = st.session_state
+    if datasets.is_text(state["dataset"]):
+        return
+    most, chosen = _classes_and_images(state["dataset"])[1], {name: state[name] for name in ("batch_size", "learning_rate")}
+    state.update(training_after_change(chosen, before=state["images_drawn"] or most, after=state["images"] or most))
 
 
 def usual_of(dataset: str) -> dict:

@@ -29,6 +29,7 @@ def show_findings(found: dict) -> None:
     rows = [
         ("workers", engine().state().name == "ready", engine().state().sentence),
         ("device", True, f"{found['device']}, {found['cores']} cores"),
+        ("bfloat16", True, found["bfloat16"]),
         ("memory", (found["free_memory_gb"] or 99) > 1, _of(found["free_memory_gb"], found["memory_gb"])),
         ("disk", found["free_disk_gb"] > 1, f"{found['free_disk_gb']} GB free"),
         (
