@@ -41,12 +41,8 @@ MAX = {
     "seed": 2**31 - 1,
 }
 
-LATER_FIELDS = (
-    "start_from",
-    "compression",
-    "precision",
-    *SETTINGS,
-)  # not in the key at their defaults, so that earlier results keep theirs
+# Not in the key at their defaults, so that earlier results keep theirs.
+LATER_FIELDS = ("start_from", "compression", "precision", *SETTINGS)
 ON_IMAGES_ONLY = ("hide_classes", "label_noise", "unlabelled", "unlabelled_from", "augmentation", "start_from", "compression")
 TEXT_STUDENT = "gpt-48x2"
 MIN_TEMPERATURE = 0.001  # below, logits over temperature leave the range of float32
