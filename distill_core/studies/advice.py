@@ -94,7 +94,7 @@ def measure_row(experiment: Experiment, *, seeds: int, device: str = "auto") -> 
 
 def is_current(row: dict, experiment: Experiment, seeds: int) -> bool:
     """Whether a row is of this recipe, by the training of today, with as many seeds or more."""
-    same = row["experiment"] == json.loads(experiment.to_json()) and row["version"] == RESULT_VERSION
+    same = Experiment.from_fields(row["experiment"]) == experiment and row["version"] == RESULT_VERSION
     return same and len(row["settings"][0]["test"]) >= seeds and [(s["temperature"], s["alpha"]) for s in row["settings"]] == settings()
 
 
