@@ -737,7 +737,7 @@ def bench(subjects: Annotated[tuple[str, ...], tyro.conf.Positional] = (), *, js
     """The figures of speed and memory, the usual loop and ours in one run.
 
     Args:
-        subjects: training, sweep, cifar, page, serve or texts; all by default.
+        subjects: training, sweep, cifar, page, serve, compress, texts or lessons; all by default.
         json: print one JSON object.
     """
     if not (ROOT / "tests" / "bench").is_dir():
@@ -745,7 +745,7 @@ def bench(subjects: Annotated[tuple[str, ...], tyro.conf.Positional] = (), *, js
     command = [sys.executable, "-m", "tests.bench", *subjects, *(["--json"] if json else [])]
     ended = subprocess.run(command, cwd=ROOT, check=False).returncode
     if ended == 2:
-        raise ValueError(f"the benchmarks {', '.join(subjects)} could not be run; choose from: training, sweep, cifar, page, serve, texts")
+        raise ValueError(f"the benchmarks {', '.join(subjects)} could not be run; choose from those that --help lists")
 
 
 def doctor(*, port: int = 8501, presets: bool = False, json: bool = False) -> None:

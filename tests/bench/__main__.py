@@ -1,4 +1,4 @@
-"""`python -m tests.bench [training] [sweep] [cifar] [page] [serve] [compress] [texts] [--json]`: the tables of README.md (or JSON)."""
+"""`python -m tests.bench [SUBJECT ...] [--json]`: the tables of README.md (or JSON), of SUBJECTS or of all of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SUBJECTS = ("training", "sweep", "cifar", "page", "serve", "compress", "texts")
+SUBJECTS = ("training", "sweep", "cifar", "page", "serve", "compress", "texts", "lessons")
 
 
 def main(names: list[str], *, as_json: bool) -> int:
