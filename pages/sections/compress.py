@@ -228,7 +228,8 @@ def show_ladder() -> None:
     st.caption(
         f"Means over {own[-1]['seeds']} seeds with 95 % intervals; the teacher's is Wilson's. Milliseconds of one image: median and 99th "
         "percentile, on one thread. Over labels only: points that recovery with the teacher gains over recovery with labels, paired by "
-        "seed. Agreement with the teacher; ECE in points; accuracy on "
+        "seed. Which rungs are on the front and which is the smallest is found on the test images: no images are held out for that "
+        "choice, so expect slightly less on others. Agreement with the teacher; ECE in points; accuracy on "
         f"{ladder.CHANGED_IMAGES:,} test images with noise, blur, a shift, half the contrast. "
         f"Measured on {about['date']} in {about['cpu_seconds']:,} s of processor time: {plain(about['machine'])}; `{about['command']}`."
     )
