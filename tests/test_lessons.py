@@ -114,6 +114,8 @@ def test_a_lesson_has_an_experiment_or_a_fact_and_leads_to_pages_that_exist(name
     assert lesson.group in GROUPS and bool(lesson.arms or lesson.trial) == bool(lesson.judge) != bool(lesson.fact)
     assert bool(lesson.trial) == bool(lesson.size) and not (lesson.arms and lesson.trial)
     assert all((ROOT / page).exists() for page, _ in lesson.look.values())
+    if lesson.title in ("Best practice and pitfalls", "When it does not help"):  # each of its points can be tried
+        assert len(lesson.races) + len(lesson.look) >= 7
     if lesson.fact:
         assert lesson.fact.answer in lesson.guess.options
 

@@ -72,9 +72,9 @@ class Finding:
 class Lesson:
     """One lesson. `text` has one explanation, or one for each of LEVELS; terms of the glossary stand in [[double brackets]].
 
-    `look`: pages to open next, by label: the file of the page and its query. `arms` or `trial`: the experiment; a trial gets
-    the number of seeds, and `size` states what it trains. A lesson without both has its `fact` in place of `judge`. `why_not`:
-    what may explain that its effect does not appear in what was measured.
+    `look`: pages to open next, by label: the file of the page and its query; `races`: races to open, by what they show. `arms` or
+    `trial`: the experiment; a trial gets the number of seeds, and `size` states what it trains. A lesson without both has its
+    `fact` in place of `judge`. `why_not`: what may explain that its effect does not appear in what was measured.
     """
 
     title: str
@@ -92,6 +92,7 @@ class Lesson:
     seeds: int = 5
     why_not: str = ""
     look: dict[str, tuple[str, dict[str, str]]] = field(default_factory=dict)
+    races: dict[str, Experiment] = field(default_factory=dict)
 
     def experiments(self, seeds: int | None = None) -> list[Experiment]:
         """The experiments of all arms, arm by arm, each with the seeds 0, 1, 2 and so on."""

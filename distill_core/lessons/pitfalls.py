@@ -3,6 +3,7 @@
 from distill_core.lessons.lesson import Choice, Lesson, arms, best
 from distill_core.studies.presets import PRESETS
 
+FIRST = PRESETS["first-race"].experiment
 BUGS = {
     "alpha the wrong way round": "alpha-swapped",
     "loss divided by the number of classes": "mean-over-classes",
@@ -30,9 +31,25 @@ LESSON = Lesson(
     place=5,
     question="Three bugs of public code, one to a student. All three programs run without an error message. Which bug costs most accuracy?",
     guess=Choice(tuple(BUGS)),
-    arms=arms(PRESETS["first-race"].experiment, **{label: {"method": name} for label, name in BUGS.items()}),
+    arms=arms(FIRST, **{label: {"method": name} for label, name in BUGS.items()}),
     judge=best(worst=True),
     text=TEXT,
     source="Measured here",
-    look={"Find the bug": ("pages/find_the_bug.py", {})},
+    look={
+        "Find the bug": ("pages/find_the_bug.py", {}),
+        "A best cell that is chosen on test images": ("pages/sweep.py", {"validation": "0"}),
+    },
+    races={
+        "Without a baseline this looks like a success": PRESETS["plenty"].experiment,
+        **arms(
+            FIRST,
+            **{
+                "The loss divided by the number of classes": {"method": "mean-over-classes"},
+                "T\u00b2 left out, at T = 20": {"method": "soft-targets-without-t2", "temperature": 20.0},
+                "Probabilities in place of log-probabilities": {"method": "probabilities-in-kl-div"},
+                "A teacher in training mode": {"method": "teacher-in-train-mode"},
+                "Soft targets of other images": {"method": "shuffled-targets"},
+            },
+        ),
+    },
 )

@@ -1,6 +1,6 @@
 """When it does not help: too little training."""
 
-from distill_core.lessons.lesson import Lesson, Number, gain_of
+from distill_core.lessons.lesson import Lesson, Number, arms, gain_of
 from distill_core.studies.presets import PRESETS
 
 TEXT = r"""
@@ -14,8 +14,7 @@ Distillation has conditions. It gains little or hurts with
 - **a [[temperature]] that was not tuned;**
 - **wrong expectations:** the student is compared with its teacher instead of with its [[baseline]].
 
-The first four have a preset on the page Race, with what was measured; the page Sweep shows what a temperature changes. A negative
-result is a result: it shows which condition is missing.
+Each has a race or a sweep below. A negative result is a result: it shows which condition is missing.
 """
 
 LESSON = Lesson(
@@ -28,5 +27,12 @@ LESSON = Lesson(
     judge=gain_of("Ten epochs at T = 10"),
     text=TEXT,
     source="Beyer et al. 2022, figures 1 and 4; Cho and Hariharan 2019, abstract",
-    look={"Presets, some of which hurt": ("pages/race.py", {})},
+    look={"Temperatures, one beside the other": ("pages/sweep.py", {"x": "temperature", "y": "alpha", "ys": "0.1"})},
+    races={
+        "Too few steps": PRESETS["impatient"].experiment,
+        "A capacity gap": PRESETS["too-small"].experiment,
+        "A poor teacher": PRESETS["overfit-teacher"].experiment,
+        "Plenty of labels": PRESETS["plenty"].experiment,
+        **arms(PRESETS["first-race"].experiment, **{"Too few examples": {"images": 20}, "Student, baseline and teacher compared": {}}),
+    },
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import streamlit as st
 
@@ -18,7 +18,7 @@ from distill_core.references import citations, reference
 from distill_core.runs.store import Run
 from distill_core.statistics import ACCURACY, BITS
 from pages.components.live_chart import have_charts_ready, live_chart
-from pages.sections import race, transfer_set
+from pages.sections import controls, race, transfer_set
 from pages.server.curves import ICONS, latest_accuracies
 from pages.server.lab import engine, link, pace, store
 from pages.server.plain_text import plain
@@ -216,6 +216,12 @@ def explain(name: str, lesson: Lesson) -> None:
     with st.container(horizontal=True):
         for label, (page, query) in lesson.look.items():
             link(page, label, icon="arrow_outward", **query)
+    if lesson.races:
+        st.markdown("**Races that show it:**")
+        with st.container(horizontal=True):
+            for label, experiment in lesson.races.items():
+                seeds = [replace(experiment, seed=seed) for seed in range(lesson.seeds)]
+                link("pages/race.py", label, icon="sprint", **controls.link_to(seeds))
     names = list(LESSONS)
     if name != names[-1]:
         following = names[names.index(name) + 1]
