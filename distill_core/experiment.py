@@ -225,7 +225,7 @@ class Experiment:
         check_range("validation", self.validation, 0, MAX["images"])
         most = train - max(self.images, 1) - (NEIGHBOURS if is_text(self.dataset) else 0)
         examples = "windows" if is_text(self.dataset) else "images"
-        if self.validation > most:
+        if self.validation and self.validation > most:
             raise ValueError(
                 f"validation {self.validation} is too many beside {self.images or 'all other'} {examples} to train on, of {train:,} in "
                 f"all; give {most} or fewer, or fewer {examples}"

@@ -15,8 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distill_core.data.dataset import to_device
-
 HEADS = 4  # of the attention, whatever the width
 
 
@@ -169,7 +167,7 @@ def draw(logits: Tensor, *, temperature: float = 1.0, generator: torch.Generator
     """One token `(N, 1)` for each row of logits `(N, V)`, drawn at T; the most probable one at T = 0."""
     if temperature == 0:
         return logits.argmax(dim=-1, keepdim=True)
-    noise = to_device(gumbel_noise(logits.shape, generator), logits.device)
+    noise = gumbel_noise(logits.shape, generator).to(logits.device)
     return (logits / temperature + noise).argmax(dim=-1, keepdim=True)
 
 

@@ -270,8 +270,8 @@ def test_a_student_learns_from_the_teacher_what_its_images_do_not_show():
 
 
 def test_hidden_classes_never_appear(monkeypatch, mnist):
-    used, pixels = [], RunData.pixels
-    monkeypatch.setattr(RunData, "pixels", lambda data, indices: (used.append(indices.flatten()), pixels(data, indices))[1])
+    used, raw = [], RunData._raw
+    monkeypatch.setattr(RunData, "_raw", lambda data, indices: (used.append(indices.flatten()), raw(data, indices))[1])
     run(dataset=mnist, hide_classes=(3, 7), images=500)
     labels = datasets.load(mnist).train_labels[torch.cat(used)]
     assert set(labels.tolist()) == set(range(10)) - {3, 7}

@@ -144,3 +144,9 @@ def test_the_race_page_holds_out_windows_of_a_text(open_sweep):  # noqa: F811
     app.selectbox(key="dataset").set_value("digits").run()
     assert not app.exception and not app.error and app.selectbox(key="validation").value == 0
     assert "Validation images" in labels(app)
+
+
+def test_all_windows_can_be_trained_on_where_none_is_held_out():
+    assert Experiment(dataset="little-language", images=10_000).validation == 0
+    with pytest.raises(ValueError, match="validation 1 is too many"):
+        Experiment(dataset="little-language", images=10_000, validation=1)
