@@ -103,9 +103,10 @@ class Experiment:
     beta: float = 0.5
     """beta of jensen-shannon, from 0 (the soft loss) to 1 (its reverse) (Agarwal et al. 2024, section 2)."""
     top_k: int = 5
-    """k of top-k: how many of the teacher's largest probabilities are learned from, 1 to all (Peng et al. 2024)."""
+    """k of top-k: how many of the teacher's largest probabilities are learned from, 1 to all (Peng et al. 2024, section 3.2)."""
     rest: str = "one-class"
-    """What stands for the other tokens in top-k: one-class (a further class) or left-out (the k are scaled to 1) (Peng et al. 2024)."""
+    """What stands for the other tokens in top-k: one-class (a further class) or left-out (the k are scaled to 1; Peng et al. 2024,
+    section 3.2)."""
     epochs: int = 40
     """How many times each image is used."""
     batch_size: int = 32

@@ -172,5 +172,5 @@ def draw(logits: Tensor, *, temperature: float = 1.0, generator: torch.Generator
 
 
 def gumbel_noise(shape: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
-    """Noise in float64: the place of the largest of logits plus this noise is a draw from their softmax (Gumbel 1954)."""
+    """Noise in float64: the place of the largest of logits plus this noise is a draw from their softmax."""
     return -torch.log(-torch.log(torch.rand(shape, generator=generator, dtype=torch.float64).clamp(min=1e-300)))

