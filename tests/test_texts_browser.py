@@ -29,7 +29,7 @@ def test_a_race_on_a_text_ends_in_a_conclusion_and_a_prompt_gives_texts_and_bars
     expect(written.locator(".epoch")).to_have_text("After epoch 4", timeout=BUSY)
     texts = written.locator(".text").all_inner_texts()
     assert all(text.startswith("the king that sees the dogs ") for text in texts) and len(set(texts)) == 3
-    page.locator("[class*='st-key-text_epoch_'] [role=slider]").focus()
+    page.locator("[class*='st-key-text_epoch_'] input[type=range]").focus()
     page.keyboard.press("ArrowLeft")
     expect(written.locator(".epoch")).to_have_text("Before the training", timeout=BUSY)
     assert written.locator(".text").all_inner_texts()[1:] != texts[1:]
