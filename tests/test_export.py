@@ -195,6 +195,7 @@ def test_the_notebook_gives_the_runs_number_without_the_lab(student, tmp_path):
     told = subprocess.run([sys.executable, script], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert told.returncode == 0, told.stderr
     assert f"{student.results[0]['student']['test_accuracy']:.4f}" in told.stdout
+    assert "`pip install numpy safetensors scikit-learn torch`" in cells[0]["source"]
 
 
 def test_training_again_in_the_notebook_gives_the_runs_number(student, capsys):

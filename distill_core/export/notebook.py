@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import inspect
 import json
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import torch
@@ -19,6 +21,7 @@ from distill_core.statistics import BITS, format_bits, format_percent
 
 MAX_WEIGHTS = 4_000_000  # bytes in the notebook
 
+PACKAGES = {"sklearn": "scikit-learn"}  # whose names are not those of their modules
 _TORCHVISION = """import torchvision
 
 part = torchvision.datasets.{kind}("data", train=False, download=True)
@@ -83,18 +86,24 @@ def notebook(trained: Trained) -> str:
     return json.dumps({"cells": numbered, "metadata": about, "nbformat": 4, "nbformat_minor": 5}, indent=1)
 
 
+def _needs(codes: Sequence[str]) -> str:
+    """What must be installed for these cells, as a sentence without its end."""
+    lines = [line for code in codes for line in code.splitlines() if line.startswith(("import ", "from "))]
+    modules = {line.split()[1].partition(".")[0] for line in lines} - sys.stdlib_module_names - {"distill_core"}
+    return f"Its first part needs `pip install {' '.join(sorted(PACKAGES.get(name, name) for name in modules | {'numpy'}))}`"
+
+
 def _cells_of_images(trained: Trained) -> list[dict]:
     logits = trained.logits(trained.dataset.test_images)
     correct = int((logits.argmax(dim=1) == trained.dataset.test_labels).sum())
     number = trained.results[0]["student"]["test_accuracy"] if trained.results else correct / len(trained.dataset.test_labels)
+    codes = [_network_code(trained), f"import torch\n\n{_data_code(trained.dataset.name)}", _accuracy_code(trained, number)]
     return [
         _text(
             f"# {plain(trained.title)}\n\nThis notebook repeats the number of a run of Distill Lab without its pages: "
-            f"test accuracy **{format_percent(number)}**. The first part needs PyTorch and the data set only; the weights are in this file."
+            f"test accuracy **{format_percent(number)}**. {_needs(codes)} and the data set; the weights are in this file."
         ),
-        _code(_network_code(trained)),
-        _code(f"import torch\n\n{_data_code(trained.dataset.name)}"),
-        _code(_accuracy_code(trained, number)),
+        *map(_code, codes),
         *_training_cells(trained, number, field="test_accuracy"),
     ]
 
@@ -118,16 +127,15 @@ def _cells_of_text(trained: Trained) -> list[dict]:
         "network": f"{type(network).__name__}({', '.join(map(str, sizes))})",
     }
     prompt = writing.prompt_tokens(dataset, writing.PROMPTS.get(dataset.name, ""))
+    codes = [inspect.getsource(language_models), _WINDOWS.format(**parts), _BITS.format(number=number)]
+    codes.append(_WRITE.format(prompt=[dataset.class_names[token] for token in prompt]))
     return [
         _text(
             f"# {plain(trained.title)}\n\nThis notebook repeats the number of a run of Distill Lab without its pages: "
-            f"**{format_bits(number)} bits a character** on the test text. The first part needs PyTorch and safetensors only; the "
-            "weights and the windows of the test text are in this file."
+            f"**{format_bits(number)} bits a character** on the test text. {_needs(codes)}; the weights and the windows of the test text "
+            "are in this file."
         ),
-        _code(inspect.getsource(language_models)),
-        _code(_WINDOWS.format(**parts)),
-        _code(_BITS.format(number=number)),
-        _code(_WRITE.format(prompt=[dataset.class_names[token] for token in prompt])),
+        *map(_code, codes),
         *_training_cells(trained, number, field=BITS.field),
     ]
 
