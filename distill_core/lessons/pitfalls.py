@@ -33,7 +33,6 @@ LESSON = Lesson(
     guess=Choice(tuple(BUGS)),
     arms=arms(FIRST, **{label: {"method": name} for label, name in BUGS.items()}),
     judge=best(worst=True),
-    seeds=3,  # within ten seconds on two cores
     text=TEXT,
     source="Measured here",
     look={

@@ -33,7 +33,6 @@ LESSON = Lesson(
     ),
     judge=best(),
     why_not="on small networks the methods differ by little, and one of 359 test images is 0.28 points",
-    seeds=2,  # within ten seconds on two cores
     text=TEXT,
     source="Romero et al. 2015, section 2.2; Tung and Mori 2019, abstract",
     look={"All methods compared": ("pages/methods.py", {})},

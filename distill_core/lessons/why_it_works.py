@@ -31,7 +31,6 @@ LESSON = Lesson(
         PRESETS["first-race"].experiment, **{SOFT: {}, SHUFFLED: {"method": "shuffled-targets"}, SMOOTH: {"method": "label-smoothing"}}
     ),
     judge=best(worst=True),
-    seeds=4,  # within ten seconds on two cores
     text=TEXT,
     source="Hinton et al. 2015, section 3; M\u00fcller et al. 2019, section 4; Furlanello et al. 2018, section 3.2",
     look={"Control experiments": ("pages/methods.py", {"group": "Controls"})},
