@@ -272,7 +272,7 @@ Sweep = _several(SEVERAL)
 def sweep(choices: Annotated[Sweep, tyro.conf.arg(name="")], *, device: str = "auto", json: bool = False) -> None:
     """Many students at once: --temperature, --alpha, --student, --images, --seed and --method take several values.
 
-    So do --on-policy-share, --beta and --top-k, of the methods that have them (train --help says which).
+    So do --on-policy-share, --beta and --top-k, of the methods that have them (train --help names them).
 
     With --validation N the best setting is the one with the largest gain on the validation images, and its test accuracy is
     only reported. The gain on a text is the number of bits a character that the student needs less than its baseline.

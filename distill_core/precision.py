@@ -41,7 +41,7 @@ def instructions(device: torch.device) -> str:
 def check_precision(precision: str, device: torch.device) -> None:
     """Raise `ValueError` with one sentence where the device cannot train in this precision.
 
-    Without the instructions PyTorch would multiply in bfloat16 too, several times as slowly as in float32, and would not say so.
+    Without the instructions PyTorch would multiply in bfloat16 too, several times as slowly as in float32, without a warning.
     """
     if precision == "bfloat16" and not instructions(device):
         raise ValueError(

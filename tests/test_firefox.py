@@ -20,20 +20,25 @@ def go_to(page):
     return f"history.pushState(null, '', {address!r}), dispatchEvent(new PopStateEvent('popstate'))"
 
 
-def test_a_race_runs_in_firefox_from_press_to_verdict_and_no_page_has_an_error(open_lab, firefox):
-    firefox.goto(open_lab.address)
-    firefox.until(SETTLED)
-    firefox.press(".st-key-start_race button")
-    firefox.until(shows("finished:"))
-    firefox.until("document.querySelector('.live-chart')?.dataset.painted > 0")
+def race_and_open_every_page(browser, address, *, wait_for_parts=lambda: None):
+    """In a browser other than Chromium: a race from the press to its conclusion, then each page, none with an error box."""
+    browser.goto(address)
+    browser.until(SETTLED)
+    browser.press(".st-key-start_race button")
+    browser.until(shows("finished:"))
+    browser.until("document.querySelector('.live-chart')?.dataset.painted > 0")
     line = "document.querySelector('.live-chart .js-plotly-plot').data.find((trace) => trace.uid === 'student test_accuracy').y"
-    assert 50 < firefox.until(f"{line}.at(-1)") <= 100
-    firefox.until(shows("The teacher helped"))
+    assert 50 < browser.until(f"{line}.at(-1)") <= 100
+    browser.until(shows("The teacher helped"))
     for name in PAGES:
-        firefox.evaluate(go_to(name))
-        firefox.until(f"document.title.startsWith({name.replace('_', ' ').capitalize()!r}) && {SETTLED}")
-        firefox.wait_for_parts()
-        assert firefox.evaluate(FAILED) == 0, name  # also of a component whose code did not load
+        browser.evaluate(go_to(name))
+        browser.until(f"document.title.startsWith({name.replace('_', ' ').capitalize()!r}) && {SETTLED}")
+        wait_for_parts()
+        assert browser.evaluate(FAILED) == 0, name  # also of a component whose code did not load
+
+
+def test_a_race_runs_in_firefox_from_press_to_verdict_and_no_page_has_an_error(open_lab, firefox):
+    race_and_open_every_page(firefox, open_lab.address, wait_for_parts=firefox.wait_for_parts)
     # Streamlit's own, of a page that is left while it asks the server for its next tick or starts a component.
     left = ("when disconnected from server", "error loading dynamically imported module: blob:")
     assert [error for error in firefox.errors if not any(words in error for words in left)] == []

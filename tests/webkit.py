@@ -79,6 +79,12 @@ class WebKit:
     def evaluate(self, expression):
         return self.call("POST", "/execute/sync", {"script": f"return {expression}", "args": []})
 
+    def press(self, selector):
+        """Press a button once it can be pressed."""
+        place = f"document.querySelector({json.dumps(selector)})"
+        self.until(f"{place} && !{place}.disabled")
+        self.evaluate(f"{place}.click()")
+
     def until(self, expression):
         """Wait until an expression is true; its value."""
         end = time.monotonic() + SLOW

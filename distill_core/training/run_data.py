@@ -29,9 +29,9 @@ from distill_core.training.own_text import written_by_teacher
 
 
 class Inputs(NamedTuple):
-    """One batch of B images for each of S seeds, before any student sees it; of a text B windows of L tokens."""
+    """One batch of B images for each of S seeds, before any student gets it; of a text B windows of L tokens."""
 
-    images: Tensor  # (S, B, D, H, W), normalised or as whole pixels, as the student sees them; (S, B, L) tokens
+    images: Tensor  # (S, B, D, H, W), normalised or as whole pixels, as the student gets them; (S, B, L) tokens
     labels: Tensor  # (S, B); (S, B, L)
     teacher_logits: Tensor  # (S, B, C); (S, B, L, V)
     teacher_features: list[Tensor]  # (S, B, ...) block by block; empty unless the method compares features
@@ -70,7 +70,7 @@ class RunData:
     teacher_parameters: int  # of the same
     dtype: torch.dtype = torch.float32
     teacher_in_train_mode: nn.Module | None = None  # for the method that leaves dropout on
-    whole_pixels: bool = False  # whether students see whole numbers, see `precision.FirstLayer`
+    whole_pixels: bool = False  # whether students get whole numbers, see `precision.FirstLayer`
 
     # --- batches ----------------------------------------------------------------------------------------------------
 

@@ -222,7 +222,7 @@ def choose() -> list[Experiment] | None:
 
 def _choose_networks() -> dict:
     """Data set, training images, teacher, method and student."""
-    dataset = _selectbox("dataset", "Data set", _datasets(), format_func=_title, on_change=follow_dataset)
+    dataset = _selectbox("dataset", "Data set", _datasets(), format_func=dataset_title, on_change=follow_dataset)
     most, is_text = _classes_and_images(dataset)[1], datasets.is_text(dataset)
     images = _selectbox(
         "images", f"Training windows of {window_in_words(dataset)}" if is_text else "Training images",
@@ -373,7 +373,7 @@ def _choose_unlabelled(dataset: str) -> dict:
     source = _selectbox(
         "unlabelled_from", "Source of the images without labels", [SAME, NOISE, *others],
         "Further images of the same data set, noise, or another data set, resized and in grey or colour as the labelled images are.",
-        lambda name: titles.get(name) or _title(name), disabled=not count,
+        lambda name: titles.get(name) or dataset_title(name), disabled=not count,
     )  # fmt: skip
     if not count:
         st.caption("To choose a source, set Images without labels to a number.")
@@ -491,7 +491,8 @@ def window_in_words(dataset: str) -> str:
     return f"{source.image_shape[0] if source else CHARACTER_WINDOW} {'words' if source and source.separator else 'characters'}"
 
 
-def _title(name: str) -> str:
+def dataset_title(name: str) -> str:
+    """A data set as the list shows it: one that is not here yet is marked as such."""
     source = datasets.source_of(name)
     if source is None:
         return datasets.title(name)

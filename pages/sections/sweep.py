@@ -167,7 +167,7 @@ def choose() -> tuple[Grid, list[Experiment]] | None:
         "y", "Vertical axis", [axis for axis in axes if axis != x], format_func=_axis_title,
         help="The setting that differs from row to row. With a single value, the sweep is one row.",
     )  # fmt: skip
-    dataset = _select("dataset", "Data set", _datasets(), format_func=_title, on_change=_follow_dataset)
+    dataset = _select("dataset", "Data set", _datasets(), format_func=controls.dataset_title, on_change=_follow_dataset)
     try:
         datasets.about(dataset)
     except ValueError as error:  # an own text that was deleted since
@@ -194,11 +194,6 @@ def _datasets() -> list[str]:
     here = [name for name, source in datasets.SOURCES.items() if source.kind or source.is_here()]
     linked_text = [_dataset()] if _dataset() not in datasets.SOURCES else []
     return list(dict.fromkeys([*here, *pictures.own_texts(), *linked_text]))
-
-
-def _title(dataset: str) -> str:
-    source = datasets.source_of(dataset)
-    return source.title if source else datasets.title(dataset)
 
 
 def _axis_title(axis: str) -> str:
