@@ -81,6 +81,7 @@ def test_a_page_is_readable_from_afar_and_on_a_phone_and_axe_finds_nothing_serio
     assert axe_findings(page) == []
     page.emulate_media(color_scheme="dark")
     until(lambda: page.locator("[data-testid=stApp]").evaluate("app => getComputedStyle(app).colorScheme") == "dark")
+    page.wait_for_function("!document.getAnimations().some((one) => one instanceof CSSTransition)")  # colours between light and dark
     assert axe_findings(page, runOnly=["color-contrast"]) == []
     page.set_viewport_size({"width": 390, "height": 844})
     page.wait_for_function(f"() => {SIDEWAYS} <= 1 && ({INSIDE})() <= 1", timeout=60_000)
