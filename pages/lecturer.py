@@ -1,4 +1,4 @@
-"""Lecturer: open a room, bring the class together, ask, start races for all, and see every result on one map."""
+"""Lecturer: open a room, bring the learners together, ask, start races for all, and see every result on one map."""
 
 import streamlit as st
 
@@ -34,7 +34,7 @@ else:
         lecturer.visible(room)
     with runs:
         lecturer.runs()
-    st.subheader("The runs of the class")
+    st.subheader("The board: all runs of the room")
     st.fragment(classroom.board, run_every=classroom.TICK)(room, key="board")
     lecturer.close()
 with st.container(horizontal=True):

@@ -69,6 +69,6 @@ with st.container(horizontal=True, vertical_alignment="center"):
 if not st.session_state.get("seat") and (room.current() is not None):
     from pages.sections import classroom
 
-    st.markdown("**In a class?** Type the code that the lecturer shows.")
+    st.markdown("**A room is open.** Type the code that the lecturer shows to join it.")
     classroom.ask_for_code()
 show_address()

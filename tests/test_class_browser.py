@@ -61,7 +61,7 @@ def test_a_lesson_of_a_lecturer_and_three_learners_leaves_nothing_behind(lab, ne
         assert number == 2 or "room=" not in page.url
     expect(lecturer.get_by_text("3 learners")).to_be_visible()
 
-    button(lecturer, "Ask the class").click()
+    button(lecturer, "Ask the learners").click()
     for number, page in enumerate(learners):
         slider = page.get_by_role("slider")
         slider.focus()
@@ -89,7 +89,7 @@ def test_a_lesson_of_a_lecturer_and_three_learners_leaves_nothing_behind(lab, ne
     lecturer.get_by_role("tab", name="Start a race for all").click()
     lecturer.get_by_label("Preset", exact=True).click()
     lecturer.get_by_role("option", name="Ten epochs at a high temperature").click()  # ten epochs: the quickest
-    lecturer.get_by_text("Each learner gets their own T and alpha").click()
+    lecturer.get_by_text("Different T and alpha for each learner").click()
     button(lecturer, "Start it for all").click()
     for page in learners:
         expect(page).to_have_url(re.compile(r"/race\?.*run="))
@@ -102,9 +102,9 @@ def test_a_lesson_of_a_lecturer_and_three_learners_leaves_nothing_behind(lab, ne
     hidden.close()
 
     lecturer.get_by_role("tab", name="Be the teacher").click()
-    lecturer.get_by_label("Images", exact=True).click()
+    lecturer.get_by_label("Data set", exact=True).click()
     lecturer.get_by_role("option", name="Digits").click()
-    button(lecturer, "Show the ten digits to the class").click()
+    button(lecturer, "Show the ten images to the learners").click()
     for page in learners:
         expect(page.locator(".soft-label .plus")).to_have_count(10)
         split(page, 3, {3: 7, 9: 3})
@@ -117,7 +117,7 @@ def test_a_lesson_of_a_lecturer_and_three_learners_leaves_nothing_behind(lab, ne
         expect(page.get_by_text("learned from these 2 images and nothing else")).to_be_visible()
 
     lecturer.locator(".st-key-close button:visible").click()
-    button(lecturer, "Close it and delete everything").click()
+    button(lecturer, "Close the room and delete its data").click()
     expect(button(lecturer, "Open a room")).to_be_visible()
     for page in learners:
         expect(page.get_by_text("No room is open on this server.")).to_be_visible()

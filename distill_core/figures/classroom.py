@@ -143,7 +143,7 @@ def choices_figure(answers: Sequence[int], choices: Sequence[str], *, own: int |
 
 def soft_labels_figure(result: dict) -> dict:
     """Test accuracy of the three students of the same images, each with its 95 % interval over the seeds."""
-    names = {"labels": "hard labels", "class": "the class", "network": "the network"}
+    names = {"labels": "hard labels", "class": "the learners", "network": "the network"}
     colours = {"labels": ROLES["baseline"].light, "class": OTHERS[0].light, "network": ROLES["teacher"].light}
     bars = []
     for name, title in names.items():

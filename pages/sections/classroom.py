@@ -1,4 +1,4 @@
-"""What a class does together: join, guess, be the teacher, and the board of its runs. Learners and lecturer see the same figures."""
+"""What the learners of a room do together: join, guess, be the teacher; the board of its runs. All see the same figures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pages.server.experiments import first_experiment
 from pages.server.lab import owner, store
 from pages.server.plain_text import plain
 
-TICK = 2.0  # seconds between two looks at the runs of the class
+TICK = 2.0  # seconds between two looks at the runs of the room
 
 
 # --- a learner ------------------------------------------------------------------------------------------------------
@@ -68,7 +68,9 @@ def answer(activity: Activity, given: dict[int, object]) -> None:
                 "Your answer", range(len(activity.choices)), format_func=lambda n: plain(activity.choices[n]),
                 key=f"choice_{activity.id}", index=None, help="Choose one.",
             )  # fmt: skip
-        sent = st.form_submit_button("Send", type="primary", icon=":material/send:", help="Your last answer counts.")
+        sent = st.form_submit_button(
+            "Send", type="primary", icon=":material/send:", help="You can send again until the answers are shown; the last one counts."
+        )
     if sent and value is not None:
         _send(activity, value)
         given = rooms.rooms().answers_of(owner())
@@ -80,7 +82,7 @@ def answer(activity: Activity, given: dict[int, object]) -> None:
 def _split(activity: Activity, given: dict[int, object]) -> None:
     st.markdown(
         "You are the teacher. Split 100 % over the classes of each image: tap a class to give it 10 %. A clear digit gets all of it, an "
-        "odd one is shared. A small network will learn from what the class thinks."
+        "odd one is shared. A small network will learn from the mean of all answers."
     )
     soft_label(
         _images(activity), class_names=activity.choices, given=given, key=f"label_{activity.id}",
@@ -141,7 +143,7 @@ def show_students(activity: Activity) -> None:
         f"be good. It was tested on the other {result['test_images']:,} test images, and never on these. Mean of {result['seeds']} seeds, "
         "the same for all three; the interval covers the variation between seeds."
     )
-    soft = {name: np.array(result["soft_labels"][name]) for name in ("class", "network")}
+    soft = {title: np.array(result["soft_labels"][name]) for name, title in (("class", "learners"), ("network", "network"))}
     names = [activity.choices[int(np.argmax(row))] for row in result["soft_labels"]["labels"]]
     gallery(
         _images(activity)[result["used"]], captions=[f"label {name}" for name in names], soft=soft, class_names=activity.choices,
@@ -168,7 +170,7 @@ def _images(activity: Activity) -> np.ndarray:
 
 
 def board(room: Room, *, key: str) -> None:
-    """Every run of the class as a dot on the map of T and alpha; a table says the same in words."""
+    """Every run of the room as a dot on the map of T and alpha; a table says the same in words."""
     started = rooms.rooms().runs()
     dots = dots_of(started)
     ended = [dot for dot in dots if dot.gain is not None]

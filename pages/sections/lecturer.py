@@ -34,10 +34,10 @@ STYLE = """<style>
 
 def closed() -> None:
     """What a lecturer sees before the room is open."""
-    st.title("Open a room for your class")
+    st.title("Open a room for your learners")
     st.markdown(
         "Learners join with a code or a QR code, without an account. You choose what they see, ask for guesses, start a race for all, and "
-        "watch every result on one map. When you close the room, everything about it is deleted."
+        "watch every result on one map of T and alpha. When you close the room, everything about it is deleted."
     )
     if st.button(
         "Open a room", type="primary", icon=":material/meeting_room:", key="open_room", help="Makes a code. One room is open at a time."
@@ -47,7 +47,7 @@ def closed() -> None:
 
 
 def wall(room: Room) -> None:
-    """What the class must see to join: the code, the address and the QR code; in one line while a question is on the wall."""
+    """What learners must see to join: the code, the address and the QR code; in one line while a question is on the wall."""
     address = rooms.learners_link(room.code)
     st.html(STYLE)
     code, link = f'<span class="room-code">{room.code}</span>', f'<span class="room-link">{_escaped(address)}</span>'
@@ -60,7 +60,7 @@ def wall(room: Room) -> None:
         st.html(f"<div>{code}</div><div>{link}</div>")
         st.fragment(_count, run_every=classroom.TICK)()
         if rooms.only_here(address):
-            st.caption(":material/lock: This server answers on this machine only. Open it to the class with `make run ADDRESS=0.0.0.0`.")
+            st.caption(":material/lock: This server answers on this machine only. Open it to others with `make run ADDRESS=0.0.0.0`.")
     with picture:
         st.html(f'<img class="room-qr" alt="QR code of {_escaped(address)}" src="{rooms.qr_code(address)}">')
 
@@ -80,18 +80,18 @@ def _escaped(text: str) -> str:
 def ask() -> None:
     """Ask for a number, or for one of several answers."""
     kind = st.segmented_control(
-        "Question",
+        "Kind of answer",
         ["A number of points", "A choice"],
         default="A number of points",
         key="ask_kind",
-        help="A number is shown as a histogram, a choice as bars.",
+        help="A number, in percentage points (in short, points) of test accuracy, is shown as a histogram; a choice as bars.",
     )
     if kind == "A choice":
         text = st.text_input(
-            "Question to choose from",
+            "Text of the question",
             "Which will have the higher test accuracy?",
             key="ask_choice",
-            help="What the class is asked.",
+            help="What the learners are asked.",
             max_chars=200,
         )
         lines = st.text_area(
@@ -102,17 +102,22 @@ def ask() -> None:
         )
         more: dict = {"choices": tuple(line.strip() for line in lines.splitlines() if line.strip())}
     else:
-        preset = _preset("Preset whose measured difference is revealed", key="ask_preset")
+        preset = _preset(
+            "Preset with the measured answer",
+            key="ask_preset",
+            help="A preset is a race with prepared settings. Its difference of student and baseline in test accuracy, which was measured "
+            "for this lab, is shown to all with the answers.",
+        )
         text = st.text_input(
-            "Question for a number",
+            "Text of the question",
             "By how many points will the student beat the baseline?",
             key=f"ask_text_{preset}",
-            help="What the class is asked.",
+            help="What the learners are asked.",
             max_chars=200,
         )
         more = {"preset": preset}
     if st.button(
-        "Ask the class",
+        "Ask the learners",
         type="primary",
         icon=":material/help:",
         key="ask",
@@ -125,22 +130,23 @@ def ask() -> None:
 def be_the_teacher() -> None:
     """Ask for soft labels of ten odd images."""
     st.markdown(
-        "Ten odd digits, of each class the test image for which the teacher is least certain. Learners split 100 % over the classes; "
-        "the mean becomes the soft labels of a student. Two more learn from hard labels and from the network's soft targets."
+        "Ten ambiguous images, of each class the test image of which a trained network is least certain. Each learner splits 100 % over "
+        "the classes of an image. Then three students train on these images: one on the mean of the learners' answers, one on the hard "
+        "labels, one on the network's soft targets. You and all learners see their test accuracies."
     )
     dataset = st.selectbox(
-        "Images",
+        "Data set",
         classroom.sets_to_teach(),
         format_func=lambda name: datasets.DATASETS[name].title,
         key="teach_set",
         help="Where the ten test images come from.",
     )
     if st.button(
-        "Show the ten digits to the class",
+        "Show the ten images to the learners",
         type="primary",
         icon=":material/school:",
         key="teach",
-        help="Brings all learners to the ten images.",
+        help="Opens the ten images on the page of each learner. When enough have answered, press Train on the soft labels.",
     ):
         names, images = datasets.DATASETS[dataset].class_names, classroom.odd_images_of(dataset)
         _do(rooms.rooms().ask, "teacher", "Which digit is it, and how sure are you?", choices=names, dataset=dataset, images=images)
@@ -152,10 +158,12 @@ def now(room: Room) -> None:
     if room.activity is None:
         return
     st.subheader(plain(room.activity.text))
+    is_teacher = room.activity.kind == "teacher"
     with st.container(horizontal=True):
         if (not room.activity.revealed or _failed(room.activity)) and st.button(
-            "Train on the soft labels" if room.activity.kind == "teacher" else "Reveal the answers",
-            type="primary", icon=":material/visibility:", key="reveal", help="Takes no more answers and shows them to all.",
+            "Train on the soft labels" if is_teacher else "Reveal the answers",
+            type="primary", icon=":material/visibility:", key="reveal",
+            help=f"Takes no more answers and {'trains the three students' if is_teacher else 'shows them to all'}.",
         ):  # fmt: skip
             _reveal(room.activity)
             st.rerun()
@@ -239,21 +247,25 @@ def _collect(activity: Activity) -> None:
 
 def start_all(room: Room) -> None:
     """Bring every learner to the race page with a preset."""
-    preset = _preset("Preset", key="start_preset", current=room.preset)
+    preset = _preset(
+        "Preset", key="start_preset", current=room.preset, help="The race that all learners get: a preset is a race with prepared settings."
+    )
     st.markdown(f"{PRESETS[preset].question}")
     spread = st.toggle(
-        "Each learner gets their own T and alpha: the class is the sweep", key="start_spread",
-        help="Thirty places spread over the map, one for each seat. Otherwise all run the same settings, which are trained once.",
+        "Different T and alpha for each learner", key="start_spread",
+        help="Each seat gets one of thirty pairs of T and alpha, so that the runs of all learners together are a sweep. Off: all learners "
+        "get the settings of the preset, which are trained once.",
     )  # fmt: skip
     train = st.toggle(
-        "Train at once, without waiting for their press of Train",
+        "Start training at once",
         value=True,
         key="start_train",
-        help="Otherwise the page of each learner is set to the preset, and waits.",
+        help="Off: the page Race of each learner gets the settings, and waits until the learner presses Train.",
     )
     if st.button(
-        "Start it for all", type="primary", icon=":material/sprint:", key="start_all", help="Brings all learners to the race page."
-    ):
+        "Start it for all", type="primary", icon=":material/sprint:", key="start_all",
+        help="Opens the page Race for all learners, with this preset. Locked settings have its values from then on.",
+    ):  # fmt: skip
         _do(rooms.rooms().change, preset=preset)
         _do(rooms.rooms().bring, "race", preset=preset, spread=spread, train=train)
         st.rerun()
@@ -272,7 +284,7 @@ def visible(room: Room) -> None:
         "On the race page, learners may change",
         [*FREE, "these settings"],
         key="free",
-        help="All other settings are greyed out and have the values of a preset.",
+        help="All other settings are locked: greyed out on the page Race of each learner, with the values of the preset below.",
         horizontal=True,
         index=_which_free(room),
     )
@@ -288,14 +300,21 @@ def visible(room: Room) -> None:
             )
         )
     locked = () if free == "everything" else tuple(name for name in SETTINGS if name not in (names or ()))
-    preset = _preset("Locked settings have the values of", key="lock_preset", current=room.preset)
+    preset = _preset(
+        "Preset for the locked settings", key="lock_preset", current=room.preset,
+        help="A preset is a race with prepared settings. The settings that learners may not change on the page Race have its values; where "
+        "they may change everything, it has no effect.",
+    )  # fmt: skip
     shown = st.toggle(
-        "Show the board to learners too", value=room.board_shown, key="board_shown", help="Below the question on their page Classroom."
-    )
+        "Show the board to learners too", value=room.board_shown, key="board_shown",
+        help="The board is the map of T and alpha below, with a dot for each run of a learner. Learners see it below the question on their "
+        "page Classroom.",
+    )  # fmt: skip
     wanted = {"hidden": tuple(hidden), "locked": locked, "preset": preset, "board_shown": shown}
+    is_applied = wanted == {name: getattr(room, name) for name in wanted}
     if st.button(
-        "Apply to all learners", type="primary", icon=":material/check:", key="apply", help="Their pages change within some seconds.",
-        disabled=wanted == {name: getattr(room, name) for name in wanted},
+        "Apply to all learners", type="primary", icon=":material/check:", key="apply", disabled=is_applied,
+        help="Nothing to apply: no choice in this tab has changed." if is_applied else "Their pages change within some seconds.",
     ):  # fmt: skip
         _do(rooms.rooms().change, **wanted)
         st.rerun()
@@ -332,19 +351,25 @@ def runs() -> None:
 
 def close() -> None:
     """Close the room, after a question."""
-    with st.popover("Close the room", icon=":material/no_meeting_room:", key="close", help="Ends the lesson."):
+    with st.popover(
+        "Close the room", icon=":material/no_meeting_room:", key="close", help="Ends the room for all; a second button confirms it."
+    ):
         st.markdown("Deletes the code, the seats, all answers and soft labels, and the runs that learners started in it.")
-        if st.button("Close it and delete everything", type="primary", key="close_room", help="This cannot be undone."):
+        if st.button(
+            "Close the room and delete its data", type="primary", key="close_room",
+            help="Also deletes the board, and the new runs of the room from the page Runs. Results that this server had before, and runs "
+            "of others, stay. This cannot be undone.",
+        ):  # fmt: skip
             for run_id in _do(rooms.rooms().close) or []:
                 engine().erase(run_id)
             st.rerun()
 
 
-def _preset(label: str, *, key: str, current: str = "first-race") -> str:
+def _preset(label: str, *, key: str, help: str, current: str = "first-race") -> str:
     names = list(PRESETS)
     return st.selectbox(
         label, names, index=names.index(current) if current in names else 0, format_func=lambda n: PRESETS[n].title, key=key,
-        help="An experiment of the literature with a measured effect.",
+        help=help,
     )  # fmt: skip
 
 

@@ -100,7 +100,7 @@ def follow(title: str, token: str) -> str:
     st.html(_without_links(room.hidden))
     if title in room.hidden and title not in ALWAYS_SHOWN:
         st.info(f"The lecturer has hidden the page {title} for now.", icon=":material/visibility_off:")
-        st.page_link("pages/classroom.py", label="Back to the class", icon=":material/groups:")
+        st.page_link("pages/classroom.py", label="Back to the page Classroom", icon=":material/groups:")
         st.stop()
     return ""
 
