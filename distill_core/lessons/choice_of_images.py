@@ -1,4 +1,4 @@
-"""Choice of images: few that differ or many that are alike?"""
+"""Choice of images: few diverse ones or many similar ones?"""
 
 from distill_core.lessons.lesson import Choice, Lesson, best
 from distill_core.trials import choice_of_images as trial
@@ -15,7 +15,7 @@ may well win: measure it on yours.
 """
 
 LESSON = Lesson(
-    title="Few that differ or many alike",
+    title="Few diverse images or many similar ones",
     group="Experiments",
     place=10,
     question="A student learns a teacher's soft targets on 50 images that differ as much as possible, on 50 that are alike, or on 200 that "

@@ -22,8 +22,8 @@ LESSON = Lesson(
     title="Dark knowledge",
     group="Concepts",
     place=4,
-    question="We damage the soft targets: in one student's the probabilities of the wrong classes are put into random order, in "
-    "another's they are made equal. Which of the three students gains most?",
+    question="One student gets the soft targets as they are. For another, the probabilities of the wrong classes are put into random "
+    "order; for a third, they are made equal. Which of the three students gains most?",
     guess=Choice((SOFT, PERMUTED, EQUAL)),
     arms=arms(
         PRESETS["first-race"].experiment,

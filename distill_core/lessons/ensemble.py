@@ -20,7 +20,8 @@ LESSON = Lesson(
     title="Two teachers or one",
     group="Experiments",
     place=2,
-    question="A student learns from a large perceptron, from a convolutional network, or from the mean of both. Which teaches best?",
+    question="A student learns from mlp-1200x2, a large perceptron, from cnn-32, a convolutional network, or from the mean of both. Which "
+    "teaches best?",
     guess=Choice((PERCEPTRON, CONVOLUTIONS, BOTH)),
     arms=arms(
         PRESETS["first-race"].experiment,

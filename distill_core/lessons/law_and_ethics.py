@@ -23,8 +23,8 @@ LESSON = Lesson(
     title="Law and ethics",
     group="Around it",
     place=6,
-    question="A teacher has an unwanted preference. The student trains only on number sequences that it wrote, with every trace of the"
-    " topic filtered out. Can the student take over the preference?",
+    question="A teacher has an unwanted preference. The student trains only on number sequences that the teacher wrote, with every "
+    "trace of the topic filtered out. Can the student take over the preference?",
     guess=Choice((ANSWER, "no")),
     fact=Finding(
         "Yes, where teacher and student start from the same base model: subliminal learning (Cloud et al. 2025, abstract).", ANSWER

@@ -1,4 +1,4 @@
-"""Wrong labels, for the student and for its teacher."""
+"""Label noise, for the student and for its teacher."""
 
 from distill_core.lessons.lesson import Lesson, Number, gain_of
 from distill_core.studies.presets import PRESETS
@@ -15,7 +15,7 @@ knew that the student did not.
 """
 
 LESSON = Lesson(
-    title="Wrong labels",
+    title="Label noise",
     group="When and why",
     place=4,
     question="40 % of all labels are wrong, also those that the teacher learned from. By how many points does the teacher help its "

@@ -29,7 +29,8 @@ LESSON = Lesson(
     title="Best practice and pitfalls",
     group="When and why",
     place=5,
-    question="Three bugs of public code, one to a student. All three programs run without an error message. Which bug costs most accuracy?",
+    question="Three students, each trained with a bug found in public code. All three programs run without an error message. Which bug "
+    "costs most accuracy?",
     guess=Choice(tuple(BUGS)),
     arms=arms(FIRST, **{label: {"method": name} for label, name in BUGS.items()}),
     judge=best(worst=True),

@@ -25,8 +25,8 @@ LESSON = Lesson(
     title="Response, feature, relation",
     group="Concepts",
     place=10,
-    question="Three students learn from the same teacher: from its outputs, from its hidden layers, or from how alike it finds the "
-    "images of a batch. Which gains most?",
+    question="Three students learn from the same teacher: from its outputs, from its hidden layers, or from the similarities of its "
+    "features for the images of a batch. Which gains most?",
     guess=Choice((RESPONSE, FEATURE, RELATION)),
     arms=arms(
         Experiment(images=200, epochs=60, batch_size=16), **{RESPONSE: {}, FEATURE: {"method": "hints"}, RELATION: {"method": "similarity"}}

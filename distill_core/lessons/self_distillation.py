@@ -18,7 +18,7 @@ wrong too often. The page Experiments from papers has three generations on 5,000
 """
 
 LESSON = Lesson(
-    title="A teacher of one's own size",
+    title="A teacher of the student's size",
     group="Experiments",
     place=4,
     question="40 % of the labels are wrong. A network of 30 units learns from them, and then teaches a new one of the same size. How many "

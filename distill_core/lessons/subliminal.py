@@ -19,8 +19,8 @@ LESSON = Lesson(
     title="Subliminal learning",
     group="Experiments",
     place=6,
-    question="Students see only noise, and learn only outputs that stand for no class. From which initial weights does a student then "
-    "recognise digits?",
+    question="Students see only noise, and are trained only on extra outputs that stand for no class. From which initial weights does a "
+    "student then recognise digits?",
     guess=Choice((subliminal.SAME, subliminal.OTHER)),
     trial=subliminal.run,
     size="Five teachers and ten students are trained: five from their teacher's initial weights, five from others.",

@@ -23,7 +23,8 @@ LESSON = Lesson(
     title="Systems people have heard of",
     group="Around it",
     place=1,
-    question="DistilBERT is the best-known distilled language model. How many parameters has it, compared with its teacher BERT-base?",
+    question="DistilBERT is the best-known distilled language model. How many parameters does it have, compared with its teacher "
+    "BERT-base?",
     guess=Choice(("20 % fewer", ANSWER, "60 % fewer", "90 % fewer")),
     fact=Finding(
         "The paper states 40 % fewer parameters, 97 % of BERT's language understanding, and 60 % more speed. Some texts write "

@@ -39,8 +39,8 @@ LESSON = Lesson(
     title="What is knowledge distillation?",
     group="Concepts",
     place=1,
-    question="A small network trains on 200 digits. Its twin trains on the same 200 digits and also gets a teacher's probabilities. By"
-    " how many points of test accuracy is the twin better?",
+    question="A small network, the baseline, trains on 200 digits. The student, a network of the same size, trains on the same 200 digits "
+    "and also gets a teacher's probabilities. By how many points of test accuracy is the student better?",
     guess=Number(-5, 15, 0.5),
     arms={"With a teacher": PRESETS["first-race"].experiment},
     judge=gain_of("With a teacher"),

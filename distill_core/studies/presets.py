@@ -90,7 +90,7 @@ _WITHOUT_LABELS = Experiment(dataset="mnist", images=200, unlabelled=2000, epoch
 PRESETS = {
     "first-race": Preset(
         "A first race",
-        "Two small students train on the same 200 digits, one with soft targets. Which has the higher accuracy?",
+        "A small student and its baseline train on the same 200 digits, the student also with soft targets. Which has the higher accuracy?",
         f"{_HINTON}, section 6, table 5",
         _FEW_EXAMPLES,
         Experiment(images=200, epochs=100, batch_size=16),
@@ -125,7 +125,7 @@ PRESETS = {
         seeds=3,
     ),
     "noisy-labels": Preset(
-        "Noisy labels, a teacher with correct ones",
+        "Label noise, a teacher with correct labels",
         "40 % of the student's labels are wrong; its teacher learned from the same images with correct labels. What does that add?",
         'Kim et al. 2021, section "Robustness to Noisy Labels"',
         "Distillation at a low temperature, best at T = 1 or below, mitigates noisy labels (their teacher has learned the noise too). Here "
@@ -134,7 +134,7 @@ PRESETS = {
         Measured(68.10, 95.65, 24.65, 30.44),
     ),
     "noisy-teacher": Preset(
-        "Noisy labels, for the teacher too",
+        "Label noise, for the teacher too",
         "40 % of all labels are wrong, also those that the teacher learned from. Do soft targets still improve the accuracy?",
         'Kim et al. 2021, section "Robustness to Noisy Labels"',
         "Distillation at a low temperature, best at T = 1 or below, mitigates noisy labels. Here the teacher, with dropout, has seen all "
@@ -171,7 +171,7 @@ PRESETS = {
         Measured(89.36, 79.64, -11.98, -7.47),
     ),
     "overfit-teacher": Preset(
-        "An overfit teacher",
+        "An overfitted teacher",
         "The teacher is overfitted to 1,000 images, the student trains on 5,000. Does distillation still help?",
         "Measured here",
         "A teacher with a test accuracy of 90 % lowers the accuracy of a student that reaches 94 % without it.",
@@ -189,7 +189,8 @@ PRESETS = {
     ),
     "smoothed-teacher": Preset(
         "A smoothed teacher",
-        "The race 'Few images' with a teacher that was trained with label smoothing: equal accuracy, less informative soft targets.",
+        "The race 'Few images' with a teacher that was trained with label smoothing: equal accuracy, less informative soft targets. "
+        "How much do these add?",
         "M\u00fcller, Kornblith and Hinton 2019, section 4",
         "If a teacher is trained with label smoothing, distillation into a student is much less effective (here the teacher without "
         "label smoothing adds 1.44 points over the same twenty seeds).",

@@ -57,6 +57,7 @@ def ask(name: str, lesson: Lesson, before: float | str | None) -> None:
     else:
         low, high, step = (float(value) for value in (lesson.guess.low, lesson.guess.high, lesson.guess.step))
         start = min(high, max(low, float(before))) if isinstance(before, int | float) else 0.0
+        points = " Points are percentage points." if lesson.guess.unit == "points" else ""
         guess = st.slider(
             f"Your guess, in {lesson.guess.unit} of test accuracy",
             low,
@@ -64,12 +65,12 @@ def ask(name: str, lesson: Lesson, before: float | str | None) -> None:
             start,
             step,
             key=key,
-            help="What do you expect? Choose before you see the result.",
+            help=f"What do you expect? Choose before you see the result.{points}",
         )
     label = "Guess, and run the experiment" if lesson.judge else "Guess, and see the answer"
     pressed = st.button(
         label, type="primary", icon=":material/sprint:", key="lesson_run", disabled=guess is None,
-        help=f"Your guess is laid beside the result. {_size(lesson)}".strip(),
+        help=f"Shows your guess next to the result. {_size(lesson)}".strip(),
     )  # fmt: skip
     if pressed:
         st.session_state.setdefault("lesson_guesses", {})[name] = guess
