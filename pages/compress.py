@@ -1,4 +1,4 @@
-"""Compress: how small may a trained network become, and what does its teacher recover?"""
+"""Compress: how small can a trained network become, and what does its teacher recover?"""
 
 import streamlit as st
 
@@ -10,7 +10,7 @@ from pages.server.lab import set_up
 from pages.server.link import from_link, to_link
 
 set_up("Compress")
-st.title("How small may it become?")
+st.title("How small can the network become?")
 from_link("compress", compress.DEFAULTS)
 
 if (chosen := compress.choose()) is not None:

@@ -60,7 +60,7 @@ class Setting:
 
 _WHOLE = {"epochs": 20, "batch_size": 256}
 SETTINGS = {
-    "mnist": Setting("MNIST", Experiment(dataset="mnist", teacher="mlp-1200x2", student="mlp-30x2", **_WHOLE)),
+    "mnist": Setting("MNIST, mlp-30x2", Experiment(dataset="mnist", teacher="mlp-1200x2", student="mlp-30x2", **_WHOLE)),
     "mnist-cnn": Setting(
         "MNIST, cnn-8",
         Experiment(dataset="mnist", teacher="mlp-1200x2", student="cnn-8", epochs=5, batch_size=256),
@@ -68,7 +68,7 @@ SETTINGS = {
     ),
     "mnist-128": Setting("MNIST, mlp-128x2", Experiment(dataset="mnist", teacher="mlp-1200x2", student="mlp-128x2", **_WHOLE)),
     "cifar10-jpeg": Setting(
-        "CIFAR-10 (JPEG)",
+        "CIFAR-10 (JPEG), cnn-16",
         Experiment(dataset="cifar10-jpeg", teacher="cnn-32", student="cnn-16", epochs=10, batch_size=256),
         of_teacher=("int8", "int4", "prune-50+int4", "prune-70+int4", "rank-50", "neurons-25", "neurons-50", "neurons-50+int4"),
         recover=("teacher, neurons-50", "teacher, neurons-50+int4"), aware=(), recovery_epochs=1, allowed=3.0,

@@ -32,7 +32,7 @@ TITLES = {
     "prune": "Prune single weights",
     "neurons": "Remove units or channels",
     "rank": "Low rank of each layer",
-    "bits": "Bits of a weight",
+    "bits": "Quantise the weights",
 }
 DEFAULTS = {"network": "", "recovery": ""}
 FIRST, PART, TICK = 0.4, 0.3, 0.2  # seconds of measuring before the page is drawn, and in each tick; seconds between two ticks
@@ -73,7 +73,7 @@ def choose() -> tuple[Trained, Curves] | None:
     settle("compress_network", list(labels))
     name = st.selectbox(
         "Network", list(labels), key="compress_network", format_func=labels.get, persist_state="session",
-        help="A finished run of the page Race, whose first student is taken, or a shipped teacher.",
+        help="A finished run of the page Race, of which the student of its first seed is taken, or a shipped teacher.",
     )  # fmt: skip
     try:
         run = store().get(name) if "/" not in name else None
@@ -119,7 +119,7 @@ def _show_combination(trained: Trained, curves: Curves, compression: Compression
         "Test accuracy, all four together",
         format_percent(after["accuracy"]),
         f"{100 * (after['accuracy'] - before['accuracy']):+.2f} points",
-        help="Measured on the test images now, before any further training.",
+        help="Measured on the test images now, before any further training. Below it: the change in percentage points.",
     )
     size.metric(
         "Weights", f"{after['bytes'] / 1000:,.1f} kB", f"{before['bytes'] / max(1, after['bytes']):.3g}x smaller", delta_color="off"
@@ -127,9 +127,9 @@ def _show_combination(trained: Trained, curves: Curves, compression: Compression
     work.metric("MFLOP an image", f"{after['flops'] / 1e6:.3g}", f"{before['flops'] / max(1, after['flops']):.3g}x less", delta_color="off")
     st.caption(
         f"{compression.in_words.capitalize()}; 95 % interval {format_interval(low, high)} on {_of_test_images(trained, images)}. Each "
-        f"curve shows one slider alone, on {_of_test_images(trained, curves.images)}. Rounding is simulated here: products stay in "
-        "float32. The export *ONNX, 8 bits* really computes with weights and activations of 8 bits. Weights that are 0 save bytes and, in "
-        "dense kernels, no time."
+        f"curve shows one slider alone, on {_of_test_images(trained, curves.images)}. Quantisation is simulated here: weights are rounded, "
+        "products stay in float32. The export *ONNX, 8 bits* really computes with weights and activations of 8 bits. Weights that are 0 "
+        "save bytes and, in dense kernels, no time."
     )
     return compression
 
@@ -187,15 +187,21 @@ def downloads(trained: Trained, compression: Compression) -> None:
 
 def show_ladder() -> None:
     """The measured ladders, each as a chart and a table."""
-    st.subheader("The ladder: what each step costs and saves")
+    st.subheader("The ladder: what each compression costs and saves")
+    st.markdown(
+        "A ladder is a list of networks, its *rungs*: a teacher, a student, and each of them after compression, all measured in the same "
+        "way. prune-80: 80 % of the weights are 0; neurons-50: half of the units are removed; rank-30: layers of 30 % of the full rank; "
+        "int4: weights of 4 bits; recovered: trained again for a few epochs. Points are percentage points of test accuracy."
+    )
     rows = ladder.kept()["rows"]
     if not rows:
         st.markdown("No ladder is measured yet: `python -m distill_core compress mnist --keep` measures that of MNIST.")
         return
     settings = [name for name in ladder.SETTINGS if any(row["setting"] == name for row in rows)]
     setting = st.segmented_control(
-        "Ladder of", settings, key="compress_ladder", default=settings[0], required=True, format_func=lambda s: ladder.SETTINGS[s].title,
-        help="A data set with its teacher and a student.",
+        "Data set and student", settings, key="compress_ladder", default=settings[0], required=True,
+        format_func=lambda s: ladder.SETTINGS[s].title,
+        help="Each ladder has one data set, one teacher and one student.",
     )  # fmt: skip
     own = [row for row in rows if row["setting"] == setting]
     for sentence in ladder.findings(own, allowed=ladder.SETTINGS[setting].allowed):
@@ -227,11 +233,11 @@ def show_ladder() -> None:
         )
     st.caption(
         f"Means over {own[-1]['seeds']} seeds with 95 % intervals; the teacher's is Wilson's. Milliseconds of one image: median and 99th "
-        "percentile, on one thread. Over labels only: points that recovery with the teacher gains over recovery with labels, paired by "
-        "seed. Which rungs are on the front and which is the smallest is found on the test images: no images are held out for that "
-        "choice, so expect slightly less on others. Agreement with the teacher; ECE in points; accuracy on "
-        f"{ladder.CHANGED_IMAGES:,} test images with noise, blur, a shift, half the contrast. "
-        f"Measured on {about['date']} in {about['cpu_seconds']:,} s of processor time: {plain(about['machine'])}; `{about['command']}`."
+        "percentile, on one thread. Over labels only: the accuracy after recovery with the teacher minus that after recovery with labels "
+        "only, in points, paired by seed. The Pareto front (no other rung is at most as large and at least as accurate) and the smallest "
+        "rung are found on the test images: no images are held out for that choice, so expect slightly less on others. Agreement with the "
+        f"teacher; ECE in points; accuracy on {ladder.CHANGED_IMAGES:,} test images with noise, blur, a shift, half the contrast. Measured "
+        f"on {about['date']} in {about['cpu_seconds']:,} s of processor time: {plain(about['machine'])}; `{about['command']}`."
     )
 
 

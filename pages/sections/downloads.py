@@ -13,8 +13,12 @@ FORMATS = {  # title, and what the file is for
     "safetensors": ("safetensors", "safetensors: the weights alone."),
     "onnx": ("ONNX", "ONNX: a network for other runtimes, compared with torch on test examples."),
     "onnx-int8": ("ONNX, 8 bits", "ONNX, 8 bits: the same with weights and activations of 8 bits."),
-    "torch": ("torch.export", "torch.export: a program for PyTorch."),
-    "notebook": ("Notebook", "The notebook repeats the number without the app."),
+    "torch": ("torch.export", "torch.export: weights and computation as one program, which PyTorch runs without the code of this lab."),
+    "notebook": (
+        "Notebook",
+        "Notebook: computes the test accuracy, or bits a character, again from the weights, without the app; that of a run can also train "
+        "the student again.",
+    ),
     "report": ("Report on one page", "The report, HTML that prints to PDF, has the run's settings, conclusion, curves and limits."),
     "csv": ("Records as CSV", "CSV: what was measured while it trained."),
     "card": ("Model card", "The model card states data, recipe, figures and limits."),
@@ -24,14 +28,14 @@ OF_RUNS = "Report and CSV are there for finished runs, without compression."
 
 def show(trained: Trained, *, key: str) -> None:
     """A button for the chosen format; the file is made when it is pressed."""
-    st.subheader("Take it home")
+    st.subheader("Export")
     forms = [form for form in FORMATS if form in offered(trained)]
     form = st.selectbox(
         "File format", forms, key=f"{key}_format", format_func=lambda form: FORMATS[form][0],
         help=" ".join([*(FORMATS[form][1] for form in forms), *([] if trained.records else [OF_RUNS])]),
     )  # fmt: skip
     if st.button(
-        "Make the file", key=f"{key}_make", icon=":material/build:", help="Makes the file of the network above, as it is shown.",
+        "Make the file", key=f"{key}_make", icon=":material/build:", help="Makes the file of the network above, in this format.",
     ):  # fmt: skip
         try:
             with st.spinner("Making the file"):

@@ -58,7 +58,7 @@ def show(run: Run) -> None:
     if results := store().results(run.id):
         _show_scores(results)
         if run.status == "finished":
-            link("pages/compress.py", "Take it home: a report on one page, a notebook, the network", icon="download", network=run.id)
+            link("pages/compress.py", "Export: a report on one page, a notebook, the network", icon="download", network=run.id)
     if not store().has_artefact(run.id, PREDICTIONS):
         return
     key = run.id, run.resets, run.finished
