@@ -49,7 +49,9 @@ with st.sidebar:
         "Presets from the literature",
         {name: f"**{entry.title}.** {entry.question}" for name, entry in PRESETS.items()},
         take=lambda name: controls.restore(PRESETS[name].experiments()),
-        help="Experiments with a known result. Choosing one sets all controls below; press Train to run it.",
+        press="Train",
+        help="A preset is a race with prepared settings and a measured result. Choosing one fills in all settings below; press Train to "
+        "train it.",
     )
     controls.upload_images()
     experiments = controls.choose()

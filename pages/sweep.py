@@ -36,7 +36,11 @@ with st.container(horizontal=True, vertical_alignment="center"):
     )  # fmt: skip
     can_stop = any(sweep_live.may_stop(run_id) for run_id in active)
     stop = st.button(
-        "Stop", icon=":material/stop:", key="sweep_stop", disabled=not can_stop, help="Ends the sweep for good; its cells stay."
+        "Stop",
+        icon=":material/stop:",
+        key="sweep_stop",
+        disabled=not can_stop,
+        help="Ends the sweep for good; what is trained so far stays.",
     )
     has_t2 = bool(chosen) and sweep.has_t2(experiments)
     both = st.toggle(

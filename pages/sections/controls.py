@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
 import streamlit as st
@@ -48,34 +48,46 @@ RATES = [0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3]
 BATCHES = [8, 16, 32, 64, 128, 256, 512]
 AUGMENTATION_TITLES = {
     "none": "none",
-    "fixed": "random shifts, soft targets of the original image",
-    "consistent": "random shifts, teacher sees the same view",
+    "fixed": "random changes, soft targets of the original image",
+    "consistent": "random changes, soft targets of the changed image",
 }
 PRECISION_TITLES = {"bfloat16-emulated": "bfloat16, emulated (slow)"}
 HELP = {  # of each setting, on every page that has it
-    "dataset": "The images to classify, split into training and test images; or a text, whose next word or character is predicted. "
-    "CIFAR-10 (JPEG) has the images of CIFAR-10, compressed again as JPEG files. The little language has sentences of forty words from "
-    "a grammar whose probabilities are known.",
+    "dataset": "The images to classify, split into training and test images; or a text: the next word of the little language is predicted, "
+    "of other texts the next character. The little language has forty words, and sentences from a grammar whose probabilities are known.",
     "images": "How many labelled images student and baseline train on (the transfer set), drawn at random for each seed.",
-    "teacher": "The large network whose outputs the student learns from; it is trained already. mlp-1200x2 has two hidden layers of 1,200 "
-    "units, cnn-32 has three convolutions, the first with 32 channels. Names joined by + form an ensemble, which is averaged; a factor "
-    "gives one a larger weight, as in 2*cnn-32+mlp-1200x2, which can be typed where the list takes new entries. self is "
-    "self-distillation: a network of the student's own size trains on the same images with labels only, from other initial weights, and "
-    "is then the teacher (Furlanello et al. 2018, section 3.1).",
-    "method": "What the student learns from the teacher. Soft targets are the teacher's class probabilities, softened by T. Controls "
-    "(soft targets without a part of their information) and mistakes of public code are marked as such.",
+    "teacher": "The large network whose outputs the student learns from; it is trained before the student. mlp-1200x2 has two hidden "
+    "layers of 1,200 units, cnn-32 has three convolutions, the first with 32 channels.",
+    "method": "What the student learns from the teacher. Soft targets are the teacher's class probabilities, softened by T. Control "
+    "experiments, which leave out a part of what soft targets contain, are marked *control*; bugs of public code are marked *mistake*.",
     "student": "The small network that is trained: mlp-30x2 has two hidden layers of 30 units, linear has none; cnn-8 has "
-    "three convolutions, the first with 8 channels; resnet-8 is a residual network of 8 layers. Its baseline is the same network, "
-    "trained with the labels only.",
+    "three convolutions, the first with 8 channels. Its baseline is the same network, trained with the labels only.",
     "temperature": "The logits of teacher and student are divided by T before the softmax of the soft loss. A higher T gives "
     "softer targets.",
     "alpha": "Loss = alpha \u00d7 hard loss + (1 \u2212 alpha) \u00d7 loss of the method (of soft targets: the soft loss). "
     "1: labels only, as for the baseline. 0: teacher only.",
     "epochs": "How often each training image is used.",
     "batch_size": "Images in one training step.",
-    "learning_rate": "The size of a step along the gradient. With the schedule one-cycle it is the highest value, reached after a third of "
-    "the training.",
+    "learning_rate": "The size of a step along the gradient. With the schedule one-cycle it is the highest value, reached after 30 % of "
+    "the steps.",
 }
+TEXT_HELP = {  # of a text, where it differs
+    "images": "How many windows of the text student and baseline train on (the transfer set), drawn at random for each seed. Every "
+    "position of a window is one example: the token that follows it.",
+    "teacher": "The large network whose outputs the student learns from; it is trained before the student. gpt-64x2 is a transformer with "
+    "two blocks of width 64.",
+    "student": "The small network that is trained: gpt-32x1 is a transformer with one block of width 32, gru-64 a recurrent network with "
+    "64 units. Its baseline is the same network, trained on the text only.",
+    "epochs": "How often each training window is used.",
+    "batch_size": "Windows in one training step.",
+}
+JPEG_HELP = "CIFAR-10 (JPEG) has the images of CIFAR-10, compressed again as JPEG files."
+SEVERAL_TEACHERS_HELP = (
+    "Names joined by + form an ensemble, which is averaged. Other ensembles can be typed into the list; a factor gives a network a larger "
+    "weight, as in 2*cnn-32+mlp-1200x2. self is self-distillation: a network of the student's own size trains on the same examples with "
+    "labels only, from other initial weights, and is then the teacher (Furlanello et al. 2018, section 3.1)."
+)
+RESIDUAL_HELP = "resnet-8 is a residual network of 8 layers."
 VALIDATION_HELP = (  # of images, of a text
     "Training images that are held out: nothing trains on them. Choose between settings by the accuracy on them, and let the test "
     "images only report the result: a setting that was chosen on test images looks better than it is. Each seed holds out others.",
@@ -222,25 +234,28 @@ def choose() -> list[Experiment] | None:
 
 def _choose_networks() -> dict:
     """Data set, training images, teacher, method and student."""
-    dataset = _selectbox("dataset", "Data set", _datasets(), format_func=dataset_title, on_change=follow_dataset)
+    known = _datasets()
+    dataset = _selectbox("dataset", "Data set", known, dataset_help(known), format_func=dataset_title, on_change=follow_dataset)
     most, is_text = _classes_and_images(dataset)[1], datasets.is_text(dataset)
     images = _selectbox(
         "images", f"Training windows of {window_in_words(dataset)}" if is_text else "Training images",
         [n for n in (WINDOWS if is_text else IMAGES) if n < most] + [0], format_func=lambda n: f"{n:,}" if n else f"all {most:,}",
         on_change=follow_images,
-        help="How many windows of the text student and baseline train on (the transfer set), drawn at random for each seed. Every position "
-        "of a window is one example: the token that follows it." if is_text else "",
     )  # fmt: skip
     st.session_state["images_drawn"] = images
     offered = teachers.offered(dataset)
     teacher = _selectbox(
-        "teacher", "Teacher", [*offered, "+".join(offered[:2]), teachers.SELF], format_func=networks.name_with_layers,
-        accept_new_options=True,
+        "teacher", "Teacher", [*offered, "+".join(offered[:2]), teachers.SELF],
+        f"{help_of('teacher', dataset)} {SEVERAL_TEACHERS_HELP}",
+        format_func=networks.name_with_layers, accept_new_options=True,
     )  # fmt: skip
     networks.show_notes(dataset, teacher)
     method = _selectbox("method", "Method", [name for name in methods_for(dataset) if name not in FIXED], format_func=method_title)
     st.caption(linked(idea(method_of(method))))
-    student = _selectbox("student", "Student", TEXT_STUDENTS if is_text else STUDENTS, format_func=networks.name_with_layers)
+    student = _selectbox(
+        "student", "Student", TEXT_STUDENTS if is_text else STUDENTS,
+        help_of("student", dataset) + ("" if is_text else f" {RESIDUAL_HELP}"), format_func=networks.name_with_layers,
+    )  # fmt: skip
     return {"dataset": dataset, "images": images, "teacher": teacher, "method": method, "student": student}
 
 
@@ -303,18 +318,27 @@ def _choose_training(dataset: str) -> dict:
     return {
         "epochs": int(
             st.number_input(
-                "Epochs", 1, MAX["epochs"], key="epochs", persist_state="session", help=HELP["epochs"], disabled=is_locked("epochs")
+                "Epochs",
+                1,
+                MAX["epochs"],
+                key="epochs",
+                persist_state="session",
+                help=help_of("epochs", dataset),
+                disabled=is_locked("epochs"),
             )
         ),
         "batch_size": _slider_over("batch_size", "Batch size", BATCHES),
         "learning_rate": _slider_over("learning_rate", "Learning rate", RATES),
         "optimizer": _selectbox("optimizer", "Optimizer", list(OPTIMIZERS), "adam, or sgd with momentum 0.9."),
         "schedule": _selectbox(
-            "schedule", "Learning rate schedule", list(SCHEDULES), "one-cycle: the rate rises over the first third, then falls to zero."
+            "schedule",
+            "Learning rate schedule",
+            list(SCHEDULES),
+            "one-cycle: the rate rises over the first 30 % of the steps, then falls to zero.",
         ),
         "precision": _selectbox(
             "precision",
-            "Precision of the products",
+            "Precision of matrix products",
             list(PRECISIONS),
             "The type of the factors in the matrix products of a training step. bfloat16 has 8 significant bits instead of 24 and is "
             "faster, but only on a machine with instructions for it: AMX or AVX512-BF16 of a processor, or a recent GPU. Emulated, the "
@@ -340,20 +364,23 @@ def _choose_examples(dataset: str) -> dict:
     return {
         "augmentation": _selectbox(
             "augmentation", "Augmentation", list(AUGMENTATIONS),
-            "Random changes of the training images: shifts, and horizontal flips of colour images. The teacher's soft "
-            "targets are either those of "
-            "the original image, computed once, or those of the changed image that the student sees, computed in each step.",
+            "Random changes of the training images: shifts, and of colour images horizontal flips too. The teacher's soft targets are "
+            "either those of the original image, computed once, or those of the changed image that the student sees, computed in each "
+            "step.",
             AUGMENTATION_TITLES.get,
         ),
         "label_noise": st.slider(
             "Label noise", 0.0, 1.0, step=0.05, key="label_noise", persist_state="session", disabled=is_locked("label_noise"),
-            help="The fraction of training labels that are replaced by a wrong class. Test labels stay correct.",
+            help="The share of training labels that are replaced by a wrong class; those of validation images too. Test labels stay "
+            "correct. A teacher that is trained already is not affected; the teacher self, assistants and generations train on the same "
+            "labels as the student.",
         ),
         "hide_classes": tuple(
             st.multiselect(
                 "Hidden classes", range(len(classes)), format_func=lambda c: classes[c], key="hide_classes", persist_state="session",
                 disabled=is_locked("hide_classes"),
-                help="Classes without a single training image. They stay in the test set.",
+                help="Classes without a single training image, for student and baseline. A teacher that is trained already has seen them. "
+                "They stay among the test images and the validation images.",
             )
         ),
     }  # fmt: skip
@@ -380,8 +407,11 @@ def _choose_unlabelled(dataset: str) -> dict:
     return {"unlabelled": count, "unlabelled_from": source if count else SAME}
 
 
-def offer(label: str, choices: dict[str, str], *, take: Callable[[str], None], help: str) -> None:
-    """A list under a button, which closes when one of its entries is chosen: `take(name)` is called with its name."""
+def offer(label: str, choices: dict[str, str], *, take: Callable[[str], None], press: str, help: str) -> None:
+    """A list under a button, which closes when one of its entries is chosen: `take(name)` is called with its name.
+
+    `press`: the label of the button that trains.
+    """
     key = label.split()[0].lower()
 
     def choose_and_close(name: str) -> None:
@@ -392,7 +422,7 @@ def offer(label: str, choices: dict[str, str], *, take: Callable[[str], None], h
         for name, text in choices.items():
             st.button(
                 text, key=f"{key}_{name}", on_click=choose_and_close, args=(name,), width="stretch",
-                help="Sets the controls; nothing is trained before you press the button for it.",
+                help=f"Fills in the settings; nothing is trained until you press {press}.",
             )  # fmt: skip
 
 
@@ -458,7 +488,8 @@ def _selectbox(field: str, label: str, options: list, help: str = "", format_fun
     """A select box for one field. A run or a link may have brought a value that is not among the options."""
     disabled = settings.pop("disabled", False) or is_locked(field)
     return st.selectbox(
-        label, _with_current(field, options), key=field, persist_state="session", help=help or HELP[field], format_func=format_func,
+        label, _with_current(field, options), key=field, persist_state="session", help=help or help_of(field, st.session_state["dataset"]),
+        format_func=format_func,
         disabled=disabled, **settings,
     )  # fmt: skip
 
@@ -466,8 +497,9 @@ def _selectbox(field: str, label: str, options: list, help: str = "", format_fun
 def _slider_over(field: str, label: str, options: list) -> object:
     """A slider over values that are not evenly spaced."""
     return st.select_slider(
-        label, sorted(_with_current(field, options)), key=field, persist_state="session", help=HELP[field], disabled=is_locked(field)
-    )
+        label, sorted(_with_current(field, options)), key=field, persist_state="session",
+        help=help_of(field, st.session_state["dataset"]), disabled=is_locked(field),
+    )  # fmt: skip
 
 
 def _with_current(field: str, options: list) -> list:
@@ -483,6 +515,16 @@ def _with_all(field: str, options: list) -> list:
 def _datasets() -> list[str]:
     here = [name for name, source in datasets.SOURCES.items() if source.kind or source.is_here()]
     return here + pictures.own() + pictures.own_texts()
+
+
+def dataset_help(offered: Sequence[str]) -> str:
+    """What these data sets are."""
+    return f"{HELP['dataset']} {JPEG_HELP}" if "cifar10-jpeg" in offered else HELP["dataset"]
+
+
+def help_of(field: str, dataset: str) -> str:
+    """The help text of a setting for a data set; empty for a setting that has none here."""
+    return (TEXT_HELP.get(field) if datasets.is_text(dataset) else None) or HELP.get(field, "")
 
 
 def window_in_words(dataset: str) -> str:

@@ -92,7 +92,7 @@ def buttons(run: Run | None, experiments: Sequence[Experiment] | None) -> str | 
         )  # fmt: skip
         reset = button(
             "Reset", "replay", enabled=mine,
-            help="Goes back to epoch 0 with the same initial weights; a result that is finished stays among the runs. Only the browser "
+            help="Goes back to epoch 0 with the same initial weights; a finished result stays on the page Runs. Only the browser "
             "that started a run can pause, stop or reset it.",
         )  # fmt: skip
     st.caption(
@@ -188,7 +188,7 @@ def explain_charts(experiment: Experiment) -> None:
     score, measure, examples = (
         (BITS_PER_CHARACTER, "bits a character", "positions of the text")
         if datasets.is_text(experiment.dataset)
-        else (TEST_ACCURACY, "test accuracies", "images")
+        else (TEST_ACCURACY, "test accuracies in percentage points (in short, *points*)", "images")
     )
     with st.expander("What the charts show"):
         text = (

@@ -39,6 +39,9 @@ VALIDATION_HELP = (  # of images, of a text
     "on it; the figures of all cells are those on the test text. Chosen on the test text, the best cell looks better than it is. Each "
     "seed holds out another stretch.",
 )
+LEARNING_RATE_HELP = (
+    "The size of a step along the gradient at its highest: the schedule is one-cycle, which reaches it after 30 % of the steps."
+)
 MAX_SEEDS, MAX_EPOCHS = 10, 100
 
 
@@ -158,16 +161,23 @@ def choose() -> tuple[Grid, list[Experiment]] | None:
     """The sweep that the widgets describe; None, with an error message, if it is invalid."""
     presets = PRESETS_OF_TEXT if datasets.is_text(_dataset()) else PRESETS
     controls.offer(
-        "Presets for both axes", {title: title for title in presets}, take=lambda title: apply_preset(presets[title]),
-        help="Choosing one sets both axes and their values; the other settings stay.",
+        "Presets for both axes", {title: _preset_in_words(title, preset) for title, preset in presets.items()},
+        take=lambda title: apply_preset(presets[title]), press="Train all",
+        help="A preset is a pair of axes with their values. Choosing one fills in both; the other settings stay. Press Train all to train "
+        "it.",
     )  # fmt: skip
     axes = axes_of(_dataset())
-    x = _select("x", "Horizontal axis", axes, format_func=_axis_title, help="The setting that differs from column to column.")
+    x = _select(
+        "x", "Horizontal axis", axes, format_func=_axis_title, help=f"The setting that differs from column to column. {_axes_help(axes)}",
+    )  # fmt: skip
     y = _select(
         "y", "Vertical axis", [axis for axis in axes if axis != x], format_func=_axis_title,
-        help="The setting that differs from row to row. With a single value, the sweep is one row.",
+        help=f"The setting that differs from row to row. With a single value, the sweep is one row. {_axes_help(axes)}",
     )  # fmt: skip
-    dataset = _select("dataset", "Data set", _datasets(), format_func=controls.dataset_title, on_change=_follow_dataset)
+    offered = _datasets()
+    dataset = _select(
+        "dataset", "Data set", offered, format_func=controls.dataset_title, on_change=_follow_dataset, help=controls.dataset_help(offered)
+    )
     try:
         datasets.about(dataset)
     except ValueError as error:  # an own text that was deleted since
@@ -199,6 +209,19 @@ def _datasets() -> list[str]:
 def _axis_title(axis: str) -> str:
     is_of_text = axis == "images" and datasets.is_text(_dataset())
     return f"training windows of {controls.window_in_words(_dataset())}" if is_of_text else figures.NAMES[axis]
+
+
+def _preset_in_words(title: str, preset: dict) -> str:
+    """A preset as the list shows it: its title, and what its axes are."""
+    value = preset.get(preset["y"], ())
+    rows = f"one row, {preset['y']} {value[0]:g}" if len(value) == 1 else f"rows: {_axis_title(preset['y'])}"
+    return f"**{title}.** Columns: {_axis_title(preset['x'])}; {rows}."
+
+
+def _axes_help(axes: Sequence[str]) -> str:
+    """Which methods have the axes that are settings of some methods alone, such as beta."""
+    titles = {axis: [method_of(name).title for name in SETTINGS[axis].methods] for axis in axes if axis in SETTINGS}
+    return " ".join(f"{SETTINGS[axis].symbol}: for the method {' or '.join(of_axis)} only." for axis, of_axis in titles.items())
 
 
 def _choose_shared(dataset: str, *, without: dict[str, list]) -> dict[str, object]:
@@ -268,11 +291,13 @@ def _choose_validation(dataset: str) -> int:
 def _choose_training() -> dict[str, object]:
     """Epochs, batch size and learning rate."""
     bound("sweep_epochs", 1, MAX_EPOCHS)
-    epochs = st.number_input("Epochs", 1, MAX_EPOCHS, key="sweep_epochs", persist_state="session", help=controls.HELP["epochs"])
+    epochs = st.number_input(
+        "Epochs", 1, MAX_EPOCHS, key="sweep_epochs", persist_state="session", help=controls.help_of("epochs", _dataset())
+    )
     return {
         "epochs": int(epochs),
         "batch_size": _select("batch_size", "Batch size", [16, 32, 64, 128, 256, 512]),
-        "learning_rate": _select("learning_rate", "Learning rate", controls.RATES),
+        "learning_rate": _select("learning_rate", "Learning rate", controls.RATES, help=LEARNING_RATE_HELP),
     }
 
 
@@ -291,7 +316,7 @@ def _select(name: str, label: str, options: list, **more: Any) -> Any:
         options = sorted({*options, st.session_state[key]} - {0}) + [0] * (0 in options) if name == "images" else sorted(options)
     else:
         settle(key, options)
-    return st.selectbox(label, options, key=key, persist_state="session", **{"help": controls.HELP.get(name), **more})
+    return st.selectbox(label, options, key=key, persist_state="session", **{"help": controls.help_of(name, _dataset()), **more})
 
 
 def _choose_values(axis: str, dataset: str) -> list:

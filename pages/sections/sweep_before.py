@@ -59,4 +59,4 @@ def _show_measured(row: dict) -> None:
     live_chart(figures.sweep_figure(cells, **axes, height=HEIGHT), key="sweep_example", height=HEIGHT)
     st.markdown(figures.legend(cells.score))
     st.markdown(figures.summary(cells, **axes, validation=first.validation))
-    link("pages/sweep.py", "Set the controls to this sweep", icon="tune", **sweep.link_to(grid, first))
+    link("pages/sweep.py", "Use the settings of this sweep", icon="tune", **sweep.link_to(grid, first))

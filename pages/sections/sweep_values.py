@@ -50,7 +50,7 @@ QUESTION = {  # an axis in the heading
     "alpha": "alpha",
     "student": "the student",
     "images": "the number of training images",
-    "label_noise": "the share of wrong labels",
+    "label_noise": "the label noise",
     "teacher": "the teacher",
     "method": "the method",
     "on_policy_share": "lambda",
@@ -75,7 +75,7 @@ PRESETS = {
         "student": ["mlp-5x2", "mlp-10x2", "mlp-30x2", "mlp-100x2", "mlp-300x2"],
     },
     "Student size": {"x": "student", "y": "alpha", "alpha": [0.1], "student": VALUES["student"][:6]},
-    "Training images and wrong labels": {"x": "images", "y": "label_noise"},
+    "Training images and label noise": {"x": "images", "y": "label_noise"},
     "Methods and temperature": {"x": "temperature", "y": "method"},
     "Methods and training images": {
         "x": "images",

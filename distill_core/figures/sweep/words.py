@@ -19,7 +19,7 @@ NAMES = {
     "teacher": "teacher",
     "method": "method",
     "on_policy_share": "lambda, the share of on-policy steps",
-    "beta": "beta (0: soft loss, 1: its reverse)",
+    "beta": "beta (0: soft loss, 1: reverse KL)",
     "top_k": "k, probabilities that the teacher gives",
 }
 SHORT_NAMES = {"temperature": "T", "label_noise": "label noise", "on_policy_share": "lambda", "top_k": "k"}
