@@ -17,7 +17,8 @@ kind = st.segmented_control(
     kinds,
     key="checks_kind",
     required=True,
-    help="Each has many questions, drawn from real networks and runs; the last kind trains your answer.",
+    help="Each kind has many questions, made from trained networks and recorded runs. In the last kind, the student, T and alpha that you "
+    "choose are trained and compared with the lab's choice.",
 )
 number = st.session_state["checks_number"]
 if kind == budget.KIND:

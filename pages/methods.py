@@ -29,7 +29,12 @@ st.markdown(linked(methods.GROUPS[group]))
 names = methods.members(group)
 settle("methods_method", list(names))
 name = st.selectbox(
-    "Method", list(names), key="methods_method", format_func=names.get, persist_state="session", help="The methods of this group."
+    "Method",
+    list(names),
+    key="methods_method",
+    format_func=names.get,
+    persist_state="session",
+    help="The method that is explained below: its loss, what it compares, and its measured differences.",
 )
 methods.show_card(name)
 if group == methods.TEXTS:

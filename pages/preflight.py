@@ -13,6 +13,9 @@ if st.button(
 ):
     preflight.findings.clear()
     st.rerun()
-st.subheader("Seconds that each preset takes here")
+st.subheader(
+    "Seconds that each preset takes here",
+    help="A preset is a race with prepared settings; the pages Race, Presentation and Lecturer offer it.",
+)
 preflight.seconds()
 st.caption("On the command line: `python -m distill_core doctor --presets`.")

@@ -17,4 +17,7 @@ st.markdown(f"## {PRESETS[name].title}")
 st.markdown(PRESETS[name].question)
 presentation.show(name, run)
 presentation.buttons(name, run)
-st.caption(f"Preset {place} of {len(PRESETS)}. Keys: \u2190 \u2192 preset, Space play or pause, S step, \u232b reset, V reveal, P replay.")
+st.caption(
+    f"Preset {place} of {len(PRESETS)}, a race with prepared settings. Keys: \u2190 \u2192 preset, Space play or pause, S step, "
+    "\u232b reset, V reveal, P replay."
+)

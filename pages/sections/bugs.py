@@ -33,7 +33,8 @@ MEANINGS = {
     "of its size.",
     "shuffled-targets": "Each image is trained on the soft targets of another image.",
     "teacher-in-train-mode": "Dropout stays on while the teacher computes the soft targets.",
-    "detach-forgotten": "In mutual learning the soft targets keep their gradient: each network is trained by its peer's loss too.",
+    "detach-forgotten": "Only where the text above names mutual learning: the soft targets keep their gradient, so each network is "
+    "trained by its peer's loss too.",
     "alpha-swapped": "The hard loss has the weight 1 \u2212 alpha, the soft loss the weight alpha.",
     "doubled-hard-loss": "The hard loss is added a second time, with weight 1.",
     "probabilities-in-kl-div": "PyTorch's divergence expects the logarithms of the student's probabilities and gets the probabilities.",
@@ -138,15 +139,16 @@ def show_guesses() -> None:
     state = st.session_state
     st.subheader("Which bug is it?")
     found, wrong = found_bug(), state.get("bug_wrong", [])
+    if not (trained := runs()):
+        st.markdown("Each button is a guess; its help text explains the bug. Press **Train both** first, then compare the curves.")
     columns = [column for _ in range(math.ceil(len(BUGS) / 3)) for column in st.columns(3)]
     for name, column in zip(BUGS, columns, strict=False):
         with column:
             st.button(
-                METHODS[name].title, key=f"bug_is_{name}", width="stretch", disabled=bool(found) or name in wrong or not runs(),
-                on_click=_guess, args=(name,), help=MEANINGS[name],
+                METHODS[name].title, key=f"bug_is_{name}", width="stretch", disabled=bool(found) or name in wrong or not trained,
+                on_click=_guess, args=(name,), help=MEANINGS[name] if trained else f"{MEANINGS[name]} Press Train both first.",
             )  # fmt: skip
-    if not runs():
-        st.markdown("Each button is a guess; its help text explains the bug. Press **Train both** first, then compare the curves.")
+    if not trained:
         return
     for name in wrong:
         st.warning(f"**Not this one: {METHODS[name].title}.** {BUGS[name].symptoms}", icon=":material/close:")

@@ -53,7 +53,7 @@ def ask(kind: str, number: int) -> None:
         icon=":material/check:",
         key="checks_check",
         disabled=answer is None,
-        help="Shows the reason.",
+        help="Shows whether your answer is right, and why." if answer is not None else "Choose an answer first.",
     ):
         given.setdefault((kind, number), answer == check.answer)
         st.session_state["checks_shown"] = (kind, number, answer)

@@ -211,7 +211,7 @@ def show_comparison(name: str) -> None:
     settle("methods_setting", settings)
     setting = st.segmented_control(
         "Measured on", settings, key="methods_setting", required=True, format_func=lambda s: comparison.SETTINGS[s].title,
-        persist_state="session", help="Data set and training images of the comparison.",
+        persist_state="session", help="Data set and number of training images of the comparison.",
     )  # fmt: skip
     rows = comparison.differences(kept["rows"], setting)
     if not figures.ranked(rows, "baseline"):
@@ -220,7 +220,8 @@ def show_comparison(name: str) -> None:
     reference = st.segmented_control(
         "Compare with", list(figures.COMPARED_WITH), key="methods_reference", default="baseline", required=True,
         format_func=figures.COMPARED_WITH.get,
-        help="Both are tuned and trained in the same way, and paired seed by seed.",
+        help="What the test accuracy of each method is compared with: the baseline, which learns from the labels only, or a student of "
+        "soft targets, tuned in the same way as each method. The differences are paired seed by seed.",
     )  # fmt: skip
     _show_methods(rows, setting, reference, marked=name)
     _show_others(rows, reference)

@@ -65,7 +65,7 @@ def buttons(name: str, run: Run | None) -> None:
         if st.button(
             "Reset",
             key="reset_all",
-            help="Clears the screen for another run; this one stays on the page Runs (Backspace).",
+            help="Clears the chart for another run; this one stays on the page Runs (Backspace).",
             shortcut="Backspace",
             icon=":material/replay:",
         ):
@@ -74,7 +74,7 @@ def buttons(name: str, run: Run | None) -> None:
         if st.button(
             "Reveal",
             key="reveal_result",
-            help="Shows or hides the result in words and the claim of the source (V).",
+            help="Shows or hides the result in words and what its source states (V).",
             shortcut="V",
             icon=":material/visibility:",
         ):
