@@ -79,7 +79,7 @@ with st.sidebar:
     settle("dark_part", ["test", "train"])
     part = st.segmented_control(
         "Images", ["test", "train"], key="dark_part", required=True, format_func={"test": "test", "train": "training"}.get,
-        help=f"All images of this part, or {dark_knowledge.MAX_IMAGES:,} of them, drawn by seed 0, if there are more.", **kept,
+        help=f"All images of this part, or {dark_knowledge.MAX_IMAGES:,} of them, drawn at random with seed 0, if there are more.", **kept,
     )  # fmt: skip
     settle("dark_T", TEMPERATURES, otherwise=DEFAULTS["T"])
     temperature = st.select_slider(

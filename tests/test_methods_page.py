@@ -128,7 +128,7 @@ def test_methods_of_texts_have_a_group_of_their_own_with_formula_code_and_a_race
     assert (
         text.count("**not measured yet**") == len(text_methods.SETTINGS) and "python -m distill_core compare little-language --keep" in text
     )
-    assert not any("This page takes images only" in caption.value for caption in app.caption)
+    assert not any("Images only" in caption.value for caption in app.caption)
     assert methods._race("top-5")["method"] == "top-5" and methods._race("top-5")["dataset"] == "little-language"
     app.selectbox(key="methods_method").set_value("distilbert").run()
     assert "Sanh et al. 2019" in words(app) and methods._race("distilbert")["student"] == "gpt-64x1"

@@ -131,7 +131,7 @@ def test_a_link_to_a_text_opens_a_sweep_with_the_usual_settings_of_texts(open_sw
     assert not app.button(key="sweep_train").disabled and app.selectbox(key="sweep_validation").value == 300
     said = " ".join(one.value for one in app.markdown)
     assert "bits a character that the student needs less than its baseline" in said and "fewer bits are better" in said
-    assert "takes images only" not in " ".join(one.value for one in app.caption)
+    assert "Images only" not in " ".join(one.value for one in app.caption)
     app.selectbox(key="sweep_dataset").set_value("digits").run()
     assert not app.exception and not app.error and state["sweep_student"] == "mlp-30x2" and not app.button(key="sweep_train").disabled
 

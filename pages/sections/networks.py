@@ -30,7 +30,7 @@ WEIGHTS = "weights.safetensors"  # of a run's first seed
 MAX_LISTED = 100  # runs to choose from
 NOTES = {  # on teachers whose names do not describe their layers
     teachers.SELF: "own size, labels first",
-    "mlp-1200x2-noisy": "trained on labels of which 40 % are wrong",
+    "mlp-1200x2-noisy": "trained with 40 % label noise",
     "mlp-1200x2-smoothed": "label smoothing 0.1",
     "mlp-1200x2-overfit": "overfitted to 1,000 images",
     "ensemble-5": "mean of 5 cnn-16",
@@ -65,7 +65,7 @@ def show_notes(dataset: str, *names: str) -> None:
 
 def note_images_only() -> None:
     """On pages that need images."""
-    st.caption("This page takes images only; a race on a text shows its networks on the page Race.")
+    st.caption("Images only. For races on texts, see the page Race.")
 
 
 def show_untrained(dataset: str, *names: str) -> None:

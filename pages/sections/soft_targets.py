@@ -61,9 +61,8 @@ def choose() -> Choices:
         runs = networks.finished_runs(dataset, keep=st.session_state["soft_targets_run"])
         compared = runs.get(st.session_state["soft_targets_run"])
         teacher = _select(
-            "teacher", "Teacher", networks.with_teacher_of(compared, available[dataset]),
-            help="The trained network whose soft targets are shown. mlp-1200x2 has two hidden layers of 1,200 units, cnn-32 has "
-            "convolutions.",
+            "teacher", "Teacher", networks.with_teacher_of(compared, available[dataset]), format_func=networks.name_with_layers,
+            help="The trained network whose soft targets are shown.",
         )  # fmt: skip
         order = _select(
             "order", "Sort by", list(ORDERS),
