@@ -27,7 +27,7 @@ SCHEDULES = ("one-cycle", "constant")
 AUGMENTATIONS = ("none", "fixed", "consistent")
 COMBINATIONS = ("probabilities", "logits")
 UNLABELLED_FROM = (SAME, NOISE, *DATASETS)
-RESULT_VERSION = 3  # raised when the same choices give other numbers than before, so that no old result is returned for them
+RESULT_VERSION = 4  # raised when the same choices give other numbers than before, so that no old result is returned for them
 
 # The largest value of each number that the lab accepts, from a page, a link or a hand-made message.
 MAX = {

@@ -158,8 +158,8 @@ def test_on_a_phone_a_cell_shows_its_curve_first_and_is_a_race_at_the_second_tou
     until(lambda: len(values(page)) == 6 and all(values(page)))
     expect(page.get_by_text(re.compile("Best cell, chosen on"))).to_be_visible(timeout=BUSY)
     bar, cells = (page.locator(f"{CHART} .paper {part}") for part in (".modebar", ".nsewdrag"))
-    boxes = until(lambda: (found := (bar.bounding_box(), cells.bounding_box())) and all(found) and found)  # none while a chart is drawn again
-    assert boxes[0]["y"] + boxes[0]["height"] <= boxes[1]["y"] + 1  # above the cells, not on them
+    above, below = until(lambda: all(boxes := (bar.bounding_box(), cells.bounding_box())) and boxes)  # none while it is drawn again
+    assert above["y"] + above["height"] <= below["y"] + 1  # above the cells, not on them
     page.touchscreen.tap(*cell(page, 1, 0))
     until(lambda: detail(page) == "T 1, alpha 0.5")
     page.wait_for_timeout(700)  # two touches, not a double click

@@ -293,6 +293,15 @@ def test_logits_do_not_depend_on_what_was_computed_before(tmp_path, monkeypatch,
     assert torch.equal(*found)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_of_any_number_of_channels_are_in_the_order_in_which_pooling_is_fast(channels):
+    images = torch.rand(2, channels, 8, 8)
+    ordered = teachers.channels_last(images)
+    assert torch.equal(ordered, images) and ordered.stride() == (64 * channels, 1, 8 * channels, channels)
+    convolution = torch.nn.Conv2d(channels, 4, 3).to(memory_format=torch.channels_last)
+    assert convolution(ordered).stride(1) == 1  # and all that follows keeps it
+
+
 def test_logits_of_an_ensemble_of_convolutions_do_not_depend_on_their_place_in_a_batch(tmp_path, monkeypatch, mnist):
     """Its last rows leave the vectorised loop of the logarithm: in batches of 250 they differ in the last digit."""
     dataset = datasets.load(mnist)
@@ -313,7 +322,7 @@ def test_logits_of_another_device_or_dtype_are_in_another_file(home):
     found = [teacher_logits(one, dataset, part="train", indices=torch.arange(3)) for one in (teacher, double, teacher)]
     assert torch.equal(found[0][:3], found[2][:3]) and not torch.equal(found[0][:3], found[1][:3])
     names = sorted(path.name for path in (home / "cache" / "logits").glob("*.safetensors"))
-    assert [name.rsplit("-", 3)[1:] for name in names] == [["cpu", dtype, "train.safetensors"] for dtype in ("float32", "float64")]
+    assert [name.split("-")[2:5] for name in names] == [["cpu", dtype, "train"] for dtype in ("float32", "float64")]
 
 
 def test_threads_that_compute_different_logits_at_once_lose_none(home):
