@@ -1,5 +1,7 @@
 """Pitfalls: which bug costs most?"""
 
+from dataclasses import replace
+
 from distill_core.lessons.lesson import Choice, Lesson, arms, best
 from distill_core.studies.presets import PRESETS
 
@@ -32,7 +34,7 @@ LESSON = Lesson(
     question="Three students, each trained with a bug found in public code. All three programs run without an error message. Which bug "
     "costs most accuracy?",
     guess=Choice(tuple(BUGS)),
-    arms=arms(FIRST, **{label: {"method": name} for label, name in BUGS.items()}),
+    arms=arms(replace(FIRST, epochs=40), **{label: {"method": name} for label, name in BUGS.items()}),
     judge=best(worst=True),
     text=TEXT,
     source="Measured here",

@@ -29,7 +29,7 @@ LESSON = Lesson(
     "features for the images of a batch. Which gains most?",
     guess=Choice((RESPONSE, FEATURE, RELATION)),
     arms=arms(
-        Experiment(images=200, epochs=60, batch_size=16), **{RESPONSE: {}, FEATURE: {"method": "hints"}, RELATION: {"method": "similarity"}}
+        Experiment(images=200, epochs=25, batch_size=16), **{RESPONSE: {}, FEATURE: {"method": "hints"}, RELATION: {"method": "similarity"}}
     ),
     judge=best(),
     why_not="on small networks the methods differ by little, and one of 359 test images is 0.28 points",

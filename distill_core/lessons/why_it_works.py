@@ -1,5 +1,7 @@
 """Why it works: three explanations, and what speaks for each."""
 
+from dataclasses import replace
+
 from distill_core.lessons.lesson import Choice, Lesson, arms, best
 from distill_core.studies.presets import PRESETS
 
@@ -28,7 +30,8 @@ LESSON = Lesson(
     "right soft targets. Which of the three gains least, or loses most?",
     guess=Choice((SOFT, SHUFFLED, SMOOTH)),
     arms=arms(
-        PRESETS["first-race"].experiment, **{SOFT: {}, SHUFFLED: {"method": "shuffled-targets"}, SMOOTH: {"method": "label-smoothing"}}
+        replace(PRESETS["first-race"].experiment, epochs=40),
+        **{SOFT: {}, SHUFFLED: {"method": "shuffled-targets"}, SMOOTH: {"method": "label-smoothing"}},
     ),
     judge=best(worst=True),
     text=TEXT,
