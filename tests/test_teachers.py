@@ -296,10 +296,11 @@ def test_logits_do_not_depend_on_what_was_computed_before(tmp_path, monkeypatch,
 @pytest.mark.parametrize("channels", [1, 3])
 def test_images_of_any_number_of_channels_are_in_the_order_in_which_pooling_is_fast(channels):
     images = torch.rand(2, channels, 8, 8)
-    ordered = teachers.channels_last(images)
-    assert torch.equal(ordered, images) and ordered.stride() == (64 * channels, 1, 8 * channels, channels)
     convolution = torch.nn.Conv2d(channels, 4, 3).to(memory_format=torch.channels_last)
+    ordered = images.to(memory_format=teachers.memory_format(convolution))
+    assert torch.equal(ordered, images) and ordered.stride() == (64 * channels, 1, 8 * channels, channels)
     assert convolution(ordered).stride(1) == 1  # and all that follows keeps it
+    assert images.to(memory_format=teachers.memory_format(torch.nn.Linear(64, 10))) is images  # not copied for nothing
 
 
 def test_logits_of_an_ensemble_of_convolutions_do_not_depend_on_their_place_in_a_batch(tmp_path, monkeypatch, mnist):

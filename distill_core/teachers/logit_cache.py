@@ -25,16 +25,18 @@ VERSION = 2  # raised, as experiment.RESULT_VERSION then is, when the same netwo
 def logits(network: nn.Module, dataset: Dataset, images: Tensor, *, batch_size: int = 250) -> Tensor:
     """The network's logits `(N, C)` for uint8 images `(N, D, H, W)`; of a text `(N, L, V)` for tokens `(N, L)`."""
     dtype = next(network.parameters()).dtype
-    batches = [network(channels_last(dataset.inputs(batch, dtype))) for batch in images.split(batch_size)]
+    order = memory_format(network)
+    batches = [network(dataset.inputs(batch, dtype).to(memory_format=order)) for batch in images.split(batch_size)]
     return torch.cat(batches) if batches else torch.empty(0, *logit_shape(dataset), device=images.device)
 
 
-def channels_last(images: Tensor) -> Tensor:
-    """Images in the order of memory in which convolutions on a CPU are fastest; what is no image stays as it is.
+def memory_format(network: nn.Module) -> torch.memory_format:
+    """The order of memory in which a network's inputs are fastest on a CPU: `images.to(memory_format=...)`.
 
-    `to`, because `contiguous` changes nothing for one channel, which counts as either order: pooling then takes three times as long.
+    Convolutions want the channels last; `to`, because `contiguous` changes nothing for one channel, which counts as either order:
+    pooling then takes three times as long. Without convolutions a copy would only cost time.
     """
-    return images.to(memory_format=torch.channels_last) if images.dim() == 4 else images
+    return torch.channels_last if any(weight.dim() == 4 for weight in network.parameters()) else torch.preserve_format
 
 
 def logit_shape(dataset: Dataset) -> tuple[int, ...]:

@@ -107,6 +107,7 @@ class Learner:
         network = initial_student(experiment, data.dataset, member=member)
         self.network = network.to(data.device, data.dtype, memory_format=torch.channels_last)
         teacher = data.teachers[0].network if data.teachers else None
+        self.memory_format = teachers.memory_format(network)
         self.constraint = students.Constraint(experiment, dict(self.network.named_parameters()))
         self.products, self.first_layer = products(experiment.precision), first_layer(experiment, data, self.network)
         self.regressor = initial_regressor(experiment, data, self.network, teacher)
@@ -123,7 +124,7 @@ class Learner:
         """
         first_layer = self.first_layer if images.dtype == torch.bfloat16 else None  # of whole pixels
         with self.products:
-            logits, self.features = self.constraint.forward(self.network, teachers.channels_last(images), first_layer)
+            logits, self.features = self.constraint.forward(self.network, images.to(memory_format=self.memory_format), first_layer)
         self.logits = logits.flatten(0, -2)
 
     def write(self, data: RunData, inputs: Inputs, step: int) -> Inputs:
