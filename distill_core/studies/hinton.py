@@ -17,6 +17,7 @@ from distill_core.data.dataset import Dataset
 from distill_core.experiment import Experiment
 from distill_core.studies.study import (
     ALONE,
+    ERRORS,
     Claim,
     Point,
     Runs,
@@ -31,7 +32,6 @@ from distill_core.studies.study import (
 from distill_core.studies.sweep import Grid
 
 _HINTON = "Hinton, Vinyals and Dean 2015, *Distilling the Knowledge in a Neural Network*"
-ERRORS = "errors"
 
 
 # --- Hinton's headline ----------------------------------------------------------------------------------------------
@@ -48,7 +48,7 @@ def judge_headline(runs: Runs) -> list[Claim]:
         Claim("The student alone", "146 errors", tuple(alone), ERRORS),
         Claim("The distilled student", "74 errors", tuple(distilled), ERRORS),
         Claim(
-            "Soft targets save errors", "72 fewer errors", tuple(alone - distilled), "errors fewer", 1,
+            "Errors saved by soft targets", "72 errors", tuple(alone - distilled), ERRORS, 1,
             "matching soft targets at T = 20 needs longer training than labels do",
         ),
     ]  # fmt: skip
@@ -171,7 +171,7 @@ def judge_missing(runs: Runs) -> list[Claim]:
             tuned = name == "tuned"
             claims += [
                 Claim(f"No 3, {title}: class 3 is raised by", stated[0], tuple(bias), "nats"),
-                Claim(f"No 3, {title}: errors saved", "97" if tuned else ours, tuple(saved[MISSING]), "errors fewer", 1),
+                Claim(f"No 3, {title}: errors saved", "97" if tuned else ours, tuple(saved[MISSING]), ERRORS, 1),
                 Claim(f"Only 7 and 8, {title}: error saved", "34.1" if tuned else ours, tuple(saved[ONLY] / 100), "points", 1),
             ]
     return claims

@@ -30,6 +30,7 @@ from distill_core.training.shards import Shards
 FILE = Path(__file__).with_name("literature.json")
 STANDARD_ERRORS = 3.0  # from zero, below which an effect counts as not shown
 
+ERRORS = "errors"  # the unit of a count, which one digit after the point is enough for
 ALONE = "labels only"  # the usual name of the arm without a teacher
 
 Runs = dict[str, list[dict]]  # by arm, the scores of its student, one dictionary per seed
@@ -84,7 +85,7 @@ class Claim:
     def as_text(self) -> str:
         """The mean with its interval: "+0.42 points (+0.31 to +0.53)"."""
         mean, low, high = self.interval
-        form = "{:+,.2f}" if self.sign else "{:,.2f}"
+        form = f"{{:{'+' if self.sign else ''},.{1 if self.unit == ERRORS else 2}f}}"
         between = "" if math.isnan(low) else f" ({form.format(low)} to {form.format(high)})"
         return f"{form.format(mean)}{f' {self.unit}' if self.unit else ''}{between}".replace("-", "\u2212")
 
