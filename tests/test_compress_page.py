@@ -14,6 +14,7 @@ from distill_core.compression.packing import pack
 from distill_core.compression.recipe import NONE, compress
 from distill_core.data import datasets
 from distill_core.starts import keep_start
+from distill_core.studies import ladder
 from pages.components.compress_sliders import read_values
 
 
@@ -131,3 +132,14 @@ def test_a_recovery_on_the_page_race_names_its_start_and_keeps_it_until_it_is_le
     assert app.query_params["start_from"] == start
     app.button(key="new_weights").click().run()
     assert not app.exception and "start_from" not in app.query_params and "compression" not in app.query_params
+
+
+def test_an_unfinished_ladder_shows_its_rungs_and_no_finding(home, monkeypatch):
+    known = ladder.kept()
+    own = [row for row in known["rows"] if row["setting"] == "mnist"]
+    monkeypatch.setattr(ladder, "kept", lambda: known | {"rows": own[:4]})
+    app = AppTest.from_file(str(ROOT / "pages" / "compress.py"), default_timeout=90).run()
+    assert not app.exception
+    shown = [one.value for one in app.markdown]
+    assert any(f"Measured so far: 4 of {len(own)} rungs" in text for text in shown)
+    assert not any("the smallest rung is" in text for text in shown)

@@ -204,8 +204,11 @@ def show_ladder() -> None:
         help="Each ladder has one data set, one teacher and one student.",
     )  # fmt: skip
     own = [row for row in rows if row["setting"] == setting]
-    for sentence in ladder.findings(own, allowed=ladder.SETTINGS[setting].allowed):
-        st.markdown(f"- {sentence}")
+    if len(own) < (count := len(ladder.names_of(ladder.SETTINGS[setting]))):
+        st.markdown(f"Measured so far: {len(own)} of {count} rungs. `python -m distill_core compress {setting} --keep` measures the rest.")
+    else:
+        for sentence in ladder.findings(own, allowed=ladder.SETTINGS[setting].allowed):
+            st.markdown(f"- {sentence}")
     live_chart(ladder_figure(own), key="ladder", height=460, revision=setting)
     named = {row["rung"]: row for row in own}
     table = [
