@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from browser_fixtures import ROOT
@@ -150,3 +151,23 @@ def test_the_measured_methods_of_texts_are_a_table_with_the_command_that_measure
     (found,) = [one.value for one in app.dataframe if "minus its baseline" in one.value]
     assert list(found["clear"]) == ["better", ""] and list(found["bits a character"]) == ["0.5580", "0.6080"]
     assert text_comparison.table(text_methods.differences(text_rows("top-5"), "little-language"))["grammatical"][0].startswith("90")
+
+
+def test_the_ablation_of_distilbert_is_paired_with_the_whole_method_and_stands_beside_the_papers(open_methods, text_file):
+    names = ["distilbert", *text_methods.ABLATION]
+    for place, name in enumerate(names):
+        row = {**ROW, "name": name, "students": [base + 0.01 * place for base in BASE], "baselines": BASE}
+        text_methods.keep(row, file=text_file, command="the command", date="2026-01-01")
+    rows = text_methods.kept(text_file)["rows"]
+    assert [round(part["more_bits"], 6) for part in text_methods.ablation(rows, "little-language")] == [0.01, 0.02, 0.03, 0.04]
+    assert text_methods.ablation(rows[:-1], "little-language") == text_methods.ablation(rows, "shakespeare-100k") == []
+    app = open_methods([], group="Texts", method="distilbert")
+    (found,) = [one.value for one in app.dataframe if "removed" in one.value]
+    assert list(found["paper: points of GLUE"]) == ["\u22123.69", "\u22122.96", "\u22121.46", "\u22120.31"]
+    assert found["here: bits more"][0].startswith("+0.0100 (") and "figures are from memory" in words(app)
+
+
+def test_the_row_without_labels_is_distilbert_with_alpha_0():
+    found = text_methods.entries("little-language")
+    assert found[text_methods.WITHOUT_LABELS] == replace(found["distilbert"], alpha=0.0)
+    assert text_methods.WITHOUT_LABELS not in text_methods.entries("little-language-tuned")  # where alpha is chosen

@@ -29,6 +29,9 @@ LEVEL = 0.05
 COMMON = ("soft-targets", "logits", "reverse-kl", "jensen-shannon", "mutual-2", "label-smoothing", "permuted-classes", "shuffled-targets")
 
 
+WITHOUT_LABELS = "distilbert-no-labels"  # no method of its own: alpha is 0
+
+
 def _usual(dataset: str, **choices: object) -> Experiment:
     return Experiment(**{"dataset": dataset, **usual_of_text(dataset), **choices})
 
@@ -49,7 +52,14 @@ def entries(setting: str) -> dict[str, Experiment]:
     for name in (*(name for name in METHODS if name in COMMON), *(name for name in TEXT_METHODS if name != "top-k")):  # with k 5: top-5
         half = {"student": f"gpt-{width}x{int(depth) // 2}"} if name.startswith("distilbert") else {}
         found[name] = replace(usual, method=name, **half)
+    if not usual.validation:  # where alpha is chosen, it could be 0 anyway
+        found[WITHOUT_LABELS] = replace(found["distilbert"], alpha=0.0)
     return found
+
+
+def title_of(name: str) -> str:
+    """What a compared experiment is called: by its method."""
+    return f"{method_of('distilbert').title}, without the labels" if name == WITHOUT_LABELS else method_of(name).title
 
 
 def compare(setting: str, *, seeds: int, only: Sequence[str] = (), before: Sequence[dict] = (), device: str = "auto") -> Iterator[dict]:
@@ -66,8 +76,8 @@ def compare(setting: str, *, seeds: int, only: Sequence[str] = (), before: Seque
         row = {
             "setting": setting,
             "name": name,
-            "title": method_of(name).title,
-            "kind": method_of(name).kind,
+            "title": title_of(name),
+            "kind": method_of(experiment.method).kind,
             "student": experiment.student,
             "temperature": experiment.temperature,
             "alpha": experiment.alpha,
@@ -131,6 +141,31 @@ def differences(rows: Sequence[dict], setting: str) -> list[dict]:
         sign = 0 if p_value >= LEVEL else -1 if difference > 0 else 1
         compared.append({**row, "difference": difference, "low": low, "high": high, "p_value": float(p_value), "sign": sign})
     return sorted(compared, key=lambda row: row["difference"])
+
+
+# What the paper's student loses without one part, in points of its mean GLUE score: Sanh et al. 2019, section 4.2, table 4. Their
+# order was checked in a summary of the paper; the figures themselves are from memory.
+ABLATION = {
+    "distilbert-random": ("the teacher's weights at the start", -3.69),
+    "distilbert-no-soft": ("soft targets", -2.96),
+    "distilbert-no-cosine": ("cosine of hidden states", -1.46),
+    WITHOUT_LABELS: ("labels", -0.31),
+}
+
+
+def ablation(rows: Sequence[dict], setting: str) -> list[dict]:
+    """DistilBERT in miniature without one of its parts at a time, beside the paper: empty where a row of it is not measured.
+
+    `more_bits`, `low`, `high`: how many more bits a character the student needs than with all parts, paired by seed.
+    """
+    by_name = {row["name"]: row for row in rows if row["setting"] == setting}
+    if not {"distilbert", *ABLATION} <= set(by_name):
+        return []
+    whole, found = by_name["distilbert"]["students"], []
+    for name, (removed, paper) in ABLATION.items():
+        more, low, high = map(float, paired_bits(by_name[name]["students"], whole))
+        found.append({"removed": removed, "paper": paper, "more_bits": more, "low": low, "high": high})
+    return found
 
 
 def in_words(row: dict) -> str:

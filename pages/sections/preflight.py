@@ -38,14 +38,21 @@ def show_findings(found: dict) -> None:
             "can be written" if found["home_writable"] is True else found["home_writable"],
         ),
         ("port", True, f"{found['port']}, where you read this"),
-        *((f"data: {name}", state == "ready", state) for name, state in found["datasets"].items()),
-        *((f"teacher: {name}", state == "ready", state) for name, state in found["teachers"].items()),
+        *_in_one_line("data", found["datasets"]),
+        *_in_one_line("teacher", found["teachers"]),
     ]
     st.dataframe(
         [{"": "\u2713" if fine else "\u26a0", "what": name, "found": text} for name, fine, text in sorted(rows, key=lambda row: row[1])],
         hide_index=True, height="content",
-        column_config={"": st.column_config.TextColumn(width=40), "what": st.column_config.TextColumn(width=260)},
+        column_config={"": st.column_config.TextColumn(width=40), "what": st.column_config.TextColumn(width=130)},
     )  # fmt: skip
+
+
+def _in_one_line(kind: str, states: dict[str, str]) -> list[tuple[str, bool, str]]:
+    """The ready ones together; each of the others by itself."""
+    ready = [name for name, state in states.items() if state == "ready"]
+    others = [(f"{kind}: {name}", False, state) for name, state in states.items() if state != "ready"]
+    return [*others, (f"{kind}, {len(ready)} ready", True, ", ".join(ready))] if ready else others
 
 
 def _of(free: float | None, total: float | None) -> str:

@@ -8,7 +8,6 @@ import streamlit as st
 
 from distill_core.statistics import format_bits, format_percent, format_points
 from distill_core.studies import text_methods
-from distill_core.text_objectives import method_of
 from pages.server.link import settle
 
 DIFFERENCE_HELP = (
@@ -66,12 +65,32 @@ def show() -> None:
     columns = {name: st.column_config.TextColumn(help=text) for name, text in COLUMNS.items()}
     st.dataframe(table(rows), hide_index=True, column_config=columns)
     here = {row["name"] for row in rows}
-    if missing := [method_of(name).title for name in text_methods.entries(setting) if name not in here]:
+    if missing := [text_methods.title_of(name) for name in text_methods.entries(setting) if name not in here]:
         st.info(f"Not measured yet: {', '.join(missing)}.", icon=":material/timer:")
+    if parts := text_methods.ablation(rows, setting):
+        _show_ablation(parts)
     st.markdown(
         f"*Measured earlier*, on {measured['date']}, by `{measured['command']}` in {measured['seconds'] / 60:.0f} minutes "
         f"on {measured['machine']}."
     )
+
+
+def _show_ablation(parts: list[dict]) -> None:
+    """DistilBERT in miniature without one part at a time, beside the paper's figures."""
+    st.markdown(
+        "**DistilBERT in miniature, one part removed at a time.** The paper measures a mean score on GLUE, this lab bits a character on "
+        "held-out text. (Sanh et al. 2019, section 4.2, table 4; the paper's figures are from memory, their order was checked.)"
+    )
+    rows = [
+        {
+            "removed": part["removed"],
+            "paper: points of GLUE": format_points(part["paper"], 2),
+            "here: bits more": f"{format_points(part['more_bits'], 4)} ({format_points(part['low'], 4)} to "
+            f"{format_points(part['high'], 4)})",
+        }
+        for part in parts
+    ]
+    st.dataframe(rows, hide_index=True)
 
 
 def table(rows: list[dict]) -> pd.DataFrame:
