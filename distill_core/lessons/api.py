@@ -5,7 +5,9 @@ from distill_core.lessons.lesson import Choice, Lesson, arms, best
 
 TEXT_ONLY, TOP_FIVE, ALL = "text alone", "the five largest probabilities", "all probabilities"
 
-USUAL = Experiment(**{"dataset": "little-language", **usual_of_text("little-language"), "student": "gpt-32x1", "images": 100, "epochs": 40})
+USUAL = Experiment(
+    **{**usual_of_text("little-language"), "dataset": "little-language", "images": 50, "epochs": 6, "batch_size": 4},
+)
 
 TEXT = r"""
 An API of a language model returns text. Some also return the logarithms of the largest probabilities of each token, hardly any
@@ -19,7 +21,7 @@ probability these five hold, the less is lost: in a language of forty words less
 
 **All probabilities** are there for the owner of the teacher, or for whoever has its weights.
 
-All three students also train on the same hundred windows of text, as the baseline does; the probabilities are those of the
+All three students also train on the same fifty windows of text, as the baseline does; the probabilities are those of the
 tokens of that text.
 """
 
@@ -33,6 +35,8 @@ LESSON = Lesson(
     guess=Choice((TEXT_ONLY, TOP_FIVE, ALL)),
     arms=arms(USUAL, **{TEXT_ONLY: {"method": "sequence-level"}, TOP_FIVE: {"method": "top-5"}, ALL: {"method": "soft-targets"}}),
     judge=best(),
+    seeds=4,
+    why_not="in a language of forty words the five largest probabilities hold nearly everything",
     text=TEXT,
     source="Kim and Rush 2016, section 3.2; Hinton et al. 2015, section 2",
     look={"The methods of language models": ("pages/methods.py", {"group": "Texts", "method": "sequence-level"})},
