@@ -15,7 +15,7 @@ may well win: measure it on yours.
 """
 
 LESSON = Lesson(
-    title="Few diverse images or many similar ones",
+    title="Few diverse or many similar",
     group="Experiments",
     place=10,
     question="A student learns a teacher's soft targets on 50 images that differ as much as possible, on 50 that are alike, or on 200 that "
