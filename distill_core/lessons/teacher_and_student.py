@@ -28,6 +28,6 @@ LESSON = Lesson(
     why_not="students of 30 and of 300 units both have room above their baselines, and one of 359 test images is 0.28 points",
     text=TEXT,
     source="Hinton et al. 2015, section 1; Cho and Hariharan 2019, abstract",
-    seeds=5,
+    seeds=3,
     look={"Race with other sizes": ("pages/race.py", {})},
 )
