@@ -5,9 +5,7 @@ from distill_core.lessons.lesson import Choice, Lesson, arms, best
 
 TEXT_ONLY, TOP_FIVE, ALL = "text alone", "the five largest probabilities", "all probabilities"
 
-USUAL = Experiment(
-    **{**usual_of_text("little-language"), "dataset": "little-language", "images": 50, "epochs": 6, "batch_size": 4},
-)
+USUAL = Experiment(**usual_of_text("little-language") | {"dataset": "little-language", "images": 50, "epochs": 6, "batch_size": 4})
 
 TEXT = r"""
 An API of a language model returns text. Some also return the logarithms of the largest probabilities of each token, hardly any
@@ -36,7 +34,7 @@ LESSON = Lesson(
     arms=arms(USUAL, **{TEXT_ONLY: {"method": "sequence-level"}, TOP_FIVE: {"method": "top-5"}, ALL: {"method": "soft-targets"}}),
     judge=best(),
     seeds=3,
-    why_not="in a language of forty words the five largest probabilities hold nearly everything",
+    why_not="in a language of forty words the five largest hold nearly all of the probability",
     text=TEXT,
     source="Kim and Rush 2016, section 3.2; Hinton et al. 2015, section 2",
     look={"The methods of language models": ("pages/methods.py", {"group": "Texts", "method": "sequence-level"})},

@@ -27,8 +27,6 @@ from distill_core.training.cohort import Cohort
 SHIPPED = Path(__file__).with_name("text_methods.json")
 LEVEL = 0.05
 COMMON = ("soft-targets", "logits", "reverse-kl", "jensen-shannon", "mutual-2", "label-smoothing", "permuted-classes", "shuffled-targets")
-
-
 WITHOUT_LABELS = "distilbert-no-labels"  # no method of its own: alpha is 0
 
 
