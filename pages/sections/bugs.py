@@ -33,8 +33,8 @@ MEANINGS = {
     "of its size.",
     "shuffled-targets": "Each image is trained on the soft targets of another image.",
     "teacher-in-train-mode": "Dropout stays on while the teacher computes the soft targets.",
-    "detach-forgotten": "Only where the text above names mutual learning: the soft targets keep their gradient, so each network is "
-    "trained by its peer's loss too.",
+    "detach-forgotten": "This bug occurs only in mutual learning (two students that learn from each other), which the text above then "
+    "names. The soft targets keep their gradient, so each student is trained by the other's loss too.",
     "alpha-swapped": "The hard loss has the weight 1 \u2212 alpha, the soft loss the weight alpha.",
     "doubled-hard-loss": "The hard loss is added a second time, with weight 1.",
     "probabilities-in-kl-div": "PyTorch's divergence expects the logarithms of the student's probabilities and gets the probabilities.",

@@ -146,7 +146,8 @@ def be_the_teacher() -> None:
         type="primary",
         icon=":material/school:",
         key="teach",
-        help="Opens the ten images on the page of each learner. When enough have answered, press Train on the soft labels.",
+        help="Opens the ten images on the page of each learner, who splits 100 % over the classes of each. Then press Train on the soft "
+        "labels, a button that appears here: it trains the three students.",
     ):
         names, images = datasets.DATASETS[dataset].class_names, classroom.odd_images_of(dataset)
         _do(rooms.rooms().ask, "teacher", "Which digit is it, and how sure are you?", choices=names, dataset=dataset, images=images)
@@ -302,8 +303,8 @@ def visible(room: Room) -> None:
     locked = () if free == "everything" else tuple(name for name in SETTINGS if name not in (names or ()))
     preset = _preset(
         "Preset for the locked settings", key="lock_preset", current=room.preset,
-        help="A preset is a race with prepared settings. The settings that learners may not change on the page Race have its values; where "
-        "they may change everything, it has no effect.",
+        help="A preset is a race with prepared settings. The settings that learners may not change on the page Race, as chosen above, have "
+        "its values, until Start it for all sets another preset. Where learners may change everything, it has no effect.",
     )  # fmt: skip
     shown = st.toggle(
         "Show the board to learners too", value=room.board_shown, key="board_shown",
