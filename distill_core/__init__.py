@@ -56,6 +56,7 @@ READING_ORDER = (
     "training.own_text",  # text that the teacher, or the student itself, writes
     "training.run_data",  # images, labels and teacher logits of a run, batch by batch
     "training.schedule",  # steps, learning rate, when a run is measured
+    "training.recording",  # a step on a GPU, recorded and replayed
     "training.records",  # what a run yields
     "training.initial",  # untrained students
     "training.loop",  # the training loop, for one student and its baseline

@@ -737,7 +737,7 @@ def bench(subjects: Annotated[tuple[str, ...], tyro.conf.Positional] = (), *, js
     """The figures of speed and memory, the usual loop and ours in one run.
 
     Args:
-        subjects: training, sweep, cifar, page, serve, compress, texts or lessons; all by default.
+        subjects: training, sweep, cifar, page, serve, compress, texts, lessons or gpu; all by default.
         json: print one JSON object.
     """
     if not (ROOT / "tests" / "bench").is_dir():

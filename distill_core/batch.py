@@ -27,7 +27,7 @@ class Batch:
     temperature: float | Tensor
     labels_only: bool | Tensor = False  # a baseline: trained on the hard loss, the method's loss is only measured
     unlabelled: int = 0  # of the N examples, the last: they have no label, and no hard loss; or they are text that the teacher wrote
-    progress: float = 0.0  # the fraction of the training that is done
+    progress: float | Tensor = 0.0  # the fraction of the training that is done
     student_features: Sequence[Tensor] = ()  # the output of each block, first block first
     teacher_features: Sequence[Tensor] = ()
     regressor: Callable[..., Tensor | tuple[Tensor, ...]] | None = None  # layers that are trained with the student
@@ -52,7 +52,9 @@ def mixed_per_class(batch: Batch, hard: Tensor, own: Tensor, *, weight: float) -
 
 def mixed_after_warm_up(batch: Batch, hard: Tensor, own: Tensor, *, weight: float) -> Tensor:
     """The same with the weight of the own loss rising linearly from 0 over the first twelfth of the training."""
-    return mixed_loss(hard, own, alpha=batch.alpha, weight=weight * min(batch.progress / WARM_UP, 1.0))
+    share = batch.progress / WARM_UP
+    share = share.clamp(max=1.0) if isinstance(share, Tensor) else min(share, 1.0)
+    return mixed_loss(hard, own, alpha=batch.alpha, weight=weight * share)
 
 
 def own_loss_alone(batch: Batch, hard: Tensor, own: Tensor, *, weight: float) -> Tensor:

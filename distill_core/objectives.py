@@ -140,8 +140,9 @@ def hints_then_soft_targets(batch: Batch, hard: Tensor, hint: Tensor, *, weight:
     Source: Romero et al. 2015 (FitNets), section 2.3; the share of the first stage is ours.
     """
     total = mixed_loss(hard, soft_targets(batch), alpha=batch.alpha)
-    # Every weight gets a gradient in both stages, if only 0.
-    return weight * hint + 0 * total if batch.progress < FIRST_STAGE else total + 0 * hint
+    first, second = weight * hint + 0 * total, total + 0 * hint  # every weight gets a gradient in both stages, if only 0
+    is_first = batch.progress < FIRST_STAGE
+    return torch.where(is_first, first, second) if isinstance(is_first, Tensor) else first if is_first else second
 
 
 def attention(batch: Batch) -> Tensor:

@@ -8,7 +8,7 @@ K members belong to S seeds, M to each. The members of one seed have the same ba
 layers are one wide product.
 
 A cohort of perceptrons whose method compares logits takes its steps by `perceptrons.py`, where the gradient is written
-out, any other by autograd under `vmap`.
+out, any other by autograd under `vmap`. On a GPU a step is recorded once and then replayed (`recording.py`).
 
 Where the run trains networks that teach the student (assistants, or generation 0 of the teacher `self`), a cohort of the
 last of them trains first and becomes the teacher.
@@ -37,6 +37,7 @@ from distill_core.objectives import objective, peers_of
 from distill_core.precision import products
 from distill_core.training import own_text, perceptrons
 from distill_core.training.initial import MEMBERS, first_layer, initial_regressor, initial_student
+from distill_core.training.recording import Recording
 from distill_core.training.records import TEACHER, Record, logged_measures, record, result
 from distill_core.training.run_data import Inputs, load_run_data
 from distill_core.training.schedule import Schedule
@@ -117,6 +118,7 @@ class Cohort:
         self.validated: list[float | None] = []  # (K,) of the same
         self._sums: dict[str, Tensor] = {}  # (K,) each, of raw losses since the last record
         self._examples: dict[str, int] = {}
+        self._recording = Recording(self.data.device)
         self.assistants: list[list[dict]] = [[] for _ in self.seeds]  # the scores of those that are trained
         self.own_teachers: list[nn.Module] = []  # generation 0 of each seed, once it is trained
         self.before = None
@@ -238,16 +240,34 @@ class Cohort:
 
     def train_step(self, indices: Tensor, *, learning_rate: float) -> None:
         """One step of all members on the images at `indices` `(S, B)`, seed by seed."""
-        inputs = self.data.get_batch(indices, self.step)
-        if is_own := own_text.is_own(self.method, self.step):
-            inputs = self._with_own_text(inputs)
+        self._learning_rate, self._progress = self._recording.numbers(learning_rate, self.schedule.progress(self.step))
+        if own_text.is_own(self.method, self.step):
+            self._train_on(self._with_own_text(self.data.get_batch(indices, self.step)))
+            return
+        if self.data.same_at_every_step:
+            examples = self._recording(self._train_at, indices)
+        else:
+            examples = self._recording(self._train_on, self.data.get_batch(indices, self.step))
+        for name, number in examples.items():
+            self._examples[name] = self._examples.get(name, 0) + number
+
+    def _train_at(self, indices: Tensor) -> dict[str, int]:
+        return self._train_on(self.data.get_batch(indices, self.step))
+
+    def _train_on(self, inputs: Inputs) -> dict[str, int]:
+        """One step on a batch; returns over how many examples each loss was averaged that is recorded."""
         terms = self._backward_by_hand(inputs) if self._layers else self._backward_by_autograd(inputs)  # (K,) each
         self.constraint.keep_zeros(self._gradients)
-        self.optimizer.step(learning_rate)
-        for name, term in terms.items() if not is_own else ():
-            examples = inputs.examples(name)
-            self._sums[name] = term * examples if name not in self._sums else self._sums[name].add_(term, alpha=examples)
-            self._examples[name] = self._examples.get(name, 0) + examples
+        self.optimizer.step(self._learning_rate)
+        if inputs.is_own:
+            return {}
+        examples = {name: inputs.examples(name) for name in terms}
+        for name, term in terms.items():
+            if name in self._sums:
+                self._sums[name].add_(term, alpha=examples[name])
+            else:
+                self._sums[name] = term * examples[name]
+        return examples
 
     @torch.inference_mode()
     def _backward_by_hand(self, inputs: Inputs) -> dict[str, Tensor]:
@@ -261,7 +281,7 @@ class Cohort:
             teacher_logits=inputs.teacher_logits.transpose(1, 2).unsqueeze(1),
             labels=inputs.labels.view(seeds, 1, 1, -1),
             unlabelled=inputs.unlabelled,
-            progress=self.schedule.progress(self.step),
+            progress=self._progress,
             **{name: values.view(seeds, -1, 1, 1) for name, values in self._choices.items()},
         )
         gradient, terms = self._logit_gradient(batch)
@@ -303,7 +323,7 @@ class Cohort:
         """The method for one member, under `vmap`: what is its `own`, and what all members of its seed share."""
         layers = own.pop("regressor")
         project = (lambda *inputs: functional_call(self.regressor, layers, inputs)) if layers else None
-        more = {"unlabelled": unlabelled, "progress": self.schedule.progress(self.step)}
+        more = {"unlabelled": unlabelled, "progress": self._progress}
         return objective(self.method, Batch(**own, **shared, **more, regressor=project))
 
     @torch.no_grad()
@@ -383,8 +403,10 @@ class Cohort:
     def _log(self, what: str) -> list[Record]:
         """A record for student and baseline of every experiment."""
         epoch = self.step / self.schedule.steps_per_epoch
-        measured: dict[str, list[float]] = {name: (total / self._examples[name]).tolist() for name, total in self._sums.items()}
-        self._sums, self._examples = {}, {}
+        measured: dict[str, list[float]] = {name: (self._sums[name] / number).tolist() for name, number in self._examples.items()}
+        self._examples.clear()
+        for total in self._sums.values():
+            total.zero_()  # in place: a replay adds to it
         if what == "test":
             self.test()
             predictions = self.test_logits.max(dim=-1).indices  # (K, N_test); four times as fast as argmax

@@ -132,6 +132,12 @@ class RunData:
         logits = [teachers.logits(network, self.dataset, own) for network, own in zip(teachers_of, tokens, strict=True)]
         return OwnText(tokens, text[..., 1:], torch.stack(logits).to(self.dtype), [])
 
+    @property
+    def same_at_every_step(self) -> bool:
+        """Whether the batch of the same indices is the same at each step: nothing in it is drawn anew."""
+        method = method_of(self.experiments[0].method)
+        return self.experiments[0].augmentation == "none" and not method.change_targets and not method.teacher_in_train_mode
+
     def pixels(self, indices: Tensor) -> Tensor:
         """The images at `indices`, of any shape, normalised: `(*indices, D, H, W)`."""
         return self.dataset.inputs(self._raw(indices), self.dtype)
@@ -273,6 +279,8 @@ def load_run_data(experiments: Sequence[Experiment], *, device: str = "auto", dt
     # Adam's moments of a unit that is never active fall below the smallest normal number, where a CPU takes a hundred
     # times as long: an epoch of mlp-800x2 took 13 s instead of 6.5 s. Such numbers are 0 from here on.
     torch.set_flush_denormal(True)
+    # On a GPU a convolution in float32 would otherwise have factors of 10 bits, and its gradient be added up in any order.
+    torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic = False, True
     first, device_found = experiments[0], pick_device(device)
     for _ in prepare(first, device=device):
         pass

@@ -21,8 +21,8 @@ class StackedOptimizer:
         self.state = {name: torch.zeros_like(weights) for name in names} | {"steps": torch.zeros((), device=weights.device)}
 
     @torch.inference_mode()
-    def step(self, learning_rate: float) -> None:
-        """One step along `self.gradient`."""
+    def step(self, learning_rate: float | Tensor) -> None:
+        """One step along `self.gradient`. A `learning_rate` that is a tensor is on the device of the weights."""
         (*state, steps), both = ([value] for value in self.state.values()), ([self.weights], [self.gradient])
         steps[0].add_(1)
         common = {"lr": learning_rate, "weight_decay": 0.0, "maximize": False}

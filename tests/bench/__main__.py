@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SUBJECTS = ("training", "sweep", "cifar", "page", "serve", "compress", "texts", "lessons")
+SUBJECTS = ("training", "sweep", "cifar", "page", "serve", "compress", "texts", "lessons", "gpu")
 
 
 def main(names: list[str], *, as_json: bool) -> int:
