@@ -185,11 +185,11 @@ def _setting(setting: dict) -> str:
 
 def _of_comparison(dataset: str) -> list[str]:
     """What the comparison of all methods showed on this data set: soft targets against labels alone, and what was clearly above them."""
-    rows, found = comparison.kept()["rows"], []
+    found = []
     for name, setting in comparison.SETTINGS.items():
         if setting.experiment.dataset != dataset:
             continue
-        compared = {row["name"]: row for row in comparison.differences(rows, name)}
+        compared = {row["name"]: row for row in comparison.compared(name)}
         if (usual := compared.get(comparison.REFERENCE)) is None or "baseline" not in usual["against"]:
             continue
         gain = usual["against"]["baseline"]

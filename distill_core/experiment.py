@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import re
@@ -344,11 +345,12 @@ class Experiment:
             raise ValueError(f"hide_classes {hidden!r} is not a list; give class numbers, such as [3, 7]")
         return cls(**{**fields, "hide_classes": tuple(hidden)})
 
-    @property
+    @functools.cached_property
     def key(self) -> str:
         """A hash of the content: the same choices have the same key, on every machine."""
         usual = {name: type(self).__dataclass_fields__[name].default for name in LATER_FIELDS}
-        fields = {name: value for name, value in dataclasses.asdict(self).items() if name not in usual or value != usual[name]}
+        own = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        fields = {name: value for name, value in own.items() if name not in usual or value != usual[name]}
         content = json.dumps([RESULT_VERSION, fields], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 

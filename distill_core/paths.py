@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import json
 import os
 import uuid
 from pathlib import Path
@@ -28,6 +30,26 @@ def cache(name: str) -> Path:
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def read_json(path: Path, *, without: object) -> object:
+    """The content of a JSON file, read once for each version of it, or `without` it that value: copy it before you change it."""
+    found = version(path)
+    return _parsed(path, found) if found else without
+
+
+def version(path: Path) -> tuple[int, ...]:
+    """What differs between two versions of a file; empty where there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return ()
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+@functools.lru_cache(maxsize=16)
+def _parsed(path: Path, version: tuple[int, ...]) -> object:
+    return json.loads(path.read_text())
 
 
 def write_atomically(path: Path, blob: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 
@@ -18,7 +19,7 @@ from distill_core.training import loop
 from distill_core.training.initial import initial_student
 from distill_core.training.loop import train
 from distill_core.training.run_data import RunData, augment, load_run_data, order_of_images, pick_device, prepare
-from distill_core.training.schedule import Schedule
+from distill_core.training.schedule import MOST_RECORDS, Schedule
 
 SMALL = {"images": 150, "student": "mlp-12x2", "epochs": 2, "batch_size": 64}  # three steps an epoch, the last of 22 images
 SCORES = ["test_accuracy", "low", "high", "test_errors", "errors_by_class", "agreement", "ece", "parameters"]
@@ -107,6 +108,17 @@ def test_a_long_epoch_is_told_in_eighths_and_tested_early():
     assert steps == list(range(0, 129, 8))
     assert [r["step"] for r in records[::2] if r["test_accuracy"] is not None] == [0, 8, 16, 32, 64, 128]
     assert all(r["hard_loss"] is not None for r in records[2:])
+
+
+@pytest.mark.parametrize(("images", "batch_size"), [(1438, 8), (1438, 256), (60_000, 256)])
+def test_a_run_of_many_epochs_has_no_more_records_than_a_chart_can_show(images, batch_size):
+    """A race of 500 epochs would otherwise have 4,000 of each network, which its live charts draw again and again."""
+    schedule = Schedule(Experiment(epochs=500, batch_size=batch_size), images, 359)
+    steps = sorted(schedule.log_steps)
+    assert len(steps) <= 2 * MOST_RECORDS + 4 and steps[0] == 0 and steps[-1] == schedule.steps
+    tests = [step for step in steps if schedule.log_steps[step] == "test"]
+    assert len(tests) <= MOST_RECORDS + 4 and tests[-1] == schedule.steps
+    assert max(after - before for before, after in itertools.pairwise(steps)) <= schedule.steps / MOST_RECORDS + 1
 
 
 def test_losses_are_raw_averages_over_the_examples_since_the_last_record(learners):

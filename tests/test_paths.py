@@ -46,3 +46,15 @@ def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_other(tmp_path, mon
         paths.write_atomically(tmp_path / "file", b"new")
     monkeypatch.undo()
     assert [path.name for path in tmp_path.iterdir()] == ["file"] and (tmp_path / "file").read_bytes() == b"old"
+
+
+def test_a_json_file_is_read_again_once_it_has_changed(tmp_path):
+    file = tmp_path / "rows.json"
+    assert paths.read_json(file, without=[]) == []
+    paths.write_atomically(file, b"[1]")
+    first = paths.read_json(file, without=[])
+    assert first == [1] and paths.read_json(file, without=[]) is first
+    paths.write_atomically(file, b"[2]")
+    assert paths.read_json(file, without=[]) == [2]
+    file.unlink()
+    assert paths.read_json(file, without=[]) == []

@@ -1,7 +1,10 @@
 """What the lab uses of Streamlit's internals: it is as expected, and the patched tick never costs a page its messages."""
 
+import asyncio
 import inspect
 import socket
+from asyncio import base_events
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +19,7 @@ from streamlit.runtime.scriptrunner import RerunData, ScriptRunner
 from streamlit.runtime.state.session_state import WStates
 from streamlit.testing.v1 import AppTest
 from streamlit.web.server import server_util
+from streamlit.web.server.starlette import starlette_server
 
 from pages.server import streamlit_patches
 
@@ -271,6 +275,27 @@ def session(monkeypatch):
     loop = SimpleNamespace(call_later=lambda wait, *call: later.append(call))
     running = AppSessionState.APP_IS_RUNNING
     return SimpleNamespace(_event_loop=loop, _scriptrunner=None, _state=running, started=started, time_passes=time_passes)
+
+
+@pytest.mark.parametrize("is_patched", [True, False])
+def test_what_the_server_sends_leaves_at_once(is_patched, monkeypatch):
+    """The last part of an answer does not wait until the browser has confirmed the one before it."""
+    monkeypatch.setattr(base_events, "_set_nodelay", streamlit_patches._send_at_once if is_patched else streamlit_patches._set_nodelay)
+
+    async def option_of_a_connection():
+        with starlette_server._bind_socket("127.0.0.1", 0, 5) as listening:
+            accepted = asyncio.get_running_loop().create_future()
+            server = await asyncio.start_server(lambda reader, writer: accepted.set_result(writer), sock=listening)
+            async with server:
+                _, client = await asyncio.open_connection(*listening.getsockname())
+                writer = await accepted
+                found = writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+                client.close()
+                writer.close()
+                return found
+
+    with ThreadPoolExecutor(1) as elsewhere:  # this thread may have the loop of a browser
+        assert bool(elsewhere.submit(asyncio.run, option_of_a_connection()).result()) == is_patched
 
 
 def test_a_tick_waits_until_the_ended_runner_has_delivered_its_messages(session):

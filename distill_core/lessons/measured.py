@@ -6,6 +6,7 @@ import json
 import time
 from pathlib import Path
 
+from distill_core import paths
 from distill_core.lessons.lesson import Finding
 
 FILE = Path(__file__).with_name("measured.json")
@@ -13,7 +14,7 @@ FILE = Path(__file__).with_name("measured.json")
 
 def kept() -> dict[str, dict]:
     """The measured findings by lesson: `{"sentence", "answer", "appears", "seeds", "seconds", "date"}`; empty without any."""
-    return json.loads(FILE.read_text()) if FILE.exists() else {}
+    return paths.read_json(FILE, without={})
 
 
 def in_words(entry: dict, why_not: str) -> str:

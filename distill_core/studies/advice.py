@@ -126,7 +126,7 @@ def as_sweep(row: dict) -> tuple[Grid, dict, dict]:
 
 def kept() -> list[dict]:
     """The shipped rows; none where there is no file."""
-    return json.loads(SHIPPED.read_text()) if SHIPPED.exists() else []
+    return paths.read_json(SHIPPED, without=[])
 
 
 def keep(row: dict) -> None:

@@ -6,6 +6,8 @@ rows go to `comparison.json`, which the page Methods shows. How temperature and 
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 import os
 import platform
@@ -258,13 +260,13 @@ def kept(file: Path | None = None) -> dict:
     Empty where there is no file, and where its rows are of the first form: those were not tuned.
     """
     file = file or SHIPPED
-    found = json.loads(file.read_text()) if file.exists() else {}
+    found = paths.read_json(file, without={})
     return found if found.get("form") == FORM else {"form": FORM, "rows": [], "measured": {}}
 
 
 def keep(row: dict, *, file: Path, command: str, date: str) -> None:
     """Write one row, at once, in place of an earlier one; note the command, the date, the machine and the time of its setting."""
-    found, setting = kept(file), row["setting"]
+    found, setting = copy.deepcopy(kept(file)), row["setting"]
     found["rows"] = [one for one in found["rows"] if (one["setting"], one["name"]) != (setting, row["name"])] + [row]
     seconds = round(sum(one.get("seconds", 0) for one in found["rows"] if one["setting"] == setting))
     found["measured"][setting] = {"command": command, "seconds": seconds, "date": date, "machine": machine()}
@@ -273,7 +275,7 @@ def keep(row: dict, *, file: Path, command: str, date: str) -> None:
 
 def measure_costs_again(file: Path, *, device: str = "auto") -> None:
     """Measure the costs of all kept rows again, for a machine that was busy while it trained."""
-    found = kept(file)
+    found = copy.deepcopy(kept(file))
     for row in found["rows"]:
         if "refused" not in row:
             row |= cost(Experiment.from_fields(row["experiment"]), device=device)
@@ -303,6 +305,16 @@ def differences(rows: Sequence[dict], setting: str) -> list[dict]:
         if name.endswith("-longer") and (shorter := name.removesuffix("-longer")) in measured:
             _compare([row], measured[shorter], shorter)
     return list(compared.values())
+
+
+def compared(setting: str) -> list[dict]:
+    """`differences` of the shipped rows, computed once for each version of their file."""
+    return _compared(SHIPPED, paths.version(SHIPPED), setting)
+
+
+@functools.lru_cache(maxsize=16)
+def _compared(file: Path, version: tuple[int, ...], setting: str) -> list[dict]:
+    return differences(kept(file)["rows"], setting)
 
 
 def _compare(family: Sequence[dict], reference: dict, name: str) -> None:

@@ -6,6 +6,7 @@ with recovery was trained further for a few epochs, once with the teacher and on
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import time
@@ -383,12 +384,12 @@ def unfinished() -> Path:
 def kept(file: Path | None = None) -> dict:
     """The rungs of a file, the shipped one by default: `{"rows": [...], "measured": {setting: {...}}}`; empty without one."""
     file = file or SHIPPED
-    return json.loads(file.read_text()) if file.exists() else {"rows": [], "measured": {}}
+    return paths.read_json(file, without={"rows": [], "measured": {}})
 
 
 def keep(row: dict, *, file: Path, command: str) -> None:
     """Write one rung, at once, in place of an earlier one, with the command, date, machine and processor seconds of its setting."""
-    found, setting = kept(file), row["setting"]
+    found, setting = copy.deepcopy(kept(file)), row["setting"]
     rows = {(one["setting"], one["rung"]): one for one in (*found["rows"], row)}
     places = {name: place for place, name in enumerate(names_of(SETTINGS[setting]))}
     found["rows"] = sorted(rows.values(), key=lambda one: places.get(one["rung"], -1) if one["setting"] == setting else -1)

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from distill_core import paths
 from distill_core.data.dataset import Dataset, choose_images, choose_validation_images, seeded
 from distill_core.data.unlabelled import SAME, choose_unlabelled
 from distill_core.experiment import Experiment
@@ -176,7 +177,7 @@ def held_out_images(dataset: Dataset, experiment: Experiment, *, images: int) ->
 
 def kept() -> dict[str, dict]:
     """The shipped results by study: `{"runs": Runs, "date", "machine", "seeds", "cpu_seconds", "command"}`; empty without any."""
-    return json.loads(FILE.read_text()) if FILE.exists() else {}
+    return paths.read_json(FILE, without={})
 
 
 def keep(name: str, runs: Runs, *, cpu_seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -44,9 +45,14 @@ class Grid:
                 f"{len(self.xs)} x {len(self.ys)} cells with {self.seeds} seeds are {races:,} races; give from 1 to {MAX_RACES}, for "
                 "example fewer values or fewer seeds"
             )
-        return [
-            replace(usual, **{self.x: x, self.y: y}, seed=usual.seed + seed) for y in self.ys for x in self.xs for seed in range(self.seeds)
-        ]
+        return list(_races(self, usual))
+
+
+@functools.lru_cache(maxsize=64)
+def _races(grid: Grid, usual: Experiment) -> tuple[Experiment, ...]:
+    """Built once: a page asks for the same ones, and for their keys, at every rerun."""
+    cells = [{grid.x: x, grid.y: y} for y in grid.ys for x in grid.xs]
+    return tuple(replace(usual, **cell, seed=usual.seed + seed) for cell in cells for seed in range(grid.seeds))
 
 
 def grid_of(experiments: Sequence[Experiment]) -> Grid:

@@ -8,6 +8,7 @@ as those of images are on validation images (`tuning.py`).
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -113,12 +114,12 @@ def unfinished() -> Path:
 
 def kept(file: Path = SHIPPED) -> dict:
     """The rows of a file: `{"rows": [...], "measured": {setting: {...}}}`; empty where there is none."""
-    return json.loads(file.read_text()) if file.exists() else {"rows": [], "measured": {}}
+    return paths.read_json(file, without={"rows": [], "measured": {}})
 
 
 def keep(row: dict, *, file: Path, command: str, date: str) -> None:
     """Write one row, at once, in place of an earlier one; note the command, the date, the machine and the time of its setting."""
-    found, setting = kept(file), row["setting"]
+    found, setting = copy.deepcopy(kept(file)), row["setting"]
     found["rows"] = [one for one in found["rows"] if (one["setting"], one["name"]) != (setting, row["name"])] + [row]
     seconds = round(sum(one["seconds"] for one in found["rows"] if one["setting"] == setting))
     found["measured"][setting] = {"command": command, "seconds": seconds, "date": date, "machine": machine()}

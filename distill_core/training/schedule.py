@@ -12,6 +12,7 @@ from torch import Tensor
 
 from distill_core.experiment import Experiment
 
+MOST_RECORDS = 200  # of the losses, and as many tests
 STEPS_PER_TEXT = 200  # steps of one network, at least, for each text that student and baseline write
 
 
@@ -50,16 +51,16 @@ class Schedule:
 
         Set by the experiment and never by the clock, so that a run has the same records each time. Long epochs have a
         record after each eighth, and the first of them tests early: a curve should form at once. Where the transfer set
-        is small, not every epoch is tested: testing takes no longer than training, but there are at least ten tests.
+        is small, not every epoch is tested: testing takes no longer than training, but there are at least ten tests. A run
+        of many epochs has no more records than a chart can show.
         """
         steps, epochs = self.steps_per_epoch, self.experiment.epochs
-        marks: dict[int, str] = {}
+        records = min(epochs * (8 if steps >= 64 else 1), MOST_RECORDS)
+        marks = {round(self.steps * part / records): "losses" for part in range(1, records)}
         if steps >= 64:
-            marks |= {round(steps * eighth / 8): "losses" for eighth in range(1, 8 * epochs)}
             marks |= {round(steps * eighth / 8): "test" for eighth in (1, 2, 4)}
-        marks |= {steps * epoch: "losses" for epoch in range(1, epochs)}
         # A training step costs three times a test's.
-        tests = min(epochs, max(10, 3 * self.images * epochs // self.test_images))
+        tests = min(epochs, MOST_RECORDS, max(10, 3 * self.images * epochs // self.test_images))
         return marks | {steps * round(epochs * test / tests): "test" for test in range(tests + 1)}
 
     def sampled_epochs(self, networks: int) -> frozenset[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 import streamlit as st
@@ -128,6 +128,7 @@ def _show_panels(panels: Panels, note: str, *, height: int) -> None:
 
 
 @st.cache_resource(show_spinner=False)
+@lru_cache(maxsize=8)
 def _untrained(dataset: str) -> models.Network:
     data = datasets.load(dataset)
     return models.build("cnn-4", image_shape=data.image_shape, classes=data.classes, seed=0).eval().requires_grad_(False)

@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import streamlit as st
+from plotly.io.json import to_json_plotly
 
-from distill_core import losses, references, teachers
+from distill_core import losses, paths, references, teachers
 from distill_core.batch import mixed_after_warm_up, mixed_per_class, own_loss_alone
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
@@ -22,6 +23,7 @@ from distill_core.text_objectives import TEXT_METHODS, method_of
 from pages.components.live_chart import live_chart
 from pages.sections import controls, text_comparison
 from pages.sections.source import losses_in
+from pages.server.byte_cache import ByteCache
 from pages.server.lab import link
 from pages.server.link import settle
 
@@ -50,6 +52,7 @@ OTHERS = {
     "set-up": "**Other teachers and assistants.** The loss is that of soft targets; the networks that teach differ, so these are not "
     "ranked among the methods. Those that train a network between teacher and student have the T and alpha of soft targets.",
 }
+_FIGURES: ByteCache[tuple[str, int]] = ByteCache(8e6, size=lambda drawn: len(drawn[0]))  # as JSON, with their heights in px
 WITH_SEVERAL_NETWORKS = ("Online", CHAINS)  # groups whose methods differ in the networks that teach
 KINDS = {"Logits": "response-based", "Features": "feature-based", "Relations": "relation-based", "Controls": "control"}
 MIXTURES = {  # how the own loss is mixed with the hard loss, where it is not as WEIGHT_HELP states
@@ -141,7 +144,7 @@ def _difference(kept: list[dict], setting: str, name: str) -> str:
     """The difference of one entry from the baseline, as text."""
     if refused := next((row["refused"] for row in kept if (row["setting"], row["name"]) == (setting, name) and "refused" in row), ""):
         return "not measured here" if name in comparison.SETTINGS[setting].left_out else f"not applicable: {refused}"
-    row = next((row for row in comparison.differences(kept, setting) if row["name"] == name and "baseline" in row["against"]), None)
+    row = next((row for row in comparison.compared(setting) if row["name"] == name and "baseline" in row["against"]), None)
     return figures.points(row["against"]["baseline"]) if row else "not measured yet"
 
 
@@ -213,7 +216,7 @@ def show_comparison(name: str) -> None:
         "Measured on", settings, key="methods_setting", required=True, format_func=lambda s: comparison.SETTINGS[s].title,
         persist_state="session", help="Data set and number of training images of the comparison.",
     )  # fmt: skip
-    rows = comparison.differences(kept["rows"], setting)
+    rows = comparison.compared(setting)
     if not figures.ranked(rows, "baseline"):
         st.info(f"Not measured yet. This command measures it: `python -m distill_core compare {setting} --keep`", icon=":material/timer:")
         return
@@ -259,8 +262,7 @@ def _show_methods(rows: list[dict], setting: str, reference: str, *, marked: str
         f"among {max(len(row['tried']) for row in all_methods)} settings on {base.validation:,} validation images, with seeds "
         f"used nowhere else. {_patience(by_name, base.epochs)}"
     )
-    figure = figures.comparison_figure(shown, reference, marked=marked)
-    live_chart(figure, key="methods_comparison", height=figure.layout.height, revision=f"{setting} {reference}")
+    _show_ranked(shown, reference, key="methods_comparison", marked=marked)
 
 
 def _patience(by_name: dict[str, dict], epochs: int) -> str:
@@ -278,8 +280,19 @@ def _show_others(rows: list[dict], reference: str) -> None:
     for kind, about in OTHERS.items():
         if shown := figures.ranked(rows, reference, kind):
             st.markdown(about)
-            figure = figures.comparison_figure(shown, reference)
-            live_chart(figure, key=f"methods_comparison_{kind}", height=figure.layout.height, revision=f"{shown[0]['setting']} {reference}")
+            _show_ranked(shown, reference, key=f"methods_comparison_{kind}")
+
+
+def _show_ranked(shown: list[dict], reference: str, *, key: str, marked: str = "") -> None:
+    """The chart of these rows, drawn once for all sessions."""
+
+    def draw() -> tuple[str, int]:
+        figure = figures.comparison_figure(shown, reference, marked=marked)
+        return to_json_plotly(figure), figure.layout.height
+
+    setting = shown[0]["setting"]
+    figure, height = _FIGURES.get((paths.version(comparison.SHIPPED), setting, reference, key, marked), draw)
+    live_chart(figure, key=key, height=height, revision=f"{setting} {reference}")
 
 
 def _tables(rows: list[dict], kept: list[dict], setting: str) -> tuple[pd.DataFrame, pd.DataFrame]:

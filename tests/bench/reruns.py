@@ -15,6 +15,7 @@ from distill_core.runs.keys import run_key
 from distill_core.runs.store import Store
 from distill_core.studies.sweep import Grid
 from distill_core.training.cohort import Cohort
+from tests.faults.classroom import warm_up
 from tests.faults.learner import Learner
 from tests.faults.server import LabServer, percentile
 
@@ -48,6 +49,7 @@ def measure(*, runs: int, repeats: int, port: int = 0) -> dict:
     server, found = LabServer(port=port), {}
     run_id = fill(server.home / "lab.sqlite", runs=runs)
     with server, Learner(server.address) as learner:
+        warm_up(server)  # else the workers, which import PyTorch, share the cores with the first pages
         for page in (*PAGES, f"race?run={run_id}"):
             learner.open(*page.split("?"))
             learner._run()  # with what the first run of the page has left in caches
