@@ -91,6 +91,24 @@ def test_many_threads_lose_no_job():
     assert len(queue.waiting()) == len({job.number for job in queue.jobs()}) == 400
 
 
+def test_the_waiting_time_follows_the_estimates_of_the_runs_before_it(monkeypatch):
+    """A short race before it, or a sweep of a hundred times as much work: the last runs give the machine's factor."""
+    now = [0.0]
+    monkeypatch.setattr("distill_core.runs.queue.time.monotonic", lambda: now[0])
+    queue = Queue()
+    estimates = {"short": 1.5, "long": 99.5, "unknown": 0.0, "last": 1.5}
+    for name, estimate in {"first": 1.5, **estimates}.items():
+        queue.add(name, name, estimate=estimate)
+    queue.assign(queue.get("first"), "first-1", "a")
+    now[0] = 6.0
+    queue.task_ended("first-1")  # (1.5 + 0.5) s were estimated, 6 s it took: three times as long
+    queue.remove("first")
+    assert [queue.seconds_until(name, workers=1) for name in estimates] == [0.0, 6.0, 306.0, 312.0]
+    queue.assign(queue.get("short"), "short-1", "a")
+    now[0] = 8.0
+    assert [queue.seconds_until(name, workers=1) for name in ("long", "unknown")] == [4.0, 304.0]
+
+
 def test_the_waiting_time_is_that_of_the_runs_before_it_on_all_workers(monkeypatch):
     now = [0.0]
     monkeypatch.setattr("distill_core.runs.queue.time.monotonic", lambda: now[0])

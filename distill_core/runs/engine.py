@@ -94,7 +94,7 @@ class Engine:
             server=self.server_id,
         )
         if is_new and paused_at != 0:
-            self._enqueue(run_id, mark, address_mark(address))
+            self._enqueue(run_id, mark, address_mark(address), estimate=limits.estimate_seconds(experiments, rate=limits.usual_rate))
         return run_id, False
 
     def estimate(self, experiments: Sequence[Experiment]) -> float:
@@ -260,8 +260,8 @@ class Engine:
         if transition(self.store, run.id, "resume", **changed):
             self._enqueue(run.id, run.owner_hash, run.address_hash)
 
-    def _enqueue(self, run_id: str, mark: str, address: str) -> None:
-        self.queue.add(run_id, mark, address)
+    def _enqueue(self, run_id: str, mark: str, address: str, *, estimate: float = 0.0) -> None:
+        self.queue.add(run_id, mark, address, estimate=estimate)
         self.dispatcher.wake()
 
     def _remove(self, run_id: str) -> None:

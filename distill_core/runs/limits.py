@@ -170,7 +170,12 @@ def measured_rate(store: Store, student: str) -> float:
     """Multiplications a second of finished runs of this student alone, the fastest of the last ones; without one, the usual."""
     finished = store.list(text=student, status="finished", limit=5)
     rates = [_work_of(student, run.experiments) / run.seconds for run in finished if run.seconds > 1]
-    return max(rates, default=0) or RATES.get(student.split("-")[0], 1e10)
+    return max(rates, default=0) or usual_rate(student)
+
+
+def usual_rate(student: str) -> float:
+    """The same of no machine in particular: estimates of all runs in one unit."""
+    return RATES.get(student.split("-")[0], 1e10)
 
 
 def state_bytes(experiments: Sequence[Experiment]) -> float:

@@ -13,6 +13,8 @@ import threading
 import time
 from dataclasses import dataclass
 
+SECONDS_A_TASK = 0.5  # that a run takes beside its training: data, the first step, the result
+
 
 @dataclass(eq=False)
 class Job:
@@ -26,6 +28,7 @@ class Job:
     worker: str = ""  # its address
     request: str = ""  # "pause" once somebody has asked for it
     until_epoch: int | None = None  # the pause that the task knows of
+    estimate: float = 0.0  # seconds that it trains, roughly; 0 where nobody knows
 
 
 class Queue:
@@ -35,15 +38,15 @@ class Queue:
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
         self._workers: dict[str, str] = {}  # the worker of each submission whose task has not ended
-        self._started: dict[str, float] = {}  # when each of these began
-        self._durations: collections.deque[float] = collections.deque(maxlen=20)  # of the last tasks, in seconds
+        self._started: dict[str, tuple[float, float]] = {}  # when each of these began, and its estimate
+        self._ended: collections.deque[tuple[float, float]] = collections.deque(maxlen=20)  # seconds of the last tasks, and estimates
         self._arrivals = 0
 
-    def add(self, run_id: str, owner_hash: str, address_hash: str = "") -> Job:
+    def add(self, run_id: str, owner_hash: str, address_hash: str = "", *, estimate: float = 0.0) -> Job:
         """A job at the end of the queue; an earlier job of the same run is replaced."""
         with self._lock:
             self._arrivals += 1
-            job = self._jobs[run_id] = Job(run_id, owner_hash, self._arrivals, address_hash)
+            job = self._jobs[run_id] = Job(run_id, owner_hash, self._arrivals, address_hash, estimate=estimate)
         return job
 
     def hand_over(self, old: str, new: str, *, run_id: str = "") -> None:
@@ -108,19 +111,27 @@ class Queue:
         return 0 if self.get(run_id) is not None else None
 
     def seconds_until(self, run_id: str, *, workers: int) -> float | None:
-        """How long a waiting run will wait, if every run takes as long as the last ones did; None before any has ended."""
+        """How long a waiting run will wait; None before any has ended.
+
+        Runs take as many times their estimates as the last ones did; one without an estimate takes as long as they did.
+        """
         waiting, now = self.waiting(), time.monotonic()
         with self._lock:
-            durations, running = list(self._durations), list(self._started.values())
-        if not durations or not workers:
+            ended, running = list(self._ended), list(self._started.values())
+        if not ended or not workers:
             return None
-        mean = statistics.fmean(durations)
-        free = [max(0.0, mean - (now - began)) for began in running] + [0.0] * (workers - len(running))
+        usual = statistics.median(took for took, _ in ended)
+        factors = [took / (SECONDS_A_TASK + estimate) for took, estimate in ended if estimate]
+
+        def duration(estimate: float) -> float:
+            return statistics.median(factors) * (SECONDS_A_TASK + estimate) if factors and estimate else usual
+
+        free = [max(0.0, duration(estimate) - (now - began)) for began, estimate in running] + [0.0] * (workers - len(running))
         heapq.heapify(free)
         for job in waiting:
             if job.run_id == run_id:
                 return free[0]
-            heapq.heapreplace(free, free[0] + mean)
+            heapq.heapreplace(free, free[0] + duration(job.estimate))
         return None
 
     # --- workers ----------------------------------------------------------------------------------------------------
@@ -132,7 +143,7 @@ class Queue:
                 return False
             job.submission, job.worker, job.until_epoch, job.request = submission, worker, until_epoch, ""
             self._workers[submission] = worker
-            self._started[submission] = time.monotonic()
+            self._started[submission] = time.monotonic(), job.estimate
         return True
 
     def requeue(self, job: Job) -> None:
@@ -144,8 +155,9 @@ class Queue:
         """The task under this name has ended: its worker is free."""
         with self._lock:
             self._workers.pop(submission, None)
-            if began := self._started.pop(submission, None):
-                self._durations.append(time.monotonic() - began)
+            if submission in self._started:
+                began, estimate = self._started.pop(submission)
+                self._ended.append((time.monotonic() - began, estimate))
 
     def all_tasks_ended(self) -> None:
         """The cluster is gone, and every task with it."""

@@ -76,18 +76,22 @@ def show(run: Run) -> None:
     epoch = st.select_slider("Epoch", epochs, epochs[-1], key=f"epoch_{run.id}", help="Results after this epoch of training.")
     student, baseline = predictions["by_epoch"][epochs.index(epoch)]
     by_role = {"teacher": predictions["teacher"], "baseline": baseline, "student": student}
-    changed, confusion, by_class = st.tabs(["Changed predictions", "Confusion matrix", "Per-class accuracy"])
-    with changed:
-        _show_differing(dataset, by_role, predictions["labels"])
-    with confusion:
-        role = st.segmented_control(
-            "Model", list(by_role), default="student", key=f"role_{run.id}", required=True, help="Whose predictions are counted."
-        )
-        figure = _FIGURES.get((*key, epoch, role), lambda: _confusion(by_role[role], predictions["labels"], dataset))
-        live_chart(figure, key=f"confusion_{run.id}", height=520, revision=run.id)
-    with by_class:
-        figure = _FIGURES.get((*key, epoch), lambda: _by_class(by_role, predictions["labels"], dataset))
-        live_chart(figure, key=f"classes_{run.id}", height=380, revision=run.id)
+    tabs = ["Changed predictions", "Confusion matrix", "Per-class accuracy"]
+    changed, confusion, by_class = st.tabs(tabs, key=f"tabs_{run.id}", on_change="rerun")  # only the open one is drawn
+    if changed.open:
+        with changed:
+            _show_differing(dataset, by_role, predictions["labels"])
+    if confusion.open:
+        with confusion:
+            role = st.segmented_control(
+                "Model", list(by_role), default="student", key=f"role_{run.id}", required=True, help="Whose predictions are counted."
+            )
+            figure = _FIGURES.get((*key, epoch, role), lambda: _confusion(by_role[role], predictions["labels"], dataset))
+            live_chart(figure, key=f"confusion_{run.id}", height=520, revision=run.id)
+    if by_class.open:
+        with by_class:
+            figure = _FIGURES.get((*key, epoch), lambda: _by_class(by_role, predictions["labels"], dataset))
+            live_chart(figure, key=f"classes_{run.id}", height=380, revision=run.id)
 
 
 def _confusion(predictions: np.ndarray, labels: np.ndarray, dataset: datasets.Dataset) -> str:
