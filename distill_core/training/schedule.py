@@ -12,7 +12,7 @@ from torch import Tensor
 
 from distill_core.experiment import Experiment
 
-MOST_RECORDS = 200  # of the losses, and as many tests
+MOST_RECORDS = 400  # of one network, where they do not come once an epoch
 STEPS_PER_TEXT = 200  # steps of one network, at least, for each text that student and baseline write
 
 
@@ -49,18 +49,20 @@ class Schedule:
     def log_steps(self) -> dict[int, str]:
         """The steps after which there is a record: `"test"` with test accuracy, `"losses"` with the losses alone.
 
-        Set by the experiment and never by the clock, so that a run has the same records each time. Long epochs have a
-        record after each eighth, and the first of them tests early: a curve should form at once. Where the transfer set
-        is small, not every epoch is tested: testing takes no longer than training, but there are at least ten tests. A run
-        of many epochs has no more records than a chart can show.
+        Set by the experiment and never by the clock, so that a run has the same records each time. There is one after each
+        epoch. Long epochs have one after each eighth, as far as a chart can show so many, and the first of them tests early:
+        a curve should form at once. Where the transfer set is small, not every epoch is tested: testing takes no longer
+        than training, but there are at least ten tests.
         """
         steps, epochs = self.steps_per_epoch, self.experiment.epochs
-        records = min(epochs * (8 if steps >= 64 else 1), MOST_RECORDS)
-        marks = {round(self.steps * part / records): "losses" for part in range(1, records)}
+        marks: dict[int, str] = {}
         if steps >= 64:
+            parts = max(1, min(8, MOST_RECORDS // epochs))
+            marks |= {round(steps * part / parts): "losses" for part in range(1, parts * epochs)}
             marks |= {round(steps * eighth / 8): "test" for eighth in (1, 2, 4)}
+        marks |= {steps * epoch: "losses" for epoch in range(1, epochs)}
         # A training step costs three times a test's.
-        tests = min(epochs, MOST_RECORDS, max(10, 3 * self.images * epochs // self.test_images))
+        tests = min(epochs, max(10, 3 * self.images * epochs // self.test_images))
         return marks | {steps * round(epochs * test / tests): "test" for test in range(tests + 1)}
 
     def sampled_epochs(self, networks: int) -> frozenset[int]:
