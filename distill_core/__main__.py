@@ -153,6 +153,8 @@ def compress(
             f"'{run}' is no study, whose figures --keep and --latency replace; leave them out, or choose from: {', '.join(ladder.SETTINGS)}"
         )
     file = ladder.SHIPPED if keep else ladder.unfinished()
+    if latency and not any((row["setting"], row["seeds"]) == (run, seeds) for row in ladder.kept(file)["rows"]):
+        raise ValueError(f"no rung of '{run}' is measured with {seeds} seeds yet in {file.name}; measure them first, without --latency")
     if is_study:
         _prepare(ladder.SETTINGS[run].experiment, device=device)
         rungs = ladder.measure(run, seeds=seeds, before=ladder.kept(file)["rows"], device=device, latency_only=latency)
