@@ -118,7 +118,13 @@ def test_compress_prints_a_line_for_each_rung_and_the_reason_where_one_cannot_be
 
 
 def test_compress_refuses_what_it_cannot_do_with_one_line(capsys):
-    for arguments in (["nothing"], ["digits/cnn-32", "--seeds", "101"], ["digits/cnn-32", "--keep"], ["digits/cnn-32", "--latency"], ["mnist", "--latency"]):
+    for arguments in (
+        ["nothing"],
+        ["digits/cnn-32", "--seeds", "101"],
+        ["digits/cnn-32", "--keep"],
+        ["digits/cnn-32", "--latency"],
+        ["mnist", "--latency"],
+    ):
         assert main(["compress", *arguments]) == 2
         assert capsys.readouterr().err.count("\n") == 1
 

@@ -81,6 +81,24 @@ def test_every_cell_gets_a_number_and_a_click_opens_it_as_a_race(lab, watched):
     expect(page.get_by_text(re.compile("finished: 30 epochs"))).to_be_visible(timeout=BUSY)
 
 
+def test_a_sweep_of_a_text_counts_its_cells_in_bits_and_a_click_opens_a_race_on_it(lab, watched):
+    text = "dataset=little-language&student=gpt-16x1&images=50&epochs=4&seeds=2&x=temperature&xs=1,4&y=alpha&ys=0.1,0.5"
+    page = watched(f"{lab}/sweep?{text}")
+    expect(page.get_by_text("4 cells x 2 seeds = 8 students")).to_be_visible(timeout=BUSY)
+    train(page)
+    until(lambda: len(values(page)) == 4 and all(values(page)))
+    expect(page.get_by_text("finished:").first).to_be_visible(timeout=BUSY)
+    expect(page.get_by_text("Each cell: bits a character that the student needs less than its baseline")).to_be_visible(timeout=BUSY)
+    assert all(re.fullmatch("[+\u2212]\\d\\.\\d+", value) for value in values(page))
+    page.mouse.move(*cell(page, 1, 0))
+    until(lambda: detail(page) == "T 1, alpha 0.5")
+    page.mouse.click(*cell(page, 1, 0))
+    page.wait_for_url(re.compile("/race.*dataset=little-language"), timeout=BUSY)
+    train_race = page.locator(".st-key-train button:enabled:visible")
+    train_race.click(timeout=BUSY)
+    expect(page.locator("[data-testid='stAlert']").first).to_contain_text("bits a character", timeout=BUSY)
+
+
 def test_a_sweep_that_is_reloaded_while_it_trains_continues_and_can_be_stopped(lab, watched):
     page = watched(f"{lab}/sweep?{LONG}")
     train(page)
