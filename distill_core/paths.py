@@ -33,7 +33,10 @@ def cache(name: str) -> Path:
 
 
 def read_json(path: Path, *, without: object) -> object:
-    """The content of a JSON file, read once for each version of it, or `without` it that value: copy it before you change it."""
+    """The content of a JSON file, read once for each version of the file; the value of `without` where there is none.
+
+    All callers get the same object: copy it before you change it.
+    """
     found = version(path)
     return _parsed(path, found) if found else without
 

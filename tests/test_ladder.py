@@ -9,7 +9,7 @@ import torch
 from distill_core.__main__ import main
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
-from distill_core.figures.ladder import ladder_figure
+from distill_core.figures.ladder import _ticks, ladder_figure
 from distill_core.studies import ladder
 from distill_core.training import loop
 from distill_core.training.run_data import load_run_data
@@ -166,3 +166,19 @@ def test_the_chart_has_every_rung_by_its_number_and_a_front_without_what_is_larg
     assert list(front.x) == [0.1, 0.3, 1.0, 8.0] and list(front.y) == pytest.approx([50, 3.2, 3, 2])
     (student,) = [trace for trace in markers if trace.name.startswith("student")]
     assert list(student.y) == pytest.approx([3, 3.2, 50]) and list(student.error_y.array) == pytest.approx([1, 1, 1])
+
+
+def test_rungs_whose_points_nearly_coincide_share_one_label():
+    rows = [*ROWS, rung("int8, recovered with the teacher", 301, 0.9681)]
+    (student,) = [trace for trace in ladder_figure(rows).data if trace.name and trace.name.startswith("student")]
+    assert [text.strip() for text in student.text] == ["2", "3, 5", "4", ""]
+
+
+@pytest.mark.parametrize(("values", "shown"), [
+    ([23, 80], ["20", "30", "40", "50", "70", "100"]),
+    ([6.3, 456], ["5", "10", "20", "50", "100", "200", "500"]),
+    ([0.7, 65], ["0.5", "1", "2", "5", "10", "20", "50", "100"]),
+    ([5.6, 9581], ["1", "10", "100", "1,000", "10,000"]),
+])  # fmt: skip
+def test_an_axis_has_as_many_ticks_as_it_has_room_for(values, shown):
+    assert _ticks(values)["ticktext"] == shown

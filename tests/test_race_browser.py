@@ -92,6 +92,12 @@ def test_one_click_on_the_first_page_gives_a_race_and_its_result_in_words(lab, n
     page.get_by_role("link", name=re.compile("Change the settings")).click()
     finished(page)
     expect(page).to_have_url(re.compile("run="))
+    shown_by_tab = {"Confusion matrix": "confusion", "Per-class accuracy": "classes"}
+    for tab, key in shown_by_tab.items():  # only the open tab is drawn
+        expect(page.locator(f"[class*='st-key-{key}_']")).to_have_count(0, timeout=BUSY)
+        page.get_by_role("tab", name=tab).click(timeout=BUSY)
+        page.locator(f"[class*='st-key-{key}_']").first.scroll_into_view_if_needed(timeout=BUSY)  # a chart out of view is not drawn
+        expect(page.locator(f"[class*='st-key-{key}_'] .js-plotly-plot")).to_be_visible(timeout=BUSY)
 
 
 def test_the_list_of_presets_closes_when_one_is_chosen(lab, new_page):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import plotly.graph_objects as go
@@ -9,6 +10,8 @@ import plotly.graph_objects as go
 from distill_core.figures.palette import ROLES
 from distill_core.figures.sweep.size import TEXT, pareto_front
 
+NEAR = 0.04  # of an axis: markers and numbers of points that are nearer overlap
+MOST_TICKS = 8
 NAMES = {"teacher": "teacher, compressed too", "baseline": "recovered with labels only", "student": "student, compressed too"}
 
 
@@ -38,7 +41,7 @@ def ladder_figure(rows: Sequence[dict]) -> go.Figure:
             {
                 "type": "scatter", "uid": role, "mode": "markers+text", "name": name,
                 "x": [sizes[i] for i in chosen], "y": [errors[i] for i in chosen],
-                "text": [f" {i + 1} " for i in chosen], "textposition": "middle right" if role == "student" else "middle left",
+                "text": _numbers(chosen, sizes, errors), "textposition": "middle right" if role == "student" else "middle left",
                 "error_y": {
                     "type": "data", "symmetric": False, "thickness": 1.5,
                     "array": [100 - 100 * rows[i]["low"] - errors[i] for i in chosen],
@@ -64,11 +67,27 @@ def ladder_figure(rows: Sequence[dict]) -> go.Figure:
     return go.Figure({"data": traces, "layout": layout})
 
 
+def _numbers(chosen: Sequence[int], sizes: Sequence[float], errors: Sequence[float]) -> list[str]:
+    """The numbers of these rungs; where points of one style nearly coincide, the first has the numbers of all."""
+
+    def is_near(i: int, j: int) -> bool:
+        shares = (math.log(axis[i] / axis[j]) / math.log(max(axis) / min(axis)) for axis in (sizes, errors) if max(axis) > min(axis))
+        return all(abs(share) < NEAR for share in shares)
+
+    groups: dict[int, list[int]] = {}
+    for i in chosen:
+        first = next((j for j in groups if is_near(i, j)), i)
+        groups.setdefault(first, []).append(i + 1)
+    return [f" {', '.join(map(str, groups.get(i, [])))} " for i in chosen]
+
+
 def _ticks(values: Sequence[float]) -> dict:
-    """The powers of ten over the values, and 2 and 5 times these where there is room."""
-    steps = (1, 2, 5) if max(values) < 1000 * min(values) and max(values) <= 100 else (1,)
-    ticks = [step * 10.0**power for power in range(-2, 6) for step in steps]
-    low = max((tick for tick in ticks if tick <= min(values)), default=ticks[0])
-    high = min((tick for tick in ticks if tick >= max(values)), default=ticks[-1])
-    shown = [tick for tick in ticks if low <= tick <= high]
+    """The powers of ten around the values, with as many steps between them as there is room for."""
+    for steps in ((1, 1.5, 2, 3, 4, 5, 7), (1, 2, 5), (1,)):
+        ticks = [step * 10.0**power for power in range(-2, 6) for step in steps]
+        low = max((tick for tick in ticks if tick <= min(values)), default=ticks[0])
+        high = min((tick for tick in ticks if tick >= max(values)), default=ticks[-1])
+        shown = [tick for tick in ticks if low <= tick <= high]
+        if len(shown) <= MOST_TICKS:
+            break
     return {"tickvals": shown, "ticktext": [f"{tick:,g}" for tick in shown]}

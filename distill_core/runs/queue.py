@@ -113,7 +113,8 @@ class Queue:
     def seconds_until(self, run_id: str, *, workers: int) -> float | None:
         """How long a waiting run will wait; None before any has ended.
 
-        Runs take as many times their estimates as the last ones did; one without an estimate takes as long as they did.
+        Each run is expected to take its estimate times the median ratio of time to estimate of the last runs; one without an estimate
+        the median of their times.
         """
         waiting, now = self.waiting(), time.monotonic()
         with self._lock:

@@ -84,8 +84,9 @@ def show(run: Run) -> None:
     if confusion.open:
         with confusion:
             role = st.segmented_control(
-                "Model", list(by_role), default="student", key=f"role_{run.id}", required=True, help="Whose predictions are counted."
-            )
+                "Model", list(by_role), default="student", key=f"role_{run.id}", required=True, persist_state="session",
+                help="Whose predictions are counted.",
+            )  # fmt: skip
             figure = _FIGURES.get((*key, epoch, role), lambda: _confusion(by_role[role], predictions["labels"], dataset))
             live_chart(figure, key=f"confusion_{run.id}", height=520, revision=run.id)
     if by_class.open:
