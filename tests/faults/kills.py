@@ -71,10 +71,10 @@ from distill_core.runs.engine import Engine
 from distill_core.runs.store import Store
 engine = Engine(Store(sys.argv[1])).start()
 for number in range(int(sys.argv[2])):
-    engine.submit([Experiment(epochs=500, images=0, batch_size=16, seed=1000 * int(sys.argv[3]) + number)], owner=str(number))
-while True:
-    for run in engine.store.list(limit=1000):
-        if run.active and (records := engine.store.records(run.id)):
+    engine.submit([Experiment(epochs=500, images=0, batch_size=4, seed=1000 * int(sys.argv[3]) + number)], owner=str(number))
+while active := [run for run in engine.store.list(limit=1000) if run.active]:
+    for run in active:
+        if records := engine.store.records(run.id):
             print(run.id, len(records), records[-1]["row"], flush=True)
     time.sleep(0.05)
 """
