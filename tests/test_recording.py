@@ -15,16 +15,16 @@ FIELDS = {"images": 50, "batch_size": 20, "student": "mlp-12x2", "epochs": 4}
 
 @pytest.fixture
 def recorded(monkeypatch):
-    """The works that are recorded. Without a GPU the work itself stands for its graph, and reads the same tensors at each replay."""
+    """The steps that are recorded. Without a GPU the step itself stands for its graph, and reads the same tensors at each replay."""
     found, real = [], recording.record
 
-    def record(work):
-        found.append(work)
+    def record(step):
+        found.append(step)
         if torch.cuda.is_available():
-            return real(work)
-        returned = work()  # unlike a recording this computes, so the first replay does not
+            return real(step)
+        returned = step()  # unlike a recording this computes, so the first replay does not
         rest = iter([lambda: None])
-        return (lambda: next(rest, work)()), returned
+        return (lambda: next(rest, step)()), returned
 
     monkeypatch.setattr(recording, "record", record)
     return found
@@ -87,8 +87,8 @@ def test_a_recording_reads_the_inputs_of_each_call_and_not_those_of_its_first(re
     assert total.tolist() == [15.0] * 3 and len(recorded) == 1
 
 
-def test_a_work_that_cannot_be_recorded_is_computed_at_each_call(monkeypatch):
-    def refuse(work):
+def test_a_step_that_cannot_be_recorded_is_computed_at_each_call(monkeypatch):
+    def refuse(step):
         raise RuntimeError("operation not permitted when stream is capturing")
 
     monkeypatch.setattr(recording, "record", refuse)
@@ -104,6 +104,11 @@ def test_a_work_that_cannot_be_recorded_is_computed_at_each_call(monkeypatch):
 
 
 def test_steps_on_a_cpu_are_not_recorded(recorded):
-    if not torch.cuda.is_available():
-        list(train_cohort([Experiment(**FIELDS)]))
-        assert not recorded
+    total, run = torch.zeros(3), Recording(torch.device("cpu"))
+
+    def add(values):
+        total.add_(values)
+
+    for _ in range(6):
+        run(add, torch.ones(3))
+    assert not recorded and total.tolist() == [6.0] * 3 and run.numbers(0.1, 0.5) == (0.1, 0.5)

@@ -242,9 +242,8 @@ class Cohort:
         """One step of all members on the images at `indices` `(S, B)`, seed by seed."""
         self._learning_rate, self._progress = self._recording.numbers(learning_rate, self.schedule.progress(self.step))
         if own_text.is_own(self.method, self.step):
-            self._train_on(self._with_own_text(self.data.get_batch(indices, self.step)))
-            return
-        if self.data.same_at_every_step:
+            examples = self._train_on(self._with_own_text(self.data.get_batch(indices, self.step)))
+        elif self.data.same_at_every_step:
             examples = self._recording(self._train_at, indices)
         else:
             examples = self._recording(self._train_on, self.data.get_batch(indices, self.step))
@@ -255,7 +254,7 @@ class Cohort:
         return self._train_on(self.data.get_batch(indices, self.step))
 
     def _train_on(self, inputs: Inputs) -> dict[str, int]:
-        """One step on a batch; returns over how many examples each loss was averaged that is recorded."""
+        """One step on a batch; returns the number of examples of each loss, none of text that students wrote: it is not recorded."""
         terms = self._backward_by_hand(inputs) if self._layers else self._backward_by_autograd(inputs)  # (K,) each
         self.constraint.keep_zeros(self._gradients)
         self.optimizer.step(self._learning_rate)

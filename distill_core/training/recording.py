@@ -27,9 +27,9 @@ def is_recorded(device: torch.device) -> bool:
 
 
 class Recording:
-    """Works on one device that change tensors in place, each recorded for each shape of its inputs.
+    """Training steps on one device, functions that change tensors in place; each is recorded for each shape of its inputs.
 
-    A work that cannot be recorded is computed as it is, and so is every work on a CPU.
+    A step that cannot be recorded is computed as it is, and so is every step on a CPU.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -39,31 +39,31 @@ class Recording:
         self._recorded: dict[tuple, Recorded | None] = {}  # None: it cannot be recorded
 
     def numbers(self, *values: float) -> tuple[float | Tensor, ...]:
-        """Two numbers of this step, as a work takes them: in the memory of a GPU, where a replay reads them."""
+        """Two numbers that differ from step to step, as a step reads them: on a GPU they are put where a replay reads them."""
         for place, value in zip(self._numbers, values, strict=False):
             place.fill_(value)
         return self._numbers or values
 
-    def __call__(self, work: Callable, inputs: object) -> object:
-        """`work(inputs)`, or its replay. `inputs`: a tensor, or a tuple of tensors and plain values.
+    def __call__(self, step: Callable, inputs: object) -> object:
+        """`step(inputs)`, or its replay. `inputs`: a tensor, or a tuple of tensors and plain values.
 
-        Returns what the work returned when it was recorded: no tensor, and nothing that differs between inputs of one shape.
+        Returns what the step returned when it was recorded: no tensor, and nothing that differs between inputs of one shape.
         """
         if not self._is_on:
-            return work(inputs)
+            return step(inputs)
         leaves, structure = tree_flatten(inputs)
         kinds = tuple((tuple(one.shape), one.dtype) if isinstance(one, Tensor) else one for one in leaves)
-        key = (work.__name__, structure, kinds)
+        key = (step.__name__, structure, kinds)
         calls = self._calls[key] = self._calls.get(key, 0) + 1
         if calls > FIRST_CALLS and key not in self._recorded:
-            self._recorded[key] = self._record(work, inputs)
+            self._recorded[key] = self._record(step, inputs)
         recorded = self._recorded.get(key)
-        return recorded.replay_with(leaves) if recorded else work(inputs)
+        return recorded.replay_with(leaves) if recorded else step(inputs)
 
-    def _record(self, work: Callable, inputs: object) -> Recorded | None:
+    def _record(self, step: Callable, inputs: object) -> Recorded | None:
         copies = tree_map(lambda one: one.clone() if isinstance(one, Tensor) else one, inputs)
         try:
-            replay, returned = record(lambda: work(copies))
+            replay, returned = record(lambda: step(copies))
         except RuntimeError as error:  # it would wait for the GPU, or its library allocates on its own
             log.warning("a step of training is not recorded: %s", error)
             return None
@@ -72,14 +72,14 @@ class Recording:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A work as it was recorded: where it reads its inputs, how it is replayed, and what it returned."""
+    """A step as it was recorded: where it reads its inputs, how it is replayed, and what it returned."""
 
     places: list
     replay: Callable[[], None]
     returned: object
 
     def replay_with(self, inputs: list) -> object:
-        """Replay it on these inputs, the leaves of what the work is called with."""
+        """Replay it on these inputs, the leaves of what the step is called with."""
         for place, one in zip(self.places, inputs, strict=True):
             if isinstance(place, Tensor):
                 place.copy_(one)
@@ -90,9 +90,9 @@ class Recorded:
 _ONE_AT_A_TIME = threading.Lock()  # in a process
 
 
-def record(work: Callable[[], object]) -> tuple[Callable[[], None], object]:
-    """A function that replays the work, and what the work returned; recording computes nothing."""
+def record(step: Callable[[], object]) -> tuple[Callable[[], None], object]:
+    """A function that replays the step, and what the step returned; recording computes nothing."""
     graph = torch.cuda.CUDAGraph()
     with _ONE_AT_A_TIME, torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads go on with what they compute
-        returned = work()
+        returned = step()
     return graph.replay, returned

@@ -279,7 +279,7 @@ def load_run_data(experiments: Sequence[Experiment], *, device: str = "auto", dt
     # Adam's moments of a unit that is never active fall below the smallest normal number, where a CPU takes a hundred
     # times as long: an epoch of mlp-800x2 took 13 s instead of 6.5 s. Such numbers are 0 from here on.
     torch.set_flush_denormal(True)
-    # On a GPU a convolution in float32 would otherwise have factors of 10 bits, and its gradient be added up in any order.
+    # On a GPU a convolution in float32 would otherwise round its factors to 10 bits and add up its gradient in any order.
     torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic = False, True
     first, device_found = experiments[0], pick_device(device)
     for _ in prepare(first, device=device):

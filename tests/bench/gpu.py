@@ -1,4 +1,4 @@
-"""On a GPU: the large sweep, one epoch of single students, what a student more costs, and what replaying a step saves."""
+"""On a GPU: the large sweep, one epoch of single students, what a further student costs, and what replaying a step saves."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import torch
 
 from distill_core.data import datasets
 from distill_core.experiment import Experiment
-from distill_core.studies.sweep import Grid
 from distill_core.training import recording
 from distill_core.training.cohort import Cohort
 from tests.bench.measure import Figure
-from tests.bench.sweep import ALPHAS, TEMPERATURES
+from tests.bench.sweep import large, of_size
 
 TIMES = 5
 PRECISIONS = ("float32", "bfloat16")
@@ -60,8 +59,7 @@ def whole(experiments: Sequence[Experiment]) -> None:
 def large_sweep() -> Iterator[Figure]:
     """Eight temperatures and five alphas on all of MNIST, five epochs."""
     for precision in PRECISIONS:
-        usual = Experiment(dataset="mnist", student="mlp-30x2", batch_size=256, epochs=5, precision=precision)
-        experiments = Grid("temperature", TEMPERATURES, "alpha", ALPHAS, 1).experiments(usual)
+        experiments = large(precision)
         name = f"8 x 5 sweep of mlp-30x2, 60,000 images, 5 epochs, {precision}"
         yield Figure(name, timed(lambda own=experiments: whole(own)), "s", "at most 1")
         with step_by_step():
@@ -91,7 +89,7 @@ def epochs() -> Iterator[Figure]:
 
 
 def steps_of(experiment: Experiment) -> Callable[[], None]:
-    """All steps of an epoch, of one cohort after another call."""
+    """A function that takes all steps of an epoch with one cohort, which goes on at each call."""
     own = Cohort([experiment], device="cuda")
 
     def epoch() -> None:
@@ -105,9 +103,7 @@ def growth() -> Iterator[Figure]:
     """Milliseconds per student of two epochs on 5,000 images, for sweeps of growing size."""
     for student, sizes in (("mlp-30x2", (1, 5, 20, 40, 80, 200, 400)), ("cnn-8", (1, 5, 20, 40, 80))):
         for students in sizes:
-            temperatures = tuple(1.0 + 0.25 * n for n in range(max(1, students // 5)))
-            usual = Experiment(dataset="mnist", student=student, batch_size=128, epochs=2, images=5000)
-            experiments = Grid("temperature", temperatures, "alpha", ALPHAS if students >= 5 else ALPHAS[1:2], 1).experiments(usual)
+            experiments = of_size(students, student)
             seconds = timed(lambda own=experiments: whole(own), times=3)
             yield Figure(f"sweep of {students} {student}: per student", [1000 * one / students for one in seconds], "ms")
             peak = torch.cuda.max_memory_allocated() / 2**20

@@ -34,10 +34,22 @@ def seconds_of(experiments: Sequence[Experiment], **options: object) -> float:
     return time.perf_counter() - started
 
 
+def large(precision: str = "float32") -> list[Experiment]:
+    """The experiments of the large sweep."""
+    usual = Experiment(dataset="mnist", student="mlp-30x2", batch_size=256, epochs=5, precision=precision)
+    return Grid("temperature", TEMPERATURES, "alpha", ALPHAS, 1).experiments(usual)
+
+
+def of_size(students: int, student: str = "mlp-30x2") -> list[Experiment]:
+    """A sweep of so many students, two epochs on 5,000 images."""
+    temperatures = tuple(1.0 + 0.25 * n for n in range(max(1, students // 5)))
+    usual = Experiment(dataset="mnist", student=student, batch_size=128, epochs=2, images=5000)
+    return Grid("temperature", temperatures, "alpha", ALPHAS if students >= 5 else ALPHAS[1 : 1 + students], 1).experiments(usual)
+
+
 def large_sweep() -> Iterator[Figure]:
     """Eight temperatures and five alphas on all of MNIST, five epochs."""
-    usual = Experiment(dataset="mnist", student="mlp-30x2", batch_size=256, epochs=5)
-    experiments = Grid("temperature", TEMPERATURES, "alpha", ALPHAS, 1).experiments(usual)
+    experiments = large()
     seconds_of([e for e in experiments if e.temperature == 4.0][:1])  # data and logits
     seconds = alternate({"usual": on_all_cores(usual_loop("mlp-30x2")), "ours": lambda: seconds_of(experiments)}, times=TIMES)
     seconds["usual"] = [40 * 5 * s for s in seconds["usual"]]
@@ -86,8 +98,5 @@ def one_after_another() -> Iterator[Figure]:
 def growth() -> Iterator[Figure]:
     """Milliseconds per student of two epochs on 5,000 images, for sweeps of growing size."""
     for students in (1, 2, 5, 10, 20, 40, 80, 200):
-        temperatures = tuple(1.0 + 0.25 * n for n in range(max(1, students // 5)))
-        usual = Experiment(dataset="mnist", student="mlp-30x2", batch_size=128, epochs=2, images=5000)
-        grid = Grid("temperature", temperatures, "alpha", ALPHAS if students >= 5 else ALPHAS[1 : 1 + students], 1)
-        seconds = [seconds_of(grid.experiments(usual)) for _ in range(TIMES)]
+        seconds = [seconds_of(of_size(students)) for _ in range(TIMES)]
         yield Figure(f"sweep of {students}: per student", [1000 * s / students for s in seconds], "ms")
