@@ -28,7 +28,8 @@ SCHEDULES = ("one-cycle", "constant")
 AUGMENTATIONS = ("none", "fixed", "consistent")
 COMBINATIONS = ("probabilities", "logits")
 UNLABELLED_FROM = (SAME, NOISE, *DATASETS)
-RESULT_VERSION = 4  # raised when the same choices give other numbers than before, so that no old result is returned for them
+# Raised when the same choices give other numbers than before, so that no old result is returned for them.
+RESULT_VERSION, TEXT_RESULT_VERSION = 4, 5  # of images, of texts
 
 # The largest value of each number that the lab accepts, from a page, a link or a hand-made message.
 MAX = {
@@ -351,7 +352,8 @@ class Experiment:
         usual = {name: type(self).__dataclass_fields__[name].default for name in LATER_FIELDS}
         own = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         fields = {name: value for name, value in own.items() if name not in usual or value != usual[name]}
-        content = json.dumps([RESULT_VERSION, fields], sort_keys=True)
+        version = TEXT_RESULT_VERSION if is_text(self.dataset) else RESULT_VERSION
+        content = json.dumps([version, fields], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     @property

@@ -78,10 +78,12 @@ class Block(nn.Module):
             nn.init.normal_(layer.weight, std=layer.weight.shape[1] ** -0.5 / math.sqrt(2 * depth))
 
     def forward(self, hidden: Tensor, past: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        queries, keys, values = self.queries_keys_values(normalise(hidden)).chunk(3, dim=-1)  # (N, L, D) each
+        heads = (part.unflatten(-1, (HEADS, -1)) for part in self.queries_keys_values(normalise(hidden)).chunk(3, dim=-1))
+        queries, keys, values = (part.transpose(-3, -2) for part in heads)  # (N, heads, L, d) each
         if past:
             keys, values = torch.cat([past[0], keys], dim=-2), torch.cat([past[1], values], dim=-2)
-        hidden = hidden + self.dropout(self.mix_heads(attention(queries, keys, values)))
+        mixed = attention(queries, keys, values).transpose(-3, -2).flatten(-2)  # (N, L, D)
+        hidden = hidden + self.dropout(self.mix_heads(mixed))
         hidden = hidden + self.dropout(self.narrow(F.gelu(self.widen(normalise(hidden)))))
         return hidden, (keys, values)
 
@@ -91,16 +93,16 @@ def attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
     $$\mathrm{softmax}\Big(\frac{Q K^\top}{\sqrt{d}} + M\Big) V, \qquad M_{ij} = -\infty \text{ for positions } j \text{ after } i$$
 
-    - `queries`: `(N, L, D)`, of the last L of P positions; `keys`, `values`: `(N, P, D)`. D is divided among the heads, d each.
+    - `queries`: `(N, heads, L, d)`, of the last L of P positions; `keys`, `values`: `(N, heads, P, d)`. The D units of a position are
+      divided among the heads, d each.
 
     Source: Vaswani et al. 2017, section 3.2.
     """
-    queries, keys, values = (part.unflatten(-1, (HEADS, -1)).transpose(-3, -2) for part in (queries, keys, values))  # (N, heads, L, d)
-    matches = queries @ keys.transpose(-2, -1) / math.sqrt(queries.shape[-1])  # (N, heads, L, P)
-    length, positions = matches.shape[-2:]
-    later = torch.ones(length, positions, dtype=torch.bool, device=matches.device).triu(positions - length + 1)
-    weights = matches.masked_fill(later, -torch.inf).softmax(dim=-1)
-    return (weights @ values).transpose(-3, -2).flatten(-2)  # (N, L, D)
+    length, positions = queries.shape[-2], keys.shape[-2]
+    matches = queries / math.sqrt(queries.shape[-1]) @ keys.transpose(-2, -1)  # (N, heads, L, P)
+    if length > 1:  # no position is after the last one
+        matches = matches + matches.new_full((length, positions), -torch.inf).triu(positions - length + 1)  # M
+    return matches.softmax(dim=-1) @ values
 
 
 def normalise(hidden: Tensor) -> Tensor:

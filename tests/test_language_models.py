@@ -7,14 +7,16 @@ from itertools import pairwise
 
 import pytest
 import torch
+import torch.nn.functional as F
 from test_cohort import DOUBLE, alone, assert_same, together
+from torch.testing import assert_close
 
 from distill_core import analysis, models, students, teachers, writing
 from distill_core.batch import Batch
 from distill_core.data import datasets
 from distill_core.data.grammar import little_language
 from distill_core.experiment import Experiment
-from distill_core.language_models import draw, write
+from distill_core.language_models import attention, draw, write
 from distill_core.losses import bits_per_character, jensen_shannon_loss, reverse_soft_loss, soft_loss, top_k_loss
 from distill_core.objectives import METHODS, objective
 from distill_core.references import citations
@@ -50,6 +52,13 @@ def test_reading_token_by_token_with_what_is_kept_equals_reading_at_once(model):
         logits, _, past = model.read(model.stem(tokens[:, position : position + 1]), past)
         steps.append(logits)
     assert torch.cat(steps, dim=1).sub(model(tokens)).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize(("length", "before"), [(7, 0), (1, 6), (3, 4)])
+def test_attention_is_that_of_pytorch_also_behind_positions_that_were_read_before(length, before):
+    queries, (keys, values) = torch.randn(2, 4, length, 3).double(), torch.randn(2, 2, 4, before + length, 3).double()
+    seen = torch.ones(length, before + length, dtype=torch.bool).tril(before)
+    assert_close(attention(queries, keys, values), F.scaled_dot_product_attention(queries, keys, values, attn_mask=seen))
 
 
 def test_writing_takes_the_most_probable_token_at_temperature_zero(model):

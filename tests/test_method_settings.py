@@ -130,7 +130,8 @@ KEYS = [  # as they were before methods had settings
 
 @pytest.mark.parametrize(("fields", "key", "baseline"), KEYS, ids=[str(fields) for fields, *_ in KEYS])
 def test_earlier_experiments_keep_their_keys(fields, key, baseline, monkeypatch):
-    monkeypatch.setattr("distill_core.experiment.RESULT_VERSION", 3)  # that of then
+    for name in ("RESULT_VERSION", "TEXT_RESULT_VERSION"):
+        monkeypatch.setattr(f"distill_core.experiment.{name}", 3)  # that of then
     assert (Experiment(**fields).key, Experiment(**fields).baseline.key) == (key, baseline)
 
 
