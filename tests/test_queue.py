@@ -2,10 +2,11 @@
 
 import threading
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distill_core.runs.queue import Queue, host
+from distill_core.runs.queue import RECENT_RUNS, Queue, host
 
 
 def filled(*owners):
@@ -99,14 +100,31 @@ def test_the_waiting_time_follows_the_estimates_of_the_runs_before_it(monkeypatc
     estimates = {"short": 1.5, "long": 99.5, "unknown": 0.0, "last": 1.5}
     for name, estimate in {"first": 1.5, **estimates}.items():
         queue.add(name, name, estimate=estimate)
-    queue.assign(queue.get("first"), "first-1", "a")
-    now[0] = 6.0
-    queue.task_ended("first-1")  # (1.5 + 0.5) s were estimated, 6 s it took: three times as long
+    for number in range(RECENT_RUNS):
+        queue.assign(queue.get("first"), f"first-{number}", "a")
+        now[0] += 6.0
+        queue.task_ended(f"first-{number}")  # (1.5 + 0.5) s were estimated, 6 s it took: three times as long
     queue.remove("first")
-    assert [queue.seconds_until(name, workers=1) for name in estimates] == [0.0, 6.0, 306.0, 312.0]
+    assert [queue.seconds_until(name, workers=1) for name in estimates] == pytest.approx([0.0, 6.0, 306.0, 312.0])
     queue.assign(queue.get("short"), "short-1", "a")
-    now[0] = 8.0
-    assert [queue.seconds_until(name, workers=1) for name in ("long", "unknown")] == [4.0, 304.0]
+    now[0] += 2.0
+    assert [queue.seconds_until(name, workers=1) for name in ("long", "unknown")] == pytest.approx([4.0, 304.0])
+
+
+def test_runs_slower_than_estimated_count_more_the_more_of_them_there_are(monkeypatch):
+    """The first of a class are slow beside all the pages that are opened; a slow machine shows in further ones."""
+    now, found = [0.0], []
+    monkeypatch.setattr("distill_core.runs.queue.time.monotonic", lambda: now[0])
+    queue = Queue()
+    queue.add("next", "somebody", estimate=3.5)
+    queue.add("last", "somebody", estimate=3.5)
+    for number in range(RECENT_RUNS + 2):
+        queue.assign(queue.add("slow", "another", estimate=1.5), f"slow-{number}", "a")
+        now[0] += 16.0
+        queue.task_ended(f"slow-{number}")  # eight times as long as estimated
+        queue.remove("slow")
+        found.append(queue.seconds_until("last", workers=1))
+    assert found == pytest.approx([4 * 8 ** (min(n, RECENT_RUNS) / RECENT_RUNS) for n in range(1, RECENT_RUNS + 3)])
 
 
 def test_the_waiting_time_is_that_of_the_runs_before_it_on_all_workers(monkeypatch):

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import collections
 import heapq
+import math
 import statistics
 import threading
 import time
 from dataclasses import dataclass
 
 SECONDS_A_TASK = 0.5  # that a run takes beside its training: data, the first step, the result
+RECENT_RUNS = 6  # whose time is expected of the next ones
 
 
 @dataclass(eq=False)
@@ -39,7 +41,7 @@ class Queue:
         self._jobs: dict[str, Job] = {}
         self._workers: dict[str, str] = {}  # the worker of each submission whose task has not ended
         self._started: dict[str, tuple[float, float]] = {}  # when each of these began, and its estimate
-        self._ended: collections.deque[tuple[float, float]] = collections.deque(maxlen=20)  # seconds of the last tasks, and estimates
+        self._ended: collections.deque[tuple[float, float]] = collections.deque(maxlen=RECENT_RUNS)  # seconds of the last, and estimates
         self._arrivals = 0
 
     def add(self, run_id: str, owner_hash: str, address_hash: str = "", *, estimate: float = 0.0) -> Job:
@@ -113,8 +115,9 @@ class Queue:
     def seconds_until(self, run_id: str, *, workers: int) -> float | None:
         """How long a waiting run will wait; None before any has ended.
 
-        Each run is expected to take its estimate times the median ratio of time to estimate of the last runs; one without an estimate
-        the median of their times.
+        Each run is expected to take its estimate times the geometric mean of the ratios of time to estimate of the last runs; one without
+        an estimate the median of their times. Runs that are missing among the last ones count as of ratio 1: the first of all may be slow,
+        because a whole class opens its pages beside them.
         """
         waiting, now = self.waiting(), time.monotonic()
         with self._lock:
@@ -122,10 +125,11 @@ class Queue:
         if not ended or not workers:
             return None
         usual = statistics.median(took for took, _ in ended)
-        factors = [took / (SECONDS_A_TASK + estimate) for took, estimate in ended if estimate]
+        ratios = [took / (SECONDS_A_TASK + estimate) for took, estimate in ended if estimate]
+        factor = math.prod(ratios) ** (1 / RECENT_RUNS)
 
         def duration(estimate: float) -> float:
-            return statistics.median(factors) * (SECONDS_A_TASK + estimate) if factors and estimate else usual
+            return factor * (SECONDS_A_TASK + estimate) if estimate else usual
 
         free = [max(0.0, duration(estimate) - (now - began)) for began, estimate in running] + [0.0] * (workers - len(running))
         heapq.heapify(free)
