@@ -3,7 +3,8 @@
 import streamlit as st
 
 from distill_core.objectives import METHODS
-from pages.sections import bugs, controls
+from pages.sections import bugs
+from pages.sections.help_texts import HELP
 from pages.sections.source import show_source
 from pages.server.lab import set_up
 
@@ -16,7 +17,7 @@ st.markdown(
     "name the bug. Each bug shows best at certain values of T and alpha, and not at all at others." + bugs.method_note()
 )
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    temperature = st.select_slider("Temperature T", bugs.TEMPERATURES, 8.0, key="bug_T", help=controls.HELP["temperature"])
+    temperature = st.select_slider("Temperature T", bugs.TEMPERATURES, 8.0, key="bug_T", help=HELP["temperature"])
     alpha = st.select_slider(
         "alpha, the weight of the hard loss", bugs.ALPHAS, 0.1, key="bug_alpha", help="1: labels only. 0: soft targets only."
     )

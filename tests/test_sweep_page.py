@@ -18,6 +18,7 @@ from distill_core.studies.sweep import Grid
 from pages.sections import sweep_live, sweep_results
 from pages.sections.sweep import loss_names
 from pages.server import lab
+from pages.server.experiments import experiments_of
 
 
 @pytest.fixture
@@ -64,6 +65,14 @@ def test_a_link_restores_axes_values_and_shared_settings(open_sweep):
     assert app.session_state["sweep_values_alpha"] == [0.1, 0.55] and app.session_state["sweep_values_student"] == ["mlp-5x2"]
     assert app.selectbox(key="sweep_temperature").value == 7.0
     assert any("2 cells x 2 seeds = 4 students" in text.value for text in app.markdown)
+
+
+def test_all_students_of_a_sweep_train_in_the_precision_that_is_chosen(open_sweep):
+    app = open_sweep(dataset="digits", xs="1,4", ys="0.1", seeds="1", precision="bfloat16-emulated")
+    app.button(key="sweep_train").click().run()
+    assert not app.exception and not app.error
+    (run,) = lab.store().list()
+    assert {one.precision for one in experiments_of(run)} == {"bfloat16-emulated"}
 
 
 @pytest.mark.parametrize(
@@ -191,6 +200,7 @@ def test_each_loss_is_named_once_with_its_unit():
         ({"x": "student", "xs": "mlp-5x2,nobody"}, "nobody"),
         ({"x": "method", "xs": "nothing"}, "method 'nothing' is not known"),
         ({"batch_size": "-8"}, "batch_size -8"),
+        ({"precision": "float16"}, "precision 'float16' is not offered here; choose one of: float32, bfloat16"),
         ({"temperature": "1e-300", "x": "alpha", "y": "student"}, "temperature 1e-300"),
         ({"teacher": "+".join(["cnn-32"] * 50)}, "teacher 'cnn-32+"),
     ],

@@ -11,6 +11,7 @@ from distill_core.figures.curves import compare_figure
 from distill_core.runs.store import Run
 from pages.components.live_chart import have_charts_ready, live_chart
 from pages.sections import controls, networks, race, transfer_set
+from pages.sections.help_texts import HELP
 from pages.server.curves import ICONS, curves
 from pages.server.lab import engine, link, pace, store
 from pages.server.plain_text import plain, show_error
@@ -53,16 +54,14 @@ def _choose(question: Budget, number: int) -> tuple[str, float, float]:
     with left:
         first = question.students.index(question.smallest)
         student = st.selectbox(
-            "Student", question.students, first, networks.name_with_layers, key=f"budget_student_{number}", help=controls.HELP["student"]
+            "Student", question.students, first, networks.name_with_layers, key=f"budget_student_{number}", help=HELP["student"]
         )
     with middle:
         temperature = st.select_slider(
-            "Temperature T", controls.TEMPERATURES, 4.0, key=f"budget_temperature_{number}", help=controls.HELP["temperature"]
+            "Temperature T", controls.TEMPERATURES, 4.0, key=f"budget_temperature_{number}", help=HELP["temperature"]
         )
     with right:
-        alpha = st.slider(
-            "alpha, the weight of the hard loss", 0.0, 1.0, 0.5, 0.05, key=f"budget_alpha_{number}", help=controls.HELP["alpha"]
-        )
+        alpha = st.slider("alpha, the weight of the hard loss", 0.0, 1.0, 0.5, 0.05, key=f"budget_alpha_{number}", help=HELP["alpha"])
     size = question.bytes_of(student)
     if size > question.max_bytes:
         show_error(f"this student has {size / 1000:,.1f} kB, and the budget is {question.max_bytes / 1000:g} kB; choose a smaller one")

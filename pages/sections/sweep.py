@@ -14,9 +14,11 @@ from distill_core.data import datasets
 from distill_core.experiment import Experiment, methods_for
 from distill_core.figures import sweep as figures
 from distill_core.method_settings import DEFAULTS, SETTINGS, settings_of
+from distill_core.precision import PRECISIONS
 from distill_core.studies.sweep import AXES, Grid
 from distill_core.text_objectives import method_of
 from pages.sections import controls, method_settings, networks, race
+from pages.sections.help_texts import dataset_help, help_of
 from pages.sections.sweep_values import (
     PRESETS,
     PRESETS_OF_TEXT,
@@ -60,6 +62,7 @@ def defaults() -> dict[str, object]:
         "epochs": 20,
         "batch_size": 64,
         "learning_rate": 0.01,
+        "precision": Experiment.precision,
         "seeds": 5,
         "x": "temperature",
         "y": "alpha",
@@ -176,7 +179,7 @@ def choose() -> tuple[Grid, list[Experiment]] | None:
     )  # fmt: skip
     offered = _datasets()
     dataset = _select(
-        "dataset", "Data set", offered, format_func=controls.dataset_title, on_change=_follow_dataset, help=controls.dataset_help(offered)
+        "dataset", "Data set", offered, format_func=controls.dataset_title, on_change=_follow_dataset, help=dataset_help(offered)
     )
     try:
         datasets.about(dataset)
@@ -289,15 +292,14 @@ def _choose_validation(dataset: str) -> int:
 
 
 def _choose_training() -> dict[str, object]:
-    """Epochs, batch size and learning rate."""
+    """Epochs, batch size, learning rate and precision."""
     bound("sweep_epochs", 1, MAX_EPOCHS)
-    epochs = st.number_input(
-        "Epochs", 1, MAX_EPOCHS, key="sweep_epochs", persist_state="session", help=controls.help_of("epochs", _dataset())
-    )
+    epochs = st.number_input("Epochs", 1, MAX_EPOCHS, key="sweep_epochs", persist_state="session", help=help_of("epochs", _dataset()))
     return {
         "epochs": int(epochs),
         "batch_size": _select("batch_size", "Batch size", [16, 32, 64, 128, 256, 512]),
         "learning_rate": _select("learning_rate", "Learning rate", controls.RATES, help=LEARNING_RATE_HELP),
+        "precision": _select("precision", "Precision of matrix products", list(PRECISIONS), format_func=controls.precision_title),
     }
 
 
@@ -316,7 +318,7 @@ def _select(name: str, label: str, options: list, **more: Any) -> Any:
         options = sorted({*options, st.session_state[key]} - {0}) + [0] * (0 in options) if name == "images" else sorted(options)
     else:
         settle(key, options)
-    return st.selectbox(label, options, key=key, persist_state="session", **{"help": controls.help_of(name, _dataset()), **more})
+    return st.selectbox(label, options, key=key, persist_state="session", **{"help": help_of(name, _dataset()), **more})
 
 
 def _choose_values(axis: str, dataset: str) -> list:
