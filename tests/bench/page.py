@@ -18,13 +18,13 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from browser_fixtures import FLAGS, chromium_path, free_port, open_page_from_menu
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from distill_core.experiment import Experiment
 from distill_core.runs.engine import Engine
 from distill_core.runs.store import Store
 from tests.bench.measure import Figure
-from tests.browser_fixtures import FLAGS, chromium_path, free_port, open_page_from_menu
 
 ROOT = Path(__file__).resolve().parents[2]
 
