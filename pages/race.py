@@ -62,10 +62,12 @@ if experiments:
     controls.show_loss(experiments[0])
     networks.show_untrained(experiments[0].dataset, experiments[0].teacher)
 started = race.start(experiments, title=PRESETS[start[0]].title) if start and start[2] and experiments else None
-if shown := race.buttons(run, experiments) or started:
+if shown := started or race.act_on_press(run, experiments):
     st.session_state.update({"run": shown, "restored": shown})
     st.query_params["run"] = shown
-    st.rerun()
+    run = store().get(shown)
+    settings = experiments_of(run) if run is not None else []
+race.buttons(run, experiments)
 if experiments:
     controls.write_link(experiments, (run.id, settings) if run else None)
 if experiments and (preset := preset_of(experiments[0])):

@@ -55,9 +55,9 @@ class LiveChart {
     this.last = data;
     this.next = data; // when figures come faster than they can be drawn, the newest wins
     this.visibility ??= this.watchVisibility();
+    if (data.updates) follow(data.updates, this);
     if (this.visible || !this.painted) this.startPainting();
     this.showStatus(data.status);
-    if (data.updates) follow(data.updates, this);
   }
 
   showStatus(status) {
@@ -86,10 +86,11 @@ class LiveChart {
 
   async paint() {
     while (this.next && (this.visible || !this.painted)) {
+      for (const paper of [this.paper, this.detail]) paper.style.height = `${this.next.height}px`;
+      if (!this.painted) await Promise.race([followed.get(this.next.updates)?.answered, wait(200)]);
       if (this.next.patient) await new Promise((resolve) => whenIdle(resolve, { timeout: 500 }));
       const data = this.next;
       this.next = undefined;
-      for (const paper of [this.paper, this.detail]) paper.style.height = `${data.height}px`;
       this.root.classList.toggle("with-detail", Boolean(data.details));
       let Plotly;
       try {
@@ -223,26 +224,28 @@ class LiveChart {
 }
 
 const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
-const followers = new Map(); // by address: the charts of one run
+const followed = new Map(); // by address: the charts of one run, and the first answer to them
 const RETRY = 2000; // ms after a request that failed
 
 function follow(address, chart) {
-  const known = followers.get(address);
-  if (known) { known.add(chart); return; }
-  const charts = new Set([chart]);
-  followers.set(address, charts);
-  requestUpdates(address, charts).finally(() => followers.delete(address));
+  const known = followed.get(address);
+  if (known) { known.charts.add(chart); return; }
+  const run = { charts: new Set([chart]) };
+  run.answered = new Promise((resolve) => { run.answer = resolve; });
+  followed.set(address, run);
+  requestUpdates(address, run).finally(() => followed.delete(address));
 }
 
-// One request after another for all charts that follow this address, until none does or the run has ended or is gone.
-async function requestUpdates(address, charts) {
+const pause = (charts) => charts.reduce((sum, chart) => sum + (chart.visible ? chart.took : 0), 0); // half of the time is for the rest of the page
+
+// One request after another for all charts that follow this address, until none does or the run has ended or is gone. The charts are
+// first drawn when the first request is answered, with the points that the race has by then, or shortly after they have come.
+async function requestUpdates(address, { charts, answer }) {
   await wait(0); // the other charts of the page come in the same moment
-  for (let shown; (shown = [...charts].filter((chart) => chart.follows(address))).length;) {
-    await Promise.all(shown.map((chart) => chart.painting));
-    await wait(shown.reduce((sum, chart) => sum + (chart.visible ? chart.took : 0), 0)); // half of the time is for the rest of the page
+  for (let shown; (shown = [...charts].filter((chart) => chart.follows(address))).length; await wait(pause(shown))) {
     const version = Math.min(...shown.map((chart) => chart.last.version));
     const reply = await fetch(labAddress(`${address}?panels=${shown.map((chart) => chart.last.panel)}&after=${version}`)).catch(() => undefined);
-    if (!reply?.ok && reply?.status !== 404) { await wait(RETRY); continue; }
+    if (!reply?.ok && reply?.status !== 404) { answer(); await wait(RETRY); continue; }
     const update = reply.ok ? await reply.json() : { active: false };
     if (update.written) document.dispatchEvent(new CustomEvent("written", { detail: { address, written: update.written } }));
     shown = shown.filter((chart) => chart.follows(address)); // meanwhile the page may show another run
@@ -252,6 +255,8 @@ async function requestUpdates(address, charts) {
         chart.show({ ...chart.last, version: update.version, figure: JSON.stringify(update.figures[chart.last.panel]) });
       } else chart.showStatus(chart.last.status);
     }
+    answer();
+    await Promise.all(shown.map((chart) => chart.painting));
     if (update.active) continue;
     await wait(300); // after Stop or Pause the page reruns by itself: do not delay that
     shown.find((chart) => chart.follows(address))?.send("over", true);
@@ -317,9 +322,25 @@ function settings(Plotly) { // the same object each time: for different settings
   return sharedSettings;
 }
 
+let rehearsed = false;
+
+// The first chart of a browser page takes 150 ms more than the second: one that nobody sees takes them before Train is pressed.
+async function rehearse(Plotly) {
+  if (rehearsed) return;
+  rehearsed = true;
+  const paper = document.createElement("div");
+  Object.assign(paper, { ariaHidden: "true", style: "position: fixed; visibility: hidden; width: 600px; height: 300px" });
+  document.body.append(paper);
+  const line = { x: [0, 1, 2], y: [0, 1, 0], name: "line", mode: "lines" };
+  const layout = { width: 600, height: 300, showlegend: true, title: { text: "title" }, xaxis: { title: { text: "x" } }, annotations: [{ text: "text", x: 1, y: 1 }] };
+  await Plotly.newPlot(paper, [line, { ...line, fill: "tonexty" }], layout, settings(Plotly)).catch(() => {});
+  Plotly.purge(paper);
+  paper.remove();
+}
+
 export default function ({ data, parentElement, setTriggerValue }) {
-  if (!data.figure) { // only load the library, for the first chart
-    loadPlotly(data.plotly).catch(() => {});
+  if (!data.figure) { // only get ready for the first chart
+    loadPlotly(data.plotly).then((Plotly) => whenIdle(() => rehearse(Plotly), { timeout: 2000 })).catch(() => {});
     return;
   }
   const root = parentElement.querySelector(".live-chart");

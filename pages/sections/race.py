@@ -62,36 +62,53 @@ def control(command: str, run_id: str) -> str:
     return run_id
 
 
-def buttons(run: Run | None, experiments: Sequence[Experiment] | None) -> str | None:
-    """Train, Pause, Step, Stop, Reset: always the same five, each enabled when it has an effect.
-
-    Returns the id of the run to show when one was pressed.
-    """
+def enabled_buttons(run: Run | None, experiments: Sequence[Experiment] | None) -> dict[str, bool]:
+    """Train, Pause, Step, Stop, Reset: whether each would have an effect now."""
     mine = run is not None and engine().may_control(run.id, owner=run_owner())
     active, paused = mine and run.active, mine and run.status == "paused"
+    can_start = bool(paused or experiments)
+    return {"train": not active and can_start, "pause": active, "step": active or can_start, "stop": active or paused, "reset": mine}
 
-    def button(label: str, icon: str, *, enabled: bool, **options: str) -> bool:
-        key = "train" if label == "Resume" else label.lower()
-        return st.button(label, icon=f":material/{icon}:", key=key, disabled=not enabled, width="stretch", **options)
+
+def act_on_press(run: Run | None, experiments: Sequence[Experiment] | None) -> str | None:
+    """Do what the pressed button is for; returns the id of the run to show then, None where nothing was pressed.
+
+    Called before the buttons are drawn, so that one run of the page shows them as they are afterwards.
+    """
+    enabled = enabled_buttons(run, experiments)
+    pressed = next((name for name, can in enabled.items() if can and st.session_state.get(name)), None)
+    if pressed is None:
+        return None
+    goes_on = enabled["stop"]  # the run is active or paused
+    if pressed in ("pause", "stop") or (pressed in ("train", "step") and goes_on) or (pressed == "reset" and run.status != "finished"):
+        return control("resume" if pressed == "train" else pressed, run.id)
+    if pressed == "reset":  # a finished run keeps its result
+        return start(experiments_of(run), title=run.title, fresh=True, paused_at=0)
+    return start(experiments, fresh=True, paused_at=1) if pressed == "step" else start(experiments)
+
+
+def buttons(run: Run | None, experiments: Sequence[Experiment] | None) -> None:
+    """Train, Pause, Step, Stop, Reset: always the same five, each enabled when it has an effect."""
+    enabled = enabled_buttons(run, experiments)
+    resume = enabled["train"] and enabled["stop"] and run.epoch
+
+    def button(label: str, icon: str, *, key: str = "", **options: str) -> None:
+        key = key or label.lower()
+        st.button(label, icon=f":material/{icon}:", key=key, disabled=not enabled[key], width="stretch", **options)
 
     with st.container(horizontal=True):
-        train = button(
-            "Resume" if paused and run.epoch else "Train", "play_arrow", enabled=not active and bool(paused or experiments), type="primary",
+        button(
+            "Resume" if resume else "Train", "play_arrow", key="train", type="primary",
             help="Trains student and baseline for all epochs. Settings that were trained before show their stored result at once.",
         )  # fmt: skip
-        pause = button("Pause", "pause", enabled=active, help="Interrupts the run; Resume continues it from the same epoch.")
-        step = button(
-            "Step",
-            "skip_next",
-            enabled=bool(active or paused or experiments),
-            help="Trains one epoch, in which each training image is used once, then pauses.",
-        )
-        stop = button(
-            "Stop", "stop", enabled=active or paused,
+        button("Pause", "pause", help="Interrupts the run; Resume continues it from the same epoch.")
+        button("Step", "skip_next", help="Trains one epoch, in which each training image is used once, then pauses.")
+        button(
+            "Stop", "stop",
             help="Ends the run for good; its curves stay. Where others have started the same experiments, it goes on for them.",
         )  # fmt: skip
-        reset = button(
-            "Reset", "replay", enabled=mine,
+        button(
+            "Reset", "replay",
             help="Goes back to epoch 0 with the same initial weights; a finished result stays on the page Runs. Only the browser "
             "that started a run can pause, stop or reset it.",
         )  # fmt: skip
@@ -99,13 +116,6 @@ def buttons(run: Run | None, experiments: Sequence[Experiment] | None) -> str | 
         "**Step** trains one epoch. **Stop** ends the run and keeps its curves. **Reset** clears them and goes back to epoch 0, with the "
         "same initial weights."
     )
-    if pause or stop or (reset and run.status != "finished") or (train and paused) or (step and (active or paused)):
-        return control("pause" if pause else "stop" if stop else "reset" if reset else "resume" if train else "step", run.id)
-    if reset:  # a finished run keeps its result
-        return start(experiments_of(run), title=run.title, fresh=True, paused_at=0)
-    if train:
-        return start(experiments)
-    return start(experiments, fresh=True, paused_at=1) if step else None
 
 
 def follow(run_id: str, *, key: str, panels: Sequence[str] = tuple(HEIGHTS), drawn: Run | None = None) -> Run | None:
