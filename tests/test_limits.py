@@ -106,7 +106,7 @@ def test_an_estimate_follows_what_finished_runs_of_the_student_took(tmp_path):
     store = Store(tmp_path / "lab.sqlite")
 
     def estimate(experiments):
-        return limits.estimate_seconds(experiments, rate=lambda student: limits.measured_rate(store, student))
+        return limits.estimate_seconds(experiments, factor=lambda student: limits.measured_factor(store, student))
 
     experiments = [Experiment(dataset="mnist", images=20_000, student="mlp-300x2", batch_size=256, seed=seed) for seed in range(3)]
     before = estimate(experiments)
@@ -114,3 +114,19 @@ def test_an_estimate_follows_what_finished_runs_of_the_student_took(tmp_path):
     store.append(run_id, [], seconds=3 * before)
     store.set_status(run_id, "finished")
     assert estimate(experiments) == pytest.approx(3 * before, rel=0.1)
+
+
+def test_a_small_run_leaves_the_estimate_of_a_large_one_as_it_was(tmp_path):
+    """Most of what a small run takes is not training: a sweep of a few seconds was estimated at 11 minutes, and one of a minute refused."""
+    store = Store(tmp_path / "lab.sqlite")
+
+    def estimate(experiments):
+        return limits.estimate_seconds(experiments, factor=lambda student: limits.measured_factor(store, student))
+
+    small = [Experiment(images=50, epochs=20, batch_size=64) for _ in range(200)]
+    large = [Experiment(dataset="mnist", epochs=20, batch_size=64) for _ in range(200)]
+    before = estimate(large)
+    run_id = store.create([one.to_json() for one in small], key="k")
+    store.append(run_id, [], seconds=1.2)
+    store.set_status(run_id, "finished")
+    assert before / 3 < estimate(large) < 3 * before

@@ -94,13 +94,13 @@ class Engine:
             server=self.server_id,
         )
         if is_new and paused_at != 0:
-            self._enqueue(run_id, mark, address_mark(address), estimate=limits.estimate_seconds(experiments, rate=limits.usual_rate))
+            self._enqueue(run_id, mark, address_mark(address), estimate=limits.estimate_seconds(experiments))
         return run_id, False
 
     def estimate(self, experiments: Sequence[Experiment]) -> float:
         """Seconds that the experiments will take, roughly: from what finished runs took here, or else from usual rates."""
         limits.check_limits(experiments, kind="sweep")
-        return limits.estimate_seconds(experiments, rate=functools.partial(limits.measured_rate, self.store))
+        return limits.estimate_seconds(experiments, factor=functools.partial(limits.measured_factor, self.store))
 
     # --- control ----------------------------------------------------------------------------------------------------
 

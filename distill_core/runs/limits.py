@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distill_core.runs import workers
+from distill_core.runs.queue import SECONDS_A_TASK
 
 if TYPE_CHECKING:
     from distill_core.experiment import Experiment
@@ -40,7 +41,7 @@ RATES = {
     "resnet": 1e10,
     "gpt": 1e10,
     "gru": 3e9,
-}  # multiplications a second, until a run has been measured
+}  # multiplications a second, of no machine in particular
 SECONDS_A_STEP = 5e-4  # that a step takes beside its multiplications
 
 
@@ -160,22 +161,26 @@ def _check_dataset(dataset: str) -> None:
 # --- estimates ------------------------------------------------------------------------------------------------------
 
 
-def estimate_seconds(experiments: Sequence[Experiment], *, rate: Callable[[str], float]) -> float:
-    """How long the experiments train, roughly. `rate` gives multiplications a second of a student."""
-    rates = {student: rate(student) for student in {one.student for one in experiments}}
-    return sum(_steps(one) * SECONDS_A_STEP / len(experiments) + _size(one)[0] / rates[one.student] for one in experiments)
+def estimate_seconds(experiments: Sequence[Experiment], *, factor: Callable[[str], float] = lambda student: 1.0) -> float:
+    """How long the experiments train, roughly: on no machine in particular, times the `factor` of each student on this one."""
+    factors = {student: factor(student) for student in {one.student for one in experiments}}
+    return sum(_seconds(one, of=len(experiments)) * factors[one.student] for one in experiments)
 
 
-def measured_rate(store: Store, student: str) -> float:
-    """Multiplications a second of finished runs of this student alone, the fastest of the last ones; without one, the usual."""
-    finished = store.list(text=student, status="finished", limit=5)
-    rates = [_work_of(student, run.experiments) / run.seconds for run in finished if run.seconds > 1]
-    return max(rates, default=0) or usual_rate(student)
+def measured_factor(store: Store, student: str) -> float:
+    """How many times as long as on no machine in particular this student trains here: the least of its last finished runs; 1 without one.
+
+    The least, because the others had something beside them. Most of what a small run takes is not training.
+    """
+    finished = [run for run in store.list(text=student, status="finished", limit=5) if run.seconds > 1]
+    expected = [(run.seconds, _expected(student, run.experiments)) for run in finished]
+    return min((took / (SECONDS_A_TASK + seconds) for took, seconds in expected if seconds), default=1.0)
 
 
-def usual_rate(student: str) -> float:
-    """The same of no machine in particular: estimates of all runs in one unit."""
-    return RATES.get(student.split("-")[0], 1e10)
+def _seconds(experiment: Experiment, *, of: int) -> float:
+    """What one of so many experiments of a run takes on no machine in particular; those that train together share what a step takes."""
+    rate = RATES.get(experiment.student.split("-")[0], 1e10)
+    return _steps(experiment) * SECONDS_A_STEP / of + _size(experiment)[0] / rate
 
 
 def state_bytes(experiments: Sequence[Experiment]) -> float:
@@ -199,12 +204,12 @@ def state_bytes(experiments: Sequence[Experiment]) -> float:
 
 
 @functools.lru_cache(maxsize=256)
-def _work_of(student: str, texts: tuple[str, ...]) -> float:
-    """Multiplications of a run, whose experiments are JSON; 0 if it trained other students too."""
+def _expected(student: str, texts: tuple[str, ...]) -> float:
+    """`estimate_seconds` of a run, whose experiments are JSON, by no measured factor; 0 if it trained other students too."""
     from distill_core.experiment import Experiment
 
     experiments = [Experiment.from_json(text) for text in texts]
-    return sum(_size(one)[0] for one in experiments) if {one.student for one in experiments} == {student} else 0.0
+    return estimate_seconds(experiments) if {one.student for one in experiments} == {student} else 0.0
 
 
 def _steps(experiment: Experiment) -> int:
