@@ -565,7 +565,7 @@ def _compare_on_texts(
         for row in text_methods.compare(setting, seeds=seeds, only=only, before=before, device=device):
             text_methods.keep(row, file=file, command=command, date=time.strftime("%Y-%m-%d"))
             if not json:
-                print(f"{setting:18}{row['title']:52}measured in {row['seconds']:.0f} s", flush=True)
+                print(f"{setting:18}{row['title']:52}measured in {row['cpu_seconds']:.0f} s of processor time", flush=True)
         for row in text_methods.differences(text_methods.kept(file)["rows"], setting):
             _print_json(row) if json else print(text_methods.in_words(row), flush=True)
 

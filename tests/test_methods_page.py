@@ -101,7 +101,7 @@ def test_every_symbol_is_one_of_a_formula():
 
 ROW = {
     **{"setting": "little-language", "title": "Top-5 probabilities", "kind": "response-based", "student": "gpt-48x2", "teacher": 0.4},
-    **{"teacher_kl": 0.02, "seconds": 60.0, "grammatical": 0.9, "kinds": 0.75},
+    **{"teacher_kl": 0.02, "cpu_seconds": 60.0, "grammatical": 0.9, "kinds": 0.75},
 }
 BASE = [0.60, 0.61, 0.62, 0.60, 0.61]
 

@@ -67,7 +67,7 @@ def compare(setting: str, *, seeds: int, only: Sequence[str] = (), before: Seque
     for name, experiment in entries(setting).items():
         if name in done or (only and name not in only):
             continue
-        started = time.perf_counter()
+        started = time.process_time()
         experiment, tried = _tuned(experiment, device=device)
         cohort = Cohort([replace(experiment, seed=seed) for seed in range(seeds)], quiet=True, device=device)
         results = [one for records in cohort.steps() for one in records if one["event"] == "result"]
@@ -85,7 +85,7 @@ def compare(setting: str, *, seeds: int, only: Sequence[str] = (), before: Seque
             "baselines": [round(one[BITS.field], 5) for one in scores["baseline"]],
             "teacher": round(results[0]["teacher"][BITS.field], 5),
             "teacher_kl": round(sum(one["teacher_kl"] for one in scores["student"]) / seeds, 5),
-            "seconds": round(time.perf_counter() - started, 1),
+            "cpu_seconds": round(time.process_time() - started, 1),
         }
         yield row | _judged(cohort, experiment)
 
@@ -118,11 +118,11 @@ def kept(file: Path = SHIPPED) -> dict:
 
 
 def keep(row: dict, *, file: Path, command: str, date: str) -> None:
-    """Write one row, at once, in place of an earlier one; note the command, the date, the machine and the time of its setting."""
+    """Write one row, at once, in place of an earlier one; note the command, the date, the machine and the processor time of its setting."""
     found, setting = copy.deepcopy(kept(file)), row["setting"]
     found["rows"] = [one for one in found["rows"] if (one["setting"], one["name"]) != (setting, row["name"])] + [row]
-    seconds = round(sum(one["seconds"] for one in found["rows"] if one["setting"] == setting))
-    found["measured"][setting] = {"command": command, "seconds": seconds, "date": date, "machine": machine()}
+    seconds = round(sum(one["cpu_seconds"] for one in found["rows"] if one["setting"] == setting))
+    found["measured"][setting] = {"command": command, "cpu_seconds": seconds, "date": date, "machine": machine()}
     paths.write_atomically(file, (json.dumps(found, indent=1) + "\n").encode())
 
 

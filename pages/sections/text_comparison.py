@@ -70,8 +70,8 @@ def show() -> None:
     if parts := text_methods.ablation(rows, setting):
         _show_ablation(parts)
     st.markdown(
-        f"*Measured earlier*, on {measured['date']}, by `{measured['command']}` in {measured['seconds'] / 60:.0f} minutes "
-        f"on {measured['machine']}."
+        f"*Measured earlier*, on {measured['date']}, by `{measured['command']}` in {measured['cpu_seconds'] / 60:.0f} minutes of "
+        f"processor time on {measured['machine']}."
     )
 
 
