@@ -99,7 +99,8 @@ def attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     Source: Vaswani et al. 2017, section 3.2.
     """
     length, positions = queries.shape[-2], keys.shape[-2]
-    matches = queries / math.sqrt(queries.shape[-1]) @ keys.transpose(-2, -1)  # (N, heads, L, P)
+    scaled = queries / math.sqrt(queries.shape[-1])  # a smaller tensor than the product
+    matches = scaled @ keys.transpose(-2, -1)  # (N, heads, L, P)
     if length > 1:  # no position is after the last one
         matches = matches + matches.new_full((length, positions), -torch.inf).triu(positions - length + 1)  # M
     return matches.softmax(dim=-1) @ values

@@ -61,13 +61,15 @@ if experiments:
     controls.show_start(experiments[0])
     controls.show_loss(experiments[0])
     networks.show_untrained(experiments[0].dataset, experiments[0].teacher)
+row = st.container()  # above what a refused start says
 started = race.start(experiments, title=PRESETS[start[0]].title) if start and start[2] and experiments else None
 if shown := started or race.act_on_press(run, experiments):
     st.session_state.update({"run": shown, "restored": shown})
     st.query_params["run"] = shown
     run = store().get(shown)
     settings = experiments_of(run) if run is not None else []
-race.buttons(run, experiments)
+with row:
+    race.buttons(run, experiments)
 if experiments:
     controls.write_link(experiments, (run.id, settings) if run else None)
 if experiments and (preset := preset_of(experiments[0])):

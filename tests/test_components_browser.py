@@ -269,7 +269,7 @@ def test_a_missing_plotly_gives_one_sentence_until_it_can_be_loaded(ticking, new
     context.close()
 
 
-def fed(browser, scripts, answer):
+def fed(browser, scripts, answer, *, script=""):
     """A page that never ticks, with two charts whose requests for updates are answered by `answer(after)`: `(status, update)`."""
     asked = []
 
@@ -280,6 +280,7 @@ def fed(browser, scripts, answer):
         route.fulfill(status=status, body=json.dumps(update))
 
     page = browser.new_context().new_page()
+    page.add_init_script(script)
     page.route("**/live/a?**", reply)
     page.goto(scripts["fed"])
     return page, asked
@@ -303,6 +304,25 @@ def test_charts_with_updates_grow_together_without_a_tick_and_their_fragment_run
     assert page.locator(".st-key-fed .live-chart").get_attribute("data-mounts") == "1"
     expect(page.locator(".st-key-fed .status")).to_contain_text("epoch 5 of 6")  # the page itself shows the end
     assert page.locator(".st-key-second .status").is_hidden()
+    page.context.close()
+
+
+FIRST = """
+window.first = {};
+const mark = performance.mark.bind(performance);
+performance.mark = (name, options) => {
+  const { key, painted } = options?.detail ?? {};
+  if (name === "chart-painted" && painted === 1) first[key] = document.querySelector(`.st-key-${key} .js-plotly-plot`).data[0].x.length;
+  return mark(name, options);
+};"""
+
+
+def test_charts_are_first_drawn_with_the_points_of_the_first_answer(browser, scripts):
+    figure = {"data": [{"type": "scatter", "x": [0, 1, 2, 3, 4], "y": [0, 1, 2, 3, 4]}], "layout": {}}
+    update = {"version": 2, "status": ("sprint", "epoch 2 of 6"), "figures": {"b": figure, "c": figure}}
+    page, _ = fed(browser, scripts, lambda after: (200, {**update, "active": after < 2}), script=FIRST)
+    wait_for(page, "() => Object.keys(first).length === 2")
+    assert page.evaluate("first") == {"fed": 5, "second": 5}
     page.context.close()
 
 

@@ -102,31 +102,47 @@ def test_a_sweep_above_the_cap_is_refused_with_its_estimate(monkeypatch):
     limits.check_time(1200)
 
 
-def test_an_estimate_follows_what_finished_runs_of_the_student_took(tmp_path):
-    store = Store(tmp_path / "lab.sqlite")
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "lab.sqlite")
 
-    def estimate(experiments):
-        return limits.estimate_seconds(experiments, factor=lambda student: limits.measured_factor(store, student))
 
-    experiments = [Experiment(dataset="mnist", images=20_000, student="mlp-300x2", batch_size=256, seed=seed) for seed in range(3)]
-    before = estimate(experiments)
+def finish(store, experiments, *, seconds):
+    """A finished run of these experiments."""
     run_id = store.create([one.to_json() for one in experiments], key="k")
-    store.append(run_id, [], seconds=3 * before)
+    store.append(run_id, [], seconds=seconds)
     store.set_status(run_id, "finished")
-    assert estimate(experiments) == pytest.approx(3 * before, rel=0.1)
 
 
-def test_a_small_run_leaves_the_estimate_of_a_large_one_as_it_was(tmp_path):
-    """Most of what a small run takes is not training: a sweep of a few seconds was estimated at 11 minutes, and one of a minute refused."""
-    store = Store(tmp_path / "lab.sqlite")
+def estimate(store, experiments):
+    return limits.estimate_seconds(experiments, factor=limits.measured_factor(store))
 
-    def estimate(experiments):
-        return limits.estimate_seconds(experiments, factor=lambda student: limits.measured_factor(store, student))
 
-    small = [Experiment(images=50, epochs=20, batch_size=64) for _ in range(200)]
+@pytest.mark.parametrize(("images", "ratio"), [(20_000, 3.0), (20_000, 0.5), (600, 1.5)])
+def test_an_estimate_follows_what_finished_runs_of_the_student_took(store, images, ratio):
+    experiments = [Experiment(dataset="mnist", images=images, student="mlp-300x2", batch_size=256, seed=seed) for seed in range(3)]
+    before = estimate(store, experiments)
+    finish(store, experiments, seconds=ratio * before)
+    assert estimate(store, experiments) == pytest.approx(ratio * before)
+
+
+def test_a_run_in_another_precision_changes_no_estimate(store):
+    experiments = [Experiment(dataset="mnist", images=20_000, student="mlp-300x2", batch_size=256)]
+    before = estimate(store, experiments)
+    finish(store, [dataclasses.replace(one, precision="bfloat16-emulated") for one in experiments], seconds=10 * before)
+    assert estimate(store, experiments) == before
+
+
+def test_a_small_run_changes_the_estimate_of_a_large_one_by_no_more_than_a_factor_of_three(store):
+    """Most of what a small run takes is neither multiplications nor steps: after one, a sweep of 20 s was announced with 11 minutes."""
     large = [Experiment(dataset="mnist", epochs=20, batch_size=64) for _ in range(200)]
-    before = estimate(large)
-    run_id = store.create([one.to_json() for one in small], key="k")
-    store.append(run_id, [], seconds=1.2)
-    store.set_status(run_id, "finished")
-    assert before / 3 < estimate(large) < 3 * before
+    before = estimate(store, large)
+    finish(store, [Experiment(images=50, epochs=20, batch_size=64) for _ in range(200)], seconds=1.2)
+    assert before / 3 < estimate(store, large) < 3 * before
+
+
+def test_an_estimate_counts_the_tests_of_a_short_training_on_few_images():
+    few = [Experiment(dataset="mnist", images=200, epochs=10, batch_size=200, student="mlp-800x2")]
+    of_training = 2 * 200 * 10 * (784 * 800 + 800 * 800 + 800 * 10) / limits.RATES["mlp"]
+    of_tests = 2 * 11 * 10_000 * (784 * 800 + 800 * 800 + 800 * 10) / 3 / limits.RATES["mlp"]
+    assert limits.estimate_seconds(few) == pytest.approx(of_training + of_tests + 10 * limits.SECONDS_A_STEP, rel=0.01)

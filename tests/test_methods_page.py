@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -138,6 +139,15 @@ def test_methods_of_texts_have_a_group_of_their_own_with_formula_code_and_a_race
 @pytest.mark.parametrize("name", TEXT_METHODS)
 def test_every_method_of_texts_has_a_formula(name):
     assert methods.formula_of(TEXT_METHODS[name])
+
+
+@pytest.mark.parametrize("setting", text_methods.kept()["measured"])
+def test_a_shipped_comparison_of_texts_is_a_table_with_the_processor_time_that_it_took(open_methods, setting):
+    app = open_methods([], group="Texts", method="top-5")
+    app.button_group(key="methods_text").set_value([setting]).run()
+    assert not app.exception
+    assert re.search(rf"by `python -m distill_core compare {setting} .*` in \d+ minutes of processor time on", words(app))
+    assert any("minus its baseline" in one.value for one in app.dataframe)
 
 
 def test_the_measured_methods_of_texts_are_a_table_with_the_command_that_measured_them(open_methods, text_file):

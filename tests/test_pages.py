@@ -318,6 +318,18 @@ def test_a_run_s_ensemble_is_combined_as_in_the_run_and_any_other_by_probabiliti
     assert networks.combination(run, "cnn-32") == networks.combination(None, "cnn-32+mlp-1200x2") == "probabilities"
 
 
+def test_a_press_takes_one_run_of_the_page_which_shows_the_buttons_as_they_are_afterwards(alone, monkeypatch):
+    app, runs, choose = alone("race").run(), [], controls.choose
+    monkeypatch.setattr(controls, "choose", lambda: runs.append(1) or choose())
+    for presses, disabled in ((["train"], {"train"}), (["step", "stop"], {"pause", "stop"})):  # of both at once, Stop counts
+        runs.clear()
+        for name in presses:
+            app.button(key=name).click()
+        app.run()
+        assert not app.exception and len(runs) == 1
+        assert {name for name in ("train", "pause", "step", "stop", "reset") if app.button(key=name).disabled} == disabled
+
+
 def test_a_preset_gives_its_own_experiments(alone):
     from distill_core.studies.presets import PRESETS
 

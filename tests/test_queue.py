@@ -103,7 +103,7 @@ def test_the_waiting_time_follows_the_estimates_of_the_runs_before_it(monkeypatc
     for number in range(RECENT_RUNS):
         queue.assign(queue.get("first"), f"first-{number}", "a")
         now[0] += 6.0
-        queue.task_ended(f"first-{number}")  # (1.5 + 0.5) s were estimated, 6 s it took: three times as long
+        queue.task_ended(f"first-{number}", finished=True)  # (1.5 + 0.5) s were estimated, 6 s it took: three times as long
     queue.remove("first")
     assert [queue.seconds_until(name, workers=1) for name in estimates] == pytest.approx([0.0, 6.0, 306.0, 312.0])
     queue.assign(queue.get("short"), "short-1", "a")
@@ -121,10 +121,24 @@ def test_runs_slower_than_estimated_count_more_the_more_of_them_there_are(monkey
     for number in range(RECENT_RUNS + 2):
         queue.assign(queue.add("slow", "another", estimate=1.5), f"slow-{number}", "a")
         now[0] += 16.0
-        queue.task_ended(f"slow-{number}")  # eight times as long as estimated
+        queue.task_ended(f"slow-{number}", finished=True)  # eight times as long as estimated
         queue.remove("slow")
         found.append(queue.seconds_until("last", workers=1))
     assert found == pytest.approx([4 * 8 ** (min(n, RECENT_RUNS) / RECENT_RUNS) for n in range(1, RECENT_RUNS + 3)])
+
+
+def test_runs_that_were_stopped_or_trained_one_epoch_do_not_count_as_fast(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("distill_core.runs.queue.time.monotonic", lambda: now[0])
+    queue = Queue()
+    queue.add("next", "somebody", estimate=59.5)
+    queue.add("last", "somebody", estimate=59.5)
+    for number, took in enumerate((60.0, 60.0, 0.05, 3.0)):
+        queue.assign(queue.add("run", "another", estimate=59.5), f"run-{number}", "a")
+        now[0] += took
+        queue.task_ended(f"run-{number}", finished=took == 60)
+        queue.remove("run")
+    assert queue.seconds_until("last", workers=1) == pytest.approx(60)
 
 
 def test_the_waiting_time_is_that_of_the_runs_before_it_on_all_workers(monkeypatch):
@@ -137,7 +151,7 @@ def test_the_waiting_time_is_that_of_the_runs_before_it_on_all_workers(monkeypat
     for job, worker in zip(jobs[:2], "ab", strict=True):
         queue.assign(job, f"{job.run_id}-1", worker)
     now[0] = 11.0
-    queue.task_ended("run0-1")
+    queue.task_ended("run0-1", finished=True)
     queue.discard(jobs[0])
     queue.assign(jobs[2], "run2-1", "a")  # began now; run1 began ten seconds ago
     assert [queue.seconds_until(f"run{n}", workers=2) for n in (3, 4, 5)] == [0.0, 10.0, 10.0]

@@ -342,7 +342,7 @@ class Dispatcher:
         if job is not None:
             outcome = self.cluster.outcome(future)
         del self._tasks[submission]
-        self.queue.task_ended(submission)
+        self.queue.task_ended(submission, finished=outcome is not None and outcome["outcome"] == "finished")
         if outcome is not None:
             self._writes.append(functools.partial(self._finish, job, submission, outcome))
         elif job is not None:

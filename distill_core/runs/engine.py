@@ -7,7 +7,6 @@ the store (see `transitions`), and returns; a thread of its own, the dispatcher,
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -100,7 +99,7 @@ class Engine:
     def estimate(self, experiments: Sequence[Experiment]) -> float:
         """Seconds that the experiments will take, roughly: from what finished runs took here, or else from usual rates."""
         limits.check_limits(experiments, kind="sweep")
-        return limits.estimate_seconds(experiments, factor=functools.partial(limits.measured_factor, self.store))
+        return limits.estimate_seconds(experiments, factor=limits.measured_factor(self.store))
 
     # --- control ----------------------------------------------------------------------------------------------------
 

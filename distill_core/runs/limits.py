@@ -41,7 +41,7 @@ RATES = {
     "resnet": 1e10,
     "gpt": 1e10,
     "gru": 3e9,
-}  # multiplications a second, of no machine in particular
+}  # multiplications a second in training, of no machine in particular
 SECONDS_A_STEP = 5e-4  # that a step takes beside its multiplications
 
 
@@ -161,26 +161,41 @@ def _check_dataset(dataset: str) -> None:
 # --- estimates ------------------------------------------------------------------------------------------------------
 
 
-def estimate_seconds(experiments: Sequence[Experiment], *, factor: Callable[[str], float] = lambda student: 1.0) -> float:
-    """How long the experiments train, roughly: on no machine in particular, times the `factor` of each student on this one."""
-    factors = {student: factor(student) for student in {one.student for one in experiments}}
-    return sum(_seconds(one, of=len(experiments)) * factors[one.student] for one in experiments)
+def estimate_seconds(experiments: Sequence[Experiment], *, factor: Callable[[Experiment], float] = lambda experiment: 1.0) -> float:
+    """How long the experiments train and are tested, roughly: at the rates of RATES, times the `factor` of each on this machine."""
+    return sum(_nominal_seconds(one, of=len(experiments)) * factor(one) for one in experiments)
 
 
-def measured_factor(store: Store, student: str) -> float:
-    """How many times as long as on no machine in particular this student trains here: the least of its last finished runs; 1 without one.
+def measured_factor(store: Store) -> Callable[[Experiment], float]:
+    """The ratio of measured to nominal training time on this machine, of experiments with the same student and precision.
 
-    The least, because the others had something beside them. Most of what a small run takes is not training.
+    It is the smallest of the last finished runs, because other programs slowed the others; 1 if there is none.
     """
-    finished = [run for run in store.list(text=student, status="finished", limit=5) if run.seconds > 1]
-    expected = [(run.seconds, _expected(student, run.experiments)) for run in finished]
-    return min((took / (SECONDS_A_TASK + seconds) for took, seconds in expected if seconds), default=1.0)
+
+    @functools.cache
+    def of(student: str, precision: str) -> float:
+        finished = [run for run in store.list(text=student, status="finished", limit=5) if run.seconds > 1]
+        nominal = [(run.seconds, _nominal_seconds_of_run(student, precision, run.experiments)) for run in finished]
+        return min((took / max(SECONDS_A_TASK, seconds) for took, seconds in nominal if seconds), default=1.0)
+
+    return lambda experiment: of(experiment.student, experiment.precision)
 
 
-def _seconds(experiment: Experiment, *, of: int) -> float:
-    """What one of so many experiments of a run takes on no machine in particular; those that train together share what a step takes."""
+def _nominal_seconds(experiment: Experiment, *, of: int) -> float:
+    """The time of one experiment at the rates of RATES; the `of` experiments of its run share the fixed cost of a step."""
     rate = RATES.get(experiment.student.split("-")[0], 1e10)
-    return _steps(experiment) * SECONDS_A_STEP / of + _size(experiment)[0] / rate
+    return _steps(experiment) * SECONDS_A_STEP / of + (_size(experiment)[0] + _work_of_tests(experiment)) / rate
+
+
+def _work_of_tests(experiment: Experiment) -> float:
+    """Multiplications of all tests of student and baseline, a third of those of as many training images."""
+    from distill_core.data import datasets
+    from distill_core.training.schedule import Schedule
+
+    source = datasets.SOURCES.get(experiment.dataset)
+    test_images = source.test if source else 1000
+    tests = list(Schedule(experiment, _images(experiment), test_images).log_steps.values()).count("test")
+    return tests * test_images * sum(cost.multiplications for cost in _costs(experiment)[:2]) / 3
 
 
 def state_bytes(experiments: Sequence[Experiment]) -> float:
@@ -204,12 +219,12 @@ def state_bytes(experiments: Sequence[Experiment]) -> float:
 
 
 @functools.lru_cache(maxsize=256)
-def _expected(student: str, texts: tuple[str, ...]) -> float:
-    """`estimate_seconds` of a run, whose experiments are JSON, by no measured factor; 0 if it trained other students too."""
+def _nominal_seconds_of_run(student: str, precision: str, texts: tuple[str, ...]) -> float:
+    """The nominal time of a run, whose experiments are JSON; 0 if one of them has another student or precision."""
     from distill_core.experiment import Experiment
 
     experiments = [Experiment.from_json(text) for text in texts]
-    return estimate_seconds(experiments) if {one.student for one in experiments} == {student} else 0.0
+    return estimate_seconds(experiments) if {(one.student, one.precision) for one in experiments} == {(student, precision)} else 0.0
 
 
 def _steps(experiment: Experiment) -> int:

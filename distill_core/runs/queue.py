@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 
 SECONDS_A_TASK = 0.5  # that a run takes beside its training: data, the first step, the result
-RECENT_RUNS = 6  # whose time is expected of the next ones
+RECENT_RUNS = 6  # the last runs, from which the time of the next ones is predicted
 
 
 @dataclass(eq=False)
@@ -116,8 +116,8 @@ class Queue:
         """How long a waiting run will wait; None before any has ended.
 
         Each run is expected to take its estimate times the geometric mean of the ratios of time to estimate of the last runs; one without
-        an estimate the median of their times. Runs that are missing among the last ones count as of ratio 1: the first of all may be slow,
-        because a whole class opens its pages beside them.
+        an estimate the median of their times. Until RECENT_RUNS with an estimate have finished, each missing one counts as ratio 1: the
+        first of all may be slow, because a whole class opens its pages beside them.
         """
         waiting, now = self.waiting(), time.monotonic()
         with self._lock:
@@ -156,13 +156,13 @@ class Queue:
         with self._lock:
             job.submission, job.worker, job.request = "", "", ""
 
-    def task_ended(self, submission: str) -> None:
-        """The task under this name has ended: its worker is free."""
+    def task_ended(self, submission: str, *, finished: bool = False) -> None:
+        """The task under this name has ended: its worker is free. Only of a run that `finished` the time counts for the next ones."""
         with self._lock:
             self._workers.pop(submission, None)
-            if submission in self._started:
-                began, estimate = self._started.pop(submission)
-                self._ended.append((time.monotonic() - began, estimate))
+            started = self._started.pop(submission, None)
+            if finished and started:
+                self._ended.append((time.monotonic() - started[0], started[1]))
 
     def all_tasks_ended(self) -> None:
         """The cluster is gone, and every task with it."""

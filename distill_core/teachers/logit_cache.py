@@ -18,7 +18,7 @@ from distill_core.teachers.weights import Teacher
 
 ROWS = 64  # of a batch; see `_compute`
 CHUNK = 16 * ROWS  # test images between two reports of the progress
-VERSION = 3  # raised, as experiment.RESULT_VERSION then is, when the same network's logits are rounded differently
+VERSION, TEXT_VERSION = 2, 3  # raised, as those of experiment.py then are, when the same network's logits are rounded differently
 
 
 @torch.no_grad()
@@ -78,7 +78,8 @@ def prepare_test_logits(teacher: Teacher, dataset: Dataset, name: str) -> Genera
 def _path(teacher: Teacher, dataset: Dataset, part: str) -> Path:
     weight = next(teacher.network.parameters())
     dtype = str(weight.dtype).removeprefix("torch.")
-    key = f"{dataset.fingerprint}-{teacher.fingerprint[:16]}-{weight.device.type}-{dtype}-{part}-{VERSION}"
+    version = TEXT_VERSION if dataset.is_text else VERSION
+    key = f"{dataset.fingerprint}-{teacher.fingerprint[:16]}-{weight.device.type}-{dtype}-{part}-{version}"
     return paths.cache("logits") / f"{key}.safetensors"
 
 

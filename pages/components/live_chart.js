@@ -2,8 +2,8 @@
 // chart itself stay between ticks. `data`: {key, figure (JSON text), height, revision, plotly, dark, error_text, patient,
 // version, updates, panel, status, details, picture}.
 // `patient`: draw when the browser is idle, so that the chart that matters most is drawn first.
-// `updates`: an address. The charts of one address request their next figures there, as soon as they have drawn the last
-// ones, each chart the figure of its `panel`; one of them sends the trigger "over" when the run has ended. `version` tells
+// `updates`: an address. The charts of one address request their next figures there, first before they are drawn, then as soon
+// as they have drawn the last ones, each chart the figure of its `panel`; one of them sends the trigger "over" when the run has ended. `version` tells
 // which of two figures is the newer. What the reply has `written` is for coloured_text.js, by the event "written".
 // `status`: [icon, text], a line above the chart, or null.
 // `details`: {frame (JSON text), cells: [{title, lines: {uid: [xs, ys]}}], first}: a second chart beside the first, which
@@ -224,7 +224,7 @@ class LiveChart {
 }
 
 const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
-const followed = new Map(); // by address: the charts of one run, and the first answer to them
+const followed = new Map(); // by address: the charts of one run, and the promise of their first answer with its resolver
 const RETRY = 2000; // ms after a request that failed
 
 function follow(address, chart) {
@@ -239,7 +239,7 @@ function follow(address, chart) {
 const pause = (charts) => charts.reduce((sum, chart) => sum + (chart.visible ? chart.took : 0), 0); // half of the time is for the rest of the page
 
 // One request after another for all charts that follow this address, until none does or the run has ended or is gone. The charts are
-// first drawn when the first request is answered, with the points that the race has by then, or shortly after they have come.
+// first drawn when the first request is answered, with the points that the race has by then, or after 200 ms without an answer.
 async function requestUpdates(address, { charts, answer }) {
   await wait(0); // the other charts of the page come in the same moment
   for (let shown; (shown = [...charts].filter((chart) => chart.follows(address))).length; await wait(pause(shown))) {
@@ -324,9 +324,9 @@ function settings(Plotly) { // the same object each time: for different settings
 
 let rehearsed = false;
 
-// The first chart of a browser page takes 150 ms more than the second: one that nobody sees takes them before Train is pressed.
+// Plotly's first drawing in a browser page takes 150 ms longer than later ones: an invisible chart is drawn while the browser is idle.
 async function rehearse(Plotly) {
-  if (rehearsed) return;
+  if (rehearsed || document.querySelector(".live-chart")) return; // there it would delay a chart that is seen
   rehearsed = true;
   const paper = document.createElement("div");
   Object.assign(paper, { ariaHidden: "true", style: "position: fixed; visibility: hidden; width: 600px; height: 300px" });

@@ -114,7 +114,7 @@ def picture_button(label: str, *, chart: str) -> None:
 
 
 def have_charts_ready() -> None:
-    """Let the browser load Plotly now, so that the first curve need not wait for it."""
+    """Let the browser load Plotly and draw an invisible chart now, so that the first curve need not wait for that."""
     place_plotly(_static_folder())
     _chart(data={"plotly": PLOTLY_NAME}, key="charts_ready", height=1)
 

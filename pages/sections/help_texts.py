@@ -1,4 +1,4 @@
-"""The help texts of the settings that several pages have, and where those of a text differ."""
+"""The help texts of the settings, and where those of a text differ."""
 
 from __future__ import annotations
 

@@ -71,26 +71,29 @@ def enabled_buttons(run: Run | None, experiments: Sequence[Experiment] | None) -
 
 
 def act_on_press(run: Run | None, experiments: Sequence[Experiment] | None) -> str | None:
-    """Do what the pressed button is for; returns the id of the run to show then, None where nothing was pressed.
+    """Carry out the press of a button; returns the id of the run to show then, None where nothing was pressed.
 
-    Called before the buttons are drawn, so that one run of the page shows them as they are afterwards.
+    Called before the buttons are drawn, so that a single run of the page shows them as they are afterwards. Of several presses that
+    arrive at once the one that ends most counts.
     """
-    enabled = enabled_buttons(run, experiments)
-    pressed = next((name for name, can in enabled.items() if can and st.session_state.get(name)), None)
+    presses = [name for name in ("stop", "reset", "pause", "train", "step") if st.session_state.get(name)]
+    enabled = enabled_buttons(run, experiments) if presses else {}
+    pressed = next((name for name in presses if enabled[name]), None)
     if pressed is None:
         return None
-    goes_on = enabled["stop"]  # the run is active or paused
-    if pressed in ("pause", "stop") or (pressed in ("train", "step") and goes_on) or (pressed == "reset" and run.status != "finished"):
-        return control("resume" if pressed == "train" else pressed, run.id)
+    if pressed in ("pause", "stop") or (pressed == "reset" and run.status != "finished"):
+        return control(pressed, run.id)
     if pressed == "reset":  # a finished run keeps its result
         return start(experiments_of(run), title=run.title, fresh=True, paused_at=0)
+    if enabled["stop"]:  # the run is paused, or a step of an active one was asked for
+        return control("resume" if pressed == "train" else "step", run.id)
     return start(experiments, fresh=True, paused_at=1) if pressed == "step" else start(experiments)
 
 
 def buttons(run: Run | None, experiments: Sequence[Experiment] | None) -> None:
     """Train, Pause, Step, Stop, Reset: always the same five, each enabled when it has an effect."""
     enabled = enabled_buttons(run, experiments)
-    resume = enabled["train"] and enabled["stop"] and run.epoch
+    resume = enabled["train"] and run is not None and run.status == "paused" and run.epoch
 
     def button(label: str, icon: str, *, key: str = "", **options: str) -> None:
         key = key or label.lower()

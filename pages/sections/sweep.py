@@ -34,7 +34,7 @@ from pages.server.link import bound, reset, settle
 from pages.server.plain_text import show_error
 
 WITHOUT_T2 = "soft-targets-without-t2"
-VALIDATION_HELP = (  # of images, of a text
+BEST_CELL_HELP = (  # of images, of a text
     "Training images that are held out: nothing trains on them. The best cell is the one with the largest gain on them; the figures of "
     "all cells are those on the test images. Chosen on the test images, the best cell looks better than it is. Each seed holds out others.",
     "A stretch of the training text of so many windows is held out: nothing trains on it. The best cell is the one with the largest gain "
@@ -264,7 +264,7 @@ def _is_other_kind() -> bool:
 
 
 def _take_usual(*, but: Sequence[str] = ()) -> None:
-    """Set everything to a good sweep on the data set, but for these fields; the values of the axes to the usual ones."""
+    """Set everything but the precision and these fields to a good sweep on the data set; the values of the axes to the usual ones."""
     state, dataset = st.session_state, st.session_state["sweep_dataset"]
     of_text = datasets.is_text(dataset)
     usual = defaults() | {"method": Experiment.method}
@@ -287,7 +287,7 @@ def _choose_validation(dataset: str) -> int:
     return _select(
         "validation", "Validation windows" if is_text else "Validation images", [n for n in controls.VALIDATION if n < train / 2],
         format_func=lambda n: f"{n:,}" if n else f"none: choose on the test {'text' if is_text else 'images'}",
-        help=VALIDATION_HELP[is_text],
+        help=BEST_CELL_HELP[is_text],
     )  # fmt: skip
 
 
