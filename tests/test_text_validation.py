@@ -106,6 +106,24 @@ def test_the_comparison_of_texts_tunes_by_the_same_function(monkeypatch):
     assert "T 2, alpha 0.9" in text_methods.in_words(text_methods.differences([row], "little-language-tuned")[0])
 
 
+def test_a_comparison_trains_the_baselines_of_a_student_once_and_they_are_those_of_each_method_alone(monkeypatch):
+    title, usual = text_methods.SETTINGS["little-language"]
+    monkeypatch.setitem(text_methods.SETTINGS, "little-language", (title, replace(usual, images=16, epochs=1, student="gpt-16x1")))
+    roles, cohort = [], text_methods.Cohort
+    monkeypatch.setattr(text_methods, "Cohort", lambda *given, **choices: roles.append(choices["roles"]) or cohort(*given, **choices))
+
+    def measure(*only, before=()):
+        return list(text_methods.compare("little-language", seeds=2, only=only, before=before, device="cpu"))
+
+    first, second = measure("reverse-kl", "mutual-2")
+    (alone,), (later,) = measure("mutual-2"), measure("mutual-2", before=[first])
+    assert [len(one) for one in roles] == [2, 1, 2, 1]
+    for row in (second, later):
+        assert {name: row[name] for name in ("students", "baselines", "teacher_kl")} == {
+            name: alone[name] for name in ("students", "baselines", "teacher_kl")
+        }
+
+
 def test_the_best_setting_of_a_text_needs_the_fewest_bits_on_the_stretch():
     def result(test, validation):
         of_student = {BITS.field: test, HELD_OUT: validation}

@@ -24,6 +24,7 @@ from distill_core.studies.comparison import machine
 from distill_core.studies.tuning import tune
 from distill_core.text_objectives import TEXT_METHODS, method_of
 from distill_core.training.cohort import Cohort
+from distill_core.training.initial import MEMBERS
 
 SHIPPED = Path(__file__).with_name("text_methods.json")
 LEVEL = 0.05
@@ -62,16 +63,22 @@ def title_of(name: str) -> str:
 
 
 def compare(setting: str, *, seeds: int, only: Sequence[str] = (), before: Sequence[dict] = (), device: str = "auto") -> Iterator[dict]:
-    """Train each method over the seeds 0, 1, 2 ...; yields its row as soon as it is measured. Rows of `before` are not measured again."""
-    done = {row["name"] for row in before if row["setting"] == setting and len(row["students"]) >= seeds}
+    """Train each method over the seeds 0, 1, 2 ...; yields its row as soon as it is measured. Rows of `before` are not measured again.
+
+    Baselines depend on no method: those of a student are trained with the first row that has it.
+    """
+    kept = [row for row in before if row["setting"] == setting and len(row["students"]) >= seeds]
+    done, baselines = {row["name"] for row in kept}, {row["student"]: row["baselines"][:seeds] for row in kept}
     for name, experiment in entries(setting).items():
         if name in done or (only and name not in only):
             continue
         started = time.process_time()
         experiment, tried = _tuned(experiment, device=device)
-        cohort = Cohort([replace(experiment, seed=seed) for seed in range(seeds)], quiet=True, device=device)
+        roles = ("student",) if experiment.student in baselines else MEMBERS
+        cohort = Cohort([replace(experiment, seed=seed) for seed in range(seeds)], roles=roles, quiet=True, device=device)
         results = [one for records in cohort.steps() for one in records if one["event"] == "result"]
-        scores = {role: [one[role] for one in results] for role in ("student", "baseline")}
+        bits = {role: [round(one[role][BITS.field], 5) for one in results] for role in roles}
+        baselines.setdefault(experiment.student, bits.get("baseline"))
         row = {
             "setting": setting,
             "name": name,
@@ -81,10 +88,10 @@ def compare(setting: str, *, seeds: int, only: Sequence[str] = (), before: Seque
             "temperature": experiment.temperature,
             "alpha": experiment.alpha,
             "tried": tried,
-            "students": [round(one[BITS.field], 5) for one in scores["student"]],
-            "baselines": [round(one[BITS.field], 5) for one in scores["baseline"]],
+            "students": bits["student"],
+            "baselines": baselines[experiment.student],
             "teacher": round(results[0]["teacher"][BITS.field], 5),
-            "teacher_kl": round(sum(one["teacher_kl"] for one in scores["student"]) / seeds, 5),
+            "teacher_kl": round(sum(one["student"]["teacher_kl"] for one in results) / seeds, 5),
             "cpu_seconds": round(time.process_time() - started, 1),
         }
         yield row | _judged(cohort, experiment)
