@@ -91,7 +91,7 @@ st.write(f"token {owner_token()} runs {st.session_state.runs}")
 @pytest.fixture(scope="module")
 def scripts(serve, tmp_path_factory):
     """The address of each script, by name; one server runs them all."""
-    texts = {"ticking": TICKING, "soft": SOFT, "who": TOKEN, "fed": FED, "patient": PATIENT}
+    texts = {"ticking": TICKING, "soft": SOFT, "who": TOKEN, "fed": FED, "patient": PATIENT, "ready": READY}
     address = serve(f"import streamlit as st\nexec(compile({texts!r}[st.query_params['script']], 'script', 'exec'), globals())")
     return {name: f"{address}/?script={name}" for name in texts}
 
@@ -340,6 +340,28 @@ from pages.components.live_chart import live_chart
 
 live_chart(go.Figure(go.Scatter(x=[0, 1], y=[0, 1])), key="patient", patient=True)
 """
+
+
+READY = """
+from pages.components.live_chart import have_charts_ready
+
+have_charts_ready()
+"""
+COUNT_DRAWINGS = """
+let plotly;
+window.drawn = 0;
+Object.defineProperty(window, "Plotly", { get: () => plotly, set: (library) => {
+  const draw = library.newPlot;
+  plotly = Object.assign(library, { newPlot: (...given) => { window.drawn += 1; return draw(...given); } });
+} });"""
+
+
+def test_before_the_first_chart_one_that_nobody_sees_is_drawn_and_removed(browser, scripts):
+    page = browser.new_page()
+    page.add_init_script(COUNT_DRAWINGS)
+    page.goto(scripts["ready"])
+    wait_for(page, "() => drawn === 1 && !document.querySelector('.js-plotly-plot')")
+    page.close()
 
 
 def test_a_patient_chart_is_drawn_where_the_browser_has_no_idle_callback(browser, scripts):

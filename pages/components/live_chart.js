@@ -326,7 +326,7 @@ let rehearsed = false;
 
 // Plotly's first drawing in a browser page takes 150 ms longer than later ones: an invisible chart is drawn while the browser is idle.
 async function rehearse(Plotly) {
-  if (rehearsed || document.querySelector(".live-chart")) return; // there it would delay a chart that is seen
+  if (rehearsed || document.querySelector(".js-plotly-plot")) return; // a chart was drawn already
   rehearsed = true;
   const paper = document.createElement("div");
   Object.assign(paper, { ariaHidden: "true", style: "position: fixed; visibility: hidden; width: 600px; height: 300px" });
