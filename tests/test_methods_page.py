@@ -153,7 +153,7 @@ def test_the_measured_methods_of_texts_are_a_table_with_the_command_that_measure
         text_methods.keep(row, file=text_file, command="the command", date="2026-01-01")
     app = open_methods([], group="Texts", method="top-5")
     text = words(app)
-    assert "Little language, 300 windows: **\u22120.0500 (\u22120.05" in text and "Shakespeare, 1,563 windows (100,000 characters)" in text
+    assert "Little language, 300 windows: **\u22120.0500 (\u22120.05" in text and "Shakespeare, 100,000 characters" in text
     assert "Of 2 methods and controls **1** need clearly fewer" in text and "**0** clearly more" in text
     assert "by `the command` in 2 minutes" in text and "Not measured yet: Soft targets" in text
     (found,) = [one.value for one in app.dataframe if "minus its baseline" in one.value]

@@ -38,7 +38,7 @@ def _usual(dataset: str, **choices: object) -> Experiment:
 
 SETTINGS = {
     "little-language": ("Little language, 300 windows", _usual("little-language")),
-    "shakespeare-100k": ("Shakespeare, 1,563 windows (100,000 characters)", _usual("shakespeare", images=1563, epochs=10)),
+    "shakespeare-100k": ("Shakespeare, 100,000 characters", _usual("shakespeare", images=1563, epochs=10)),
 }
 HELD_OUT = 300  # windows on which a setting is chosen
 SETTINGS |= {f"{name}-tuned": (f"{title}, tuned", replace(usual, validation=HELD_OUT)) for name, (title, usual) in SETTINGS.items()}
