@@ -61,7 +61,7 @@ if experiments:
     controls.show_start(experiments[0])
     controls.show_loss(experiments[0])
     networks.show_untrained(experiments[0].dataset, experiments[0].teacher)
-row = st.container()  # above what a refused start says
+row = st.container()  # above the error of a refused start
 started = race.start(experiments, title=PRESETS[start[0]].title) if start and start[2] and experiments else None
 if shown := started or race.act_on_press(run, experiments):
     st.session_state.update({"run": shown, "restored": shown})

@@ -330,6 +330,16 @@ def test_a_press_takes_one_run_of_the_page_which_shows_the_buttons_as_they_are_a
         assert {name for name in ("train", "pause", "step", "stop", "reset") if app.button(key=name).disabled} == disabled
 
 
+def test_a_paused_run_of_another_browser_cannot_be_resumed_and_its_settings_can_be_trained(alone, finished, monkeypatch):
+    run_id = finished()
+    lab.store().write(run_id, status="paused", epoch=1)
+    monkeypatch.setattr(Engine, "may_control", lambda *given, **choices: False)
+    app = alone("race", link={"run": run_id}).run()
+    assert not app.exception and app.button(key="train").label == "Train" and app.button(key="stop").disabled
+    monkeypatch.setattr(Engine, "may_control", lambda *given, **choices: True)
+    assert app.run().button(key="train").label == "Resume"
+
+
 def test_a_preset_gives_its_own_experiments(alone):
     from distill_core.studies.presets import PRESETS
 

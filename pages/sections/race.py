@@ -93,7 +93,7 @@ def act_on_press(run: Run | None, experiments: Sequence[Experiment] | None) -> s
 def buttons(run: Run | None, experiments: Sequence[Experiment] | None) -> None:
     """Train, Pause, Step, Stop, Reset: always the same five, each enabled when it has an effect."""
     enabled = enabled_buttons(run, experiments)
-    resume = enabled["train"] and run is not None and run.status == "paused" and run.epoch
+    resume = enabled["stop"] and not enabled["pause"] and run.epoch  # a paused run of this browser
 
     def button(label: str, icon: str, *, key: str = "", **options: str) -> None:
         key = key or label.lower()
