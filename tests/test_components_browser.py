@@ -352,11 +352,11 @@ let plotly;
 window.drawn = 0;
 Object.defineProperty(window, "Plotly", { get: () => plotly, set: (library) => {
   const draw = library.newPlot;
-  plotly = Object.assign(library, { newPlot: (...given) => { window.drawn += 1; return draw(...given); } });
+  plotly = Object.assign(library, { newPlot: (...given) => draw(...given).then((paper) => { window.drawn += 1; return paper; }) });
 } });"""
 
 
-def test_before_the_first_chart_one_that_nobody_sees_is_drawn_and_removed(browser, scripts):
+def test_before_the_first_chart_an_invisible_one_is_drawn_and_removed(browser, scripts):
     page = browser.new_page()
     page.add_init_script(COUNT_DRAWINGS)
     page.goto(scripts["ready"])

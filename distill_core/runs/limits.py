@@ -169,7 +169,8 @@ def estimate_seconds(experiments: Sequence[Experiment], *, factor: Callable[[Exp
 def measured_factor(store: Store) -> Callable[[Experiment], float]:
     """The ratio of measured to nominal training time on this machine, of experiments with the same student and precision.
 
-    It is the smallest of the last finished runs, because other programs slowed the others; 1 if there is none.
+    It is the smallest of the last finished runs, because other programs slowed the others; 1 if there is none. A nominal time below
+    SECONDS_A_TASK counts as that much: such a run takes most of its time for what the rates leave out.
     """
 
     @functools.cache

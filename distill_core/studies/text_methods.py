@@ -67,8 +67,8 @@ def compare(setting: str, *, seeds: int, only: Sequence[str] = (), before: Seque
 
     Baselines depend on no method: those of a student are trained with the first row that has it.
     """
-    kept = [row for row in before if row["setting"] == setting and len(row["students"]) >= seeds]
-    done, baselines = {row["name"] for row in kept}, {row["student"]: row["baselines"][:seeds] for row in kept}
+    here = [row for row in before if row["setting"] == setting and len(row["students"]) >= seeds]
+    done, baselines = {row["name"] for row in here}, {row["student"]: row["baselines"][:seeds] for row in here}
     for name, experiment in entries(setting).items():
         if name in done or (only and name not in only):
             continue

@@ -3,8 +3,9 @@
 // version, updates, panel, status, details, picture}.
 // `patient`: draw when the browser is idle, so that the chart that matters most is drawn first.
 // `updates`: an address. The charts of one address request their next figures there, first before they are drawn, then as soon
-// as they have drawn the last ones, each chart the figure of its `panel`; one of them sends the trigger "over" when the run has ended. `version` tells
-// which of two figures is the newer. What the reply has `written` is for coloured_text.js, by the event "written".
+// as they have drawn the last ones, each chart the figure of its `panel`; one of them sends the trigger "over" when the run has
+// ended. `version` tells which of two figures is the newer. What the reply has `written` is for coloured_text.js, by the event
+// "written".
 // `status`: [icon, text], a line above the chart, or null.
 // `details`: {frame (JSON text), cells: [{title, lines: {uid: [xs, ys]}}], first}: a second chart beside the first, which
 // shows the lines of the cell under the pointer; a click sends the cell's number. A touch screen has no hover: there the
